@@ -1,0 +1,1 @@
+"""The baselines that ship with genbench, one self-contained file per generator."""

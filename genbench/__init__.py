@@ -1,0 +1,1 @@
+"""genbench: train, score and rank generative models under one budget."""

@@ -1,0 +1,248 @@
+"""The public plugin contract: what a generator is, what it is given, and what it must return.
+
+A generator is a class with a `GeneratorSpec`, a `fit` and a `sample`; one that declares a
+likelihood also has `log_prob`. Register it under the entry-point group ``genbench.generators`` or
+pass its file with ``--plugin``. This module is all of genbench that a generator needs to import.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+Kind = Literal["image", "points", "sequence", "waveform"]
+Labels = Literal["none", "given", "own"]
+Likelihood = Literal["exact", "dequantized", "lower-bound"]
+
+_DTYPE = {"image": "uint8", "points": "float32", "sequence": "int64", "waveform": "float32"}
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """The data space of a suite: the set that samples live in and densities are normalised over.
+
+    Parameters
+    ----------
+    kind
+        ``image``: uint8 ``(n, C, H, W)`` in ``0 .. levels - 1``. ``points``: finite float32
+        ``(n, d)``. ``sequence``: int64 ``(n, length)`` token ids in ``0 .. levels - 1``.
+        ``waveform``: float32 ``(n, T)`` in ``[-1, 1]``.
+    shape
+        The shape of one example, without ``n``.
+    levels
+        Grey levels of an image or tokens of a vocabulary; 0 where it does not apply.
+    classes
+        Number of class labels, which are int64 in ``0 .. classes - 1``; 0 for unlabelled data.
+    pad
+        The padding token of a sequence space.
+    """
+
+    kind: Kind
+    shape: tuple[int, ...]
+    levels: int = 0
+    classes: int = 0
+    pad: int | None = None
+
+    @property
+    def dims(self) -> int:
+        """Number of scalars in one example (the d of bits per dimension)."""
+        return math.prod(self.shape)
+
+    @property
+    def dtype(self) -> str:
+        """Name of the torch dtype of a batch of examples."""
+        return _DTYPE[self.kind]
+
+    def violation(self, x: Any, n: int) -> str | None:
+        """What keeps `x` from being `n` examples of this space, or None if nothing does."""
+        import torch
+
+        if not isinstance(x, torch.Tensor):
+            return f"is a {type(x).__name__}, not a torch.Tensor: return a tensor"
+        want = (n, *self.shape)
+        if tuple(x.shape) != want:
+            return f"has shape {tuple(x.shape)}, expected {want}"
+        if x.dtype != getattr(torch, self.dtype):
+            remedy = "convert with to_uint8(x, low, high)" if self.kind == "image" else "cast it"
+            return f"has dtype {x.dtype}, expected torch.{self.dtype}: {remedy}"
+        if x.numel() == 0 or x.device.type == "meta":
+            return None
+        if x.is_floating_point() and not bool(torch.isfinite(x).all()):
+            rows = (~torch.isfinite(x)).flatten(1).any(1)
+            first = int(rows.nonzero()[0])
+            return f"holds NaN or infinity in {int(rows.sum())} of {n} rows (first: row {first})"
+        low, high = int(x.amin()), float(x.amax())
+        if self.levels and (low < 0 or high >= self.levels):
+            return f"has values in {low}..{high:g}, expected 0..{self.levels - 1}"
+        if self.kind == "waveform" and bool((x.abs() > 1).any()):
+            return "leaves [-1, 1]: scale or clip it"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorSpec:
+    """What a generator declares about itself. Read before anything is run.
+
+    Parameters
+    ----------
+    name
+        ``[a-z0-9][a-z0-9-]*``; equals the entry point's name.
+    version
+        Raise it when the same parameters would give other samples; it is part of the cell's key.
+    family
+        Such as ``gan``, ``vae``, ``flow``, ``denoising``, ``autoregressive``.
+    kinds
+        The kinds of `Space` it can model.
+    labels
+        ``none``: ignores labels; ``given``: samples the class it is asked for wherever the space
+        has classes (and gets ``labels=None`` where it has none); ``own``: returns
+        `Samples` with labels of its own.
+    likelihood
+        What `Generator.log_prob` returns: ``exact`` (a normalised discrete model),
+        ``dequantized`` (a density under uniform dequantisation, so a bound in expectation),
+        ``lower-bound`` (an ELBO); None for implicit models, which have no `log_prob`.
+    params
+        A frozen dataclass of parameters with defaults; its fields are what ``-g NAME:k=v`` sets.
+    reference
+        The paper it follows.
+    pretrained_on
+        Other data that shaped the weights, if any; such generators are left out of protocols that
+        need to know what was seen.
+    """
+
+    name: str
+    version: str
+    family: str
+    kinds: tuple[Kind, ...]
+    labels: Labels
+    likelihood: Likelihood | None
+    params: type
+    reference: str = ""
+    pretrained_on: str | None = None
+
+
+class Batch(NamedTuple):
+    """Training examples on the run's device: `x` as the `Space` says, `y` int64 ``(n,)`` or None."""
+
+    x: Tensor
+    y: Tensor | None
+
+
+class Samples(NamedTuple):
+    """What ``labels = "own"`` generators return from `sample`: examples and their int64 labels."""
+
+    x: Tensor
+    y: Tensor
+
+
+class TrainData(Protocol):
+    """Exactly the rows a generator may see. There is no validation split in it: split your own."""
+
+    space: Space
+    n: int
+
+    @property
+    def x(self) -> Tensor:
+        """All rows, for statistics. Reading it is recorded as ``raw_access`` and shown."""
+
+    @property
+    def y(self) -> Tensor | None:
+        """All labels, int64 ``(n,)``, or None; recorded like `x`."""
+
+    def batches(self, batch_size: int, *, seed: int, start: int = 0) -> Iterator[Batch]:
+        """Shuffled batches, epoch after epoch, until the budget is spent.
+
+        Parameters
+        ----------
+        batch_size
+            Rows per batch. The last batch of an epoch, and of the budget, may be smaller.
+        seed
+            Decides the order; use ``run.seed``.
+        start
+            Examples already served before an interruption: the first batch is the one that would
+            have come next. The harness counts what is served and ends the iteration at
+            ``run.budget`` examples in all.
+        """
+
+
+class Run(Protocol):
+    """The harness as a generator sees it during `fit`."""
+
+    seed: int
+    device: torch.device
+    budget: int
+
+    @property
+    def served(self) -> int:
+        """Training examples served so far."""
+
+    @property
+    def fraction(self) -> float:
+        """Share of the budget served so far, 0 to 1: what a learning-rate schedule needs."""
+
+    def progress(self, **scalars: float | Tensor) -> None:
+        """Report losses by name. Cheap: 0-d tensors are kept on the device until they are shown."""
+
+    def should_stop(self) -> bool:
+        """True when the run is being stopped; return from `fit` soon. `batches` ends by itself."""
+
+    def checkpoint(self, state: Callable[[], Mapping[str, Any]]) -> None:
+        """Offer the state from which `fit` can continue; saved when a save is due.
+
+        `state` is called only then. It returns nested dicts and lists of tensors, numbers, strings
+        and None, such as ``{"net": net.state_dict(), "optimizer": optimizer.state_dict()}``.
+        """
+
+    def restore(self) -> Mapping[str, Any] | None:
+        """The state last checkpointed by an interrupted run of the same cell, or None."""
+
+
+class Generator(Protocol):
+    """A generative model that can be fitted and sampled. Implement it; do not inherit from it."""
+
+    spec: ClassVar[GeneratorSpec]
+
+    def __init__(self, params: Any, space: Space, device: torch.device) -> None:
+        """Store the arguments. Weights are drawn in `fit`, from ``run.seed``."""
+
+    def fit(self, train: TrainData, run: Run) -> None:
+        """Learn from ``train.batches(...)`` until it ends."""
+
+    def sample(self, n: int, *, seed: int, labels: Tensor | None = None) -> Tensor | Samples:
+        """Draw `n` examples; same seed, same bytes. `labels`: int64 ``(n,)`` on the run's device."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All that `sample` and `log_prob` need, as tensors."""
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Undo `state_dict` on a freshly made generator."""
+
+
+class DensityGenerator(Generator, Protocol):
+    """A generator whose spec declares a likelihood."""
+
+    def log_prob(
+        self, x: Tensor, *, seed: int, labels: Tensor | None = None, draws: int = 1
+    ) -> Tensor:
+        """Log-probability (image, sequence) or log-density (points) of each row, nats, ``(n,)``.
+
+        With labels given, ``log p(x | y)``. For `draws` > 1 the log-mean-exp over that many draws
+        of the posterior (lower-bound) or of the dequantisation noise (dequantized).
+        """
+
+
+def to_uint8(x: Tensor, low: float, high: float, levels: int = 256) -> Tensor:
+    """Map floats in ``[low, high]`` to grey levels ``0 .. levels - 1``, rounding and clipping.
+
+    Unlike ``(x * 255).byte()`` this neither truncates nor wraps around.
+    """
+    import torch
+
+    scaled = (x.float() - low) * ((levels - 1) / (high - low))
+    return scaled.round().clamp(0, levels - 1).to(torch.uint8)

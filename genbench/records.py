@@ -1,0 +1,226 @@
+"""The record of one attempt at a cell: frozen dataclasses, JSON both ways, and digests.
+
+A record is data. Reading one imports no plugin and executes nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from genbench.errors import StoreError
+
+SCHEMA = "genbench.record/1"
+
+Status = Literal["ok", "failed", "timeout", "oom", "interrupted", "skipped"]
+MetricStatus = Literal["ok", "not_applicable", "failed", "undefined"]
+
+STATUSES = ("ok", "failed", "timeout", "oom", "interrupted", "skipped")
+METRIC_STATUSES = ("ok", "not_applicable", "failed", "undefined")
+
+# What may differ between two runs that computed the same thing.
+_NOT_RESULT = ("digest", "result_digest", "record_id", "times", "timing", "resources",
+               "environment", "source", "attempt", "artifacts")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An interval and how it was made: `method` such as ``block-jackknife``, ``wilson``."""
+
+    low: float
+    high: float
+    level: float = 0.95
+    method: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricValue:
+    """One metric of one cell, or the typed reason why there is no number.
+
+    Parameters
+    ----------
+    status
+        ``ok``, or ``not_applicable``, ``failed``, ``undefined`` with a `reason` and no value.
+    value
+        The number; finite whenever `status` is ``ok``.
+    interval
+        Its sampling uncertainty at this `n` with the reference fixed (never the training spread).
+    std_error
+        Standard error behind `interval`, where the method has one.
+    unit, higher_is_better
+        Such as ``"bits/dim"``; the direction of better, None where there is none.
+    signature
+        What exactly the number is. Values are comparable only where signatures are equal.
+    n
+        Generated rows that entered.
+    seconds
+        Time this metric took; shared work is counted with the metric that did it first.
+    details
+        Further numbers by name: split or subset spreads, per-class values, parts.
+    """
+
+    status: MetricStatus
+    value: float | None = None
+    interval: Interval | None = None
+    std_error: float | None = None
+    unit: str | None = None
+    higher_is_better: bool | None = None
+    signature: str = ""
+    n: int | None = None
+    seconds: float | None = None
+    reason: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A file beside the record: `role` such as ``samples``, ``grid``, ``state``, ``log``."""
+
+    role: str
+    path: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One attempt at one cell; `record_id` is a ULID. See DESIGN of the record in the docs."""
+
+    record_id: str
+    cell_key: str
+    status: Status
+    cell: Mapping[str, Any]
+    dataset: Mapping[str, Any]
+    metrics: Mapping[str, MetricValue]
+    curves: Mapping[str, Any] = field(default_factory=dict)
+    timing: Mapping[str, Any] = field(default_factory=dict)
+    examples_served: int = 0
+    raw_access: bool = False
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    source: Mapping[str, Any] = field(default_factory=dict)
+    attempt: Mapping[str, Any] = field(default_factory=dict)
+    error: Mapping[str, Any] | None = None
+    artifacts: tuple[Artifact, ...] = ()
+    times: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def generator(self) -> str:
+        """The generator's name."""
+        return str(self.cell["generator"]["name"])
+
+    @property
+    def seed(self) -> int:
+        """The cell's seed."""
+        return int(self.cell["seed"])
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as JSON data, its two digests included."""
+        body = {"schema": SCHEMA, **_plain(self)}
+        result = {name: value for name, value in body.items() if name not in _NOT_RESULT}
+        result["metrics"] = {
+            name: {key: value for key, value in metric.items() if key != "seconds"}
+            for name, metric in body["metrics"].items()
+        }
+        body["result_digest"] = digest(result)
+        body["digest"] = digest(body)
+        return body
+
+    @classmethod
+    def from_json(cls, body: Any) -> Record:
+        """Check `body` (schema, fields, types, digest) and make the record of it.
+
+        Raises
+        ------
+        StoreError
+            With what is wrong, if it is not a valid record.
+        """
+        if not isinstance(body, dict):
+            raise StoreError(f"not a record: expected a JSON object, got {type(body).__name__}")
+        schema = body.get("schema")
+        if schema != SCHEMA:
+            raise StoreError(
+                f"record schema {schema!r} is not {SCHEMA!r}: "
+                "read it with the genbench version that wrote it"
+            )
+        without = {name: value for name, value in body.items() if name != "digest"}
+        if body.get("digest") != digest(without):
+            raise StoreError("the record's digest does not match its content: it was altered")
+        fields = {f.name: f for f in dataclasses.fields(cls)}
+        unknown = sorted(set(body) - set(fields) - {"schema", "digest", "result_digest"})
+        if unknown:
+            raise StoreError(f"record has unknown fields: {', '.join(unknown)}")
+        try:
+            values = {name: body[name] for name in fields if name in body}
+            values["metrics"] = {k: _metric(v) for k, v in body["metrics"].items()}
+            values["artifacts"] = tuple(Artifact(**a) for a in body.get("artifacts", ()))
+            record = cls(**values)
+            record._check()
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise StoreError(f"the record is malformed: {type(error).__name__}: {error}") from error
+        return record
+
+    def _check(self) -> None:
+        if self.status not in STATUSES:
+            raise ValueError(f"status {self.status!r} is none of {', '.join(STATUSES)}")
+        suite, generator = self.cell["suite"], self.cell["generator"]
+        for key in ("name", "version", "task", "hash", "profile"):
+            _expect(str, suite[key], f"cell.suite.{key}")
+        for key in ("name", "version", "provider"):
+            _expect(str, generator[key], f"cell.generator.{key}")
+        _expect(dict, generator["params"], "cell.generator.params")
+        _expect(int, self.cell["seed"], "cell.seed")
+        for key in ("record_id", "cell_key"):
+            _expect(str, getattr(self, key), key)
+        for key in ("dataset", "curves", "timing", "resources", "environment", "attempt"):
+            _expect(dict, getattr(self, key), key)
+        _expect(int, self.examples_served, "examples_served")
+        _expect(int, self.attempt.get("n", 1), "attempt.n")
+
+
+def _expect(kind: type, value: Any, where: str) -> None:
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise ValueError(f"{where} is {type(value).__name__}, expected {kind.__name__}")
+
+
+def _metric(body: Any) -> MetricValue:
+    values = dict(body)
+    if values.get("interval") is not None:
+        values["interval"] = Interval(**values["interval"])
+    metric = MetricValue(**values)
+    if metric.status not in METRIC_STATUSES:
+        raise ValueError(f"metric status {metric.status!r} is unknown")
+    if metric.status == "ok" and not (
+        isinstance(metric.value, int | float) and math.isfinite(metric.value)
+    ):
+        raise ValueError(f"an ok metric needs a finite value, got {metric.value!r}")
+    return metric
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses, mappings and tuples as JSON data; anything else unchanged."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def canonical_json(body: Any) -> bytes:
+    """JSON with sorted keys, no spaces, UTF-8, and no NaN: what every digest is taken of."""
+    text = json.dumps(
+        body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+    return text.encode()
+
+
+def digest(body: Any) -> str:
+    """``sha256:`` and the hex digest of the canonical JSON of `body`."""
+    return "sha256:" + hashlib.sha256(canonical_json(body)).hexdigest()

@@ -1,0 +1,93 @@
+"""Nested dicts and lists of tensors and scalars in one safetensors file: no pickle, no code.
+
+The structure goes as JSON into the file's header and the tensors beside it, so that optimiser
+states and random-generator states can be checkpointed and read back safely.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as _serialise
+from torch import Tensor
+
+from genbench.errors import StoreError
+
+
+def save(path: Path, body: Mapping[str, Any]) -> None:
+    """Write `body` atomically (temporary file, fsync, rename).
+
+    Parameters
+    ----------
+    body
+        Dicts with str or int keys, lists, tuples, tensors, numbers, strings, booleans, None.
+
+    Raises
+    ------
+    StoreError
+        If a value is of another type, or the file cannot be written.
+    """
+    tensors: dict[str, Tensor] = {}
+    structure = json.dumps(_encode(body, tensors, "state"))
+    data = _serialise(tensors or {"_": torch.zeros(1)}, {"structure": structure})
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def load(path: Path, *, device: torch.device | str = "cpu") -> Any:
+    """Read what `save` wrote, tensors on the CPU unless they were checkpointed from `device`'s kind.
+
+    Raises
+    ------
+    StoreError
+        If the file is missing, truncated or not of this form.
+    """
+    try:
+        with safe_open(str(path), framework="pt", device="cpu") as file:
+            structure = json.loads((file.metadata() or {})["structure"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return _decode(structure, tensors, torch.device(device))
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise StoreError(f"cannot read {path} as a tensor file: {error}") from error
+
+
+def _encode(value: Any, tensors: dict[str, Tensor], where: str) -> Any:
+    if isinstance(value, Tensor):
+        key = str(len(tensors))
+        tensors[key] = value.detach().cpu().contiguous().clone()
+        return {"tensor": key, "device": value.device.type}
+    if isinstance(value, Mapping):
+        items = [[k, _encode(v, tensors, f"{where}.{k}")] for k, v in value.items()]
+        return {"dict": items}
+    if isinstance(value, list | tuple):
+        return {"list": [_encode(v, tensors, f"{where}[{i}]") for i, v in enumerate(value)]}
+    if value is None or isinstance(value, bool | int | float | str):
+        return {"scalar": value}
+    raise StoreError(
+        f"{where} is a {type(value).__name__}: a checkpoint holds tensors, numbers, strings, None"
+    )
+
+
+def _decode(node: Any, tensors: Mapping[str, Tensor], device: torch.device) -> Any:
+    if "tensor" in node:
+        tensor = tensors[node["tensor"]]
+        return tensor if node["device"] == "cpu" else tensor.to(device)
+    if "dict" in node:
+        return {k: _decode(v, tensors, device) for k, v in node["dict"]}
+    if "list" in node:
+        return [_decode(v, tensors, device) for v in node["list"]]
+    return node["scalar"]

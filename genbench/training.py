@@ -1,0 +1,237 @@
+"""The harness's side of `fit`: rows served from memory and counted, progress, checkpoints, stops."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genbench import tensorfile
+from genbench.errors import UsageError
+from genbench.generator import Batch, Space
+from genbench.seeds import derive_seed
+
+CURVE_POINTS = 200
+CHECKPOINT_SECONDS = 30.0
+
+
+class Stopped(Exception):
+    """Raised inside `fit` when the run is being stopped and nothing more will be served."""
+
+
+class Budget:
+    """Training examples served, counted here and nowhere else."""
+
+    def __init__(self, examples: int, served: int = 0) -> None:
+        self.examples = examples
+        self.served = served
+
+    @property
+    def left(self) -> int:
+        """Examples that may still be served."""
+        return max(0, self.examples - self.served)
+
+
+class HarnessRun:
+    """The `genbench.generator.Run` that a worker hands to `fit`.
+
+    Parameters
+    ----------
+    seed, device, budget
+        As the contract says; `budget` is shared with the `MemoryTrainData` of the same fit.
+    checkpoint_file
+        Where checkpoints go, or None to keep none.
+    resume_file
+        A checkpoint of an interrupted attempt at the same cell, or None.
+    stop
+        Asked after every batch; True ends the fit.
+    report
+        Called with ``(served, budget, scalars)`` at most every half second, for progress display.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        device: torch.device,
+        budget: Budget,
+        *,
+        checkpoint_file: Path | None = None,
+        resume_file: Path | None = None,
+        stop: Callable[[], bool] = lambda: False,
+        report: Callable[[int, int, Mapping[str, float]], None] | None = None,
+    ) -> None:
+        self.seed = seed
+        self.device = device
+        self.budget = budget.examples
+        self._budget = budget
+        self._checkpoint_file = checkpoint_file
+        self._resume_file = resume_file
+        self._stop = stop
+        self._report = report
+        self._curves = _Curves(budget.examples)
+        self._last_report = self._last_save = time.monotonic()
+        self.restored_from = 0
+        self.checkpoints = 0
+
+    @property
+    def served(self) -> int:
+        """Training examples served so far."""
+        return self._budget.served
+
+    @property
+    def fraction(self) -> float:
+        """Share of the budget served so far, 0 to 1."""
+        return self._budget.served / self._budget.examples
+
+    @property
+    def curves(self) -> dict[str, Any]:
+        """Every reported scalar, averaged within equal slices of the budget."""
+        return self._curves.as_json()
+
+    def progress(self, **scalars: float | Tensor) -> None:
+        """See `genbench.generator.Run.progress`."""
+        self._curves.add(self.served, scalars)
+        now = time.monotonic()
+        if self._report is not None and now - self._last_report >= 0.5:
+            self._last_report = now
+            self._report(self.served, self.budget, {k: float(v) for k, v in scalars.items()})
+
+    def should_stop(self) -> bool:
+        """See `genbench.generator.Run.should_stop`."""
+        return self._stop()
+
+    def checkpoint(self, state: Callable[[], Mapping[str, Any]]) -> None:
+        """See `genbench.generator.Run.checkpoint`. Saves every 30 s and when stopping."""
+        stopping = self._stop()
+        due = time.monotonic() - self._last_save >= CHECKPOINT_SECONDS
+        if self._checkpoint_file is not None and (stopping or due):
+            body = {
+                "served": self.served,
+                "curves": self._curves.state(),
+                "state": dict(state()),
+            }
+            tensorfile.save(self._checkpoint_file, body)
+            self.checkpoints += 1
+            self._last_save = time.monotonic()
+        if stopping:
+            raise Stopped
+
+    def restore(self) -> Mapping[str, Any] | None:
+        """See `genbench.generator.Run.restore`."""
+        if self._resume_file is None:
+            return None
+        body = tensorfile.load(self._resume_file, device=self.device)
+        self._budget.served = self.restored_from = int(body["served"])
+        self._curves.load(body["curves"])
+        state: Mapping[str, Any] = body["state"]
+        return state
+
+
+class MemoryTrainData:
+    """The `genbench.generator.TrainData` of a worker: tensors on the device, no per-row Python.
+
+    Parameters
+    ----------
+    x
+        Rows as `space` says, ``(n, *space.shape)``.
+    y
+        int64 labels ``(n,)`` or None.
+    """
+
+    def __init__(
+        self,
+        x: Tensor,
+        y: Tensor | None,
+        space: Space,
+        device: torch.device,
+        budget: Budget,
+        *,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.space = space
+        self.n = int(x.shape[0])
+        self.raw_access = False
+        self._x = x.to(device)
+        self._y = None if y is None else y.to(device)
+        self._budget = budget
+        self._stop = stop
+
+    @property
+    def x(self) -> Tensor:
+        """All rows (a copy); recorded as raw access."""
+        self.raw_access = True
+        return self._x.clone()
+
+    @property
+    def y(self) -> Tensor | None:
+        """All labels (a copy) or None; recorded as raw access."""
+        self.raw_access = True
+        return None if self._y is None else self._y.clone()
+
+    def batches(self, batch_size: int, *, seed: int, start: int = 0) -> Iterator[Batch]:
+        """See `genbench.generator.TrainData.batches`."""
+        if batch_size < 1:
+            raise UsageError(f"batch_size is {batch_size}: it must be at least 1")
+        return self._serve(batch_size, seed, start)
+
+    def _serve(self, batch_size: int, seed: int, start: int) -> Iterator[Batch]:
+        epoch, offset = divmod(start, self.n)
+        while self._budget.left:
+            order = self._order(seed, epoch)
+            while offset < self.n and self._budget.left:
+                if self._stop():
+                    raise Stopped
+                rows = order[offset : offset + min(batch_size, self._budget.left)]
+                offset += len(rows)
+                self._budget.served += len(rows)
+                yield Batch(self._x[rows], None if self._y is None else self._y[rows])
+            epoch, offset = epoch + 1, 0
+
+    def _order(self, seed: int, epoch: int) -> Tensor:
+        generator = torch.Generator().manual_seed(derive_seed(seed, "epoch", epoch))
+        return torch.randperm(self.n, generator=generator).to(self._x.device)
+
+
+class _Curves:
+    """Scalars averaged in `CURVE_POINTS` equal slices of the budget, kept on their device."""
+
+    def __init__(self, budget: int) -> None:
+        self._slice = max(1, -(-budget // CURVE_POINTS))
+        self._sums: dict[str, dict[int, Tensor | float]] = {}
+        self._counts: dict[str, dict[int, int]] = {}
+
+    def add(self, served: int, scalars: Mapping[str, float | Tensor]) -> None:
+        index = max(0, served - 1) // self._slice
+        for name, value in scalars.items():
+            value = value.detach() if isinstance(value, Tensor) else float(value)
+            sums = self._sums.setdefault(name, {})
+            counts = self._counts.setdefault(name, {})
+            sums[index] = sums[index] + value if index in sums else value
+            counts[index] = counts.get(index, 0) + 1
+
+    def as_json(self) -> dict[str, Any]:
+        curves: dict[str, Any] = {}
+        for name in sorted(self._sums):
+            points = sorted(self._sums[name])
+            means = [float(self._sums[name][i]) / self._counts[name][i] for i in points]
+            # A diverged loss is shown as a gap: JSON has no NaN.
+            curves[name] = {
+                "examples": [(i + 1) * self._slice for i in points],
+                "value": [m if abs(m) < float("inf") else None for m in means],
+            }
+        return curves
+
+    def state(self) -> dict[str, Any]:
+        return {
+            name: {str(i): [float(v), self._counts[name][i]] for i, v in sums.items()}
+            for name, sums in self._sums.items()
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        for name, points in state.items():
+            self._sums[name] = {int(i): float(v[0]) for i, v in points.items()}
+            self._counts[name] = {int(i): int(v[1]) for i, v in points.items()}
