@@ -1,0 +1,121 @@
+"""Image classifiers as extractors: weights checked against their hash, run in plain float32."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load as parse_tensors
+from torch import Tensor
+
+from genbench.errors import ContractError, DataError
+from genbench.features import ExtractorInfo, Features
+from genbench.features.network import ClassifierNet
+
+
+class ClassifierExtractor:
+    """A `ClassifierNet` in eval mode: penultimate features after ReLU, softmax probabilities."""
+
+    def __init__(self, info: ExtractorInfo, net: ClassifierNet) -> None:
+        self.name = info.name
+        self.version = info.version
+        self.sha256 = info.sha256
+        self.identity = info.identity
+        self._info = info
+        self._net = net.eval().requires_grad_(False)
+
+    def extract(
+        self,
+        x: Tensor | NDArray[Any],
+        *,
+        device: torch.device | str = "cpu",
+        batch_size: int = 1000,
+    ) -> Features:
+        """Features and probabilities of grey-level images.
+
+        Parameters
+        ----------
+        x
+            uint8 ``(n, C, H, W)`` in ``0 .. levels - 1``.
+        device
+            Where the network runs; the result is always in the host's memory.
+        batch_size
+            Rows at a time.
+
+        Raises
+        ------
+        ContractError
+            If `x` is not a batch of such images.
+        """
+        images = torch.from_numpy(np.ascontiguousarray(x)) if isinstance(x, np.ndarray) else x
+        self._check(images)
+        # Channels-last convolutions are two to three times as fast on a CPU.
+        net = self._net.to(device, memory_format=torch.channels_last)
+        features, probabilities = [], []
+        with torch.inference_mode(), _plain_float32(torch.device(device)):
+            for start in range(0, len(images), batch_size):
+                rows = images[start : start + batch_size].to(device)
+                hidden = net.features(rows.float() / (self._info.levels - 1))
+                features.append(hidden.cpu())
+                probabilities.append(net.head(hidden).softmax(1).cpu())
+        return Features(torch.cat(features).numpy(), torch.cat(probabilities).numpy())
+
+    def _check(self, images: Tensor) -> None:
+        shape = tuple(images.shape)
+        if len(shape) != 4 or shape[1:] != self._info.shape or images.dtype != torch.uint8:
+            raise ContractError(
+                f"extractor {self.name} got {images.dtype} of shape {shape}, expected uint8 of "
+                f"shape (n, {', '.join(map(str, self._info.shape))}): pass grey levels unscaled"
+            )
+        if shape[0] == 0:
+            raise ContractError(f"extractor {self.name} got no rows: pass at least one")
+
+
+@contextmanager
+def _plain_float32(device: torch.device) -> Iterator[None]:
+    """No autocast, TF32 or reduced-precision products, whatever a plugin has switched on."""
+    matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    precision = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("highest")
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
+        torch.backends.cuda.matmul.allow_tf32 = matmul
+        torch.backends.cudnn.allow_tf32 = cudnn
+
+
+def load_classifier(info: ExtractorInfo) -> ClassifierExtractor:
+    """The shipped classifier that `info` describes, its file checked against `info.sha256`.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, altered or does not fit the network.
+    """
+    source = resources.files("genbench.suites") / "weights" / info.file
+    remedy = "reinstall genbench, or retrain with `python -m genbench.features.training`"
+    try:
+        data = source.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read weights {source}: {error.strerror}: {remedy}") from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != info.sha256:
+        raise DataError(f"weights {source} have sha256 {found}, expected {info.sha256}: {remedy}")
+    with torch.device("meta"):  # no initial weights: loading draws no random numbers
+        net = ClassifierNet(info.shape, info.classes, info.channels)
+    try:
+        net.load_state_dict(parse_tensors(data), assign=True)
+    except (SafetensorError, RuntimeError) as error:
+        raise DataError(f"weights {source} do not fit the network: {error}: {remedy}") from error
+    return ClassifierExtractor(info, net)
