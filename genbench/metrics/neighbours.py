@@ -1,0 +1,175 @@
+"""Precision and recall, density and coverage: who lies in whose neighbourhood."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from genbench.metrics.checks import as_pair, require_at_least, require_rows
+from genbench.metrics.crossing import Crossing
+from genbench.metrics.nearest import NearestWithin, radii_without_blocks
+from genbench.metrics.pairs import Cloud, make_clouds, visit_between, visit_within
+from genbench.metrics.uncertainty import Blocks
+
+_SPARE = 5  # neighbours kept beyond k, so that deleting a block rarely needs a second look
+
+
+@dataclass(frozen=True, slots=True)
+class PrecisionRecall:
+    """Both in [0, 1], higher is better."""
+
+    precision: float
+    recall: float
+
+
+@dataclass(frozen=True, slots=True)
+class DensityCoverage:
+    """Density is at least 0 and near 1 for equal distributions; coverage is in [0, 1]."""
+
+    density: float
+    coverage: float
+
+
+def precision_recall(real: Any, fake: Any, *, k: int = 3) -> PrecisionRecall:
+    """Share of generated rows near real ones, and of real rows near generated ones.
+
+    A row's neighbourhood is the closed ball that reaches its k-th nearest other row of its own
+    set. Precision: share of fake rows in any real row's ball. Recall: share of real rows in any
+    fake row's ball.
+
+    Parameters
+    ----------
+    real, fake
+        Features ``(n_real, d)`` and ``(n_fake, d)``, float32 or float64.
+    k
+        Which neighbour sets the radius, itself not counted.
+
+    Returns
+    -------
+    PrecisionRecall
+        In [0, 1], higher is better.
+
+    Raises
+    ------
+    MetricError
+        If a set has no more than `k` rows, or an input is broken.
+
+    Notes
+    -----
+    Membership is ``<=``. Outliers have large balls: one far real row can lift precision, one far
+    fake row recall. Depends on n: compare at equal n. O(n^2 d).
+
+    References
+    ----------
+    Kynkaanniemi et al. 2019, Improved Precision and Recall Metric, arXiv:1904.06991.
+    """
+    crossing = _survey(real, fake, k_closed=k, k_open=None)
+    return PrecisionRecall(crossing.precision().value, crossing.recall().value)
+
+
+def density_coverage(real: Any, fake: Any, *, k: int = 5) -> DensityCoverage:
+    """How densely generated rows fill real neighbourhoods, and how many of those they reach.
+
+    With ``B_i`` the open ball around real row i that reaches its k-th nearest other real row:
+    density is ``1 / (k n_fake) sum_j #{i: f_j in B_i}``, coverage the share of real rows whose
+    ball holds a fake row.
+
+    Parameters
+    ----------
+    real, fake
+        Features ``(n_real, d)`` and ``(n_fake, d)``, float32 or float64.
+    k
+        Which neighbour sets the radius, itself not counted.
+
+    Returns
+    -------
+    DensityCoverage
+        Expected 1 and ``1 - 2^-k`` for equal distributions of equal, large n; higher is better.
+        Density can exceed 1.
+
+    Raises
+    ------
+    MetricError
+        If a set has no rows, `real` no more than `k`, or an input is broken.
+
+    Notes
+    -----
+    Membership is ``<``, so identical constant inputs score 0. O(n^2 d).
+
+    References
+    ----------
+    Naeem et al. 2020, Reliable Fidelity and Diversity Metrics, arXiv:2002.09797.
+    """
+    crossing = _survey(real, fake, k_closed=None, k_open=k)
+    return DensityCoverage(crossing.density().value, crossing.coverage().value)
+
+
+def check_depth(n_real: int, n_fake: int, k_closed: int | None, k_open: int | None) -> None:
+    """Raise unless every row has as many other rows in its set as its radius needs."""
+    for k in (k_closed, k_open):
+        if k is not None:
+            require_at_least("k", k, 1)
+            require_rows("real", n_real, k + 1)
+    if k_closed is not None:
+        require_rows("fake", n_fake, k_closed + 1)
+
+
+def _survey(real: Any, fake: Any, *, k_closed: int | None, k_open: int | None) -> Crossing:
+    real, fake = as_pair(real, fake)
+    check_depth(len(real), len(fake), k_closed, k_open)
+    clouds = make_clouds(real, fake)
+    neighbourhoods = Neighbourhoods(*clouds, k_closed=k_closed, k_open=k_open, blocks=None)
+    visit_within(clouds[0], [neighbourhoods.within_real])
+    if neighbourhoods.within_fake is not None:
+        visit_within(clouds[1], [neighbourhoods.within_fake])
+    crossing = neighbourhoods.crossing()
+    visit_between(*clouds, crossing.columns, [crossing])
+    return crossing
+
+
+class Neighbourhoods:
+    """Both sets' balls: visit real with `within_real`, fake with `within_fake`, then `crossing`.
+
+    Parameters
+    ----------
+    real, fake
+        The clouds; fake in the order of `blocks`.
+    k_closed, k_open
+        k of precision and recall, and of density and coverage; None leaves that pair out.
+    blocks
+        Of generated rows, for the intervals; None for none.
+    """
+
+    def __init__(
+        self,
+        real: Cloud,
+        fake: Cloud,
+        *,
+        k_closed: int | None,
+        k_open: int | None,
+        blocks: Blocks | None,
+    ) -> None:
+        self._fake, self._blocks = fake, blocks
+        self._k_closed, self._k_open = k_closed, k_open
+        deepest = max(k for k in (k_closed, k_open) if k is not None)
+        self.within_real = NearestWithin(len(real), deepest, real.x.dtype)
+        self.within_fake: NearestWithin | None = None
+        if k_closed is not None:
+            kept = k_closed if blocks is None else min(k_closed + _SPARE, len(fake) - 1)
+            self.within_fake = NearestWithin(len(fake), kept, fake.x.dtype)
+
+    def crossing(self) -> Crossing:
+        """The reader of pairs between the sets, once both sets' own neighbours are known."""
+        h = self.within_real.result().h
+        radii = None
+        if self.within_fake is not None and self._k_closed is not None:
+            found = self.within_fake.result()
+            radii = radii_without_blocks(self._fake, found, self._k_closed, self._blocks)
+        return Crossing(
+            len(self._fake),
+            self._blocks,
+            real_closed=None if self._k_closed is None else h[:, self._k_closed - 1],
+            real_open=None if self._k_open is None else h[:, self._k_open - 1],
+            k_open=self._k_open or 1,
+            fake_closed=radii,
+        )
