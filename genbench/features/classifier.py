@@ -29,7 +29,8 @@ class ClassifierExtractor:
         self.sha256 = info.sha256
         self.identity = info.identity
         self._info = info
-        self._net = net.eval().requires_grad_(False)
+        # Channels-last convolutions are two to three times as fast on a CPU.
+        self._net = net.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
     def extract(
         self,
@@ -56,8 +57,7 @@ class ClassifierExtractor:
         """
         images = torch.from_numpy(np.ascontiguousarray(x)) if isinstance(x, np.ndarray) else x
         self._check(images)
-        # Channels-last convolutions are two to three times as fast on a CPU.
-        net = self._net.to(device, memory_format=torch.channels_last)
+        net = self._net.to(device)
         features, probabilities = [], []
         with torch.inference_mode(), _plain_float32(torch.device(device)):
             for start in range(0, len(images), batch_size):

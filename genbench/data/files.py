@@ -1,0 +1,148 @@
+"""The files a data set declares: where they are, and whether they are what the suite says."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from genbench.errors import DataError, UsageError
+
+MOST_BYTES = 4 << 30  # of one file's content: a bomb must not fill the memory
+
+
+@dataclass(frozen=True, slots=True)
+class FileCheck:
+    """The state of one file.
+
+    Parameters
+    ----------
+    path
+        As the suite writes it, or the name of a source that is no file.
+    bytes, sha256
+        As found; 0 and empty if the file cannot be read.
+    ok
+        Whether it is what the suite says.
+    problem
+        What is wrong and what to do; empty if nothing is.
+    """
+
+    path: str
+    bytes: int
+    sha256: str
+    ok: bool
+    problem: str = ""
+
+
+def declared(dataset: Mapping[str, Any], role: str) -> Mapping[str, Any]:
+    """The ``[[dataset.files]]`` entry of this role.
+
+    Raises
+    ------
+    UsageError
+        If there is none, naming the roles there are.
+    """
+    entries: list[Mapping[str, Any]] = dataset.get("files", [])
+    for entry in entries:
+        if entry["role"] == role:
+            return entry
+    roles = ", ".join(entry["role"] for entry in entries) or "none"
+    raise UsageError(
+        f"data set {dataset['name']!r} declares no file of role {role!r} (has: {roles}): "
+        "add a [[dataset.files]] entry"
+    )
+
+
+def read_checked(dataset: Mapping[str, Any], entry: Mapping[str, Any]) -> bytes:
+    """The decompressed content of a declared file, its checksum verified.
+
+    A file whose own hash differs passes if ``content_sha256`` is declared and matches: the same
+    data compressed by another program.
+
+    Raises
+    ------
+    DataError
+        Naming the file, what was expected, what was found, and the remedy.
+    """
+    data = _read(dataset, entry)
+    found = hashlib.sha256(data).hexdigest()
+    if found == entry.get("sha256"):
+        return _content(data, entry)
+    content = _content_or_none(data, entry)
+    if content is not None and hashlib.sha256(content).hexdigest() == entry.get("content_sha256"):
+        return content
+    raise DataError(
+        f"data file {entry['path']} has {len(data)} bytes and sha256 {found}, expected "
+        f"{entry.get('bytes', 'any number of')} bytes and sha256 {entry.get('sha256')}: it is "
+        f"corrupt or of another release; restore {_path(dataset, entry)} from its source"
+    )
+
+
+def check_file(dataset: Mapping[str, Any], entry: Mapping[str, Any]) -> FileCheck:
+    """The state of one declared file, without raising."""
+    try:
+        data = _read(dataset, entry)
+    except (DataError, UsageError) as error:
+        return FileCheck(entry["path"], 0, "", False, str(error))
+    found = hashlib.sha256(data).hexdigest()
+    try:
+        read_checked(dataset, entry)
+    except DataError as error:
+        return FileCheck(entry["path"], len(data), found, False, str(error))
+    return FileCheck(entry["path"], len(data), found, True)
+
+
+def check_files(dataset: Mapping[str, Any]) -> list[FileCheck]:
+    """The state of every declared file."""
+    return [check_file(dataset, entry) for entry in dataset.get("files", [])]
+
+
+def _path(dataset: Mapping[str, Any], entry: Mapping[str, Any]) -> Path:
+    relative = PurePosixPath(entry["path"])
+    if relative.is_absolute() or ".." in relative.parts or "\\" in entry["path"]:
+        raise UsageError(
+            f"data set {dataset['name']!r} names the file {entry['path']!r}: "
+            "paths are relative to the suite's folder and stay inside it"
+        )
+    return Path(dataset["root"]) / relative
+
+
+def _read(dataset: Mapping[str, Any], entry: Mapping[str, Any]) -> bytes:
+    path = _path(dataset, entry)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        urls = ", ".join(entry.get("urls", ()))
+        raise DataError(
+            f"cannot read data file {path}: {error.strerror or error}: "
+            + (f"get it from {urls}" if urls else "reinstall the package that ships the suite")
+        ) from error
+
+
+def _content(data: bytes, entry: Mapping[str, Any]) -> bytes:
+    if data[:2] != b"\x1f\x8b":
+        return data
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+            content = file.read(MOST_BYTES + 1)
+    except (OSError, EOFError) as error:
+        raise DataError(
+            f"data file {entry['path']} is not valid gzip: {error}: restore it from its source"
+        ) from error
+    if len(content) > MOST_BYTES:
+        raise DataError(f"data file {entry['path']} unpacks to more than {MOST_BYTES} bytes")
+    return content
+
+
+def _content_or_none(data: bytes, entry: Mapping[str, Any]) -> bytes | None:
+    """The content of a file that is already known to be altered, if it can be unpacked at all."""
+    if "content_sha256" not in entry:
+        return None
+    try:
+        return _content(data, entry)
+    except (DataError, MemoryError):
+        return None
