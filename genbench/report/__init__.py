@@ -1,0 +1,38 @@
+"""From records to HTML: `build_report`. Imports no torch, and its own weight only when called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from genbench.report.inputs import Entry, TaskResults
+
+__all__ = ["Entry", "TaskResults", "build_report"]
+
+
+def build_report(tasks: Sequence[TaskResults], out: Path, *, single_file: bool = False) -> Path:
+    """Write a static report that opens from disk with the network off.
+
+    Parameters
+    ----------
+    tasks
+        One page each; with several, ``index.html`` is an overview.
+    out
+        The folder to write to. Files of an earlier report there are replaced or removed; files
+        that are not of a report are left alone.
+    single_file
+        Put everything, pictures and cells included, into ``index.html``.
+
+    Returns
+    -------
+    Path
+        Of ``index.html``. The same records and package versions give the same bytes.
+
+    Raises
+    ------
+    StoreError
+        If a file cannot be written.
+    """
+    from genbench.report.build import build
+
+    return build(tasks, out, single_file)

@@ -1,0 +1,262 @@
+"""Write a report: the pages, the pictures, the data; nothing in it depends on time or order."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from genbench.errors import StoreError
+from genbench.report import text
+from genbench.report.cells import CellView, cell_view, record_json
+from genbench.report.exports import long_csv, table_json, wide_csv
+from genbench.report.figures import Figure
+from genbench.report.images import Picture
+from genbench.report.inputs import Entry, TaskResults
+from genbench.report.page import Page, compare_data, cost_columns, page, page_id, verdict
+from genbench.report.rows import Row
+
+MANIFEST = "manifest.json"
+PLOTLY = "plotly-cartesian.min.js"
+SCRIPTS = ("theme.js", "table.js", "figures.js", "samples.js", "compare.js")
+_CSP = (
+    "default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; "
+    "img-src 'self' data: blob:; base-uri 'none'; form-action 'none'"
+)
+_OURS = re.compile(r"(index|[a-z0-9._-]+)\.html|(cells|data|images)/[A-Za-z0-9._-]+")
+
+
+def build(tasks: Sequence[TaskResults], out: Path, single_file: bool) -> Path:
+    """See `genbench.report.build_report`."""
+    site = _Site(out, single_file)
+    pages = [
+        page(task, identity, site.place)
+        for identity, task in sorted(_identities(tasks).items())
+    ]  # fmt: skip
+    environment = _environment(site, pages)
+    heavy = [_asset(PLOTLY), site.script]
+    bodies = pages if single_file or len(pages) == 1 else []
+    site.write(
+        "index.html",
+        environment.get_template("index.html.j2").render(
+            pages=pages, bodies=bodies, here="", **_head(heavy if bodies else [site.script])
+        ),
+    )
+    if not single_file:
+        for found in pages:
+            if len(pages) > 1:
+                html = environment.get_template("task.html.j2").render(
+                    page=found, here="", **_head(heavy)
+                )
+                site.write(f"{found.id}.html", html)
+            _write_cells(site, environment, found)
+            for name, content in _data(found).items():
+                site.write(f"data/{found.id}-{name}", content)
+    site.finish()
+    return out / "index.html"
+
+
+def _identities(tasks: Sequence[TaskResults]) -> dict[str, TaskResults]:
+    found: dict[str, TaskResults] = {}
+    for task in sorted(tasks, key=lambda t: (page_id(t), str(t.suite.get("task", "")))):
+        identity = page_id(task)
+        if identity in found or identity == "index":
+            identity = f"{identity}-{hashlib.sha256(str(task.suite).encode()).hexdigest()[:8]}"
+        found[identity] = task
+    return found
+
+
+def _write_cells(site: _Site, environment: jinja2.Environment, found: Page) -> None:
+    template = environment.get_template("cell.html.j2")
+    up = "../index.html" if site.alone else f"../{found.id}.html"
+    head = _head([site.script], home="../index.html")
+    for row, entry in found.entries:
+        name = site.cell_name(entry)
+        view = cell_view(row, entry, found, site.place_above, f"{name}.json")
+        site.write(f"cells/{name}.json", view.json)
+        site.write(f"cells/{name}.html", template.render(view=view, page=found, up=up, **head))
+
+
+def _data(found: Page) -> dict[str, str]:
+    return {
+        "table.csv": wide_csv(found),
+        "values.csv": long_csv(found),
+        "table.json": table_json(found),
+    }
+
+
+def _environment(site: _Site, pages: Sequence[Page]) -> jinja2.Environment:
+    site.alone = len(pages) <= 1 or site.single
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("genbench.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        short=text.shorten,
+        num=lambda v, digits=4: text.number(v, digits) if _is_number(v) else str(v),
+        seconds=lambda v: text.duration(v if _is_number(v) else None),
+        bytes=lambda v: text.size(v if _is_number(v) else None),
+        count=text.count,
+        thousands=lambda v: f"{v:,}" if _is_number(v) else str(v),
+        plain=text.plain,
+        hash8=lambda v: str(v).removeprefix("sha256:")[:8],
+        clip=_clip,
+    )
+    environment.globals.update(
+        link=site.link,
+        cell_id=lambda entry: f"cell-{site.cell_name(entry)}",
+        cell_view=lambda row, entry, found: site.view(row, entry, found),
+        single=site.single,
+        verdict=verdict,
+        cost_columns=cost_columns,
+        compare_data=compare_data,
+        island=lambda body: Markup(text.island(body)),
+        specs=_specs,
+        downloads=site.downloads,
+        page_link=lambda found: f"{found.id}.html" if not site.alone else f"#{found.id}",
+    )
+    return environment
+
+
+def _finalize(value: Any) -> Any:
+    """Every string that reaches a page: hidden characters are written out, then it is escaped."""
+    return text.visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _clip(value: Any, limit: int = 2000) -> str:
+    value = str(value)
+    return value if len(value) <= limit else f"{value[:limit]}\n… ({len(value):,} characters)"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _specs(figure: Figure) -> Markup:
+    """All variants of a figure and their findings, safe inside a script element."""
+    specs = ",".join(f"{json.dumps(key)}:{spec}" for key, spec in figure.specs.items())
+    findings = json.dumps(dict(figure.findings), sort_keys=True)
+    return Markup(text.island(f'{{"specs":{{{specs}}},"findings":{findings}}}'))
+
+
+def _asset(name: str) -> str:
+    return (resources.files("genbench.report") / "static" / name).read_text("utf-8")
+
+
+def _head(scripts: Sequence[str], home: str = "index.html") -> dict[str, Any]:
+    hashes = (base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts)
+    return {
+        "scripts": [Markup(s) for s in scripts],
+        "csp": _CSP.format(hashes=" ".join(f"'sha256-{h}'" for h in hashes)),
+        "css": Markup(_asset("report.css")),
+        "home": home,
+    }
+
+
+class _Site:
+    """The output folder while it is written: addresses, files so far, what to remove at the end."""
+
+    def __init__(self, out: Path, single: bool) -> None:
+        self.out = out
+        self.single = single
+        self.alone = True
+        self.script = "".join(_asset(name) for name in SCRIPTS)
+        self._written: dict[str, str] = {}
+        self._names: dict[int, str] = {}
+        self._taken: set[str] = set()
+
+    def cell_name(self, entry: Entry) -> str:
+        """A name of the cell's page that is safe and unique, whatever the record's id is."""
+        key = id(entry.record)
+        if key not in self._names:
+            name = text.slug(entry.record.record_id)
+            while name in self._taken:
+                name = f"{name}-2"
+            self._taken.add(name)
+            self._names[key] = name
+        return self._names[key]
+
+    def link(self, entry: Entry) -> str:
+        """Address of the cell's details, from a task's page."""
+        name = self.cell_name(entry)
+        return f"#cell-{name}" if self.single else f"cells/{name}.html"
+
+    def place(self, picture: Picture) -> str:
+        """Store a picture; its address from the top folder."""
+        if self.single:
+            return picture.uri
+        name = f"images/{picture.name}"
+        if name not in self._written:
+            self._put(name, picture.data)
+        return name
+
+    def place_above(self, picture: Picture) -> str:
+        """Store a picture; its address from a folder below the top."""
+        return f"../{self.place(picture)}"
+
+    def view(self, row: Row, entry: Entry, found: Page) -> CellView:
+        """A cell's details inside the single file."""
+        content = base64.b64encode(record_json(entry.record).encode()).decode()
+        return cell_view(
+            row, entry, found, self.place, f"data:application/json;base64,{content}"
+        )
+
+    def downloads(self, found: Page) -> list[tuple[str, str]]:
+        """Names and addresses of the page's data."""
+        if not self.single:
+            return [(name, f"data/{found.id}-{name}") for name in _data(found)]
+        return [
+            (name, "data:text/plain;base64," + base64.b64encode(content.encode()).decode())
+            for name, content in _data(found).items()
+        ]
+
+    def write(self, name: str, content: str) -> None:
+        """Put a text file into the report."""
+        self._put(name, content.encode("utf-8", "replace"))
+
+    def _put(self, name: str, data: bytes) -> None:
+        path = self.out / name
+        self._written[name] = hashlib.sha256(data).hexdigest()
+        try:
+            if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:
+                return
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".report-")
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        except OSError as error:
+            raise StoreError(
+                f"cannot write the report to {path}: {error.strerror or error}: "
+                "choose another folder with -o"
+            ) from error
+
+    def finish(self) -> None:
+        """Remove what an earlier report left here and this one does not have; list the files."""
+        for name in self._before():
+            if name not in self._written and _OURS.fullmatch(name) and ".." not in name:
+                (self.out / name).unlink(missing_ok=True)
+        body = {"schema": "genbench.report-files/1", "files": dict(sorted(self._written.items()))}
+        self.write(MANIFEST, json.dumps(body, indent=1) + "\n")
+
+    def _before(self) -> list[str]:
+        try:
+            body = json.loads((self.out / MANIFEST).read_text("utf-8"))
+            return [str(name) for name in body["files"]]
+        except (OSError, ValueError, KeyError, TypeError):
+            return []

@@ -1,0 +1,127 @@
+"""The page of one cell: everything its record says, and how to get it again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from genbench.records import MetricValue, Record
+from genbench.report.curves import MAX_CURVES, svg
+from genbench.report.images import (
+    ArtefactError,
+    artefact,
+    cloud,
+    density_picture,
+    frame,
+    log_tail,
+    scatter_picture,
+)
+from genbench.report.inputs import Entry
+from genbench.report.page import Page, Place, Shown, grid
+from genbench.report.rows import Row
+from genbench.report.text import plain
+
+_GRIDS = (
+    ("real", "Real test rows"),
+    ("grid", "Generated"),
+    ("neighbours", "Generated, above the nearest training row"),
+)
+_CLOUDS = (("real-points", "Real"), ("points", "Generated"))
+
+
+@dataclass(frozen=True, slots=True)
+class CellView:
+    """One cell, ready for its template."""
+
+    row: Row
+    entry: Entry
+    command: str
+    metrics: tuple[tuple[str, MetricValue], ...]
+    titles: Mapping[str, str]
+    curves: tuple[Markup, ...]
+    pictures: tuple[Shown, ...]
+    log: str
+    json: str
+    json_href: str
+
+    @property
+    def record(self) -> Record:
+        """The record itself."""
+        return self.entry.record
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """All parameters of the generator, defaults included."""
+        return dict(self.record.cell["generator"].get("params") or {})
+
+    @property
+    def attempt(self) -> Mapping[str, Any]:
+        """Attempt and times in one."""
+        return {**self.record.attempt, **self.record.times}
+
+
+def cell_view(row: Row, entry: Entry, page: Page, place: Place, json_href: str = "") -> CellView:
+    """Collect what the page of a cell shows."""
+    record = entry.record
+    order = [c.id for c in page.table.columns]
+    metrics = sorted(
+        record.metrics.items(), key=lambda m: (order.index(m[0]) if m[0] in order else 999, m[0])
+    )
+    drawn = (svg(name, record.curves[name]) for name in sorted(record.curves)[:MAX_CURVES])
+    return CellView(
+        row=row,
+        entry=entry,
+        command=command(record),
+        metrics=tuple(metrics),
+        titles={c.id: c.title for c in page.table.columns},
+        curves=tuple(c for c in drawn if c),
+        pictures=_pictures(entry, place),
+        log=log_tail(entry) if artefact(entry, "log") else "",
+        json=record_json(record),
+        json_href=json_href,
+    )
+
+
+def record_json(record: Record) -> str:
+    """The record as it lies in the results folder, digests included."""
+    return json.dumps(record.to_json(), sort_keys=True, indent=1, ensure_ascii=False) + "\n"
+
+
+def command(record: Record) -> str:
+    """The command line that computes this cell again."""
+    cell = record.cell
+    generator = cell["generator"]
+    passed = generator.get("params_passed") or {}
+    given = ",".join(f"{k}={plain(v)}" for k, v in sorted(passed.items()))
+    name = f"{generator['name']}:{given}" if given else str(generator["name"])
+    parts = ["genbench", "run", "--suite", str(cell["suite"]["name"]),
+             "--profile", str(cell["suite"]["profile"]), "-g", name,
+             "--seeds", str(cell["seed"])]  # fmt: skip
+    return shlex.join(parts)
+
+
+def _pictures(entry: Entry, place: Place) -> tuple[Shown, ...]:
+    shown = [grid(entry, role, title, place) for role, title in _GRIDS if artefact(entry, role)]
+    limits = None
+    for role, title in _CLOUDS:
+        if artefact(entry, role) is None:
+            continue
+        try:
+            x = cloud(entry, role)
+        except ArtefactError as error:
+            shown.append(Shown(f"{title} points", missing=f"Not shown: {error}."))
+            continue
+        limits = limits or frame(x)
+        for kind, picture in (
+            ("points", scatter_picture(x, limits)),
+            ("density", density_picture(x, limits)),
+        ):
+            shown.append(
+                Shown(f"{title}, {kind}", place(picture), picture.width, picture.height)
+            )
+    return tuple(shown)

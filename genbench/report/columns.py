@@ -1,0 +1,99 @@
+"""The metric columns of a report: title, direction, and the scale between noise and floor."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from genbench.metrics.table import METRICS
+
+FRECHET = ("fid", "fid_infinity", "fid_per_class")
+TF_INCEPTION = "inception-v3-compat"
+_SPANS_DECADES = 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One metric as the table shows it; `higher_is_better` None: no direction, never ranked."""
+
+    id: str
+    title: str
+    description: str
+    unit: str | None
+    higher_is_better: bool | None
+    logarithmic: bool
+    primary: bool
+    reference: str
+
+    @property
+    def arrow(self) -> str:
+        """Which way is better: an arrow, or nothing."""
+        return {True: "↑", False: "↓", None: ""}[self.higher_is_better]
+
+    @property
+    def direction(self) -> str:
+        """The same in words, for screen readers and tooltips."""
+        words = {True: "higher is better", False: "lower is better", None: "no better direction"}
+        return words[self.higher_is_better]
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Where a value lies between the noise control (0) and the real-data floor (1)."""
+
+    noise: float
+    floor: float
+    logarithmic: bool
+
+    def place(self, value: float) -> float:
+        """Position in 0..1, clipped."""
+        low, high, at = self.noise, self.floor, value
+        if self.logarithmic:
+            if value <= 0:
+                return 1.0 if high < low else 0.0
+            low, high, at = math.log(low), math.log(high), math.log(value)
+        return min(1.0, max(0.0, (at - low) / (high - low)))
+
+
+def scale(noise: float | None, floor: float | None, column: Column) -> Scale | None:
+    """The scale of a column, logarithmic where the metric spans decades; None without controls."""
+    if noise is None or floor is None or noise == floor:
+        return None
+    positive = noise > 0 and floor > 0
+    spans = positive and max(noise / floor, floor / noise) >= _SPANS_DECADES
+    return Scale(noise, floor, positive and (column.logarithmic or spans))
+
+
+def columns(suite: Mapping[str, Any], found: Iterable[str]) -> list[Column]:
+    """The suite's metrics in its order, then any others that records hold (`found`)."""
+    ids = [str(m["id"]) for m in suite.get("metrics", ())]
+    ids = list(dict.fromkeys([*ids, *sorted(set(found))]))
+    primary = str(suite["suite"].get("primary", ""))
+    ids.sort(key=lambda name: name != primary)  # stable: the primary metric leads
+    return [_column(name, suite, primary) for name in ids]
+
+
+def _column(name: str, suite: Mapping[str, Any], primary: str) -> Column:
+    base, _, extractor = name.partition("@")
+    info = METRICS.get(base)
+    if info is None:
+        return Column(name, name, "A metric this version does not know.", None, None, False,
+                      name == primary, "")  # fmt: skip
+    protocol = suite.get("protocol", {})
+    kind = str(suite.get("space", {}).get("kind", "image"))
+    shown = extractor or (str(protocol.get("extractor", "")) if base in FRECHET else "")
+    title = info.title
+    if shown and not (base in FRECHET and shown == TF_INCEPTION):
+        title = f"{title} ({shown})"
+    return Column(
+        id=name,
+        title=title,
+        description=info.description,
+        unit=info.unit_for(kind),
+        higher_is_better=info.higher_is_better,
+        logarithmic=info.scale == "log",
+        primary=name == primary,
+        reference=info.reference,
+    )

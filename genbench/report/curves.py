@@ -1,0 +1,139 @@
+"""Training curves: a Plotly figure for the page of a task, plain SVG for the page of a cell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from genbench.report.figures import Choice, Figure, axis, spec
+from genbench.report.rows import Row, Table
+from genbench.report.text import count, number, plot_label
+
+MAX_POINTS = 70
+MAX_SEEDS = 5
+MAX_CURVES = 8
+_DASHES = ("solid", "dot", "dash", "dashdot", "longdash")
+
+
+def points(curve: Any, limit: int = MAX_POINTS) -> list[tuple[float, float | None]]:
+    """``(examples, value)`` of one recorded curve, thinned; malformed curves are empty."""
+    if not isinstance(curve, Mapping):
+        return []
+    x, y = curve.get("examples"), curve.get("value")
+    if not isinstance(x, list) or not isinstance(y, list) or len(x) != len(y):
+        return []
+    step = max(1, -(-len(x) // limit))
+    kept = [i for i in range(len(x)) if (len(x) - 1 - i) % step == 0]
+    return [(float(x[i]), _finite(y[i])) for i in kept if _finite(x[i]) is not None]
+
+
+def _finite(value: Any) -> float | None:
+    good = isinstance(value, int | float) and math.isfinite(value)
+    return float(f"{value:.5g}") if good else None
+
+
+def training_curves(table: Table, colour: Mapping[str, str]) -> Figure | None:
+    """Losses over examples served, one generator at a time."""
+    specs, cells = {}, []
+    labels = {}
+    for row in table.generators:
+        names = sorted({name for e in row.entries for name in e.record.curves})[:MAX_CURVES]
+        drawn = [(n, row) for n in names if any(points(e.record.curves.get(n)) for e in row.entries)]
+        if drawn:
+            labels[row.id] = row.label
+            specs[row.id] = _stacked(row, [n for n, _ in drawn], colour[row.id])
+            cells += [line for name, _ in drawn for line in _last(row, name)]
+    if not specs:
+        return None
+    return Figure(
+        "curves",
+        "Training curves",
+        "What each generator reported while it was trained, averaged in equal slices of the "
+        "budget; one line per seed. Losses of different families are not comparable; a gap is a "
+        "value that was not finite. The page of each cell draws its curves without JavaScript.",
+        specs,
+        (Choice("Generator", tuple(labels.items())),),
+        ("generator", "curve", "seed", "first", "last"),
+        tuple(cells),
+    )
+
+
+def _last(row: Row, name: str) -> list[tuple[str, ...]]:
+    lines = []
+    for entry in row.entries:
+        known = [v for _, v in points(entry.record.curves.get(name)) if v is not None]
+        if known:
+            seed = str(entry.record.seed)
+            lines.append((row.label, name, seed, number(known[0]), number(known[-1])))
+    return lines
+
+
+def _stacked(row: Row, names: Sequence[str], colour: str) -> str:
+    gap = 0.09 if len(names) > 1 else 0.0
+    share = (1 - gap * (len(names) - 1)) / len(names)
+    traces: list[dict[str, Any]] = []
+    layout: dict[str, Any] = {"annotations": []}
+    for k, name in enumerate(names):
+        top = 1 - k * (share + gap)
+        suffix = "" if k == 0 else str(k + 1)
+        layout[f"yaxis{suffix}"] = {"domain": [max(0.0, top - share), top], "automargin": True,
+                                    "zeroline": False, "nticks": 5}  # fmt: skip
+        layout["annotations"].append(
+            {"text": plot_label(name), "x": 0, "xref": "paper", "xanchor": "left", "y": top,
+             "yref": "paper", "yanchor": "bottom", "showarrow": False, "font": {"size": 12}}
+        )  # fmt: skip
+        for s, entry in enumerate(row.entries[:MAX_SEEDS]):
+            line = points(entry.record.curves.get(name))
+            traces.append(
+                {"type": "scatter", "mode": "lines", "x": [x for x, _ in line],
+                 "y": [y for _, y in line], "xaxis": "x", "yaxis": f"y{suffix}",
+                 "name": f"seed {entry.record.seed}", "showlegend": k == 0,
+                 "legendgroup": str(entry.record.seed), "connectgaps": False,
+                 "line": {"color": colour, "width": 1.7, "dash": _DASHES[s % len(_DASHES)]},
+                 "hovertemplate": "%{x:,} examples: %{y:.5g}"}
+            )  # fmt: skip
+    last = "" if len(names) == 1 else str(len(names))
+    layout["xaxis"] = axis("training examples served", anchor=f"y{last}", rangemode="tozero")
+    return spec(
+        traces,
+        **layout,
+        height=110 + 170 * len(names),
+        showlegend=len(row.entries) > 1,
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 1, "xanchor": "right"},
+        hovermode="x",
+    )
+
+
+def svg(name: str, curve: Any, width: int = 420, height: int = 150) -> Markup:
+    """One curve as inline SVG with its range written on it; empty if nothing can be drawn."""
+    line = points(curve, 140)
+    known = [(x, y) for x, y in line if y is not None]
+    if len(known) < 2:
+        return Markup("")
+    (left, right) = known[0][0], known[-1][0]
+    low, high = min(y for _, y in known), max(y for _, y in known)
+    rise, run = (high - low) or 1.0, (right - left) or 1.0
+    path, pen = [], "M"
+    for x, y in line:
+        if y is None:
+            pen = "M"
+            continue
+        at = (8 + (x - left) / run * (width - 16), 26 + (high - y) / rise * (height - 52))
+        path.append(f"{pen}{at[0]:.1f} {at[1]:.1f}")
+        pen = "L"
+    label = f"{name}: from {number(known[0][1])} to {number(known[-1][1])}"
+    return Markup(
+        '<svg class="curve" viewBox="0 0 {w} {h}" role="img" aria-label="{label}">'
+        '<text x="8" y="14">{name}</text>'
+        '<text x="{r}" y="14" text-anchor="end">{low} … {high}</text>'
+        '<path d="{path}"/>'
+        '<text x="8" y="{b}">{start}</text><text x="{r}" y="{b}" text-anchor="end">{end}'
+        " examples</text></svg>"
+    ).format(
+        w=width, h=height, r=width - 8, b=height - 6, label=label, name=escape(name[:60]),
+        low=number(low), high=number(high), path=" ".join(path),
+        start=count(left), end=count(right),
+    )  # fmt: skip

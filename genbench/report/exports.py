@@ -1,0 +1,118 @@
+"""The table of a task as CSV (one row per generator, and one per value) and as JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any
+
+from genbench.report.page import Page
+from genbench.report.rows import Row
+from genbench.report.text import visible
+
+
+def wide_csv(page: Page) -> str:
+    """One line per generator: means and interval ends of every metric, costs, status."""
+    ids = [c.id for c in page.table.columns]
+    head = ["generator", "parameters_passed", "version", "provider", "family", "likelihood",
+            "control", "published", "status", "seeds_done", "seeds_planned"]  # fmt: skip
+    head += [f"{i}{suffix}" for i in ids for suffix in ("", "_low", "_high", "_rank")]
+    head += ["fit_seconds", "samples_per_second", "peak_bytes", "parameters"]
+    return _csv(head, [_wide(row, ids) for row in page.table.rows])
+
+
+def _wide(row: Row, ids: list[str]) -> list[Any]:
+    line: list[Any] = [row.name, row.passed, row.version, row.provider, row.family, row.likelihood,
+                       row.control, row.published, row.status, len(row.done),
+                       row.seeds_planned]  # fmt: skip
+    for key in ids:
+        value = row.values[key]
+        line += [value.number, value.low, value.high, value.rank]
+    return [*line, row.fit_s, row.sampling_rate, row.peak_bytes, row.parameters]
+
+
+def long_csv(page: Page) -> str:
+    """One line per cell and metric, with signature and reason."""
+    head = ["record", "generator", "parameters_passed", "seed", "status", "metric",
+            "metric_status", "value", "low", "high", "unit", "n", "signature", "reason"]  # fmt: skip
+    lines = []
+    for row, entry in page.entries:
+        record = entry.record
+        start = [record.record_id, row.name, row.passed, record.seed, record.status]
+        if not record.metrics:
+            reason = (record.error or {}).get("message", "")
+            lines.append([*start, *[""] * 8, reason])
+        for name, value in sorted(record.metrics.items()):
+            interval = value.interval
+            ends = [None, None] if interval is None else [interval.low, interval.high]
+            lines.append([*start, name, value.status, value.value, *ends, value.unit, value.n,
+                          value.signature, value.reason])  # fmt: skip
+    return _csv(head, lines)
+
+
+def _csv(head: list[str], lines: list[list[Any]]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows([_field(v) for v in line] for line in lines)
+    return buffer.getvalue()
+
+
+def _field(value: Any) -> Any:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return repr(value)
+    text = visible(str(value))
+    # A spreadsheet would run a text that begins like a formula.
+    return f"'{text}" if text[:1] in "=+-@\t\r" and text else text
+
+
+def table_json(page: Page) -> str:
+    """Suite, rows and values with full precision."""
+    body = {
+        "schema": "genbench.report/1",
+        "suite": dict(page.suite),
+        "rows": [
+            {
+                "generator": row.name,
+                "version": row.version,
+                "provider": row.provider,
+                "params_passed": row.passed,
+                "family": row.family,
+                "likelihood": row.likelihood,
+                "control": row.control,
+                "published": row.published,
+                "status": row.status,
+                "unranked": row.unranked or None,
+                "records": [entry.record.record_id for entry in row.entries],
+                "costs": {
+                    "fit_seconds": row.fit_s,
+                    "samples_per_second": row.sampling_rate,
+                    "peak_bytes": row.peak_bytes,
+                    "parameters": row.parameters,
+                },
+                "metrics": {key: _metric(row, key) for key in row.values},
+            }
+            for row in page.table.rows
+        ],
+    }
+    return json.dumps(body, sort_keys=True, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def _metric(row: Row, key: str) -> dict[str, Any]:
+    value = row.values[key]
+    return {
+        "status": value.status,
+        "reason": value.reason or None,
+        "value": value.number,
+        "interval": None if value.low is None else [value.low, value.high],
+        "basis": value.basis,
+        "rank": value.rank or None,
+        "at_floor": value.at_floor,
+        "seeds": {str(seed): number for seed, number in value.seeds.items()},
+        "signature": value.signature,
+    }

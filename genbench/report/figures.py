@@ -1,0 +1,306 @@
+"""Plotly figures of one task, each with the sentence that tells how to read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from plotly.io import to_json
+
+from genbench.report.columns import Column
+from genbench.report.rows import Row, Table, Value
+from genbench.report.text import count, number, plot_label
+
+PALETTE = (
+    "#2f7fb8", "#d9772b", "#2f9a6e", "#b0559b", "#c94f4f",
+    "#8a7d2e", "#3f9fae", "#7a6fd0", "#b07f57", "#7d8794",
+)  # fmt: skip
+GREY = "#8b95a1"
+_SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "star", "x", "hexagon")
+_MANY = 14
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A select box over a figure's variants: options as ``(key, text)``."""
+
+    label: str
+    options: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure in one or more variants.
+
+    Parameters
+    ----------
+    id, title, reading
+        `reading` is the sentence under the figure.
+    specs
+        Plotly JSON by the chosen keys joined with ``|``.
+    headers, cells
+        The figure's data as a table, for readers without JavaScript and as CSV.
+    """
+
+    id: str
+    title: str
+    reading: str
+    specs: Mapping[str, str]
+    choices: tuple[Choice, ...] = ()
+    headers: tuple[str, ...] = ()
+    cells: tuple[tuple[str, ...], ...] = ()
+    findings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def first(self) -> str:
+        """Key of the variant shown first."""
+        return next(iter(self.specs))
+
+
+def colours(table: Table) -> dict[str, str]:
+    """A colour per row: one each for a few generators, one per family for many; controls grey."""
+    rows = sorted(table.generators, key=lambda row: (row.family, row.label))
+    families = sorted({row.family for row in rows})
+    keys = {
+        row.id: index if len(rows) <= len(PALETTE) else families.index(row.family)
+        for index, row in enumerate(rows)
+    }
+    chosen = {row_id: PALETTE[key % len(PALETTE)] for row_id, key in keys.items()}
+    return {row.id: GREY for row in table.controls} | chosen
+
+
+def symbols(rows: Sequence[Row]) -> dict[str, str]:
+    """A marker per family, so that colour is never the only mark."""
+    families = sorted({row.family for row in rows})
+    return {row.id: _SYMBOLS[families.index(row.family) % len(_SYMBOLS)] for row in rows}
+
+
+def spec(traces: Sequence[Mapping[str, Any]], **layout: Any) -> str:
+    """Traces and layout through Plotly's serialiser.
+
+    Plotly's validation takes 20 ms a figure, which a report renewed after each cell cannot spend:
+    the tests validate every figure instead.
+    """
+    body = {
+        "template": {},
+        "margin": {"l": 64, "r": 20, "t": 16, "b": 56},
+        "height": 440,
+        "hovermode": "closest",
+        "showlegend": False,
+    }
+    return str(to_json({"data": list(traces), "layout": {**body, **layout}}, validate=False))
+
+
+def axis_title(column: Column) -> str:
+    """A column's heading with unit and direction, for an axis."""
+    unit = f" [{column.unit}]" if column.unit else ""
+    return plot_label(f"{column.title}{unit} {column.arrow}".strip(), 60)
+
+
+def log_axis(column: Column, values: Sequence[float]) -> bool:
+    """Whether an axis of these values is logarithmic."""
+    low, high = min(values, default=0.0), max(values, default=0.0)
+    return low > 0 and (column.logarithmic or high / low > 100)
+
+
+def axis(title: str, logarithmic: bool = False, **more: Any) -> dict[str, Any]:
+    """An axis; logarithmic ones label 1, 2, 5 only where little room is spanned."""
+    body: dict[str, Any] = {"title": {"text": title}, "automargin": True, "zeroline": False}
+    if logarithmic:
+        body |= {"type": "log", "exponentformat": "power", "minor": {"ticks": "outside"}}
+    return body | more
+
+
+def error_bar(values: Sequence[Value], colour: str | Sequence[str]) -> dict[str, Any]:
+    """Plotly error bars of intervals (one colour: Plotly has one per trace)."""
+    up = [0.0 if v.high is None or v.number is None else v.high - v.number for v in values]
+    down = [0.0 if v.low is None or v.number is None else v.number - v.low for v in values]
+    one = colour if isinstance(colour, str) else GREY
+    return {"type": "data", "symmetric": False, "array": up, "arrayminus": down,
+            "thickness": 1.4, "width": 3, "color": one}  # fmt: skip
+
+
+def floor_line(level: float, vertical: bool) -> dict[str, Any]:
+    """Shape and label of the real-data floor."""
+    along, across = ("y", "x") if vertical else ("x", "y")
+    line = {"color": GREY, "width": 1.2, "dash": "dot"}
+    return {
+        "type": "line", f"{along}ref": "paper", f"{along}0": 0, f"{along}1": 1,
+        f"{across}0": level, f"{across}1": level, "line": line,
+        "label": {"text": "real data (floor)", "textposition": "start" if vertical else "end",
+                  "font": {"size": 11, "color": GREY}, "textangle": 0},
+    }  # fmt: skip
+
+
+def strips(table: Table, colour: Mapping[str, str]) -> Figure | None:
+    """Every seed's value per generator, with mean and interval, per metric."""
+    specs = {}
+    for column in table.columns:
+        rows = [r for r in table.generators if r.values[column.id].number is not None]
+        if rows:
+            specs[column.id] = _strip(column, rows, table, colour)
+    if not specs:
+        return None
+    titles = {c.id: c.title for c in table.columns}
+    cells = [
+        (row.label, titles[key], str(seed), number(value, 6))
+        for key in specs
+        for row in table.generators
+        for seed, value in sorted(row.values[key].seeds.items())
+    ]
+    return Figure(
+        "strips",
+        "Every seed",
+        "Each dot is one training seed; the diamond is their mean and the bar its 95 % interval "
+        "(with one seed: sampling error only). The dotted line is held-out real data.",
+        specs,
+        (Choice("Metric", tuple((key, titles[key]) for key in specs)),),
+        ("generator", "metric", "seed", "value"),
+        tuple(cells),
+    )
+
+
+def _strip(column: Column, rows: Sequence[Row], table: Table, colour: Mapping[str, str]) -> str:
+    traces: list[dict[str, Any]] = []
+    everything: list[float] = []
+    for row in reversed(rows):  # Plotly draws the first category at the bottom
+        value, label = row.values[column.id], plot_label(row.label, 24)
+        seeds = sorted(value.seeds.items())
+        everything += [v for _, v in seeds]
+        traces.append(
+            {"type": "scatter", "mode": "markers", "x": [v for _, v in seeds],
+             "y": [label] * len(seeds), "text": [f"seed {s}" for s, _ in seeds],
+             "marker": {"size": 9, "color": colour[row.id], "opacity": 0.55},
+             "hovertemplate": "%{y}, %{text}: %{x:.5g}<extra></extra>"}
+        )  # fmt: skip
+        traces.append(
+            {"type": "scatter", "mode": "markers", "x": [value.number], "y": [label],
+             "marker": {"size": 10, "symbol": "diamond-open", "color": colour[row.id],
+                        "line": {"width": 2}},
+             "error_x": error_bar([value], colour[row.id]),
+             "hovertemplate": "%{y}, mean: %{x:.5g}<extra></extra>"}
+        )  # fmt: skip
+    scale = table.scales.get(column.id)
+    shapes = [floor_line(scale.floor, True)] if scale else []
+    everything += [scale.floor] if scale else []
+    lows = [v for r in rows if (v := r.values[column.id].low) is not None]
+    return spec(
+        traces,
+        xaxis=axis(axis_title(column), log_axis(column, [*everything, *lows])),
+        yaxis={"automargin": True, "type": "category"},
+        shapes=shapes,
+        height=130 + 34 * len(rows),
+    )
+
+
+def likelihoods(table: Table, colour: Mapping[str, str]) -> Figure | None:
+    """Likelihoods side by side but typed: kinds of bound are never ranked together."""
+    ids = [c for c in table.columns if c.id.split("@")[0] in ("nll", "nll_tight")]
+    rows = [r for r in table.generators if any(r.values[c.id].number is not None for c in ids)]
+    if not rows:
+        return None
+    traces = []
+    for k, column in enumerate(ids):
+        shown = [r for r in reversed(rows) if r.values[column.id].number is not None]
+        values = [r.values[column.id] for r in shown]
+        traces.append(
+            {"type": "scatter", "mode": "markers", "name": plot_label(column.title),
+             "x": [v.number for v in values],
+             "y": [[plot_label(r.likelihood) for r in shown],
+                   [plot_label(r.label, 24) for r in shown]],
+             "error_x": error_bar(values, GREY),
+             "marker": {"size": 11, "symbol": ("circle", "diamond-open", "square")[k % 3],
+                        "color": [colour[r.id] for r in shown], "line": {"width": 2}},
+             "hovertemplate": "%{y}: %{x:.5g}<extra></extra>"}
+        )  # fmt: skip
+    unit = ids[0].unit or "nats"
+    cells = tuple(
+        (r.label, r.likelihood, c.title, r.values[c.id].text, r.values[c.id].half)
+        for r in rows
+        for c in ids
+    )
+    return Figure(
+        "likelihoods",
+        "Likelihood by kind",
+        "Test likelihoods, grouped by what they are: exact, dequantized, or a lower bound. Compare "
+        "within a group; a bound can only be as good as it is tight.",
+        {
+            "all": spec(
+                traces,
+                xaxis=axis(f"{unit} ↓"),
+                yaxis={"automargin": True},
+                height=150 + 44 * len(rows),
+                showlegend=len(ids) > 1,
+                legend={"orientation": "h", "y": 1.12},
+            )
+        },
+        headers=("generator", "kind", "metric", "value", "±"),
+        cells=cells,
+    )
+
+
+def per_class(table: Table) -> Figure | None:
+    """Heat maps of per-class values, where a metric's details hold them."""
+    specs, cells = {}, []
+    titles = {c.id: c.title for c in table.columns}
+    for column in table.columns:
+        rows = {r.label: v for r in table.generators if (v := _class_values(r, column.id))}
+        if not rows:
+            continue
+        width = max(len(v) for v in rows.values())
+        labels = list(reversed(rows))
+        z = [[*rows[k], *[None] * (width - len(rows[k]))] for k in labels]
+        cells += [
+            (k, titles[column.id], *(number(v) for v in row))
+            for k, row in zip(reversed(labels), reversed(z), strict=True)
+        ]
+        specs[column.id] = spec(
+            [{"type": "heatmap", "z": z, "x": [str(c) for c in range(width)],
+              "y": [plot_label(k, 24) for k in labels], "colorscale": "Viridis",
+              "reversescale": column.higher_is_better is False, "texttemplate": "%{z:.3g}",
+              "hovertemplate": "%{y}, class %{x}: %{z:.5g}<extra></extra>",
+              "colorbar": {"title": {"text": column.arrow}, "thickness": 12}}],
+            xaxis=axis("class", type="category"),
+            yaxis={"automargin": True, "type": "category"},
+            height=150 + 34 * len(rows),
+        )  # fmt: skip
+    if not specs:
+        return None
+    width = max(len(row) for row in cells) - 2
+    return Figure(
+        "classes",
+        "Class by class",
+        "Each cell is one class of one generator, averaged over seeds; dark is worse. A single dark "
+        "column is a class that is hard for all, a single dark cell a class that one model lost.",
+        specs,
+        (Choice("Metric", tuple((key, titles[key]) for key in specs)),),
+        ("generator", "metric", *(f"class {c}" for c in range(width))),
+        tuple((*row, *[""] * (width + 2 - len(row))) for row in cells),
+    )
+
+
+def _class_values(row: Row, metric: str) -> list[float | None]:
+    found = []
+    for entry in row.done:
+        value = entry.record.metrics.get(metric)
+        classes = None if value is None else value.details.get("per_class")
+        if isinstance(classes, Mapping):
+            keys = sorted(classes, key=lambda k: (len(str(k)), str(k)))
+            classes = [classes[k] for k in keys]
+        if isinstance(classes, list | tuple) and 1 < len(classes) <= 200:
+            found.append([float(v) if isinstance(v, int | float) else None for v in classes])
+    if not found or len({len(v) for v in found}) != 1:
+        return []
+    columns = zip(*found, strict=True)
+    return [None if any(v is None for v in c) else sum(c) / len(c) for c in columns]  # type: ignore[arg-type]
+
+
+def crowded(rows: Sequence[Row]) -> bool:
+    """Too many points to write every name beside its own."""
+    return len(rows) > _MANY
+
+
+def cost_text(key: str, value: float | None) -> str:
+    """A cost as a table cell."""
+    return count(value) if key == "parameters" else number(value)

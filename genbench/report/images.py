@@ -1,0 +1,197 @@
+"""Artefacts as pictures: checked against their hash, decoded, and encoded again by us."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from PIL import Image
+
+from genbench.records import Artifact
+from genbench.report.inputs import Entry
+
+MAX_BYTES = 8_000_000
+MAX_PIXELS = 4_000_000
+MAX_SIDE = 1200
+MAX_POINTS = 20_000
+LOG_TAIL_BYTES = 20_000
+_INK = np.array([[255, 255, 255], [191, 219, 226], [98, 168, 190], [28, 108, 138], [8, 48, 74]])
+
+
+class ArtefactError(Exception):
+    """An artefact that cannot be shown; the text says why and goes into the report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A PNG made by us."""
+
+    data: bytes
+    width: int
+    height: int
+
+    @property
+    def name(self) -> str:
+        """A file name that depends on the content only."""
+        return f"{hashlib.sha256(self.data).hexdigest()[:20]}.png"
+
+    @property
+    def uri(self) -> str:
+        """The picture as a data URI."""
+        return "data:image/png;base64," + base64.b64encode(self.data).decode()
+
+
+def artefact(entry: Entry, role: str) -> Artifact | None:
+    """The entry's first artefact of this role."""
+    return next((a for a in entry.record.artifacts if a.role == role), None)
+
+
+def read(entry: Entry, found: Artifact) -> bytes:
+    """The verified bytes of an artefact: inside its folder, no links, not too big, hash as stated.
+
+    Raises
+    ------
+    ArtefactError
+        With the reason.
+    """
+    if entry.folder is None:
+        raise ArtefactError("not kept with this record")
+    relative = PurePosixPath(found.path)
+    if relative.is_absolute() or not relative.parts or ".." in relative.parts or "\0" in found.path:
+        raise ArtefactError("its path leaves the folder of the record")
+    path = entry.folder
+    for part in relative.parts:
+        path = path / part
+        if path.is_symlink():
+            raise ArtefactError("its path is a link")
+    data = _bytes(path)
+    if hashlib.sha256(data).hexdigest() != found.sha256.removeprefix("sha256:"):
+        raise ArtefactError("its content does not match the record's sha256")
+    return data
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        if not path.is_file():
+            raise ArtefactError("the file is missing")
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise ArtefactError(f"the file cannot be read: {type(error).__name__}") from error
+    if len(data) > MAX_BYTES:
+        raise ArtefactError(f"the file is larger than {MAX_BYTES:,} bytes")
+    return data
+
+
+def grid_picture(entry: Entry, role: str) -> Picture:
+    """A PNG artefact, decoded and encoded again.
+
+    Raises
+    ------
+    ArtefactError
+        If there is none or it cannot be used.
+    """
+    found = artefact(entry, role)
+    if found is None:
+        raise ArtefactError("the record has none")
+    data = read(entry, found)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise ArtefactError(f"it has more than {MAX_PIXELS:,} pixels")
+                grey = image.mode in ("1", "L", "I", "I;16", "LA")
+                clean = image.convert("L" if grey else "RGB")
+    except (OSError, ValueError, SyntaxError, Warning, Image.DecompressionBombError) as error:
+        raise ArtefactError(f"it is not a usable PNG ({type(error).__name__})") from error
+    clean.thumbnail((MAX_SIDE, MAX_SIDE))
+    return _encode(clean)
+
+
+def _encode(image: Image.Image) -> Picture:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=6)
+    return Picture(buffer.getvalue(), image.width, image.height)
+
+
+def cloud(entry: Entry, role: str) -> np.ndarray:
+    """A point-cloud artefact ``(n, 2)`` float64 (first two dimensions).
+
+    Raises
+    ------
+    ArtefactError
+        If there is none or it cannot be used.
+    """
+    found = artefact(entry, role)
+    if found is None:
+        raise ArtefactError("the record has none")
+    data = read(entry, found)
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False, max_header_size=10_000) as archive:
+            x = np.asarray(archive["x"])
+    except Exception as error:  # numpy and zipfile raise many kinds for malformed archives
+        raise ArtefactError(f"it is not a usable npz ({type(error).__name__})") from error
+    if x.ndim != 2 or x.shape[1] < 2 or x.dtype.kind not in "fiu" or not np.isfinite(x).all():
+        raise ArtefactError("it holds no finite (n, 2) array")
+    return np.asarray(x[:MAX_POINTS, :2], dtype=np.float64)
+
+
+def frame(x: np.ndarray) -> tuple[float, float, float, float]:
+    """Left, right, bottom, top of a square around the cloud `x`, with a margin."""
+    centre = (x.max(0) + x.min(0)) / 2
+    half = 0.58 * float((x.max(0) - x.min(0)).max()) or 1.0
+    return (*(centre[0] + np.array([-half, half])), *(centre[1] + np.array([-half, half])))
+
+
+def density_picture(
+    x: np.ndarray, limits: tuple[float, float, float, float], cells: int = 72
+) -> Picture:
+    """A heat map of the cloud's density over `limits`, smoothed a little."""
+    counts, *_ = np.histogram2d(
+        x[:, 1], x[:, 0], bins=cells, range=[[limits[2], limits[3]], [limits[0], limits[1]]]
+    )
+    kernel = np.array([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
+    for axis in (0, 1):
+        counts = np.apply_along_axis(np.convolve, axis, counts, kernel, "same")
+    top = max(float(np.quantile(counts[counts > 0], 0.98)) if (counts > 0).any() else 1.0, 1e-9)
+    return _ink(np.sqrt(np.clip(counts / top, 0, 1)), 4)
+
+
+def scatter_picture(
+    x: np.ndarray, limits: tuple[float, float, float, float], cells: int = 288
+) -> Picture:
+    """The points themselves over `limits`, one dot each."""
+    counts, *_ = np.histogram2d(
+        x[:, 1], x[:, 0], bins=cells, range=[[limits[2], limits[3]], [limits[0], limits[1]]]
+    )
+    spread = counts.copy()
+    for axis in (0, 1):
+        spread += 0.5 * (np.roll(counts, 1, axis) + np.roll(counts, -1, axis))
+    return _ink(np.clip(0.75 * spread, 0, 1), 1)
+
+
+def _ink(share: np.ndarray, zoom: int) -> Picture:
+    at = np.linspace(0, 1, len(_INK))
+    rgb = np.stack([np.interp(share, at, _INK[:, c]) for c in range(3)], -1)
+    image = Image.fromarray(np.uint8(rgb[::-1].round()))
+    size = (image.width * zoom, image.height * zoom)
+    return _encode(image.resize(size, Image.Resampling.BILINEAR) if zoom > 1 else image)
+
+
+def log_tail(entry: Entry) -> str:
+    """The end of the log artefact, or a sentence that says why there is none."""
+    found = artefact(entry, "log")
+    if found is None:
+        return "(the record has no log)"
+    try:
+        data = read(entry, found)
+    except ArtefactError as error:
+        return f"(log not shown: {error})"
+    text = data[-LOG_TAIL_BYTES:].decode("utf-8", "replace")
+    return text if len(data) <= LOG_TAIL_BYTES else "…\n" + text.partition("\n")[2]

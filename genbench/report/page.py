@@ -1,0 +1,304 @@
+"""The content of one task's page, as plain data for the templates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from genbench.records import Record
+from genbench.report.columns import Column
+from genbench.report.curves import training_curves
+from genbench.report.figures import Figure, colours, likelihoods, per_class, strips
+from genbench.report.images import (
+    ArtefactError,
+    Picture,
+    artefact,
+    cloud,
+    density_picture,
+    frame,
+    grid_picture,
+    scatter_picture,
+)
+from genbench.report.inputs import Entry, TaskResults
+from genbench.report.rows import Row, Table, table
+from genbench.report.text import slug
+from genbench.report.tradeoffs import correlations, metric_pairs, quality_cost
+
+Place = Callable[[Picture], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A picture in the page, or the reason why it is not there (`src` empty)."""
+
+    title: str
+    src: str = ""
+    width: int = 0
+    height: int = 0
+    missing: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """The pictures of one generator at its first finished seed."""
+
+    row: Row
+    seed: int
+    pictures: tuple[Shown, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A cell without a result, with where and why it ended."""
+
+    row: Row
+    entry: Entry
+    phase: str
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A metric that has no number although its cell is ok."""
+
+    row: Row
+    column: Column
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Everything one task shows."""
+
+    id: str
+    suite: Mapping[str, Any]
+    table: Table
+    colour: Mapping[str, str]
+    figures: tuple[Figure, ...]
+    real: tuple[Shown, ...]
+    samples: tuple[Samples, ...]
+    failures: tuple[Failure, ...]
+    gaps: tuple[Gap, ...]
+    entries: tuple[tuple[Row, Entry], ...]
+    one_seed: bool
+
+    @property
+    def title(self) -> str:
+        """The suite's title."""
+        about = self.suite["suite"]
+        return str(about.get("title") or about["name"])
+
+    @property
+    def names(self) -> str:
+        """Suite, version and profile in one word."""
+        about = self.suite["suite"]
+        return f"{about['name']}@{about['version']} · {self.suite['profile']}"
+
+    @property
+    def signatures(self) -> dict[str, list[str]]:
+        """All signatures found, by metric."""
+        return {
+            c.id: sorted({v.signature for r in self.table.rows if (v := r.values[c.id]).signature})
+            for c in self.table.columns
+        }
+
+
+def page_id(task: TaskResults) -> str:
+    """The name of a task's page and the prefix of its elements."""
+    about = task.suite["suite"]
+    return slug(f"{about['name']}-{about['version']}-{task.suite['profile']}").replace(".", "_")
+
+
+def page(task: TaskResults, identity: str, place: Place) -> Page:
+    """Compute the page of a task; `place` stores a picture and returns its address."""
+    board = table(task)
+    colour = colours(board)
+    found = (
+        quality_cost(board, colour),
+        strips(board, colour),
+        likelihoods(board, colour),
+        training_curves(board, colour),
+        per_class(board),
+        metric_pairs(board, colour),
+        correlations(board),
+    )
+    real, samples = gallery(board, str(task.suite.get("space", {}).get("kind", "")), place)
+    counted = [(row, entry) for row in board.rows for entry in row.entries]
+    return Page(
+        id=identity,
+        suite=task.suite,
+        table=board,
+        colour=colour,
+        figures=tuple(f for f in found if f is not None),
+        real=real,
+        samples=samples,
+        failures=tuple(
+            _failure(row, entry) for row, entry in counted if entry.record.status != "ok"
+        ),
+        gaps=tuple(_gaps(board)),
+        entries=tuple(counted),
+        one_seed=any(len(row.done) == 1 for row in board.generators),
+    )
+
+
+def _failure(row: Row, entry: Entry) -> Failure:
+    error = entry.record.error or {}
+    message = error.get("message") or error.get("reason") or "no message was recorded"
+    return Failure(
+        row,
+        entry,
+        str(error.get("phase") or "unknown"),
+        str(error.get("type") or entry.record.status),
+        str(message),
+    )
+
+
+def _gaps(board: Table) -> list[Gap]:
+    return [
+        Gap(row, column, value.status, value.reason)
+        for column in board.columns
+        for row in board.rows
+        if (value := row.values[column.id]).number is None and row.done
+    ]
+
+
+def gallery(
+    board: Table, kind: str, place: Place
+) -> tuple[tuple[Shown, ...], tuple[Samples, ...]]:
+    """Real pictures once, and each row's own, generators before controls."""
+    roles = {a.role for row in board.rows for e in row.done for a in e.record.artifacts}
+    if "points" in roles:
+        return _clouds(board, place)
+    if not roles & {"grid", "neighbours"}:
+        return (), ()
+    real: tuple[Shown, ...] = ()
+    samples = []
+    for row in board.rows:
+        entry = next((e for e in row.done if artefact(e, "grid")), None)
+        if entry is None and not row.done:
+            continue
+        entry = entry or row.done[0]
+        if row.control and artefact(entry, "grid") is None:
+            continue
+        if not real or not real[0].src:
+            real = (grid(entry, "real", "Real test rows", place),)
+        pictures = [grid(entry, "grid", "Generated", place)]
+        if artefact(entry, "neighbours"):
+            title = "Generated, above the nearest training row"
+            pictures.append(grid(entry, "neighbours", title, place))
+        samples.append(Samples(row, entry.record.seed, tuple(pictures)))
+    return tuple(s for s in real if s.src), tuple(samples)
+
+
+def grid(entry: Entry, role: str, title: str, place: Place) -> Shown:
+    """One PNG artefact as it appears in a page."""
+    try:
+        picture = grid_picture(entry, role)
+    except ArtefactError as error:
+        return Shown(title, missing=f"Not shown: {error}.")
+    return Shown(title, place(picture), picture.width, picture.height)
+
+
+def _clouds(board: Table, place: Place) -> tuple[tuple[Shown, ...], tuple[Samples, ...]]:
+    rows = [(row, next((e for e in row.done if artefact(e, "points")), None)) for row in board.rows]
+    limits, real = None, ()
+    for _, entry in rows:
+        if entry is None or artefact(entry, "real-points") is None:
+            continue
+        try:
+            x = cloud(entry, "real-points")
+        except ArtefactError:
+            continue
+        limits, real = frame(x), _drawn(x, frame(x), place)
+        break
+    samples = []
+    for row, entry in rows:
+        if entry is None:
+            continue
+        try:
+            x = cloud(entry, "points")
+            limits = limits or frame(x)
+            pictures = _drawn(x, limits, place)
+        except ArtefactError as error:
+            pictures = (Shown("Generated points", missing=f"Not shown: {error}."),)
+        samples.append(Samples(row, entry.record.seed, pictures))
+    return real, tuple(samples)
+
+
+def _drawn(x: Any, limits: tuple[float, float, float, float], place: Place) -> tuple[Shown, ...]:
+    pictures = {"Points": scatter_picture(x, limits), "Density": density_picture(x, limits)}
+    return tuple(Shown(t, place(p), p.width, p.height) for t, p in pictures.items())
+
+
+def verdict(found: Page) -> list[str]:
+    """Sentences that sum up the primary metric: who leads, who is tied, how far from the floor."""
+    board = found.table
+    if not board.columns:
+        return []
+    first = board.columns[0]
+    leaders = [row for row in board.ranked if row.values[first.id].leads]
+    sentences = []
+    if leaders and board.ranked:
+        best = board.ranked[0]
+        value = best.values[first.id]
+        error = f" ± {value.half}" if value.half else ""
+        sentences.append(f"{best.label} leads on {first.title} with {value.text}{error}.")
+        others = [row.label for row in leaders if row is not best]
+        if others:
+            sentences.append(f"Not significantly worse: {', '.join(others)}.")
+    floor = next((r.values[first.id] for r in board.controls if r.name == "heldout"), None)
+    if floor is not None and floor.number is not None:
+        sentences.append(f"Held-out real data scores {floor.text}: that is the floor.")
+    return sentences
+
+
+def compare_data(found: Page) -> dict[str, Any]:
+    """What the compare view computes differences from."""
+    return {
+        "columns": [
+            {"id": c.id, "title": c.title, "up": c.higher_is_better, "unit": c.unit}
+            for c in found.table.columns
+        ],
+        "rows": [_compared(row) for row in found.table.rows],
+    }
+
+
+def _compared(row: Row) -> dict[str, Any]:
+    params = row.entries[0].record.cell["generator"].get("params") or {}
+    return {
+        "label": row.label,
+        "control": row.control,
+        "params": {str(k): v for k, v in params.items()},
+        "machines": {str(e.record.seed): machine(e.record) for e in row.done},
+        "values": {
+            key: {
+                "mean": v.number,
+                "se": v.std_error,
+                "seeds": {str(s): x for s, x in v.seeds.items()},
+                "signature": f"{v.signature} {v.likelihood}",
+                "reason": v.reason or v.text,
+            }
+            for key, v in row.values.items()
+        },
+    }
+
+
+def machine(record: Record) -> str:
+    """A short mark of the environment: seeds are paired only where it is the same."""
+    from genbench.records import digest
+
+    return digest(dict(record.environment))[7:15]
+
+
+def cost_columns(rows: Sequence[Row]) -> tuple[tuple[str, str, str], ...]:
+    """``(key, title, help)`` of the cost columns that any row can fill."""
+    known = (
+        ("fit_s", "Training", "Wall time of fit, mean over seeds, on the machine of the record."),
+        ("sampling_rate", "Samples/s", "Generated rows per second when sampling."),
+        ("peak_bytes", "Memory", "Peak resident memory of the worker, greatest over seeds."),
+        ("parameters", "Parameters", "Number of weights."),
+    )
+    return tuple(c for c in known if any(getattr(row, c[0]) is not None for row in rows))

@@ -1,0 +1,297 @@
+"""Records as the rows of the table: values with their error, rank and place, costs, status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from genbench.ranking import RowKey, Standing, group, is_control, standings
+from genbench.records import Record
+from genbench.report.columns import Column, Scale, columns, scale
+from genbench.report.inputs import Entry, TaskResults
+from genbench.report.text import plain, shorten, with_error
+
+MARKS = {"not_applicable": "n/a", "failed": "failed", "undefined": "undefined", "missing": "—"}
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One metric of one row, ready to be shown.
+
+    Parameters
+    ----------
+    text, half
+        The number and its half-width, or a word for why there is none.
+    number
+        What the column sorts by; None sorts last.
+    low, high, basis
+        The interval and where it is from: seeds, sampling, unknown.
+    place
+        Position between the noise control (0) and the floor (1), or None.
+    rank, of
+        Rank interval as ``1`` or ``1-2`` and the number of rows it is among; empty if unranked.
+    leads
+        No row is significantly better.
+    tied
+        Some row differs by no more than chance.
+    """
+
+    text: str
+    half: str = ""
+    number: float | None = None
+    low: float | None = None
+    high: float | None = None
+    basis: str = "unknown"
+    status: str = "ok"
+    reason: str = ""
+    place: float | None = None
+    rank: str = ""
+    of: int = 0
+    leads: bool = False
+    tied: bool = False
+    at_floor: bool = False
+    seeds: Mapping[int, float] = field(default_factory=dict)
+    std_error: float | None = None
+    signature: str = ""
+    likelihood: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One generator at one version with one set of parameters, over its seeds."""
+
+    id: str
+    name: str
+    label: str
+    version: str
+    provider: str
+    passed: str
+    family: str
+    likelihood: str
+    reference: str
+    control: bool
+    published: bool
+    values: Mapping[str, Value]
+    entries: tuple[Entry, ...]
+    seeds_planned: int
+    fit_s: float | None
+    sampling_rate: float | None
+    peak_bytes: float | None
+    parameters: float | None
+    exclusive: bool
+    status: str
+    unranked: str
+
+    @property
+    def done(self) -> list[Entry]:
+        """The entries that are ok."""
+        return [e for e in self.entries if e.record.status == "ok"]
+
+    @property
+    def third_party(self) -> bool:
+        """Whether another distribution than ours brings the generator."""
+        return self.provider.split(" ")[0] != "genbench"
+
+    @property
+    def complete(self) -> bool:
+        """Every planned seed is there."""
+        return len(self.done) >= self.seeds_planned
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Columns, and rows in the order of the primary metric; scales by metric id."""
+
+    columns: tuple[Column, ...]
+    scales: Mapping[str, Scale]
+    ranked: tuple[Row, ...]
+    unranked: tuple[Row, ...]
+    controls: tuple[Row, ...]
+
+    @property
+    def generators(self) -> tuple[Row, ...]:
+        """Every row that is not a control."""
+        return (*self.ranked, *self.unranked)
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """All rows, controls last."""
+        return (*self.generators, *self.controls)
+
+
+def table(task: TaskResults) -> Table:
+    """The table of one task."""
+    entries = _counted(task.entries)
+    records = [entry.record for entry in entries]
+    own = {entry.record.record_id: entry for entry in entries}
+    cols = columns(task.suite, {name for record in records for name in record.metrics})
+    rank: dict[str, dict[RowKey, Standing]] = {}
+    for column in cols:
+        found = standings(records, column.id, higher_is_better=column.higher_is_better)
+        rank[column.id] = {standing.row: standing for standing in found}
+    scales = {c.id: s for c in cols if (s := _scale(c, rank[c.id].values())) is not None}
+    groups = group(records)
+    planned = _planned(groups)
+    labels = _labels(groups)
+    rows = {
+        key: _row(
+            i, key, [own[r.record_id] for r in members], cols, rank, scales, planned, labels[key]
+        )
+        for i, (key, members) in enumerate(groups.items())
+    }
+    order = list(rank[cols[0].id]) if cols else list(rows)
+    models = [rows[key] for key in order if not rows[key].control]
+    first = cols[0].id if cols else ""
+    return Table(
+        columns=tuple(cols),
+        scales=scales,
+        ranked=tuple(row for row in models if not row.unranked),
+        unranked=tuple(row for row in models if row.unranked),
+        controls=tuple(
+            sorted((rows[k] for k in order if rows[k].control), key=lambda r: _sort_key(r, first))
+        ),
+    )
+
+
+def _counted(entries: Iterable[Entry]) -> list[Entry]:
+    """Published entries only for generators that were not run here."""
+    entries = list(entries)
+    here = {(e.record.generator, e.record.cell["generator"]["version"]) for e in entries
+            if not e.published and e.record.status == "ok"}  # fmt: skip
+    return [
+        e
+        for e in entries
+        if not e.published
+        or (e.record.generator, e.record.cell["generator"]["version"]) not in here
+    ]
+
+
+def _planned(groups: Mapping[RowKey, Sequence[Record]]) -> int:
+    models = [r for members in groups.values() for r in members if not is_control(r)]
+    return len({r.seed for r in models} or {r.seed for m in groups.values() for r in m})
+
+
+def _labels(groups: Mapping[RowKey, Sequence[Record]]) -> dict[RowKey, str]:
+    """A short name per row, with version, parameters or provider only where needed."""
+    labels: dict[RowKey, str] = {}
+    for key, members in groups.items():
+        passed = _passed(members[0])
+        labels[key] = f"{key.name} ({passed})" if passed else key.name
+    for extra in ("version", "provider", "source"):
+        seen = list(labels.values())
+        for key, label in labels.items():
+            value = getattr(key, extra)
+            if seen.count(label) > 1 and value:
+                labels[key] = f"{label} {shorten(value, 16)}"
+    return labels
+
+
+def _passed(record: Record) -> str:
+    params = record.cell["generator"].get("params_passed") or {}
+    return ", ".join(f"{k}={plain(v)}" for k, v in sorted(params.items()))
+
+
+def _scale(column: Column, found: Iterable[Standing]) -> Scale | None:
+    means = {s.row.name: s.summary.mean for s in found if s.summary.control}
+    return scale(means.get("noise"), means.get("heldout"), column)
+
+
+def _sort_key(row: Row, metric: str) -> tuple[bool, float, str]:
+    value = row.values.get(metric)
+    number = value.number if value is not None else None
+    return number is None, number or 0.0, row.name
+
+
+def _row(
+    index: int,
+    key: RowKey,
+    entries: list[Entry],
+    cols: Sequence[Column],
+    rank: Mapping[str, Mapping[RowKey, Standing]],
+    scales: Mapping[str, Scale],
+    planned: int,
+    label: str,
+) -> Row:
+    records = [entry.record for entry in entries]
+    done = [r for r in records if r.status == "ok"]
+    first = records[0]
+    control = is_control(first)
+    standing = rank[cols[0].id][key] if cols else None
+    cell = first.cell["generator"]
+    return Row(
+        id=f"r{index}",
+        name=key.name,
+        label=label,
+        version=key.version,
+        provider=key.provider,
+        passed=_passed(first),
+        family=str(cell.get("family") or "unknown"),
+        likelihood=str(cell.get("likelihood") or "none"),
+        reference=str(cell.get("reference") or ""),
+        control=control,
+        published=all(entry.published for entry in entries),
+        values={c.id: _value(rank[c.id][key], scales.get(c.id)) for c in cols},
+        entries=tuple(entries),
+        seeds_planned=len(records) if control else planned,
+        fit_s=_mean(r.timing.get("fit_s") for r in done),
+        sampling_rate=_mean(map(_rate, done)),
+        peak_bytes=max((_number(r.resources.get("peak_rss_bytes")) or 0 for r in done), default=0)
+        or None,
+        parameters=_mean(r.resources.get("parameters") for r in done),
+        exclusive=all(r.timing.get("exclusive", True) for r in done),
+        status=_status(records, planned, control),
+        unranked="" if standing is None or standing.ranked else (standing.reason or "unranked"),
+    )
+
+
+def _status(records: Sequence[Record], planned: int, control: bool) -> str:
+    bad = sorted({r.status for r in records if r.status != "ok"})
+    if bad:
+        return bad[0] if all(r.status != "ok" for r in records) else f"some {bad[0]}"
+    return "ok" if control or len(records) >= planned else "incomplete"
+
+
+def _value(standing: Standing, place: Scale | None) -> Value:
+    summary = standing.summary
+    if summary.mean is None:
+        status = summary.status
+        reason = summary.reason or "; ".join(sorted(set(summary.problems.values())))
+        return Value(MARKS.get(status, status), status=status, reason=reason)
+    interval = summary.interval
+    half = None if interval is None else (interval.high - interval.low) / 2
+    text, error = with_error(summary.mean, half)
+    low_high = standing.rank_interval
+    return Value(
+        text=text,
+        half=error,
+        number=summary.mean,
+        low=None if interval is None else interval.low,
+        high=None if interval is None else interval.high,
+        basis=summary.basis,
+        reason="" if standing.ranked else standing.reason or "",
+        place=None if place is None else place.place(summary.mean),
+        rank="" if low_high is None else "–".join(map(str, sorted(set(low_high)))),
+        of=standing.of,
+        leads=low_high is not None and low_high[0] == 1 and standing.of > 1,
+        tied=bool(standing.ties),
+        at_floor=bool(standing.at_floor),
+        seeds=dict(summary.values),
+        std_error=summary.std_error,
+        signature=summary.signature,
+        likelihood=summary.likelihood or "",
+    )
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _mean(values: Iterable[Any]) -> float | None:
+    numbers = [float(v) for v in values if isinstance(v, int | float)]
+    return sum(numbers) / len(numbers) if numbers else None
+
+
+def _rate(record: Record) -> float | None:
+    seconds, n = record.timing.get("sample_s"), record.resources.get("n_sampled")
+    return None if not seconds or not n else float(n) / float(seconds)

@@ -1,0 +1,140 @@
+"""Numbers and foreign strings as text a reader can trust: nothing hidden, nothing executed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import unicodedata
+from typing import Any
+
+_BIDI = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C}
+_HIDDEN = {0x200B, 0x2060, 0xFEFF, 0x2028, 0x2029}
+_ISLAND = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def visible(text: str) -> str:
+    """`text` with control, direction and zero-width characters written out, as in ``\\u202e``."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_shown(character) for character in text)
+
+
+def _shown(character: str) -> str:
+    code = ord(character)
+    if character in "\n\t":
+        return character
+    if code in _BIDI or code in _HIDDEN or unicodedata.category(character) in ("Cc", "Cs"):
+        return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+    return character
+
+
+def shorten(text: str, limit: int = 48) -> str:
+    """`text` cut in the middle to `limit` characters, so that both ends stay recognisable."""
+    text = visible(text)
+    if len(text) <= limit:
+        return text
+    head = (limit - 1) * 2 // 3
+    return f"{text[:head]}…{text[len(text) - (limit - 1 - head) :]}"
+
+
+def plot_label(text: str, limit: int = 40) -> str:
+    """`text` for a Plotly label, whose pseudo-HTML must not be understood in it."""
+    short = shorten(" ".join(text.split()), limit)
+    return short.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def island(body: Any) -> str:
+    """`body` as JSON that is safe inside a script element of type ``application/json``.
+
+    A string is taken to be JSON already (Plotly's own serialiser writes such).
+    """
+    text = body if isinstance(body, str) else _dumps(body)
+    return re.sub("[<>&\u2028\u2029]", lambda match: _ISLAND[match.group()], text)
+
+
+def _dumps(body: Any) -> str:
+    return json.dumps(
+        body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+
+
+def slug(text: str) -> str:
+    """`text` as a safe file and element name; hashed where cutting it would make it ambiguous."""
+    safe = re.sub(r"[^a-z0-9.-]+", "-", text.lower()).strip("-.")
+    if safe == text.lower() and len(safe) <= 80:
+        return safe
+    return f"{safe[:40] or 'x'}-{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:8]}"
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """`value` with `digits` significant digits: ``12.35``, ``3864``, ``1.2×10⁻⁶``, ``—``."""
+    if value is None or not math.isfinite(value):
+        return "—"
+    size = abs(value)
+    if size != 0 and (size < 10.0**-digits or size >= 1e6):
+        mantissa, exponent = f"{value:.{digits - 2}e}".split("e")
+        return f"{_minus(mantissa)}×10{str(int(exponent)).translate(_SUPERSCRIPT)}"
+    decimals = digits - 1 if size == 0 else digits - 1 - math.floor(math.log10(size))
+    return _fixed(value, max(0, min(decimals, digits)))
+
+
+def with_error(value: float, half: float | None) -> tuple[str, str]:
+    """`value` and its half-width, both to the half-width's second significant digit."""
+    if half is None or not math.isfinite(half):
+        return number(value), ""
+    if half <= 0:
+        return number(value), "0"
+    largest = max(abs(value), half)
+    if largest >= 1e6 or largest < 1e-4:
+        return number(value), number(half, 3)
+    decimals = 1 - math.floor(math.log10(half))
+    decimals = max(0, min(decimals, 4 - min(0, math.floor(math.log10(largest)))))
+    return _fixed(value, decimals), _fixed(half, decimals)
+
+
+def _fixed(value: float, decimals: int) -> str:
+    text = f"{value:.{decimals}f}"
+    return text.removeprefix("-") if float(text) == 0 else _minus(text)
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as ``0.4 s``, ``181 s``, ``12.5 min`` or ``3.2 h``."""
+    if seconds is None or not math.isfinite(seconds):
+        return "—"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 600:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def count(value: float | None) -> str:
+    """A count as ``950``, ``12.4 k``, ``3.1 M``."""
+    if value is None or not math.isfinite(value):
+        return "—"
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if value >= limit:
+            return f"{value / (1e3 if unit == 'k' else limit):.3g} {unit}"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def size(n_bytes: float | None) -> str:
+    """Bytes as ``812 MB`` or ``1.42 GB`` (powers of ten)."""
+    if n_bytes is None or not math.isfinite(n_bytes):
+        return "—"
+    for limit, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if n_bytes >= limit:
+            return f"{n_bytes / limit:.3g} {unit}"
+    return f"{n_bytes:.0f} B"
+
+
+def plain(value: Any) -> str:
+    """A parameter's value as one would type it: JSON, but strings without quotes."""
+    return value if isinstance(value, str) else _dumps(value)
