@@ -1,7 +1,7 @@
 """The errors genbench raises on purpose.
 
 Every message says what was wrong, what was given, and what to do. The command line turns a
-`GenbenchError` into one line on stderr and its `exit_code`; anything else is a bug of ours (exit 1).
+`GenbenchError` into one line on stderr and its `exit_code`; anything else is our bug (exit 1).
 """
 
 from __future__ import annotations

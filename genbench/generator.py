@@ -128,7 +128,7 @@ class GeneratorSpec:
 
 
 class Batch(NamedTuple):
-    """Training examples on the run's device: `x` as the `Space` says, `y` int64 ``(n,)`` or None."""
+    """Training examples on the run's device: `x` of the `Space`, `y` int64 ``(n,)`` or None."""
 
     x: Tensor
     y: Tensor | None
@@ -215,7 +215,7 @@ class Generator(Protocol):
         """Learn from ``train.batches(...)`` until it ends."""
 
     def sample(self, n: int, *, seed: int, labels: Tensor | None = None) -> Tensor | Samples:
-        """Draw `n` examples; same seed, same bytes. `labels`: int64 ``(n,)`` on the run's device."""
+        """Draw `n` examples; same seed, same bytes. `labels`: int64 ``(n,)``, same device."""
 
     def state_dict(self) -> dict[str, Tensor]:
         """All that `sample` and `log_prob` need, as tensors."""

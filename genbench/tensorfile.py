@@ -49,7 +49,7 @@ def save(path: Path, body: Mapping[str, Any]) -> None:
 
 
 def load(path: Path, *, device: torch.device | str = "cpu") -> Any:
-    """Read what `save` wrote, tensors on the CPU unless they were checkpointed from `device`'s kind.
+    """Read what `save` wrote; tensors that were on another device than the CPU go to `device`.
 
     Raises
     ------

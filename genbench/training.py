@@ -1,4 +1,4 @@
-"""The harness's side of `fit`: rows served from memory and counted, progress, checkpoints, stops."""
+"""The harness's side of `fit`: rows served from memory and counted, progress, checkpoints."""
 
 from __future__ import annotations
 

@@ -1,0 +1,48 @@
+# The targets a person types. Every one makes what it needs; PYTHON picks the interpreter.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+RESULTS ?= results
+
+.PHONY: run test check fast format bench site clean help
+
+help:
+	@echo "make run    install, then run the mnist suite at smoke and at standard, report after each cell"
+	@echo "make test   install with the test extra and run all tests"
+	@echo "make check  what every commit passes: ruff, format, mypy --strict, fast tests"
+	@echo "make bench  the speed tables of benchmarks/"
+
+$(BIN)/genbench: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.test: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	@touch $@ $(BIN)/genbench
+
+run: $(BIN)/genbench
+	$(BIN)/genbench run --suite mnist --profile smoke --results $(RESULTS)
+	$(BIN)/genbench run --suite mnist --results $(RESULTS)
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -m "not slow and not browser" -q
+
+format: $(VENV)/.test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.test
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,86 @@
+"""The command line: parse, call one library function, print. The only place that imports click."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import Any
+
+import click
+
+from genbench.cli import doctor, listing, results, run, score, suites
+from genbench.errors import GenbenchError, did_you_mean
+
+
+class _Group(click.Group):
+    """Commands in a fixed order, and 'did you mean' for the rest."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which people meet them."""
+        return list(self.commands)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Find a command; suggest the nearest one if there is none."""
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            raise click.UsageError(
+                f"no command {args[0]!r}: {did_you_mean(args[0], self.commands)}", ctx
+            )
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="genbench")
+def cli() -> None:
+    """Train, score and rank generative models under one budget.
+
+    \b
+    Start with
+      genbench run --suite mnist --profile smoke     four models on real MNIST in about a minute
+      genbench run --suite mnist                     the real thing, about 20 minutes on two cores
+      genbench list                                  what there is to run
+
+    A run writes one record per model and seed into ./results and a leaderboard to
+    ./results/report/index.html. The same command again runs only what is missing.
+
+    \b
+    Exit codes: 0 all cells ok, 1 a bug of ours, 2 usage or configuration, 3 some cell failed,
+    4 regression, 5 not comparable, 6 verification failed, 130 interrupted (run again to continue).
+    """
+
+
+for _command in (
+    run.run,
+    listing.list_,
+    listing.show,
+    score.score,
+    results.report,
+    results.compare,
+    results.status,
+    suites.suite,
+    doctor.doctor,
+):
+    cli.add_command(_command)
+
+
+def main() -> None:
+    """The console script: run a command and turn errors into one line and an exit code."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except GenbenchError as error:
+        click.echo(f"error: {error}", err=True)
+        code = error.exit_code
+    except click.exceptions.Abort:
+        click.echo("stopped", err=True)
+        code = 130
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        code = 0
+    except Exception:
+        traceback.print_exc()
+        click.echo("error: this is a bug in genbench; please report the lines above", err=True)
+        code = 1
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,37 @@
+"""``genbench doctor``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option(
+    "--results",
+    default="results",
+    type=click.Path(path_type=Path),
+    show_default=True,
+    help="Check that this results folder can be written.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(results: Path, as_json: bool) -> int:
+    """Check this machine: versions, device, disk, data, weights, plugins, write access.
+
+    Says what to do about each problem. Exit code 6 if there is one.
+    """
+    from genbench.diagnosis import diagnose
+
+    checks = diagnose(results)
+    if as_json:
+        body = [{"check": c.name, "ok": c.ok, "found": c.found, "remedy": c.remedy} for c in checks]
+        click.echo(json.dumps(body, indent=1))
+    else:
+        width = max(len(c.name) for c in checks)
+        for c in checks:
+            click.echo(f"{'ok ' if c.ok else 'BAD'}  {c.name:<{width}}  {c.found}")
+            if not c.ok:
+                click.echo(f"     {'':<{width}}  -> {c.remedy}")
+    return 0 if all(c.ok for c in checks) else 6

@@ -1,0 +1,203 @@
+"""``genbench list`` and ``genbench show``."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import click
+
+from genbench.errors import GenbenchError, UsageError, did_you_mean
+
+SECTIONS = ("suites", "generators", "metrics", "extractors")
+
+
+@click.command("list")
+@click.argument("section", required=False, type=click.Choice(SECTIONS))
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Import each generator in a process of its own and show the broken ones.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_(section: str | None, check: bool, as_json: bool) -> int:
+    """List suites, generators, metrics and extractors.
+
+    Reads metadata only; a plugin that does not import is still listed. Use --check to find it.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name in (section,) if section else SECTIONS:
+        found[name] = _LISTS[name]()
+    if check and "generators" in found:
+        _check(found["generators"])
+    if as_json:
+        click.echo(json.dumps(found, indent=1, sort_keys=True))
+    else:
+        for name, rows in found.items():
+            _print(name, rows)
+    return 6 if any(row.get("problem") for rows in found.values() for row in rows) else 0
+
+
+@click.command()
+@click.argument("what", metavar="SUITE|GENERATOR|METRIC|EXTRACTOR|RECORD|schema")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(what: str, as_json: bool) -> None:
+    """Show one suite, generator, metric or extractor, a record file, or the record's schema."""
+    body = _find(what)
+    if as_json or what == "schema" or what.endswith(".json"):
+        click.echo(json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False))
+        return
+    width = max(len(k) for k in body)
+    for key, value in body.items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        lines = textwrap.wrap(text, max(40, 96 - width)) or [""]
+        click.echo(f"{key:<{width}}  {lines[0]}")
+        for line in lines[1:]:
+            click.echo(f"{'':<{width}}  {line}")
+
+
+def _suites() -> list[dict[str, Any]]:
+    from genbench.suite import load_suite, profiles_of, shipped
+
+    rows = []
+    for name in shipped():
+        suite = load_suite(name)
+        rows.append({
+            "name": name,
+            "version": suite.version,
+            "about": suite.document["suite"]["description"],
+            "profiles": ", ".join(profiles_of(name)),
+        })  # fmt: skip
+    return rows
+
+
+def _generators() -> list[dict[str, Any]]:
+    from genbench.cellspec import CONTROL_SPLITS
+    from genbench.plugins import installed
+
+    rows = []
+    for name, owners in installed().items():
+        row = {
+            "name": name,
+            "provider": " and ".join(o.provider for o in owners),
+            "where": ", ".join(f"{o.module}:{o.attr}" for o in owners),
+            "about": "control" if name in CONTROL_SPLITS else "generator",
+        }
+        if len(owners) > 1:
+            row["problem"] = "two packages claim this name: uninstall one"
+        rows.append(row)
+    return rows
+
+
+def _metrics() -> list[dict[str, Any]]:
+    from genbench.metrics.table import METRICS
+
+    return [
+        {
+            "name": name,
+            "better": {True: "higher", False: "lower", None: "-"}[info.higher_is_better],
+            "unit": info.unit or "-",
+            "needs": ", ".join(sorted(info.needs)),
+            "cost": info.cost,
+            "about": info.description,
+        }
+        for name, info in METRICS.items()
+    ]
+
+
+def _extractors() -> list[dict[str, Any]]:
+    from genbench.features import list_extractors
+
+    return [
+        {
+            "name": name,
+            "version": info.version,
+            "kind": info.kind,
+            "sha256": info.sha256[:12] or "-",
+            "accuracy": "-" if info.accuracy is None else f"{info.accuracy:.2%}",
+            "about": info.trained_on or "the points as they are",
+        }
+        for name, info in list_extractors().items()
+    ]
+
+
+_LISTS = {
+    "suites": _suites,
+    "generators": _generators,
+    "metrics": _metrics,
+    "extractors": _extractors,
+}
+
+
+def _check(rows: list[dict[str, Any]]) -> None:
+    from genbench.executors.local import LocalExecutor
+    from genbench.plugins import find
+
+    with LocalExecutor() as executor:
+        for row in rows:
+            try:
+                row["about"] = executor.describe(find(row["name"])).summary
+            except GenbenchError as error:
+                row["problem"] = str(error)
+
+
+def _print(title: str, rows: list[dict[str, Any]]) -> None:
+    click.secho(title, bold=True)
+    columns = [c for c in dict.fromkeys(k for row in rows for k in row) if c != "problem"]
+    widths = {c: max(len(str(row.get(c, ""))) for row in rows) for c in columns}
+    for row in rows:
+        line = "  ".join(f"{row.get(c, '')!s:<{widths[c]}}" for c in columns)
+        click.echo(f"  {line.rstrip()}")
+        if row.get("problem"):
+            click.secho(f"    broken: {row['problem']}", fg="red")
+    click.echo()
+
+
+def _find(what: str) -> dict[str, Any]:
+    from genbench.features import list_extractors
+    from genbench.metrics.table import METRICS
+    from genbench.plugins import installed
+    from genbench.suite import load_suite, shipped
+
+    if what == "schema":
+        from genbench.schema import record_schema
+
+        return record_schema()
+    path = Path(what)
+    if path.suffix == ".json" or (path / "record.json").is_file():
+        from genbench.store import read_json
+
+        body = read_json(path / "record.json" if path.is_dir() else path)
+        if not isinstance(body, dict):
+            raise UsageError(f"{what} holds no record")
+        return body
+    if what in shipped() or path.suffix == ".toml":
+        return load_suite(what).describe()
+    if what in installed():
+        return _generator(what)
+    if what in METRICS:
+        info = METRICS[what]
+        return {name: _plain(getattr(info, name)) for name in info.__slots__}
+    if what in list_extractors():
+        extractor = list_extractors()[what]
+        return {name: _plain(getattr(extractor, name)) for name in extractor.__slots__}
+    known = {*shipped(), *installed(), *METRICS, *list_extractors(), "schema"}
+    raise UsageError(f"nothing is called {what!r}: {did_you_mean(what, known)}")
+
+
+def _generator(name: str) -> dict[str, Any]:
+    from genbench.executors.local import LocalExecutor
+    from genbench.plugins import find
+
+    ref = find(name)
+    with LocalExecutor() as executor:
+        body = executor.describe(ref).to_json()
+    body["provider"] = ref.provider
+    body["parameters"] = {p["name"]: f"{p['type']} = {p['default']}" for p in body["parameters"]}
+    return body
+
+
+def _plain(value: Any) -> Any:
+    return sorted(value) if isinstance(value, frozenset) else value

@@ -1,0 +1,79 @@
+"""``genbench report``, ``genbench compare`` and ``genbench status``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import click
+
+RESULTS = click.Path(path_type=Path, exists=True, file_okay=False)
+
+
+@click.command()
+@click.argument("places", metavar="[RESULTS]...", nargs=-1, type=RESULTS)
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write the site here; default: RESULTS/report.",
+)
+@click.option("--single-file", is_flag=True, help="Put everything into one HTML file.")
+def report(places: tuple[Path, ...], out: Path | None, single_file: bool) -> int:
+    """Build the offline HTML report from stored records.
+
+    RESULTS are folders that `genbench run` wrote to, or task folders within them.
+    """
+    from genbench.publish import gather
+    from genbench.report import build_report
+
+    places = places or (Path("results"),)
+    tasks, problems = gather(places)
+    for problem in problems:
+        click.echo(f"left out: {problem.path}: {problem.reason}", err=True)
+    page = build_report(tasks, out or places[0] / "report", single_file=single_file)
+    records = sum(len(task.entries) for task in tasks)
+    click.echo(f"{records} records of {len(tasks)} tasks", err=True)
+    click.echo(str(page))
+    return 0
+
+
+@click.command()
+@click.argument("a", type=RESULTS)
+@click.argument("b", type=RESULTS)
+def compare(a: Path, b: Path) -> int:
+    """Compare the rows of two results folders, metric by metric: B minus A with its interval."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from genbench.comparison import compare_places
+
+    found = compare_places(a, b)
+    sheet = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("task", "generator", "metric", "A", "B", "B - A", "95 % interval", "verdict"):
+        sheet.add_column(
+            name, justify="left" if name in ("task", "generator", "metric") else "right"
+        )
+    for line in found:
+        sheet.add_row(*line.cells())
+    Console(width=None if sys.stdout.isatty() else 100_000).print(sheet)
+    return 0
+
+
+@click.command()
+@click.argument("place", metavar="[RESULTS]", default="results", type=RESULTS)
+@click.option("--watch", is_flag=True, help="Show it again every two seconds until Ctrl-C.")
+def status(place: Path, watch: bool) -> int:
+    """Show what is done, running and failed in a results folder. Reads files only."""
+    from genbench.progress import overview
+
+    while True:
+        lines = overview(place)
+        if watch:
+            click.clear()
+        click.echo("\n".join(lines))
+        if not watch:
+            return 0
+        time.sleep(2)

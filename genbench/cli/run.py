@@ -1,0 +1,182 @@
+"""``genbench run``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option(
+    "--suite",
+    "suite_name",
+    required=True,
+    metavar="NAME|FILE",
+    help="Run this suite: a shipped name (see `genbench list suites`) or a TOML file.",
+)
+@click.option(
+    "-g",
+    "--generator",
+    "generators",
+    multiple=True,
+    metavar="NAME[:k=v,...]",
+    help="Run this generator, with these parameters; repeat for more. Without it: every baseline.",
+)
+@click.option(
+    "--plugin",
+    "plugins",
+    multiple=True,
+    metavar="FILE[:Class]",
+    help="Use the generators that a Python file defines; without -g, run them.",
+)
+@click.option(
+    "--profile",
+    default=None,
+    metavar="P",
+    help="Size of the run: smoke, standard (the default) or full.",
+)
+@click.option(
+    "--seeds",
+    default=None,
+    metavar="0,1,2",
+    help="Training seeds; more than one shows the spread between trainings.",
+)
+@click.option(
+    "--results",
+    default="results",
+    type=click.Path(path_type=Path, file_okay=False),
+    show_default=True,
+    help="Keep records, samples and the report in this folder.",
+)
+@click.option(
+    "-j",
+    "--jobs",
+    default=1,
+    type=click.IntRange(1, 256),
+    show_default=True,
+    help="Run this many cells at a time; the cores are divided among them.",
+)
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="auto|cpu|cuda[:i]",
+    help="Train and score here; auto takes a GPU where there is one.",
+)
+@click.option(
+    "--only",
+    type=click.Choice(["metrics", "downstream"]),
+    help="Compute this part of the scores alone.",
+)
+@click.option(
+    "--skip",
+    type=click.Choice(["metrics", "downstream"]),
+    help="Leave this part of the scores out for now.",
+)
+@click.option("--fresh", is_flag=True, help="Run every cell again, whatever is stored.")
+@click.option("--keep-failed", is_flag=True, help="Leave failed cells alone instead of retrying.")
+@click.option("--no-controls", is_flag=True, help="Leave the control rows out.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="End a generator that runs longer than this.",
+)
+@click.option(
+    "--memory-limit",
+    type=click.IntRange(min=1),
+    metavar="MIB",
+    help="End a generator whose processes hold more than this; "
+    "default: 80 % of the memory divided by the jobs.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be run and stop.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one JSON line per cell on stdout instead of the table.",
+)
+@click.option("--no-report", is_flag=True, help="Do not write the HTML report.")
+def run(
+    suite_name: str,
+    generators: tuple[str, ...],
+    plugins: tuple[str, ...],
+    profile: str | None,
+    seeds: str | None,
+    results: Path,
+    jobs: int,
+    device: str,
+    only: str | None,
+    skip: str | None,
+    fresh: bool,
+    keep_failed: bool,
+    no_controls: bool,
+    timeout: float | None,
+    memory_limit: int | None,
+    dry_run: bool,
+    as_json: bool,
+    no_report: bool,
+) -> int:
+    """Train and score generators on a suite; write records and a leaderboard.
+
+    What is stored already is not run again: after a crash, a Ctrl-C, or with more --seeds or
+    generators, the same command does the rest. Ctrl-C once finishes writing and stops; twice
+    stops at once.
+
+    \b
+    Examples
+      genbench run --suite mnist --profile smoke
+      genbench run --suite mnist --seeds 0,1,2
+      genbench run --suite mnist -g vae:width=32 -g flow
+      genbench run --suite digits --plugin my_model.py
+    """
+    from genbench import environment
+    from genbench.cellspec import PARTS
+    from genbench.cli.terminal import listener, print_plan, print_result
+    from genbench.executors.local import LocalExecutor
+    from genbench.publish import renew_report
+    from genbench.runner import RunOptions, plan, resolve_device, run_suite
+    from genbench.selection import choose, parse_seeds
+    from genbench.store import Store
+    from genbench.suite import load_suite
+
+    if only and skip:
+        raise click.UsageError("--only and --skip exclude each other: give one")
+    suite = load_suite(suite_name, profile)
+    options = RunOptions(
+        seeds=parse_seeds(seeds) if seeds is not None else suite.seeds,
+        jobs=jobs,
+        device=resolve_device(device),
+        parts=tuple(p for p in PARTS if p == (only or p) and p != skip),
+        fresh=fresh,
+        keep_failed=keep_failed,
+        timeout=timeout,
+        memory_limit=None if memory_limit is None else memory_limit << 20,
+        argv_source=environment.source(["genbench", *sys.argv[1:]]),
+    )
+    store = Store(results)
+    with LocalExecutor() as executor:
+        choices = choose(suite, generators, plugins, executor, controls=not no_controls)
+        if dry_run:
+            print_plan(plan(suite, choices, store, options), as_json=as_json)
+            return 0
+
+        def renew() -> Path | None:
+            out = results / "report"
+            return None if no_report else renew_report(store, out, suite.folder_name)
+
+        with listener(suite, as_json=as_json) as shown:
+            result = run_suite(
+                suite,
+                choices,
+                store,
+                options,
+                executor,
+                shown,
+                renew,
+            )
+    page = renew()
+    print_result(result, store, page, as_json=as_json)
+    return result.exit_code

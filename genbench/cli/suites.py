@@ -1,0 +1,51 @@
+"""``genbench suite check`` and ``genbench suite lock``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.group()
+def suite() -> None:
+    """Check and lock suite files."""
+
+
+@suite.command()
+@click.argument("names", metavar="[NAME|FILE]...", nargs=-1)
+def check(names: tuple[str, ...]) -> int:
+    """Validate suite files, their data files, and the lock of the shipped ones.
+
+    Without arguments: every shipped suite. Exit code 6 if anything is wrong.
+    """
+    from genbench.data import verify_files
+    from genbench.suite import load_suite, profiles_of, shipped
+    from genbench.suite_lock import check_lock
+
+    problems = []
+    for name in names or tuple(shipped()):
+        for profile in profiles_of(name):
+            found = load_suite(name, profile)
+        files = verify_files(found.dataset)
+        problems += [f"{name}: {f.path}: {f.problem}" for f in files if not f.ok]
+        click.echo(f"{found.name} {found.version}: {len(files)} data files checked")
+    if not names:
+        problems += check_lock(next(iter(shipped().values())).parent)
+    for problem in problems:
+        click.echo(f"error: {problem}", err=True)
+    return 6 if problems else 0
+
+
+@suite.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option(
+    "--replace", is_flag=True, help="Overwrite the hashes of a version that was never published."
+)
+def lock(folder: Path, replace: bool) -> int:
+    """Write the hashes of every suite in FOLDER into its suites.lock.json."""
+    from genbench.suite_lock import write_lock
+
+    for line in write_lock(folder, replace=replace) or ["nothing to lock"]:
+        click.echo(line)
+    return 0

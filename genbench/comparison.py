@@ -1,0 +1,128 @@
+"""Two sets of results, row by row: differences with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from genbench.aggregation import Difference, Summary, difference, group, summarize
+from genbench.errors import UsageError
+from genbench.metrics.table import METRICS
+from genbench.publish import gather
+from genbench.records import Record
+from genbench.report.inputs import TaskResults
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One metric of one row in both results.
+
+    Parameters
+    ----------
+    change
+        B minus A, or None where one side has no number or the two cannot be compared.
+    reason
+        Why `change` is None.
+    """
+
+    task: str
+    generator: str
+    metric: str
+    a: float | None
+    b: float | None
+    change: Difference | None
+    reason: str
+    higher_is_better: bool | None
+
+    @property
+    def verdict(self) -> str:
+        """better, worse, no difference shown, or why there is no verdict."""
+        if self.change is None or self.change.estimate is None:
+            return self.reason
+        if not self.change.significant:
+            return "no difference shown"
+        if self.higher_is_better is None:
+            return "differs"
+        return "better" if (self.change.estimate > 0) == self.higher_is_better else "worse"
+
+    def cells(self) -> tuple[str, ...]:
+        """The line as text."""
+        change = self.change
+        interval = None if change is None else change.interval
+        return (
+            self.task,
+            self.generator,
+            self.metric,
+            _number(self.a),
+            _number(self.b),
+            "" if change is None or change.estimate is None else f"{change.estimate:+.4g}",
+            "" if interval is None else f"[{interval.low:+.4g}, {interval.high:+.4g}]",
+            self.verdict,
+        )
+
+
+def compare_places(a: Path, b: Path) -> list[Line]:
+    """Every row and metric of two results directories.
+
+    Raises
+    ------
+    UsageError
+        If they have no task in common.
+    """
+    ours, theirs = _tasks(a), _tasks(b)
+    common = sorted(set(ours) & set(theirs))
+    if not common:
+        raise UsageError(
+            f"{a} and {b} have no task in common "
+            f"({', '.join(sorted(ours))} against {', '.join(sorted(theirs))}): "
+            "compare runs of one suite, version and profile"
+        )
+    return [line for name in common for line in _lines(name, ours[name], theirs[name])]
+
+
+def _tasks(place: Path) -> dict[str, TaskResults]:
+    found, _ = gather([place])
+    return {
+        f"{t.suite['suite']['name']}@{t.suite['suite']['version']}-{t.suite['task'][7:15]}"
+        f"-{t.suite['profile']}": t
+        for t in found
+    }
+
+
+def _lines(task: str, a: TaskResults, b: TaskResults) -> Iterator[Line]:
+    rows_a, rows_b = _rows(a), _rows(b)
+    for label in [*rows_a, *(r for r in rows_b if r not in rows_a)]:
+        left, right = rows_a.get(label, []), rows_b.get(label, [])
+        metrics = dict.fromkeys(m for r in (*left, *right) for m in r.metrics)
+        for metric in metrics:
+            yield _line(task, label, metric, left, right)
+
+
+def _rows(task: TaskResults) -> Mapping[str, list[Record]]:
+    """Records by name and parameters: versions and sources are what a comparison is about."""
+    return {
+        f"{key.name} {key.params}" if key.params != "{}" else key.name: list(records)
+        for key, records in group([e.record for e in task.entries]).items()
+    }
+
+
+def _line(task: str, label: str, metric: str, a: list[Record], b: list[Record]) -> Line:
+    up = METRICS[metric.partition("@")[0]].higher_is_better
+    sides = [_summary(records, metric) for records in (a, b)]
+    left, right = sides
+    name = label.partition(" ")[0]
+    if left is None or right is None or left.mean is None or right.mean is None:
+        missing = "A" if left is None or left.mean is None else "B"
+        means = [None if s is None else s.mean for s in sides]
+        return Line(task, name, metric, means[0], means[1], None, f"no number in {missing}", up)
+    change = difference(right, left)
+    return Line(task, name, metric, left.mean, right.mean, change, change.reason or "", up)
+
+
+def _summary(records: list[Record], metric: str) -> Summary | None:
+    return summarize(records, metric) if records else None
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.5g}"

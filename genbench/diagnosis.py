@@ -1,0 +1,137 @@
+"""Is this machine fit to run genbench? One check per thing that can be wrong."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from genbench import environment
+from genbench.data import verify_files
+from genbench.errors import GenbenchError
+from genbench.executors.local import LocalExecutor
+from genbench.features import list_extractors, load_extractor
+from genbench.generator import Space
+from genbench.plugins import find, installed
+from genbench.store import Store
+from genbench.suite import load_suite, shipped
+
+LEAST_DISK_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at: what was found, and what to do if it is not right."""
+
+    name: str
+    ok: bool
+    found: str
+    remedy: str = ""
+
+
+def diagnose(results: Path) -> list[Check]:
+    """Everything that a run needs, checked."""
+    return [
+        _python(),
+        *_packages(),
+        _device(),
+        _memory(),
+        _disk(results),
+        _writable(results),
+        *_data(),
+        *_extractors(),
+        *_generators(),
+    ]
+
+
+def _python() -> Check:
+    ok = sys.version_info >= (3, 11) and os.name == "posix"
+    return Check(
+        "python",
+        ok,
+        f"{platform.python_version()} on {platform.system()}",
+        "use Python 3.11 or newer on Linux or macOS",
+    )
+
+
+def _packages() -> Iterator[Check]:
+    for name, version in environment.versions().items():
+        yield Check(name, version != "absent", version, f"pip install {name}")
+
+
+def _device() -> Check:
+    import torch
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if torch.cuda.is_available():
+        names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        return Check("device", True, f"{', '.join(names)}; {cores} cores")
+    return Check("device", True, f"no GPU; {environment.processor()}, {cores} cores")
+
+
+def _memory() -> Check:
+    memory = psutil.virtual_memory()
+    found = f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free"
+    return Check("memory", memory.available > 2 << 30, found, "free 2 GiB, or use fewer jobs")
+
+
+def _disk(results: Path) -> Check:
+    place = next(p for p in (results.resolve(), *results.resolve().parents) if p.exists())
+    free = shutil.disk_usage(place).free
+    return Check(
+        "disk", free > LEAST_DISK_BYTES, f"{free / 2**30:.1f} GiB free", "free 1 GiB of disk"
+    )
+
+
+def _writable(results: Path) -> Check:
+    if not results.exists():
+        parent = results.resolve().parent
+        return Check(
+            "results", os.access(parent, os.W_OK), f"{results} can be made", "use --results"
+        )
+    try:
+        Store(results).prepare()
+    except GenbenchError as error:
+        return Check("results", False, str(error), "choose a folder you may write with --results")
+    return Check("results", True, f"{results} can be written")
+
+
+def _data() -> Iterator[Check]:
+    for name in shipped():
+        try:
+            bad = [f for f in verify_files(load_suite(name).dataset) if not f.ok]
+        except GenbenchError as error:
+            yield Check(f"suite {name}", False, str(error), "reinstall genbench")
+            continue
+        found = "; ".join(f"{f.path}: {f.problem}" for f in bad) or "data as its checksums say"
+        yield Check(f"suite {name}", not bad, found, "reinstall genbench")
+
+
+def _extractors() -> Iterator[Check]:
+    for name, info in list_extractors().items():
+        if not info.file:
+            continue
+        space = Space("image", info.shape, info.levels, info.classes)
+        try:
+            load_extractor(name, space)
+        except GenbenchError as error:
+            yield Check(f"extractor {name}", False, str(error), "reinstall genbench")
+            continue
+        yield Check(f"extractor {name}", True, f"weights {info.sha256[:12]}")
+
+
+def _generators() -> Iterator[Check]:
+    with LocalExecutor() as executor:
+        for name in installed():
+            try:
+                description = executor.describe(find(name))
+            except GenbenchError as error:
+                yield Check(f"generator {name}", False, str(error), "fix or uninstall the plugin")
+                continue
+            yield Check(f"generator {name}", True, f"version {description.version}")

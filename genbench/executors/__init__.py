@@ -1,0 +1,1 @@
+"""How workers are started. Specs cross the wire as JSON, never as pickles."""

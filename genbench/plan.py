@@ -1,0 +1,164 @@
+"""Task x generators x seeds -> cells: which are done, which are scored again, which must be run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from genbench.cellspec import PARTS, GeneratorChoice
+from genbench.metrics.table import METRICS, split_id
+from genbench.records import digest
+from genbench.store import Store, Stored, newest
+from genbench.suite import Suite
+
+# Raise it when scoring itself changes what a stored value would be.
+SCORING_VERSION = 1
+
+Todo = Literal["done", "kept", "score", "resume", "run"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One (task, generator, seed) and what is to be done about it.
+
+    Parameters
+    ----------
+    todo
+        ``done``; ``kept`` (failed, left alone as asked); ``score`` (samples are there, numbers are
+        not); ``resume`` (a checkpoint is there); ``run``.
+    latest
+        The attempt that counts so far, or None.
+    source
+        The attempt whose samples (`score`) or checkpoint (`resume`) is used.
+    parts
+        Of ``metrics`` and ``downstream``, what has to be computed.
+    """
+
+    key: str
+    generator: GeneratorChoice
+    seed: int
+    folder: Path
+    todo: Todo
+    latest: Stored | None
+    source: Stored | None
+    parts: tuple[str, ...]
+
+    @property
+    def attempt(self) -> int:
+        """Number of the attempt that would come next."""
+        return 1 if self.latest is None else int(self.latest.record.attempt.get("n", 1)) + 1
+
+    @property
+    def label(self) -> str:
+        """Such as ``vae:latent=8 seed 0``."""
+        passed = ",".join(f"{k}={v}" for k, v in sorted(self.generator.params_passed.items()))
+        return f"{self.generator.name}{':' + passed if passed else ''} seed {self.seed}"
+
+
+def build_plan(
+    suite: Suite,
+    choices: Sequence[GeneratorChoice],
+    seeds: Sequence[int],
+    store: Store,
+    *,
+    threads: int,
+    parts: tuple[str, ...] = PARTS,
+    fresh: bool = False,
+    keep_failed: bool = False,
+) -> list[Cell]:
+    """All cells of a run in the order in which they are run: by seed, controls first.
+
+    Controls depend on no training seed, so that they have the first seed's cell only.
+    """
+    cells = []
+    for position, seed in enumerate(seeds):
+        ordered = sorted(choices, key=lambda c: not c.is_control)
+        for choice in ordered:
+            if choice.is_control and position > 0:
+                continue
+            cells.append(_cell(suite, choice, seed, store, threads, parts, fresh, keep_failed))
+    return cells
+
+
+def cell_key(suite: Suite, choice: GeneratorChoice, seed: int) -> str:
+    """Digest of all that decides a cell's samples."""
+    return digest({"task": suite.task_hash, "generator": choice.identity(), "seed": seed})
+
+
+def cell_folder(suite: Suite, choice: GeneratorChoice, seed: int) -> Path:
+    """The cell's folder below the results directory."""
+    params = digest(dict(choice.params))[7:15]
+    return Path(suite.folder_name) / f"{choice.name}~{params}" / f"seed-{seed}"
+
+
+def scoring_key(suite: Suite) -> str:
+    """Digest of all that decides the numbers, given the samples."""
+    return digest({"suite": suite.suite_hash, "scoring": SCORING_VERSION})
+
+
+def part_of(metric: str) -> str:
+    """Which part of the scoring a metric id belongs to."""
+    return "downstream" if "classifier" in METRICS[split_id(metric)[0]].needs else "metrics"
+
+
+def expected(suite: Suite, part: str) -> set[str]:
+    """The metric ids that a finished record holds for a part."""
+    if part == "metrics":
+        return {request.id for request in suite.metrics}
+    if "tstr" in suite.document.get("downstream", {}):
+        return {"tstr_accuracy", "trtr_accuracy"}
+    return set()
+
+
+def _cell(
+    suite: Suite,
+    choice: GeneratorChoice,
+    seed: int,
+    store: Store,
+    threads: int,
+    parts: tuple[str, ...],
+    fresh: bool,
+    keep_failed: bool,
+) -> Cell:
+    key = cell_key(suite, choice, seed)
+    folder = cell_folder(suite, choice, seed)
+    found = store.attempts_in(store.root / folder)
+    attempts = [a for a in found if isinstance(a, Stored) and a.record.cell_key == key]
+    latest = newest(attempts)
+    todo: Todo = "run"
+    source = None
+    if latest is not None and not fresh:
+        todo, source, parts = _judge(suite, latest, attempts, threads, parts, keep_failed)
+    return Cell(key, choice, seed, folder, todo, latest, source, parts)
+
+
+def _judge(
+    suite: Suite,
+    latest: Stored,
+    attempts: Sequence[Stored],
+    threads: int,
+    parts: tuple[str, ...],
+    keep_failed: bool,
+) -> tuple[Todo, Stored | None, tuple[str, ...]]:
+    record = latest.record
+    if record.status in ("ok", "skipped"):
+        current = record.cell["suite"].get("scoring") == scoring_key(suite)
+        if current:
+            have = set(record.metrics)
+            parts = tuple(p for p in parts if not expected(suite, p) <= have)
+        if record.status == "skipped" or not parts:
+            return "done", None, ()
+        if latest.artifact("samples") is not None:
+            return "score", latest, parts if current else PARTS
+        return "run", None, parts
+    if keep_failed and record.status != "interrupted":
+        return "kept", None, ()
+    sampled = [a for a in attempts if a.artifact("samples") is not None]
+    if sampled:
+        return "score", newest(sampled), parts
+    same_threads = record.environment.get("threads") == threads
+    if record.status == "interrupted" and same_threads and latest.artifact("checkpoint"):
+        return "resume", latest, parts
+    return "run", None, parts

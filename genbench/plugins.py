@@ -1,0 +1,340 @@
+"""Generators by name: listed from package metadata without an import, loaded one at a time.
+
+Nothing here imports a generator except `load`, and that is called in a process of its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import json
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+from genbench.errors import PluginError, UsageError, did_you_mean
+from genbench.generator import GeneratorSpec
+
+GROUP = "genbench.generators"
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorRef:
+    """Where a generator's class is: an entry point (`module`) or a file of the user's (`file`).
+
+    Parameters
+    ----------
+    name
+        The name it is asked for by; for a file, its class's ``spec.name``.
+    provider
+        Distribution and version that own it, or the file's name.
+    track_source
+        True where the code may change under an unchanged version (a file, an editable install):
+        then the source's digest is part of the cell's key.
+    """
+
+    name: str
+    attr: str
+    provider: str
+    module: str | None = None
+    file: str | None = None
+    track_source: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON data."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> GeneratorRef:
+        """Undo `to_json`."""
+        return cls(**body)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One field of a generator's parameters, as the command line needs it."""
+
+    name: str
+    type: str
+    default: Any
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a generator says of itself, as plain data that crosses a process boundary."""
+
+    name: str
+    version: str
+    family: str
+    kinds: tuple[str, ...]
+    labels: str
+    likelihood: str | None
+    reference: str
+    pretrained_on: str | None
+    summary: str
+    source: str
+    parameters: tuple[Parameter, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON data."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Description:
+        """Undo `to_json`."""
+        values = dict(body)
+        values["kinds"] = tuple(values["kinds"])
+        values["parameters"] = tuple(Parameter(**p) for p in values["parameters"])
+        return cls(**values)
+
+    def resolve(self, given: Mapping[str, str]) -> dict[str, Any]:
+        """All parameters: the defaults with `given` (name -> text) laid over them.
+
+        Raises
+        ------
+        UsageError
+            For an unknown name or a text that is not of the parameter's type.
+        """
+        known = {p.name: p for p in self.parameters}
+        values = {p.name: p.default for p in self.parameters}
+        for name, text in given.items():
+            if name not in known:
+                raise UsageError(
+                    f"generator {self.name!r} has no parameter {name!r}: "
+                    f"{did_you_mean(name, known)}"
+                )
+            values[name] = _parse(self.name, known[name], text)
+        return values
+
+
+def installed() -> dict[str, list[GeneratorRef]]:
+    """Every generator that an installed package announces; all owners of a name are kept."""
+    found: dict[str, list[GeneratorRef]] = {}
+    for dist in _distributions():
+        for entry in dist.entry_points:
+            if entry.group == GROUP:
+                ref = GeneratorRef(
+                    name=entry.name,
+                    attr=entry.attr,
+                    module=entry.module,
+                    provider=f"{dist.metadata['Name']} {dist.version}",
+                    track_source=_is_editable(dist),
+                )
+                found.setdefault(entry.name, []).append(ref)
+    return dict(sorted(found.items()))
+
+
+def find(name: str) -> GeneratorRef:
+    """The one installed generator of this name.
+
+    Raises
+    ------
+    UsageError
+        If there is none.
+    PluginError
+        If two packages claim the name.
+    """
+    known = installed()
+    if name not in known:
+        raise UsageError(f"unknown generator {name!r}: {did_you_mean(name, known)}")
+    owners = known[name]
+    if len(owners) > 1:
+        names = " and ".join(sorted(o.provider for o in owners))
+        raise PluginError(
+            f"generator {name!r} is announced by {names}: uninstall one, or use --plugin FILE"
+        )
+    return owners[0]
+
+
+def load(ref: GeneratorRef) -> Any:
+    """Import a generator's class and check its spec. Executes the plugin's code.
+
+    Raises
+    ------
+    PluginError
+        If it does not import, has no such class, or its spec breaks the contract.
+    """
+    module = _import_file(Path(ref.file)) if ref.file else _import_module(ref)
+    try:
+        cls: Any = getattr(module, ref.attr)
+    except AttributeError as error:
+        raise PluginError(f"{_where(ref)} has no {ref.attr!r}: correct the name") from error
+    spec = getattr(cls, "spec", None)
+    if not isinstance(spec, GeneratorSpec):
+        raise PluginError(
+            f"{_where(ref)}:{ref.attr} has no `spec`: give the class a genbench.GeneratorSpec"
+        )
+    if not NAME.fullmatch(spec.name):
+        raise PluginError(f"spec.name {spec.name!r} is not usable: use lower case, digits and -")
+    if spec.name != ref.name:
+        raise PluginError(
+            f"{_where(ref)}: spec.name is {spec.name!r} but it is registered as {ref.name!r}: "
+            "make them equal"
+        )
+    if not dataclasses.is_dataclass(spec.params):
+        raise PluginError(f"generator {spec.name!r}: spec.params must be a dataclass")
+    missing = [m for m in _methods(spec) if not callable(getattr(cls, m, None))]
+    if missing:
+        raise PluginError(f"generator {spec.name!r} lacks {', '.join(missing)}: add the methods")
+    return cls
+
+
+def classes_in(file: Path) -> list[tuple[str, str]]:
+    """Class name and ``spec.name`` of each generator that a file defines. Executes the file."""
+    module = _import_file(file)
+    return [
+        (name, value.spec.name)
+        for name, value in vars(module).items()
+        if isinstance(value, type)
+        and value.__module__ == module.__name__
+        and isinstance(getattr(value, "spec", None), GeneratorSpec)
+    ]
+
+
+def describe(ref: GeneratorRef) -> Description:
+    """Load a generator and put what it says of itself into plain data. Executes its code."""
+    cls = load(ref)
+    spec: GeneratorSpec = cls.spec
+    source = ""
+    if ref.track_source:
+        source = hashlib.sha256(Path(inspect.getfile(cls)).read_bytes()).hexdigest()
+    module = inspect.getmodule(cls)
+    doc = inspect.cleandoc((module and module.__doc__) or cls.__doc__ or "")
+    return Description(
+        name=spec.name,
+        version=str(spec.version),
+        family=spec.family,
+        kinds=tuple(spec.kinds),
+        labels=spec.labels,
+        likelihood=spec.likelihood,
+        reference=spec.reference,
+        pretrained_on=spec.pretrained_on,
+        summary=doc.split("\n\n")[0].replace("\n", " "),
+        source=source,
+        parameters=_parameters(spec),
+    )
+
+
+def _parameters(spec: GeneratorSpec) -> tuple[Parameter, ...]:
+    hints = get_type_hints(spec.params)
+    found = []
+    for field in dataclasses.fields(spec.params):
+        if field.default is not dataclasses.MISSING:
+            default = field.default
+        elif field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        else:
+            raise PluginError(
+                f"generator {spec.name!r}: parameter {field.name!r} has no default: give it one"
+            )
+        kind, optional = _kind(hints[field.name])
+        if isinstance(default, tuple):
+            default = list(default)
+        found.append(Parameter(field.name, kind, default, optional))
+    return tuple(found)
+
+
+def _kind(hint: Any) -> tuple[str, bool]:
+    args = [a for a in get_args(hint) if a is not type(None)]
+    if type(None) in get_args(hint) and len(args) == 1:
+        return _kind(args[0])[0], True
+    if get_origin(hint) is tuple:
+        return f"tuple[{_kind(args[0])[0]}]", False
+    return getattr(hint, "__name__", str(hint)), False
+
+
+def _parse(generator: str, parameter: Parameter, text: str) -> Any:
+    """`text` as a value of the parameter's type."""
+    if parameter.optional and text.lower() == "none":
+        return None
+    try:
+        match parameter.type:
+            case "int":
+                return int(text)
+            case "float":
+                value = float(text)
+                if not abs(value) < float("inf"):
+                    raise ValueError("not finite")
+                return value
+            case "bool":
+                return {"true": True, "1": True, "yes": True, "false": False, "0": False,
+                        "no": False}[text.lower()]  # fmt: skip
+            case "str":
+                return text
+    except (ValueError, KeyError) as error:
+        raise UsageError(
+            f"{generator}:{parameter.name}={text!r} is not of type {parameter.type}: "
+            f"the default is {parameter.default!r}"
+        ) from error
+    raise UsageError(
+        f"{generator}:{parameter.name} is of type {parameter.type}, which cannot be set from text"
+    )
+
+
+def _methods(spec: GeneratorSpec) -> list[str]:
+    methods = ["fit", "sample", "state_dict", "load_state_dict"]
+    return [*methods, "log_prob"] if spec.likelihood else methods
+
+
+def _where(ref: GeneratorRef) -> str:
+    return ref.file or f"{ref.module} ({ref.provider})"
+
+
+def _import_module(ref: GeneratorRef) -> Any:
+    try:
+        return importlib.import_module(str(ref.module))
+    except Exception as error:
+        raise PluginError(
+            f"generator {ref.name!r} of {ref.provider} does not import: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def _import_file(path: Path) -> Any:
+    if not path.is_file():
+        raise PluginError(f"no plugin file at {path}: check the path")
+    name = "genbench_plugin_" + hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise PluginError(f"{path} is not a Python file: a plugin ends in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise PluginError(
+            f"plugin file {path} does not import: {type(error).__name__}: {error}"
+        ) from error
+    return module
+
+
+def _distributions() -> list[metadata.Distribution]:
+    """Installed distributions, the first of each name on the path winning as imports do."""
+    seen: dict[str, metadata.Distribution] = {}
+    for dist in metadata.distributions():
+        name = dist.metadata["Name"]
+        if name and name.lower().replace("_", "-") not in seen:
+            seen[name.lower().replace("_", "-")] = dist
+    return list(seen.values())
+
+
+def _is_editable(dist: metadata.Distribution) -> bool:
+    text = dist.read_text("direct_url.json")
+    if not text:
+        return False
+    try:
+        return bool(json.loads(text).get("dir_info", {}).get("editable", False))
+    except ValueError:
+        return False

@@ -1,0 +1,267 @@
+"""From stored samples to metric values: features once, `evaluate` once per feature space.
+
+Runs in the worker, which never imports the generator. Imports torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from genbench.cellspec import CellSpec
+from genbench.data import Split, load_split
+from genbench.errors import GenbenchError, MetricError
+from genbench.features import Extractor, Features, load_extractor
+from genbench.generation import load_arrays, save_arrays
+from genbench.metrics.evaluation import evaluate
+from genbench.metrics.signatures import signature
+from genbench.metrics.likelihood import mean_nll
+from genbench.metrics.table import METRICS, split_id
+from genbench.records import MetricValue
+from genbench.seeds import derive_seed
+
+Array = npt.NDArray[Any]
+
+LIKELIHOOD_IDS = ("nll", "nll_tight")
+# Metrics that compare scales of directions: on points they see data standardised by the
+# training split's moments; all others see points as they are.
+STANDARDISED = ("kid", "c2st", "c_t")
+
+
+class Scorer:
+    """Scores the samples of one cell.
+
+    Parameters
+    ----------
+    samples
+        Arrays ``x`` and, where there are labels, ``y``.
+    likelihood
+        Log-probabilities of reference rows by metric id, as generation stored them.
+    likelihood_error
+        Why there are none although the generator declares a likelihood.
+    progress
+        Told the name of what is being computed.
+    """
+
+    def __init__(
+        self,
+        spec: CellSpec,
+        samples: Mapping[str, Array],
+        likelihood: Mapping[str, Array],
+        likelihood_error: str | None,
+        progress: Callable[[str], None],
+    ) -> None:
+        self.spec = spec
+        self.space = spec.suite.space
+        self.samples = samples
+        self.likelihood = likelihood
+        self.likelihood_error = likelihood_error
+        self._progress = progress
+        self._splits: dict[str, Split] = {}
+        self._reference = str(spec.suite.document["protocol"]["reference"])
+
+    def score(self) -> dict[str, MetricValue]:
+        """Every metric of the suite, each a value or a typed reason, in the suite's order."""
+        values: dict[str, MetricValue] = {}
+        if "metrics" in self.spec.parts:
+            values.update(self._likelihoods())
+            for space, ids in self._by_feature_space().items():
+                self._progress(", ".join(ids))
+                values.update(self._evaluate(space, ids))
+        if "downstream" in self.spec.parts:
+            values.update(self._downstream())
+        return values
+
+    def split(self, name: str) -> Split:
+        """A split of the data, read once."""
+        if name not in self._splits:
+            self._splits[name] = load_split(self.spec.suite.dataset, self.space, name)
+        return self._splits[name]
+
+    def _by_feature_space(self) -> dict[str, list[str]]:
+        """Metric ids by the feature space they are computed in."""
+        spaces: dict[str, list[str]] = {}
+        for request in self.spec.suite.metrics:
+            if request.id in LIKELIHOOD_IDS:
+                continue
+            name, extractor = split_id(request.id)
+            space = extractor or self.spec.suite.extractor
+            if name.startswith("pixel_"):
+                space = "pixels"
+            elif self.space.kind == "points" and name in STANDARDISED:
+                space = "standardised"
+            spaces.setdefault(space, []).append(request.id)
+        return spaces
+
+    def _evaluate(self, space: str, ids: list[str]) -> dict[str, MetricValue]:
+        names = {split_id(id_)[0]: id_ for id_ in ids}
+        try:
+            extract, identity = self._features_in(space)
+            real, fake = extract(self.split(self._reference).x), extract(self.samples["x"])
+            needs_train = any("train" in METRICS[name].needs for name in names)
+            train = extract(self.split("train").x).features if needs_train else None
+        except (GenbenchError, MemoryError) as error:
+            return {id_: self._untold(id_, "failed", str(error)) for id_ in ids}
+        reference = self.split(self._reference)
+        found = evaluate(
+            real.features,
+            fake.features,
+            tuple(names),
+            parameters=self._parameters(names),
+            real_labels=reference.y,
+            fake_labels=self.samples.get("y"),
+            train=train,
+            real_probabilities=real.probabilities,
+            fake_probabilities=fake.probabilities,
+            seed=derive_seed(self.spec.seed, "metrics"),
+        )
+        context = f"extractor={identity}|reference={self._reference}"
+        return {
+            names[name]: replace(
+                value,
+                signature=f"{value.signature}|{context}",
+                unit=METRICS[name].unit_for(self.space.kind),
+            )
+            for name, value in found.items()
+        }
+
+    def _parameters(self, names: Mapping[str, str]) -> dict[str, Mapping[str, Any]]:
+        by_id = {request.id: request.parameters for request in self.spec.suite.metrics}
+        return {name: by_id[id_] for name, id_ in names.items()}
+
+    def _features_in(self, space: str) -> tuple[Callable[[Array], Features], str]:
+        """How rows become features in a feature space, and its name for signatures."""
+        if space == "pixels":
+            top = max(1, self.space.levels - 1)
+            return lambda x: Features(_flat(x) / np.float32(top), None), "pixels"
+        if space == "standardised":
+            train = self.split("train").x.astype(np.float64)
+            mean, sd = train.mean(0), train.std(0, ddof=1)
+
+            def standardise(x: Array) -> Features:
+                return Features(((x - mean) / sd).astype(np.float32), None)
+
+            return standardise, "identity-standardised"
+        extractor = load_extractor(space, self.space)
+        return lambda x: self._cached(extractor, x), extractor.identity
+
+    def _cached(self, extractor: Extractor, x: Array) -> Features:
+        """Features from the cache, which is keyed by the rows' content and the network's hash."""
+        if not extractor.sha256:
+            return extractor.extract(x)
+        key = hashlib.sha256(extractor.identity.encode() + extractor.sha256.encode())
+        key.update(str((x.shape, x.dtype)).encode())
+        key.update(np.ascontiguousarray(x).data)
+        path = self.spec.cache / "features" / f"{key.hexdigest()}.npz"
+        if path.is_file():
+            try:
+                stored = load_arrays(path)
+                return Features(stored["features"], stored.get("probabilities"))
+            except (GenbenchError, KeyError):
+                path.unlink(missing_ok=True)
+        found = extractor.extract(x, device=self.spec.device)
+        if x is not self.samples["x"]:
+            arrays = {"features": found.features}
+            if found.probabilities is not None:
+                arrays["probabilities"] = found.probabilities
+            save_arrays(path, arrays)
+        return found
+
+    def _likelihoods(self) -> dict[str, MetricValue]:
+        kind = self.spec.generator.description.likelihood
+        values = {}
+        for request in self.spec.suite.metrics:
+            if request.id not in LIKELIHOOD_IDS:
+                continue
+            start = time.perf_counter()
+            if kind is None:
+                reason = f"{self.spec.generator.name} has no likelihood"
+                values[request.id] = self._untold(request.id, "not_applicable", reason)
+            elif request.id not in self.likelihood:
+                reason = self.likelihood_error or "no log-probabilities were stored"
+                values[request.id] = self._untold(request.id, "failed", reason)
+            else:
+                value = self._nll(request.id, kind, dict(request.parameters))
+                values[request.id] = replace(value, seconds=time.perf_counter() - start)
+        return values
+
+    def _nll(self, id_: str, kind: str, parameters: dict[str, Any]) -> MetricValue:
+        log_prob = self.likelihood[id_]
+        info = METRICS[id_]
+        bits = self.space.kind == "image"
+        labelled = self.spec.generator.description.labels == "given" and self.space.classes > 0
+        estimate = mean_nll(log_prob, self.space.dims if bits else None)
+        details: dict[str, Any] = {"kind": kind, "draws": int(parameters.get("draws", 1))}
+        one_draw = self.likelihood.get(f"{id_}_one_draw")
+        if one_draw is not None:
+            details["one_draw"] = mean_nll(one_draw, self.space.dims if bits else None).value
+        context = {"kind": kind, "reference": self._reference}
+        if labelled:
+            context["labels"] = "joint"
+        return MetricValue(
+            status="ok",
+            value=estimate.value,
+            interval=estimate.interval,
+            std_error=estimate.std_error,
+            unit=info.unit_for(self.space.kind),
+            higher_is_better=False,
+            signature=signature(id_, parameters, len(log_prob), len(log_prob), context),
+            n=len(log_prob),
+            details=details,
+        )
+
+    def _downstream(self) -> dict[str, MetricValue]:
+        table = self.spec.suite.document.get("downstream", {}).get("tstr")
+        if table is None:
+            return {}
+        from genbench.downstream.tstr import train_on_synthetic
+
+        ids = ("tstr_accuracy", "trtr_accuracy")
+        self._progress("tstr_accuracy")
+        try:
+            return train_on_synthetic(
+                self.split("train"),
+                self.split("test"),
+                self.samples["x"],
+                self.samples.get("y"),
+                self.space,
+                n=int(table["n"]),
+                steps=int(table["steps"]),
+                batch_size=int(table["batch_size"]),
+                seed=self.spec.seed,
+                device=self.spec.device,
+                cache=self.spec.cache,
+            )
+        except MetricError as error:
+            return {id_: self._untold(id_, error.status, str(error)) for id_ in ids}
+        except GenbenchError as error:
+            return {id_: self._untold(id_, "failed", str(error)) for id_ in ids}
+
+    def _untold(self, id_: str, status: Any, reason: str) -> MetricValue:
+        """A typed cell for a metric that has no number."""
+        info = METRICS[split_id(id_)[0]]
+        return MetricValue(
+            status=status,
+            reason=reason,
+            unit=info.unit_for(self.space.kind),
+            higher_is_better=info.higher_is_better,
+            signature=f"{id_}|reference={self._reference}",
+        )
+
+
+def stored_samples(folder: Path) -> dict[str, Array]:
+    """The samples that an attempt's folder holds."""
+    from genbench.generation import SAMPLES
+
+    return load_arrays(folder / SAMPLES)
+
+
+def _flat(x: Array) -> npt.NDArray[np.float32]:
+    return x.reshape(len(x), -1).astype(np.float32)
