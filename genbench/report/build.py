@@ -33,6 +33,7 @@ _CSP = (
     "default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; "
     "img-src 'self' data: blob:; base-uri 'none'; form-action 'none'"
 )
+_ULID = re.compile(r"[0-9A-Za-z]{1,40}")
 _OURS = re.compile(r"(index|[a-z0-9._-]+)\.html|(cells|data|images)/[A-Za-z0-9._-]+")
 
 
@@ -134,7 +135,9 @@ def _environment(site: _Site, pages: Sequence[Page]) -> jinja2.Environment:
 
 def _finalize(value: Any) -> Any:
     """Every string that reaches a page: hidden characters are written out, then it is escaped."""
-    return text.visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return (
+        text.visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    )
 
 
 def _clip(value: Any, limit: int = 2000) -> str:
@@ -183,7 +186,8 @@ class _Site:
         """A name of the cell's page that is safe and unique, whatever the record's id is."""
         key = id(entry.record)
         if key not in self._names:
-            name = text.slug(entry.record.record_id)
+            record_id = entry.record.record_id
+            name = record_id if _ULID.fullmatch(record_id) else text.slug(record_id)
             while name in self._taken:
                 name = f"{name}-2"
             self._taken.add(name)
@@ -211,9 +215,7 @@ class _Site:
     def view(self, row: Row, entry: Entry, found: Page) -> CellView:
         """A cell's details inside the single file."""
         content = base64.b64encode(record_json(entry.record).encode()).decode()
-        return cell_view(
-            row, entry, found, self.place, f"data:application/json;base64,{content}"
-        )
+        return cell_view(row, entry, found, self.place, f"data:application/json;base64,{content}")
 
     def downloads(self, found: Page) -> list[tuple[str, str]]:
         """Names and addresses of the page's data."""

@@ -121,7 +121,5 @@ def _pictures(entry: Entry, place: Place) -> tuple[Shown, ...]:
             ("points", scatter_picture(x, limits)),
             ("density", density_picture(x, limits)),
         ):
-            shown.append(
-                Shown(f"{title}, {kind}", place(picture), picture.width, picture.height)
-            )
+            shown.append(Shown(f"{title}, {kind}", place(picture), picture.width, picture.height))
     return tuple(shown)

@@ -37,15 +37,16 @@ def _finite(value: Any) -> float | None:
 
 def training_curves(table: Table, colour: Mapping[str, str]) -> Figure | None:
     """Losses over examples served, one generator at a time."""
-    specs, cells = {}, []
-    labels = {}
+    specs: dict[str, str] = {}
+    labels: dict[str, str] = {}
+    cells: list[tuple[str, ...]] = []
     for row in table.generators:
         names = sorted({name for e in row.entries for name in e.record.curves})[:MAX_CURVES]
-        drawn = [(n, row) for n in names if any(points(e.record.curves.get(n)) for e in row.entries)]
+        drawn = [n for n in names if any(points(e.record.curves.get(n)) for e in row.entries)]
         if drawn:
             labels[row.id] = row.label
-            specs[row.id] = _stacked(row, [n for n, _ in drawn], colour[row.id])
-            cells += [line for name, _ in drawn for line in _last(row, name)]
+            specs[row.id] = _stacked(row, drawn, colour[row.id])
+            cells += [line for name in drawn for line in _last(row, name)]
     if not specs:
         return None
     return Figure(
@@ -62,7 +63,7 @@ def training_curves(table: Table, colour: Mapping[str, str]) -> Figure | None:
 
 
 def _last(row: Row, name: str) -> list[tuple[str, ...]]:
-    lines = []
+    lines: list[tuple[str, ...]] = []
     for entry in row.entries:
         known = [v for _, v in points(entry.record.curves.get(name)) if v is not None]
         if known:

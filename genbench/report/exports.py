@@ -35,7 +35,8 @@ def _wide(row: Row, ids: list[str]) -> list[Any]:
 def long_csv(page: Page) -> str:
     """One line per cell and metric, with signature and reason."""
     head = ["record", "generator", "parameters_passed", "seed", "status", "metric",
-            "metric_status", "value", "low", "high", "unit", "n", "signature", "reason"]  # fmt: skip
+            "metric_status", "value", "low", "high", "unit", "n", "signature",
+            "reason"]  # fmt: skip
     lines = []
     for row, entry in page.entries:
         record = entry.record

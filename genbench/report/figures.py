@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -104,12 +105,28 @@ def log_axis(column: Column, values: Sequence[float]) -> bool:
     return low > 0 and (column.logarithmic or high / low > 100)
 
 
-def axis(title: str, logarithmic: bool = False, **more: Any) -> dict[str, Any]:
-    """An axis; logarithmic ones label 1, 2, 5 only where little room is spanned."""
-    body: dict[str, Any] = {"title": {"text": title}, "automargin": True, "zeroline": False}
-    if logarithmic:
-        body |= {"type": "log", "exponentformat": "power", "minor": {"ticks": "outside"}}
-    return body | more
+def axis(title: str, **more: Any) -> dict[str, Any]:
+    """An axis with a title."""
+    font = {"size": 13}
+    return {"title": {"text": title, "font": font}, "automargin": True, "zeroline": False, **more}
+
+
+def log_ticks(values: Sequence[float]) -> dict[str, Any]:
+    """A logarithmic axis whose ticks read as plain numbers: 1, 2, 5, 10, or decades only."""
+    low, high = min(values), max(values)
+    decades = math.log10(high / low)
+    steps = (1, 2, 5) if decades <= 2.5 else (1, 3) if decades <= 4 else (1,)
+    first, last = math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1
+    ticks = [m * 10.0**e for e in range(first, last + 1) for m in steps]
+    if sum(0.9 * low <= tick <= 1.1 * high for tick in ticks) < 3:
+        return {"type": "log"}  # less than a decade: Plotly's own ticks are plain numbers there
+    texts = [number(tick, 2).removesuffix(".0") for tick in ticks]
+    return {"type": "log", "tickvals": ticks, "ticktext": texts}
+
+
+def value_axis(column: Column, values: Sequence[float]) -> dict[str, Any]:
+    """An axis for a metric, logarithmic where its values ask for it."""
+    return axis(axis_title(column), **(log_ticks(values) if log_axis(column, values) else {}))
 
 
 def error_bar(values: Sequence[Value], colour: str | Sequence[str]) -> dict[str, Any]:
@@ -121,16 +138,22 @@ def error_bar(values: Sequence[Value], colour: str | Sequence[str]) -> dict[str,
             "thickness": 1.4, "width": 3, "color": one}  # fmt: skip
 
 
-def floor_line(level: float, vertical: bool) -> dict[str, Any]:
-    """Shape and label of the real-data floor."""
+def floor_line(level: float | None, vertical: bool, logarithmic: bool) -> dict[str, Any]:
+    """Layout parts that draw the real-data floor with its name; empty without a floor."""
+    if level is None:
+        return {}
     along, across = ("y", "x") if vertical else ("x", "y")
-    line = {"color": GREY, "width": 1.2, "dash": "dot"}
-    return {
+    shape = {
         "type": "line", f"{along}ref": "paper", f"{along}0": 0, f"{along}1": 1,
-        f"{across}0": level, f"{across}1": level, "line": line,
-        "label": {"text": "real data (floor)", "textposition": "start" if vertical else "end",
-                  "font": {"size": 11, "color": GREY}, "textangle": 0},
+        f"{across}0": level, f"{across}1": level,
+        "line": {"color": GREY, "width": 1.2, "dash": "dot"},
     }  # fmt: skip
+    note = {
+        "text": "real data (floor)", "showarrow": False, "font": {"size": 11, "color": GREY},
+        f"{along}ref": "paper", along: 1, across: math.log10(level) if logarithmic else level,
+        "xanchor": "left" if vertical else "right", "yanchor": "bottom",
+    }  # fmt: skip
+    return {"shapes": [shape], "annotations": [note]}
 
 
 def strips(table: Table, colour: Mapping[str, str]) -> Figure | None:
@@ -182,14 +205,15 @@ def _strip(column: Column, rows: Sequence[Row], table: Table, colour: Mapping[st
              "hovertemplate": "%{y}, mean: %{x:.5g}<extra></extra>"}
         )  # fmt: skip
     scale = table.scales.get(column.id)
-    shapes = [floor_line(scale.floor, True)] if scale else []
-    everything += [scale.floor] if scale else []
-    lows = [v for r in rows if (v := r.values[column.id].low) is not None]
+    floor = scale.floor if scale else None
+    everything += [v for r in rows if (v := r.values[column.id].low) is not None]
+    everything += [] if floor is None else [floor]
     return spec(
         traces,
-        xaxis=axis(axis_title(column), log_axis(column, [*everything, *lows])),
+        xaxis=value_axis(column, everything),
         yaxis={"automargin": True, "type": "category"},
-        shapes=shapes,
+        margin={"l": 64, "r": 20, "t": 30, "b": 56},
+        **floor_line(floor, True, log_axis(column, everything)),
         height=130 + 34 * len(rows),
     )
 
@@ -232,7 +256,8 @@ def likelihoods(table: Table, colour: Mapping[str, str]) -> Figure | None:
                 yaxis={"automargin": True},
                 height=150 + 44 * len(rows),
                 showlegend=len(ids) > 1,
-                legend={"orientation": "h", "y": 1.12},
+                margin={"l": 64, "r": 20, "t": 44, "b": 56},
+                legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
             )
         },
         headers=("generator", "kind", "metric", "value", "±"),
@@ -271,7 +296,7 @@ def per_class(table: Table) -> Figure | None:
     return Figure(
         "classes",
         "Class by class",
-        "Each cell is one class of one generator, averaged over seeds; dark is worse. A single dark "
+        "Each cell is one class of one generator, averaged over seeds; dark is worse. A dark "
         "column is a class that is hard for all, a single dark cell a class that one model lost.",
         specs,
         (Choice("Metric", tuple((key, titles[key]) for key in specs)),),
@@ -293,7 +318,7 @@ def _class_values(row: Row, metric: str) -> list[float | None]:
     if not found or len({len(v) for v in found}) != 1:
         return []
     columns = zip(*found, strict=True)
-    return [None if any(v is None for v in c) else sum(c) / len(c) for c in columns]  # type: ignore[arg-type]
+    return [None if any(v is None for v in c) else sum(c) / len(c) for c in columns]
 
 
 def crowded(rows: Sequence[Row]) -> bool:

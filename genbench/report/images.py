@@ -193,5 +193,5 @@ def log_tail(entry: Entry) -> str:
         data = read(entry, found)
     except ArtefactError as error:
         return f"(log not shown: {error})"
-    text = data[-LOG_TAIL_BYTES:].decode("utf-8", "replace")
+    text = data[-LOG_TAIL_BYTES:].decode("utf-8", "replace").replace("\r\n", "\n")
     return text if len(data) <= LOG_TAIL_BYTES else "…\n" + text.partition("\n")[2]

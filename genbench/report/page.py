@@ -165,9 +165,7 @@ def _gaps(board: Table) -> list[Gap]:
     ]
 
 
-def gallery(
-    board: Table, kind: str, place: Place
-) -> tuple[tuple[Shown, ...], tuple[Samples, ...]]:
+def gallery(board: Table, kind: str, place: Place) -> tuple[tuple[Shown, ...], tuple[Samples, ...]]:
     """Real pictures once, and each row's own, generators before controls."""
     roles = {a.role for row in board.rows for e in row.done for a in e.record.artifacts}
     if "points" in roles:
@@ -204,7 +202,8 @@ def grid(entry: Entry, role: str, title: str, place: Place) -> Shown:
 
 def _clouds(board: Table, place: Place) -> tuple[tuple[Shown, ...], tuple[Samples, ...]]:
     rows = [(row, next((e for e in row.done if artefact(e, "points")), None)) for row in board.rows]
-    limits, real = None, ()
+    limits: tuple[float, float, float, float] | None = None
+    real: tuple[Shown, ...] = ()
     for _, entry in rows:
         if entry is None or artefact(entry, "real-points") is None:
             continue

@@ -6,29 +6,25 @@ import hashlib
 import json
 import math
 import re
-import unicodedata
 from typing import Any
 
-_BIDI = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C}
-_HIDDEN = {0x200B, 0x2060, 0xFEFF, 0x2028, 0x2029}
+# Controls (but tab and newline), direction marks, zero-width characters, lone surrogates.
+_HIDDEN = re.compile(
+    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\xad\\u061c\\u180e\\u200b\\u200e\\u200f\\u2028-\\u202e"
+    "\\u2060-\\u2069\\ufeff\\ud800-\\udfff]"
+)
 _ISLAND = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def visible(text: str) -> str:
     """`text` with control, direction and zero-width characters written out, as in ``\\u202e``."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(_shown(character) for character in text)
+    return _HIDDEN.sub(_shown, text)
 
 
-def _shown(character: str) -> str:
-    code = ord(character)
-    if character in "\n\t":
-        return character
-    if code in _BIDI or code in _HIDDEN or unicodedata.category(character) in ("Cc", "Cs"):
-        return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
-    return character
+def _shown(match: re.Match[str]) -> str:
+    code = ord(match.group())
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 
 def shorten(text: str, limit: int = 48) -> str:
@@ -82,15 +78,22 @@ def number(value: float | None, digits: int = 4) -> str:
 
 
 def with_error(value: float, half: float | None) -> tuple[str, str]:
-    """`value` and its half-width, both to the half-width's second significant digit."""
+    """`value` and its half-width, both to the last digit that the half-width leaves standing.
+
+    That is the half-width's second significant digit where these two are at most 35, else the
+    first: ``5.34 ±0.16`` but ``0.747 ±0.004``.
+    """
     if half is None or not math.isfinite(half):
         return number(value), ""
     if half <= 0:
         return number(value), "0"
+    if value == 0:
+        return "0", number(half, 2)
     largest = max(abs(value), half)
     if largest >= 1e6 or largest < 1e-4:
-        return number(value), number(half, 3)
-    decimals = 1 - math.floor(math.log10(half))
+        return number(value, 3), number(half, 3)
+    place = math.floor(math.log10(half))
+    decimals = (1 if half / 10.0**place <= 3.55 else 0) - place
     decimals = max(0, min(decimals, 4 - min(0, math.floor(math.log10(largest)))))
     return _fixed(value, decimals), _fixed(half, decimals)
 

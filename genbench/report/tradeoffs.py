@@ -15,14 +15,15 @@ from genbench.report.figures import (
     Choice,
     Figure,
     axis,
-    axis_title,
     cost_text,
     crowded,
     error_bar,
     floor_line,
     log_axis,
+    log_ticks,
     spec,
     symbols,
+    value_axis,
 )
 from genbench.report.rows import Row, Table
 from genbench.report.text import plot_label
@@ -75,7 +76,7 @@ def quality_cost(table: Table, colour: Mapping[str, str]) -> Figure | None:
         "Quality against cost",
         "Generators on the line are the Pareto front: none other is both cheaper and better. "
         "Bars are 95 % intervals; further towards the good end of the vertical axis and further "
-        "left is better.",
+        "left is better. Hollow marks are rows that are not ranked.",
         specs,
         (
             Choice("Quality", tuple((key, titles[key]) for key in used)),
@@ -113,20 +114,21 @@ def _quality_cost(
              "textposition": "top center" if i % 2 else "bottom center",
              "customdata": [plot_label(row.family)], "name": plot_label(row.label, 22),
              "error_y": error_bar([values[i]], colour[row.id]),
-             "marker": {"size": 13, "color": colour[row.id], "symbol": marks[row.id],
+             "marker": {"size": 13, "color": colour[row.id], "symbol": marks[row.id] + ("-open" if row.unranked else ""),
                         "opacity": 1.0 if front[i] else 0.65},
              "hovertemplate": "<b>%{text}</b> (%{customdata})<br>cost %{x:.4g}<br>value %{y:.5g}"
                               "<extra></extra>"}
         )  # fmt: skip
     scale = table.scales.get(column.id)
-    floor = [scale.floor] if scale else []
-    lows = [v.low for v in values if v.low is not None]
+    floor = scale.floor if scale else None
+    everything = [*y, *(v.low for v in values if v.low is not None)]
+    everything += [] if floor is None else [floor]
     wide = max(x) / min(x) > 5
     figure = spec(
         traces,
-        xaxis=axis(cost.title, wide, **({} if wide else {"rangemode": "tozero"})),
-        yaxis=axis(axis_title(column), log_axis(column, [*y, *floor, *lows])),
-        shapes=[floor_line(f, False) for f in floor],
+        xaxis=axis(cost.title, **(log_ticks(x) if wide else {"rangemode": "tozero"})),
+        yaxis=value_axis(column, everything),
+        **floor_line(floor, False, log_axis(column, everything)),
     )
     names = ", ".join(row.label for row, on in zip(rows, front, strict=True) if on)
     return figure, f"On the front: {names}."
@@ -163,8 +165,8 @@ def metric_pairs(table: Table, colour: Mapping[str, str]) -> Figure | None:
         ]  # fmt: skip
         specs[other.id] = spec(
             traces,
-            xaxis=axis(axis_title(other), log_axis(other, x)),
-            yaxis=axis(axis_title(first), log_axis(first, y)),
+            xaxis=value_axis(other, x),
+            yaxis=value_axis(first, y),
         )
         rho = agreement(x, y, other, first)
         findings[other.id] = f"Spearman's ρ = {rho:+.2f} over {len(rows)} generators."
