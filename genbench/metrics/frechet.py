@@ -1,0 +1,245 @@
+"""Frechet distance of Gaussians fitted to features: at n, per class, and extrapolated over n."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from genbench.errors import MetricError
+from genbench.metrics.checks import Float64s, Labels, Rows, as_labels, as_pair, as_rows
+from genbench.metrics.moments import Moments, distance, distances_without_blocks, moments
+from genbench.metrics.uncertainty import Blocks, Estimate, block_jackknife, make_blocks
+
+SIZES = 15
+
+
+@dataclass(frozen=True, slots=True)
+class FrechetPerClass:
+    """Frechet distance of each class and their mean.
+
+    Parameters
+    ----------
+    mean
+        Over all classes; None if a class has too few rows, as a mean over fewer classes would
+        compare with nothing.
+    by_class
+        None for a class with fewer than two rows in either set.
+    """
+
+    mean: float | None
+    by_class: Mapping[int, float | None]
+
+
+def frechet_distance(real: Any, fake: Any) -> float:
+    """Distance between the Gaussians fitted to real and to generated features.
+
+    ``|m_r - m_f|^2 + tr(C_r + C_f - 2 (C_r^1/2 C_f C_r^1/2)^1/2)``, covariances with ddof=1.
+
+    Parameters
+    ----------
+    real, fake
+        Features ``(n_real, d)`` and ``(n_fake, d)``; at least two rows each.
+
+    Returns
+    -------
+    float
+        At least 0, lower is better.
+
+    Raises
+    ------
+    MetricError
+        If a set has one row, or an input is broken.
+
+    Notes
+    -----
+    Biased up by about ``c tr C + c/2 sum (1 + [i=j]) l_i l_j / (l_i + l_j)``, ``c = 1/n_real +
+    1/n_fake``, even for equal distributions: compare at equal n, and see
+    `frechet_distance_infinity`. In float64 without a ridge; finite for singular covariances.
+    Symmetric in its arguments. O(n d^2 + d^3).
+
+    References
+    ----------
+    Heusel et al. 2017, GANs Trained by a Two Time-Scale Update Rule, arXiv:1706.08500.
+    """
+    real, fake = as_pair(real, fake, at_least=2)
+    return distance(moments(real), moments(fake))
+
+
+def frechet_distance_from_moments(real: Moments, fake: Moments) -> float:
+    """`frechet_distance` of two sets given by their moments, ``moments(rows)``."""
+    return distance(real, fake)
+
+
+def frechet_estimate(
+    real: Rows, fake: Rows, blocks: Blocks | None, *, real_moments: Moments | None = None
+) -> Estimate:
+    """`frechet_distance` of checked rows, and its interval by leaving out each block of fake."""
+    reference = moments(real) if real_moments is None else real_moments
+    value = distance(reference, moments(fake))
+    if blocks is None:
+        return Estimate(value)
+    left_out = distances_without_blocks(reference, fake, blocks)
+    return block_jackknife(value, left_out, low=0.0)
+
+
+def frechet_distance_per_class(
+    real: Any, fake: Any, *, real_labels: Any, fake_labels: Any, classes: int | None = None
+) -> FrechetPerClass:
+    """Frechet distance between real and generated rows of the same class, and the mean.
+
+    Parameters
+    ----------
+    real, fake
+        Features ``(n_real, d)`` and ``(n_fake, d)``.
+    real_labels, fake_labels
+        int ``(n_real,)`` and ``(n_fake,)`` in ``0 .. classes - 1``.
+    classes
+        Number of classes; the greatest real label plus one if left out.
+
+    Returns
+    -------
+    FrechetPerClass
+        At least 0 each, lower is better; a dropped class shows as None, not as a lower mean.
+
+    Raises
+    ------
+    MetricError
+        If an input is broken or a label out of range.
+
+    Notes
+    -----
+    Fewer rows per class: its bias is about `classes` times that of the plain distance.
+
+    References
+    ----------
+    Miyato & Koyama 2018, cGANs with Projection Discriminator, arXiv:1802.05637.
+    """
+    real, fake = as_pair(real, fake)
+    labels = _label_pair(real, fake, real_labels, fake_labels, classes)
+    return per_class_estimate(real, fake, *labels, blocks=None)[0]
+
+
+def _label_pair(
+    real: Rows, fake: Rows, real_labels: Any, fake_labels: Any, classes: int | None
+) -> tuple[Labels, Labels, int]:
+    of_real = as_labels("real_labels", real_labels, n=len(real), classes=classes)
+    count = int(of_real.max()) + 1 if classes is None else classes
+    return of_real, as_labels("fake_labels", fake_labels, n=len(fake), classes=count), count
+
+
+def per_class_estimate(
+    real: Rows,
+    fake: Rows,
+    real_labels: Labels,
+    fake_labels: Labels,
+    classes: int,
+    *,
+    blocks: Blocks | None,
+) -> tuple[FrechetPerClass, Estimate | None]:
+    """The distances by class, and the mean with its interval (None if there is no mean)."""
+    by_class: dict[int, float | None] = {}
+    left_out: list[Float64s | None] = []
+    for label in range(classes):
+        of_real, of_fake = real[real_labels == label], fake[fake_labels == label]
+        if min(len(of_real), len(of_fake)) < 2:
+            by_class[label] = None
+            continue
+        own = None if blocks is None else _restrict(blocks, fake_labels == label)
+        reference = moments(of_real)
+        by_class[label] = distance(reference, moments(of_fake))
+        left_out.append(None if own is None else distances_without_blocks(reference, of_fake, own))
+    values = [value for value in by_class.values() if value is not None]
+    if len(values) < classes:
+        return FrechetPerClass(None, by_class), None
+    mean = float(np.mean(values))
+    complete = [part for part in left_out if part is not None]
+    if len(complete) < classes:
+        return FrechetPerClass(mean, by_class), Estimate(mean)
+    estimate = block_jackknife(mean, np.mean(complete, axis=0), low=0.0)
+    return FrechetPerClass(mean, by_class), estimate
+
+
+def _restrict(blocks: Blocks, mask: Any) -> Blocks | None:
+    """The same blocks among the masked rows only; None if one would leave fewer than two rows."""
+    position = np.cumsum(mask) - 1
+    chosen = mask[blocks.order]
+    sizes = np.add.reduceat(chosen, blocks.edges[:-1], dtype=np.int64)
+    if chosen.sum() - sizes.max() < 2:
+        return None
+    return Blocks(position[blocks.order[chosen]], np.concatenate([[0], np.cumsum(sizes)]))
+
+
+def frechet_distance_infinity(real: Any, fake: Any, *, seed: int) -> Estimate:
+    """Frechet distance extrapolated to infinitely many rows: the intercept of a line in 1/n.
+
+    Both sets are cut to the same n; `SIZES` sizes equally spaced in 1/n, from max(n / 10, 2 d) to
+    n, each drawn without replacement; least squares of the distance on 1/size, read at 0.
+
+    Parameters
+    ----------
+    real, fake
+        Features ``(n_real, d)`` and ``(n_fake, d)``.
+    seed
+        Of the draws.
+
+    Returns
+    -------
+    Estimate
+        Lower is better; may come out below 0 by noise. The interval is a jackknife over blocks of
+        generated rows (the sizes overlap, so the line's own error is not one); it costs 20 times
+        the value. None with fewer than 40 rows.
+
+    Raises
+    ------
+    MetricError
+        If either set has fewer than ``4 d`` rows, or an input is broken.
+
+    References
+    ----------
+    Chong & Forsyth 2020, Effectively Unbiased FID and Inception Score, arXiv:1911.07023.
+    """
+    real, fake = as_pair(real, fake, at_least=2)
+    return infinity_estimate(real, fake, make_blocks(len(fake)), seed=seed)
+
+
+def infinity_estimate(real: Rows, fake: Rows, blocks: Blocks | None, *, seed: int) -> Estimate:
+    """`frechet_distance_infinity` of checked rows with given blocks (None: no interval)."""
+    sizes = infinity_sizes(len(real), len(fake), real.shape[1])
+    rng = np.random.default_rng(seed)
+    values, left_out = [], []
+    for size in sizes:
+        chosen = np.zeros(len(fake), bool)
+        of_real = moments(real[rng.permutation(len(real))[:size]])
+        chosen[rng.permutation(len(fake))[:size]] = True
+        of_fake = fake[chosen]
+        values.append(distance(of_real, moments(of_fake)))
+        own = None if blocks is None else _restrict(blocks, chosen)
+        if own is not None:
+            left_out.append(distances_without_blocks(of_real, of_fake, own))
+    # The intercept is linear in the distances.
+    design = np.stack([np.ones(len(sizes)), 1 / np.array(sizes)], axis=1)
+    weights = np.linalg.pinv(design)[0]
+    value = float(weights @ np.array(values))
+    if len(left_out) < len(sizes):
+        return Estimate(value)
+    return block_jackknife(value, weights @ np.stack(left_out))
+
+
+def infinity_sizes(n_real: int, n_fake: int, d: int) -> list[int]:
+    """The sizes of `frechet_distance_infinity`, ascending; MetricError below ``4 d`` rows."""
+    n = min(n_real, n_fake)
+    if n < max(4 * d, SIZES):
+        raise MetricError(
+            f"FID infinity needs at least {max(4 * d, SIZES)} rows of each set at {d} dimensions: "
+            f"{n_real} real and {n_fake} generated were given"
+        )
+    inverse = np.linspace(1 / max(n / 10, 2 * d), 1 / n, SIZES)
+    return [min(n, round(1 / x)) for x in inverse.tolist()]
+
+
+def fit(rows: Any) -> Moments:
+    """Moments of real rows, kept for `frechet_distance_from_moments`."""
+    return moments(as_rows("real", rows, at_least=2))

@@ -1,0 +1,141 @@
+"""Mean and covariance of rows in float64, with and without blocks, and the Frechet distance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg.lapack import dpstrf
+
+from genbench.errors import MetricError
+from genbench.metrics.checks import Float64s, Rows
+from genbench.metrics.uncertainty import Blocks
+
+_CHUNK = 4096
+EXACT_UP_TO = 256  # dimensions up to which leaving out a block means another eigenproblem
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """A Gaussian fitted to `n` rows: `mean` ``(d,)``, `covariance` ``(d, d)`` (ddof=1), float64."""
+
+    n: int
+    mean: Float64s
+    covariance: Float64s
+
+
+def moments(rows: Rows) -> Moments:
+    """Mean and covariance of at least two rows, in float64 whatever the input."""
+    mean = rows.mean(axis=0, dtype=np.float64)
+    return Moments(len(rows), mean, _scatter(rows, mean) / (len(rows) - 1))
+
+
+def _scatter(rows: Rows, centre: Float64s) -> Float64s:
+    """Sum of outer products of centred rows; BLAS computes ``a.T @ a`` as one triangle."""
+    total = np.zeros((rows.shape[1], rows.shape[1]))
+    for start in range(0, len(rows), _CHUNK):
+        centred = rows[start : start + _CHUNK] - centre
+        total += centred.T @ centred
+    return total
+
+
+def distance(a: Moments, b: Moments) -> float:
+    """Frechet distance of two Gaussians: ``|m_a - m_b|^2 + tr(A + B - 2 (A^1/2 B A^1/2)^1/2)``.
+
+    With ``A = L L^T`` the last trace is the sum of square roots of the eigenvalues of the
+    symmetric ``L^T B L``; a pivoted Cholesky factor makes that exact for singular A too, and the
+    set of lower rank is the one factored.
+    """
+    if b.n < a.n:
+        a, b = b, a
+    return _combine(a, b, trace_of_root(factor(a.covariance), b.covariance))
+
+
+def factor(covariance: Float64s) -> Float64s:
+    """``L`` of shape ``(d, rank)`` with ``L L^T`` the covariance."""
+    lower, pivots, rank, _ = dpstrf(covariance, lower=1)
+    result = np.empty((len(covariance), rank))
+    result[pivots - 1] = np.tril(lower)[:, :rank]
+    return result
+
+
+def trace_of_root(left: Float64s, covariance: Float64s) -> float:
+    """``tr (L^T C L)^1/2``; eigenvalues that rounding made negative count as 0."""
+    if left.shape[1] == 0:
+        return 0.0
+    eigenvalues = np.linalg.eigvalsh(_sandwich(left, covariance))
+    return float(np.sqrt(eigenvalues.clip(min=0)).sum())
+
+
+def _sandwich(left: Float64s, covariance: Float64s) -> Float64s:
+    product: Float64s = left.T @ (covariance @ left)
+    return product
+
+
+def _combine(a: Moments, b: Moments, root: float) -> float:
+    shift = a.mean - b.mean
+    trace = float(np.trace(a.covariance) + np.trace(b.covariance))
+    value = float(shift @ shift) + trace - 2 * root
+    if not np.isfinite(value):
+        raise MetricError(
+            "the Frechet distance overflows for features of this size: scale them down",
+            status="failed",
+        )
+    return max(0.0, value)  # rounding alone can push it below
+
+
+def distances_without_blocks(real: Moments, fake: Rows, blocks: Blocks) -> Float64s:
+    """The distance of `real` to `fake` without each block, ``(B,)``.
+
+    Moments are taken down by a block at a time. Up to `EXACT_UP_TO` dimensions each trace of a
+    root is computed anew; above, to first order: what it leaves out is nearly the same for all
+    blocks, so that the spread, which is all a jackknife uses, keeps its value.
+    """
+    whole = moments(fake)
+    left = factor(real.covariance)
+    parts = [fake[blocks.order[a:b]] - whole.mean for a, b in _bounds(blocks)]
+    if fake.shape[1] > EXACT_UP_TO:
+        return _first_order(real, whole, left, parts)
+    scatter = whole.covariance * (whole.n - 1)
+    values = []
+    for part in parts:
+        rest = _without(whole, scatter, part)
+        values.append(_combine(real, rest, trace_of_root(left, rest.covariance)))
+    return np.array(values)
+
+
+def _bounds(blocks: Blocks) -> list[tuple[int, int]]:
+    return list(zip(blocks.edges[:-1].tolist(), blocks.edges[1:].tolist(), strict=True))
+
+
+def _without(whole: Moments, scatter: Float64s, part: Float64s) -> Moments:
+    """The moments once `part` (rows centred on the whole's mean) is gone."""
+    n, total = whole.n - len(part), part.sum(axis=0)
+    rest = scatter - part.T @ part - np.outer(total, total) / n
+    return Moments(n, whole.mean - total / n, rest / (n - 1))
+
+
+def _first_order(real: Moments, whole: Moments, left: Float64s, parts: list[Float64s]) -> Float64s:
+    """Distances without each part; mean and traces exact, the trace of the root linearised.
+
+    ``d tr (L^T C L)^1/2 = tr(W dC) / 2`` with ``W = U U^T``, ``U = L V diag(l)^-1/4``.
+    """
+    eigenvalues, vectors = np.linalg.eigh(_sandwich(left, whole.covariance))
+    kept = eigenvalues > 1e-12 * max(eigenvalues[-1], 1e-300)
+    root = float(np.sqrt(eigenvalues[kept]).sum())
+    u = (left @ vectors[:, kept]) * eigenvalues[kept] ** -0.25
+    energy = np.array([_energy(part @ u) for part in parts])  # tr(W S_b)
+    values = []
+    for part, own in zip(parts, energy, strict=True):
+        n, total = whole.n - len(part), part.sum(axis=0)
+        rest_energy = energy.sum() - own - _energy(total @ u) / n
+        change = rest_energy / (n - 1) - energy.sum() / (whole.n - 1)
+        shift = real.mean - whole.mean + total / n
+        squares = np.trace(whole.covariance) * (whole.n - 1) - _energy(part)
+        trace = np.trace(real.covariance) + (squares - _energy(total) / n) / (n - 1)
+        values.append(float(shift @ shift) + float(trace) - 2 * (root + change / 2))
+    return np.array(values)
+
+
+def _energy(x: Float64s) -> float:
+    return float(np.vdot(x, x))
