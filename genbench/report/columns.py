@@ -19,13 +19,19 @@ class Column:
     """One metric as the table shows it; `higher_is_better` None: no direction, never ranked."""
 
     id: str
-    title: str
+    name: str
+    features: str
     description: str
     unit: str | None
     higher_is_better: bool | None
     logarithmic: bool
     primary: bool
     reference: str
+
+    @property
+    def title(self) -> str:
+        """The heading: the metric's name, with the extractor's where that must be said."""
+        return f"{self.name} ({self.features})" if self.features else self.name
 
     @property
     def arrow(self) -> str:
@@ -79,17 +85,15 @@ def _column(name: str, suite: Mapping[str, Any], primary: str) -> Column:
     base, _, extractor = name.partition("@")
     info = METRICS.get(base)
     if info is None:
-        return Column(name, name, "A metric this version does not know.", None, None, False,
+        return Column(name, name, "", "A metric this version does not know.", None, None, False,
                       name == primary, "")  # fmt: skip
     protocol = suite.get("protocol", {})
     kind = str(suite.get("space", {}).get("kind", "image"))
     shown = extractor or (str(protocol.get("extractor", "")) if base in FRECHET else "")
-    title = info.title
-    if shown and not (base in FRECHET and shown == TF_INCEPTION):
-        title = f"{title} ({shown})"
     return Column(
         id=name,
-        title=title,
+        name=info.title,
+        features="" if base in FRECHET and shown == TF_INCEPTION else shown,
         description=info.description,
         unit=info.unit_for(kind),
         higher_is_better=info.higher_is_better,

@@ -293,5 +293,5 @@ def _mean(values: Iterable[Any]) -> float | None:
 
 
 def _rate(record: Record) -> float | None:
-    seconds, n = record.timing.get("sample_s"), record.resources.get("n_sampled")
-    return None if not seconds or not n else float(n) / float(seconds)
+    seconds, n = _number(record.timing.get("sample_s")), _number(record.resources.get("n_sampled"))
+    return None if not seconds or not n else n / seconds

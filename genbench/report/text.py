@@ -71,7 +71,7 @@ def number(value: float | None, digits: int = 4) -> str:
         return "—"
     size = abs(value)
     if size != 0 and (size < 10.0**-digits or size >= 1e6):
-        mantissa, exponent = f"{value:.{digits - 2}e}".split("e")
+        mantissa, exponent = f"{value:.{max(1, digits - 2)}e}".split("e")
         return f"{_minus(mantissa)}×10{str(int(exponent)).translate(_SUPERSCRIPT)}"
     decimals = digits - 1 if size == 0 else digits - 1 - math.floor(math.log10(size))
     return _fixed(value, max(0, min(decimals, digits)))

@@ -114,7 +114,8 @@ def _quality_cost(
              "textposition": "top center" if i % 2 else "bottom center",
              "customdata": [plot_label(row.family)], "name": plot_label(row.label, 22),
              "error_y": error_bar([values[i]], colour[row.id]),
-             "marker": {"size": 13, "color": colour[row.id], "symbol": marks[row.id] + ("-open" if row.unranked else ""),
+             "marker": {"size": 13, "color": colour[row.id],
+                        "symbol": marks[row.id] + ("-open" if row.unranked else ""),
                         "opacity": 1.0 if front[i] else 0.65},
              "hovertemplate": "<b>%{text}</b> (%{customdata})<br>cost %{x:.4g}<br>value %{y:.5g}"
                               "<extra></extra>"}
@@ -123,7 +124,7 @@ def _quality_cost(
     floor = scale.floor if scale else None
     everything = [*y, *(v.low for v in values if v.low is not None)]
     everything += [] if floor is None else [floor]
-    wide = max(x) / min(x) > 5
+    wide = min(x) > 0 and max(x) / min(x) > 5
     figure = spec(
         traces,
         xaxis=axis(cost.title, **(log_ticks(x) if wide else {"rangemode": "tozero"})),
