@@ -1,0 +1,353 @@
+"""A generative adversarial network: small convolutional nets for images, an MLP for points.
+
+Loss: the relativistic pairing loss (Jolicoeur-Martineau, 2019). The discriminator D minimises
+softplus(-m) and the generator softplus(m), where m = D(real) - D(fake) and both rows of a pair
+have the same class. Kept stable by spectral normalisation (Miyato et al., 2018) on images and by a
+zero-centred gradient penalty on real and fake points (R1 + R2; Huang et al., 2024), under which
+no mode of a mixture is dropped. Classes enter D by projection (Miyato & Koyama, 2018). The image
+nets follow DCGAN (Radford et al., 2016) but work at half resolution: 2x2 pixels are one position
+with four channels, which costs a quarter. Samples come from an average of the generator's weights
+(Yazici et al., 2019) whose batch-normalisation statistics are recomputed at the end.
+
+Both nets are updated simultaneously: the one backward pass of D also gives the slope dD/dx at each
+fake, from which the generator's gradient follows, so D is never run a second time.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.parametrizations import spectral_norm
+
+from genbench.errors import ContractError
+from genbench.generator import GeneratorSpec, Run, Space, TrainData, to_uint8
+
+CLASS_WIDTH = 32  # numbers that tell the generator the class
+RECENT = 64  # batches of labels kept to recompute the batch normalisation
+CHUNK = 1000  # samples drawn at once, to bound memory
+
+
+@dataclass(frozen=True, slots=True)
+class Params:
+    """What can be set with ``-g gan:name=value``."""
+
+    lr: float = 5e-4
+    """Adam's rate for both nets; constant for half of the budget, then linear to zero."""
+    beta1: float = 0.5
+    """Adam's momentum: low, because the other net keeps moving the target."""
+    batch_size: int = 64
+    """Real images per step, and as many fakes."""
+    latent: int = 64
+    """Dimension of the Gaussian noise that becomes an image."""
+    width_g: int = 32
+    """Channels of the image generator at half resolution; three times as many at a quarter."""
+    width_d: int = 24
+    """Channels of the image discriminator at half resolution; doubled at each halving."""
+    ema: float = 0.999
+    """Share of the averaged generator that survives a step."""
+    points_lr: float = 1e-3
+    """The rate for points."""
+    points_batch_size: int = 128
+    """Real points per step."""
+    points_latent: int = 8
+    """Dimension of the Gaussian noise that becomes a point."""
+    points_width: int = 128
+    """Units of each of the three hidden layers of both MLPs."""
+    points_penalty: float = 0.02
+    """Weight of the squared slope of D: more is smoother and safer, less is sharper."""
+
+
+class ImageGenerator(nn.Module):
+    """Noise and class -> a quarter-resolution grid -> doubled -> 2x2 pixels per position."""
+
+    def __init__(self, space: Space, p: Params) -> None:
+        super().__init__()
+        self.grid, self.patch = _grid(space)
+        self.size = space.shape[1:]
+        self.classes = nn.Embedding(space.classes, CLASS_WIDTH) if space.classes else None
+        inputs, w = p.latent + (CLASS_WIDTH if space.classes else 0), p.width_g
+        self.dense = nn.Linear(inputs, 3 * w * self.grid[0] * self.grid[1], bias=False)
+        self.up = nn.ConvTranspose2d(3 * w, w, 4, 2, 1, bias=False)
+        self.refine = nn.Conv2d(w, w, 3, 1, 1, bias=False)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for channels in (3 * w, w, w))
+        self.pixels = nn.Conv2d(w, space.shape[0] * self.patch**2, 3, 1, 1)
+
+    def forward(self, z: Tensor, y: Tensor | None) -> Tensor:
+        if self.classes is not None:
+            z = torch.cat([z, self.classes(y)], 1)
+        # (n, h, w, c) seen as (n, c, h, w) is channels-last, the layout that convolves fastest.
+        h = self.dense(z).unflatten(1, (*self.grid, -1)).permute(0, 3, 1, 2)
+        h = F.relu(self.norms[0](h))
+        h = F.relu(self.norms[1](self.up(h)))
+        h = F.relu(self.norms[2](self.refine(h)))
+        x = torch.tanh(F.pixel_shuffle(self.pixels(h), self.patch))
+        return x[:, :, : self.size[0], : self.size[1]]
+
+
+class ImageDiscriminator(nn.Module):
+    """Three convolutions down to an eighth of the resolution, then a linear score per class."""
+
+    def __init__(self, space: Space, p: Params) -> None:
+        super().__init__()
+        (rows, columns), self.patch = _grid(space)
+        cell = 2 * self.patch
+        self.pad = (0, cell * columns - space.shape[2], 0, cell * rows - space.shape[1])
+        w = p.width_d
+        convs = (
+            nn.Conv2d(space.shape[0] * self.patch**2, w, 3, 1, 1),
+            nn.Conv2d(w, 2 * w, 4, 2, 1),
+            nn.Conv2d(2 * w, 4 * w, 3, 2, 1),
+        )
+        self.convs = nn.ModuleList(spectral_norm(conv) for conv in convs)
+        features = 4 * w * ((rows + 1) // 2) * ((columns + 1) // 2)
+        self.score = spectral_norm(nn.Linear(features, 1))
+        classes = nn.Embedding(space.classes, features) if space.classes else None
+        self.classes = None if classes is None else spectral_norm(classes)
+
+    def forward(self, x: Tensor, y: Tensor | None) -> Tensor:
+        h = F.pixel_unshuffle(F.pad(x, self.pad), self.patch)
+        h = h.contiguous(memory_format=torch.channels_last)
+        for conv in self.convs:
+            h = F.leaky_relu(conv(h), 0.2)
+        h = h.flatten(1)
+        score: Tensor = self.score(h).squeeze(1)
+        return score if self.classes is None else score + (self.classes(y) * h).sum(1)
+
+
+class Mlp(nn.Module):
+    """Three hidden layers: both nets for points; a class is one more input."""
+
+    def __init__(self, inputs: int, outputs: int, classes: int, width: int) -> None:
+        super().__init__()
+        self.classes = nn.Embedding(classes, CLASS_WIDTH) if classes else None
+        first = inputs + (CLASS_WIDTH if classes else 0)
+        self.hidden = nn.ModuleList(nn.Linear(size, width) for size in (first, width, width))
+        self.last = nn.Linear(width, outputs)
+
+    def forward(self, x: Tensor, y: Tensor | None) -> Tensor:
+        h = x if self.classes is None else torch.cat([x, self.classes(y)], 1)
+        for layer in self.hidden:
+            h = F.leaky_relu(layer(h), 0.2)
+        out: Tensor = self.last(h)
+        return out
+
+
+class PointGenerator(Mlp):
+    """Noise -> standardised points; holds the centre and scale that undo the standardisation."""
+
+    centre: Tensor
+    scale: Tensor
+
+    def __init__(self, space: Space, p: Params) -> None:
+        super().__init__(p.points_latent, space.dims, space.classes, p.points_width)
+        self.register_buffer("centre", torch.zeros(space.dims))
+        self.register_buffer("scale", torch.ones(()))
+
+
+def _grid(space: Space) -> tuple[tuple[int, int], int]:
+    """Rows and columns of the generator's first grid, and pixels per side of its last positions."""
+    _, height, width = space.shape
+    patch = 2 if min(height, width) >= 16 else 1
+    return (-(-height // (2 * patch)), -(-width // (2 * patch))), patch
+
+
+@dataclass
+class _Trained:
+    """What changes during training, and with the count of steps all that a checkpoint needs."""
+
+    g: nn.Module
+    d: nn.Module
+    averaged: nn.Module
+    g_adam: torch.optim.Adam
+    d_adam: torch.optim.Adam
+    rng: torch.Generator
+    step: int = 0
+    recent: tuple[Tensor | None, ...] = ()
+
+    def state(self) -> dict[str, Any]:
+        parts = {name: getattr(self, name).state_dict() for name in _PARTS}
+        return parts | {
+            "rng": self.rng.get_state(),
+            "step": self.step,
+            "recent": list(self.recent),
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        for name in _PARTS:
+            getattr(self, name).load_state_dict(state[name])
+        self.rng.set_state(state["rng"])
+        self.step, self.recent = state["step"], tuple(state["recent"])
+
+
+_PARTS = ("g", "d", "averaged", "g_adam", "d_adam")
+
+
+class GAN:
+    """The baseline ``gan``; see the module's docstring."""
+
+    spec: ClassVar[GeneratorSpec] = GeneratorSpec(
+        name="gan",
+        version="1",
+        family="gan",
+        kinds=("image", "points"),
+        labels="given",
+        likelihood=None,
+        params=Params,
+        reference="Goodfellow et al. 2014, Generative Adversarial Nets; Radford et al. 2016, DCGAN",
+    )
+
+    def __init__(self, params: Params, space: Space, device: torch.device) -> None:
+        self.params = params
+        self.space = space
+        self.device = device
+        self.image = space.kind == "image"
+        self.latent = params.latent if self.image else params.points_latent
+        self.averaged: nn.Module | None = None
+
+    def fit(self, train: TrainData, run: Run) -> None:
+        """Train both nets, then keep the averaged generator."""
+        p = self.params
+        lr, size = (p.lr, p.batch_size) if self.image else (p.points_lr, p.points_batch_size)
+        t = self._start(lr, run.seed)
+        if (state := run.restore()) is not None:
+            t.load(state)
+        for x, y in train.batches(size, seed=run.seed, start=run.served):
+            if len(x) == 1:
+                continue  # batch normalisation needs two rows
+            if t.step == 0 and not self.image:
+                _standardise(x, t)
+            rate = lr * min(1.0, 2 * (1 - run.fraction))
+            t.g_adam.param_groups[0]["lr"] = t.d_adam.param_groups[0]["lr"] = rate
+            g_loss, d_loss = self._step(t, x, y)
+            decay = min(p.ema, (1 + t.step) / (10 + t.step))
+            torch._foreach_lerp_(list(t.averaged.parameters()), list(t.g.parameters()), 1 - decay)
+            t.step, t.recent = t.step + 1, (*t.recent[1 - RECENT :], y)
+            run.progress(generator_loss=g_loss, discriminator_loss=d_loss)
+            run.checkpoint(t.state)
+        self._renormalise(t, size)
+        self.averaged = t.averaged.eval()
+
+    def _start(self, lr: float, seed: int) -> _Trained:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            g, d = self._generator(), self._discriminator()
+        betas = (self.params.beta1 if self.image else 0.0, 0.99)
+        fused = self.device.type in (
+            "cpu",
+            "cuda",
+        )  # one kernel for all tensors, where there is one
+        return _Trained(
+            g,
+            d,
+            copy.deepcopy(g).requires_grad_(False),
+            torch.optim.Adam(g.parameters(), lr, betas, fused=fused),
+            torch.optim.Adam(d.parameters(), lr, betas, fused=fused),
+            torch.Generator().manual_seed(seed),  # on the CPU: the same draws for every device
+        )
+
+    def _generator(self) -> nn.Module:
+        p, s = self.params, self.space
+        net = ImageGenerator(s, p) if self.image else PointGenerator(s, p)
+        return net.to(self.device)
+
+    def _discriminator(self) -> nn.Module:
+        p, s = self.params, self.space
+        net = ImageDiscriminator(s, p) if self.image else Mlp(s.dims, 1, s.classes, p.points_width)
+        return net.to(self.device)
+
+    def _step(self, t: _Trained, x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Update both nets once; the losses of the generator and the discriminator."""
+        n = len(x)
+        z = torch.randn(n, self.latent, generator=t.rng).to(self.device)
+        mixed = self.image and self.device.type == "cuda"
+        with torch.autocast("cuda", torch.bfloat16, enabled=mixed):
+            fake = t.g(z, y)
+            inputs = torch.cat([self._real(x, t), fake.detach().float()]).requires_grad_()
+            scores = t.d(inputs, None if y is None else torch.cat([y, y])).float().view(-1)
+        margin = scores[:n] - scores[n:]
+        d_loss, m = F.softplus(-margin).mean(), margin.detach()
+        # The generator's gradient at its fake i is -slope_i * sigmoid(m_i) / n, slope = dD/dx.
+        if self.image:
+            # D's own gradient there is slope_i * sigmoid(-m_i) / n, and the sigmoids' ratio exp(m).
+            torch.autograd.backward(d_loss, inputs=[inputs, *t.d.parameters()])
+            pull = -_grad(inputs)[n:] * m.clamp(max=60).exp().view(-1, 1, 1, 1)
+        else:
+            (slope,) = torch.autograd.grad(scores.sum(), inputs, create_graph=True)
+            penalty = self.params.points_penalty * slope.square().sum(1).mean()
+            torch.autograd.backward(d_loss + penalty, inputs=list(t.d.parameters()))
+            pull = -slope[n:].detach() * (torch.sigmoid(m) / n).unsqueeze(1)
+        fake.backward(pull.to(fake.dtype))
+        for adam in (t.d_adam, t.g_adam):
+            adam.step()
+            adam.zero_grad()
+        return F.softplus(m).mean(), d_loss.detach()
+
+    def _real(self, x: Tensor, t: _Trained) -> Tensor:
+        """Data as the discriminator sees it: images spread over their grey step, in [-1, 1]."""
+        if isinstance(t.g, PointGenerator):
+            return (x - t.g.centre) / t.g.scale
+        top = self.space.levels - 1
+        noise = torch.rand(x.shape, generator=t.rng).to(self.device) - 0.5
+        return (x + noise).clamp(0, top) * (2 / top) - 1
+
+    @torch.no_grad()
+    def _renormalise(self, t: _Trained, size: int) -> None:
+        """Batch statistics of the averaged weights, which no training step has seen."""
+        norms = [m for m in t.averaged.modules() if isinstance(m, nn.BatchNorm2d)]
+        t.averaged.train()
+        for i, y in enumerate(t.recent if norms else ()):
+            for norm in norms:
+                norm.momentum = 1 / (i + 1)  # so that each batch counts the same
+            n = size if y is None else len(y)
+            t.averaged(torch.randn(n, self.latent, generator=t.rng).to(self.device), y)
+
+    @torch.no_grad()
+    def sample(self, n: int, *, seed: int, labels: Tensor | None = None) -> Tensor:
+        """Draw `n` examples of the classes in `labels`."""
+        net = self._fitted()
+        rng = torch.Generator().manual_seed(seed)
+        z = torch.randn(n, self.latent, generator=rng).to(self.device)
+        out = []
+        for i in range(0, n, CHUNK):
+            x = net(z[i : i + CHUNK], None if labels is None else labels[i : i + CHUNK])
+            if isinstance(net, PointGenerator):
+                out.append(x * net.scale + net.centre)
+            else:
+                out.append(to_uint8(x, -1, 1, self.space.levels))
+        return torch.cat(out)
+
+    def _fitted(self) -> nn.Module:
+        if self.averaged is None:
+            raise ContractError("gan has no weights yet: call fit or load_state_dict first")
+        return self.averaged
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The averaged generator."""
+        return dict(self._fitted().state_dict())
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Undo `state_dict`."""
+        with torch.random.fork_rng(devices=[]):
+            net = self._generator()
+        net.load_state_dict(state)
+        self.averaged = net.requires_grad_(False).eval()
+
+
+def _standardise(x: Tensor, t: _Trained) -> None:
+    """Centre and scale of the points, from the first batch."""
+    centre = x.mean(0)
+    scale = (x - centre).square().mean().sqrt().clamp_min(1e-6)
+    for net in (t.g, t.averaged):
+        if isinstance(net, PointGenerator):
+            net.centre.copy_(centre)
+            net.scale.copy_(scale)
+
+
+def _grad(x: Tensor) -> Tensor:
+    return torch.zeros_like(x) if x.grad is None else x.grad
