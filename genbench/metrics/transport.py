@@ -294,11 +294,10 @@ def _power_sum(a: Float64s, b: Float64s, p: float) -> float:
     """Sum over slices of W_p^p of sorted values ``(slices, n)`` and ``(slices, m)``."""
     n, m = a.shape[1], b.shape[1]
     if n == m:
-        gap = np.abs(a - b)
-    return float(np.sum(gap**p @ width))
+        return float(np.sum(np.abs(a - b) ** p)) / n
     # Both quantile functions are constant between the multiples of 1/n and of 1/m: in units of
     # 1/(n m), whole numbers, so that steps that coincide are one.
     edges = np.union1d(np.arange(n + 1, dtype=np.int64) * m, np.arange(m + 1, dtype=np.int64) * n)
     start, width = edges[:-1], np.diff(edges) / (n * m)
     gap = np.abs(a[:, start // m] - b[:, start // n])
-    return float(np.sum((gap**p) @ width))
+    return float(np.sum(gap**p @ width))
