@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,14 @@ import numpy as np
 
 from genbench.errors import MetricError
 from genbench.metrics.checks import Float64s, Labels, Rows, as_labels, as_pair, as_rows
-from genbench.metrics.moments import Moments, distance, distances_without_blocks, moments
+from genbench.metrics.moments import (
+    EXACT_UP_TO,
+    Moments,
+    distance,
+    distances_without_blocks,
+    moments,
+)
+from genbench.metrics.threads import side_by_side
 from genbench.metrics.uncertainty import Blocks, Estimate, block_jackknife, make_blocks
 
 SIZES = 15
@@ -140,26 +147,48 @@ def per_class_estimate(
     blocks: Blocks | None,
 ) -> tuple[FrechetPerClass, Estimate | None]:
     """The distances by class, and the mean with its interval (None if there is no mean)."""
-    by_class: dict[int, float | None] = {}
-    left_out: list[Float64s | None] = []
-    for label in range(classes):
+
+    def compare(label: int) -> _Compared:
         of_real, of_fake = real[real_labels == label], fake[fake_labels == label]
         if min(len(of_real), len(of_fake)) < 2:
-            by_class[label] = None
-            continue
+            return _Compared(None, None)
         own = None if blocks is None else _restrict(blocks, fake_labels == label)
-        reference = moments(of_real)
-        by_class[label] = distance(reference, moments(of_fake))
-        left_out.append(None if own is None else distances_without_blocks(reference, of_fake, own))
-    values = [value for value in by_class.values() if value is not None]
+        return _compare(of_real, of_fake, own)
+
+    found = _each(compare, range(classes), real.shape[1])
+    by_class = {label: one.value for label, one in enumerate(found)}
+    values = [one.value for one in found if one.value is not None]
     if len(values) < classes:
         return FrechetPerClass(None, by_class), None
     mean = float(np.mean(values))
-    complete = [part for part in left_out if part is not None]
-    if len(complete) < classes:
+    left_out = [one.left_out for one in found if one.left_out is not None]
+    if len(left_out) < classes:
         return FrechetPerClass(mean, by_class), Estimate(mean)
-    estimate = block_jackknife(mean, np.mean(complete, axis=0), low=0.0)
+    estimate = block_jackknife(mean, np.mean(left_out, axis=0), low=0.0)
     return FrechetPerClass(mean, by_class), estimate
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """A distance, and the distances without each block; None where there are too few rows."""
+
+    value: float | None
+    left_out: Float64s | None
+
+
+def _compare(real: Rows, fake: Rows, blocks: Blocks | None) -> _Compared:
+    reference = moments(real)
+    value = distance(reference, moments(fake))
+    if blocks is None:
+        return _Compared(value, None)
+    return _Compared(value, distances_without_blocks(reference, fake, blocks))
+
+
+def _each(function: Callable[[int], _Compared], jobs: Iterable[int], d: int) -> list[_Compared]:
+    """Side by side where matrices are small; large ones keep all of BLAS's threads."""
+    if d > EXACT_UP_TO:
+        return [function(job) for job in jobs]
+    return side_by_side(function, jobs)
 
 
 def _restrict(blocks: Blocks, mask: Any) -> Blocks | None:
@@ -208,21 +237,21 @@ def frechet_distance_infinity(real: Any, fake: Any, *, seed: int) -> Estimate:
 def infinity_estimate(real: Rows, fake: Rows, blocks: Blocks | None, *, seed: int) -> Estimate:
     """`frechet_distance_infinity` of checked rows with given blocks (None: no interval)."""
     sizes = infinity_sizes(len(real), len(fake), real.shape[1])
-    rng = np.random.default_rng(seed)
-    values, left_out = [], []
-    for size in sizes:
+
+    def compare(size: int) -> _Compared:
+        rng = np.random.default_rng((seed, size))
         chosen = np.zeros(len(fake), bool)
-        of_real = moments(real[rng.permutation(len(real))[:size]])
+        of_real = real[rng.permutation(len(real))[:size]]
         chosen[rng.permutation(len(fake))[:size]] = True
-        of_fake = fake[chosen]
-        values.append(distance(of_real, moments(of_fake)))
         own = None if blocks is None else _restrict(blocks, chosen)
-        if own is not None:
-            left_out.append(distances_without_blocks(of_real, of_fake, own))
+        return _compare(of_real, fake[chosen], own)
+
+    found = _each(compare, sizes, real.shape[1])
+    left_out = [one.left_out for one in found if one.left_out is not None]
     # The intercept is linear in the distances.
     design = np.stack([np.ones(len(sizes)), 1 / np.array(sizes)], axis=1)
     weights = np.linalg.pinv(design)[0]
-    value = float(weights @ np.array(values))
+    value = float(weights @ np.array([one.value for one in found]))
     if len(left_out) < len(sizes):
         return Estimate(value)
     return block_jackknife(value, weights @ np.stack(left_out))

@@ -15,7 +15,6 @@ from genbench.metrics.pairs import (
     Cloud,
     Tile,
     make_clouds,
-    split_evenly,
     visit_between,
     visit_within,
 )
@@ -88,7 +87,7 @@ def kernel_distance(
     sums = KernelSums(*clouds, blocks, subsets=subsets, subset_size=subset_size, seed=seed)
     visit_within(clouds[0], [sums.within_real])
     visit_within(clouds[1], [sums.within_fake])
-    visit_between(*clouds, split_evenly(0, len(fake)), [sums.between])
+    visit_between(*clouds, [sums.between])
     return sums.result()[0]
 
 

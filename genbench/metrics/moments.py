@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.linalg.lapack import dpstrf
 
 from genbench.errors import MetricError
 from genbench.metrics.checks import Float64s, Rows
+from genbench.metrics.threads import side_by_side
 from genbench.metrics.uncertainty import Blocks
 
 _CHUNK = 4096
@@ -93,19 +95,16 @@ def distances_without_blocks(real: Moments, fake: Rows, blocks: Blocks) -> Float
     """
     whole = moments(fake)
     left = factor(real.covariance)
-    parts = [fake[blocks.order[a:b]] - whole.mean for a, b in _bounds(blocks)]
+    parts = [fake[blocks.order[a:b]] - whole.mean for a, b in pairwise(blocks.edges)]
     if fake.shape[1] > EXACT_UP_TO:
         return _first_order(real, whole, left, parts)
     scatter = whole.covariance * (whole.n - 1)
-    values = []
-    for part in parts:
+
+    def without(part: Float64s) -> float:
         rest = _without(whole, scatter, part)
-        values.append(_combine(real, rest, trace_of_root(left, rest.covariance)))
-    return np.array(values)
+        return _combine(real, rest, trace_of_root(left, rest.covariance))
 
-
-def _bounds(blocks: Blocks) -> list[tuple[int, int]]:
-    return list(zip(blocks.edges[:-1].tolist(), blocks.edges[1:].tolist(), strict=True))
+    return np.array(side_by_side(without, parts))
 
 
 def _without(whole: Moments, scatter: Float64s, part: Float64s) -> Moments:

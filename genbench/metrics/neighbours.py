@@ -123,7 +123,7 @@ def _survey(real: Any, fake: Any, *, k_closed: int | None, k_open: int | None) -
     if neighbourhoods.within_fake is not None:
         visit_within(clouds[1], [neighbourhoods.within_fake])
     crossing = neighbourhoods.crossing()
-    visit_between(*clouds, crossing.columns, [crossing])
+    visit_between(*clouds, [crossing], crossing.columns)
     return crossing
 
 

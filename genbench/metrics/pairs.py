@@ -9,18 +9,16 @@ live in cache: extra memory is a few tiles, whatever n.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from genbench.metrics.checks import Float64s, Rows
+from genbench.metrics.threads import side_by_side
 
 TILE = 512
 _FLOAT32_IS_SAFE_BELOW = 1e15  # squares of larger values overflow
@@ -118,9 +116,10 @@ def visit_within(cloud: Cloud, readers: Sequence[Reader]) -> None:
 
 
 def visit_between(
-    left: Cloud, right: Cloud, columns: list[slice], readers: Sequence[Reader]
+    left: Cloud, right: Cloud, readers: Sequence[Reader], columns: list[slice] | None = None
 ) -> None:
     """Show all left rows against the right `columns`; one strip of rows stays on one thread."""
+    columns = split_evenly(0, len(right)) if columns is None else columns
     jobs = [(rows, columns) for rows in split_evenly(0, len(left))]
     _visit(left, right, jobs, readers)
 
@@ -149,9 +148,7 @@ def _visit(
             for reader in readers:
                 reader(Tile(rows, columns, g, h, scratch))
 
-    with one_blas_thread_each() as workers, ThreadPoolExecutor(workers) as pool:
-        for _ in pool.map(run, jobs):
-            pass
+    side_by_side(run, jobs)
 
 
 def _buffers(local: threading.local, dtype: np.dtype[Any], shape: tuple[int, int]) -> list[Rows]:
@@ -159,12 +156,3 @@ def _buffers(local: threading.local, dtype: np.dtype[Any], shape: tuple[int, int
     if getattr(local, "size", 0) < size:
         local.size, local.data = size, np.empty((3, size), dtype)
     return [part[:size].reshape(shape) for part in local.data]
-
-
-@contextmanager
-def one_blas_thread_each() -> Iterator[int]:
-    """Limit BLAS to one thread and yield how many it had: run that many Python threads."""
-    controller = ThreadpoolController().select(user_api="blas")
-    workers = max((info["num_threads"] for info in controller.info()), default=1)
-    with controller.limit(limits=1):
-        yield workers

@@ -1,0 +1,182 @@
+"""Several metrics at once, sharing their work; one that fails leaves the others alone."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from genbench.errors import GenbenchError, MetricError
+from genbench.metrics.outcomes import OWN, Inputs, Outcome
+from genbench.metrics.shared import SHARED, shared_outcomes
+from genbench.metrics.signatures import signature, with_defaults
+from genbench.metrics.table import METRICS, split_id
+from genbench.records import MetricStatus, MetricValue
+
+Parameters = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One metric as asked for: its key, its id without pixel_ and extractor, all parameters."""
+
+    key: str
+    metric: str
+    parameters: Parameters
+
+
+def evaluate(
+    real: Any,
+    fake: Any,
+    names: Iterable[str],
+    *,
+    parameters: Mapping[str, Parameters] | None = None,
+    real_labels: Any = None,
+    fake_labels: Any = None,
+    train: Any = None,
+    real_probabilities: Any = None,
+    fake_probabilities: Any = None,
+    seed: int = 0,
+    intervals: bool = True,
+) -> dict[str, MetricValue]:
+    """Metrics of one set of generated rows against one set of real rows, in one feature space.
+
+    Parameters
+    ----------
+    real, fake
+        Features ``(n_real, d)`` and ``(n_fake, d)``: arrays or tensors, float32 or float64.
+    names
+        Metric ids of the table, with or without ``@EXTRACTOR``; a ``pixel_`` metric is computed
+        like its namesake, on whatever rows are given.
+    parameters
+        By name, such as ``{"kid": {"subset_size": 500}}``.
+    real_labels, fake_labels
+        int ``(n_real,)`` and ``(n_fake,)``, for per-class metrics.
+    train
+        Features of the rows that the generator was trained on, for memorisation metrics.
+    real_probabilities, fake_probabilities
+        Class probabilities ``(n, classes)``, for the classifier score.
+    seed
+        Of every random draw.
+    intervals
+        Whether to compute uncertainties (see `genbench.metrics.uncertainty`).
+
+    Returns
+    -------
+    dict
+        A `MetricValue` for each name, in order. What could not be computed has a status other than
+        ``ok``, a reason and no value: never 0, never NaN. Signatures lack the extractor and the
+        reference split, which the caller knows and appends.
+
+    Raises
+    ------
+    UsageError
+        If a name is unknown.
+
+    Notes
+    -----
+    KID, precision, recall, density and coverage share one pass over all pairs of rows. `seconds` of
+    shared work are counted with the first metric that needed it.
+    """
+    inputs = Inputs(
+        real, fake, real_labels, fake_labels, train,
+        real_probabilities, fake_probabilities, seed, intervals,
+    )  # fmt: skip
+    results: dict[str, MetricValue] = {}
+    requests = []
+    for key in names:
+        metric = split_id(key)[0].removeprefix("pixel_")
+        results[key] = _blank(key)
+        try:
+            full = with_defaults(key, (parameters or {}).get(key, {}))
+        except GenbenchError as error:
+            results[key] = _untold(key, "failed", str(error), inputs)
+        else:
+            requests.append(_Request(key, metric, full))
+    together = [request for request in requests if request.metric in SHARED]
+    results.update(_evaluate_shared(inputs, together))
+    for request in requests:
+        if request.metric not in SHARED:
+            results[request.key] = _evaluate_one(inputs, request)
+    return results
+
+
+def _evaluate_shared(inputs: Inputs, requests: list[_Request]) -> dict[str, MetricValue]:
+    """The metrics made of pairs of rows, from one pass."""
+    start = time.perf_counter()
+    asked = {request.key: (request.metric, request.parameters) for request in requests}
+    outcomes = shared_outcomes(inputs, asked)
+    seconds = time.perf_counter() - start
+    values = {}
+    for request in requests:
+        outcome = outcomes[request.key]
+
+        def told(outcome: Outcome | Exception = outcome) -> Outcome:
+            if isinstance(outcome, Exception):
+                raise outcome
+            return outcome
+
+        values[request.key] = replace(_guarded(inputs, request, told), seconds=seconds)
+        seconds = 0.0
+    return values
+
+
+def _evaluate_one(inputs: Inputs, request: _Request) -> MetricValue:
+    start = time.perf_counter()
+    make = OWN.get(request.metric)
+    if make is None:
+        reason = f"{request.metric} is not made of features: it comes from another part of a run"
+        return _untold(request.key, "not_applicable", reason, inputs)
+    value = _guarded(inputs, request, lambda: make(inputs, request.parameters))
+    return replace(value, seconds=time.perf_counter() - start)
+
+
+def _guarded(inputs: Inputs, request: _Request, make: Callable[[], Outcome]) -> MetricValue:
+    """The outcome as a value, or any failure as a typed cell: the one place that catches all."""
+    try:
+        return _value(inputs, request, make())
+    except MetricError as error:
+        status: Any = error.status
+        return _untold(request.key, status, str(error), inputs, getattr(error, "details", {}))
+    except GenbenchError as error:
+        return _untold(request.key, "failed", str(error), inputs)
+    except Exception as error:
+        return _untold(request.key, "failed", f"{type(error).__name__}: {error}", inputs)
+
+
+def _value(inputs: Inputs, request: _Request, outcome: Outcome) -> MetricValue:
+    estimate = outcome.estimate
+    if not math.isfinite(estimate.value):
+        raise MetricError(f"{request.key} came out as {estimate.value}", status="undefined")
+    used = {**request.parameters, **outcome.used}
+    interval = estimate.interval
+    if interval is not None and not math.isfinite(interval.low + interval.high):
+        interval = None
+    return replace(
+        _blank(request.key),
+        status="ok",
+        value=float(estimate.value),
+        interval=interval,
+        std_error=None if interval is None else estimate.std_error,
+        signature=signature(request.key, used, inputs.n_fake, inputs.n_real, {}),
+        n=inputs.n_fake,
+        details=outcome.details,
+    )
+
+
+def _blank(key: str) -> MetricValue:
+    info = METRICS[split_id(key)[0]]
+    return MetricValue("failed", unit=info.unit, higher_is_better=info.higher_is_better)
+
+
+def _untold(
+    key: str,
+    status: MetricStatus,
+    reason: str,
+    inputs: Inputs,
+    details: Mapping[str, Any] | None = None,
+) -> MetricValue:
+    text = signature(key, {}, inputs.n_fake, inputs.n_real, {})
+    return replace(_blank(key), status=status, reason=reason, signature=text, details=details or {})

@@ -1,0 +1,199 @@
+"""How each metric that `evaluate` offers is made from its inputs, except those in `shared`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from genbench.errors import MetricError
+from genbench.metrics.checks import Labels, Rows, as_labels, as_pair, as_rows, missing, require_rows
+from genbench.metrics.frechet import frechet_estimate, infinity_estimate, per_class_estimate
+from genbench.metrics.inception import inception_estimate, inception_score
+from genbench.metrics.uncertainty import Blocks, Estimate, block_jackknife, block_mean, make_blocks
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A metric's estimate, what else is worth keeping, and parameters that had to be changed."""
+
+    estimate: Estimate
+    details: Mapping[str, Any] = field(default_factory=dict)
+    used: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelPair:
+    """Labels of both sets; `classes` comes from the real ones."""
+
+    real: Labels
+    fake: Labels
+    classes: int
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What `evaluate` was given; checked when a metric first needs it."""
+
+    _real: Any
+    _fake: Any
+    _real_labels: Any
+    _fake_labels: Any
+    _train: Any
+    real_probabilities: Any
+    _fake_probabilities: Any
+    seed: int
+    intervals: bool
+
+    @cached_property
+    def pair(self) -> tuple[Rows, Rows]:
+        """Real and fake features, finite and of equal dimension."""
+        if self._real is None or self._fake is None:
+            raise missing("features of real and generated rows", "this metric")
+        return as_pair(self._real, self._fake)
+
+    @cached_property
+    def train(self) -> Rows:
+        """Features of the training rows."""
+        if self._train is None:
+            raise missing("the training rows", "this metric")
+        return as_rows("train", self._train)
+
+    @property
+    def fake_probabilities(self) -> Any:
+        """Class probabilities of the generated rows."""
+        if self._fake_probabilities is None:
+            raise missing("class probabilities", "the classifier score")
+        return self._fake_probabilities
+
+    @cached_property
+    def labels(self) -> LabelPair:
+        """Labels of both sets, in range."""
+        real, fake = self.pair
+        for labels, whose in ((self._real_labels, "real"), (self._fake_labels, "generated")):
+            if labels is None:
+                raise missing(f"labels of {whose} rows", "a per-class metric")
+        of_real = as_labels("real_labels", self._real_labels, n=len(real))
+        classes = int(of_real.max()) + 1
+        of_fake = as_labels("fake_labels", self._fake_labels, n=len(fake), classes=classes)
+        return LabelPair(of_real, of_fake, classes)
+
+    @cached_property
+    def blocks(self) -> Blocks | None:
+        """Blocks of generated rows, None if no intervals are wanted or possible."""
+        return make_blocks(self.n_fake) if self.intervals else None
+
+    @property
+    def n_real(self) -> int:
+        """Reference rows given."""
+        return _length(self._real)
+
+    @property
+    def n_fake(self) -> int:
+        """Generated rows given."""
+        given = self._fake if self._fake is not None else self._fake_probabilities
+        return _length(given)
+
+
+Parameters = Mapping[str, Any]
+Maker = Callable[[Inputs, Parameters], Outcome]
+
+
+def _length(x: Any) -> int:
+    return 0 if x is None or np.ndim(x) == 0 else len(x)
+
+
+def _fid(inputs: Inputs, parameters: Parameters) -> Outcome:
+    real, fake = inputs.pair
+    require_rows("real", len(real), 2)
+    require_rows("fake", len(fake), 2)
+    return Outcome(frechet_estimate(real, fake, inputs.blocks))
+
+
+def _fid_infinity(inputs: Inputs, parameters: Parameters) -> Outcome:
+    real, fake = inputs.pair
+    return Outcome(infinity_estimate(real, fake, inputs.blocks, seed=inputs.seed))
+
+
+def _fid_per_class(inputs: Inputs, parameters: Parameters) -> Outcome:
+    (real, fake), labels = inputs.pair, inputs.labels
+    result, estimate = per_class_estimate(
+        real, fake, labels.real, labels.fake, labels.classes, blocks=inputs.blocks
+    )
+    details = {"by_class": {str(label): value for label, value in result.by_class.items()}}
+    if estimate is None:
+        absent = ", ".join(str(label) for label, v in result.by_class.items() if v is None)
+        raise IncompleteError(f"fewer than two real or generated rows of class {absent}", details)
+    return Outcome(estimate, details)
+
+
+def _classifier_score(inputs: Inputs, parameters: Parameters) -> Outcome:
+    splits = parameters["splits"]
+    blocks = inputs.blocks
+    result, estimate = inception_estimate(
+        inputs.fake_probabilities, blocks, splits=splits, seed=inputs.seed
+    )
+    details = {"split_std": result.std}
+    if inputs.real_probabilities is not None:
+        real = inception_score(inputs.real_probabilities, splits=splits, seed=inputs.seed)
+        details["real"] = real.mean
+    return Outcome(estimate, details)
+
+
+class IncompleteError(MetricError):
+    """An undefined metric whose parts are still worth keeping as `details`."""
+
+    def __init__(self, message: str, details: Mapping[str, Any]) -> None:
+        super().__init__(message, status="undefined")
+        self.details = details
+
+
+def _emd(inputs: Inputs, parameters: Parameters) -> Outcome:
+    from genbench.metrics.transport import block_earth_movers_distance
+
+    block, p = parameters["block"], parameters["p"]
+    real, fake = inputs.pair
+    found = block_earth_movers_distance(real, fake, block=block, p=p, seed=inputs.seed)
+    estimate = block_mean(found.values) if inputs.intervals else Estimate(found.value)
+    return Outcome(estimate, {"blocks": len(found.values)}, {"block": found.block_rows})
+
+
+def _sliced_wasserstein(inputs: Inputs, parameters: Parameters) -> Outcome:
+    from genbench.metrics.transport import sliced_wasserstein, sliced_wasserstein_left_out
+
+    projections, p = parameters["projections"], parameters["p"]
+    real, fake = inputs.pair
+    value = sliced_wasserstein(real, fake, projections=projections, p=p, seed=inputs.seed)
+    if inputs.blocks is None:
+        return Outcome(Estimate(value))
+    left_out = sliced_wasserstein_left_out(
+        real, fake, inputs.blocks, projections=min(projections, 200), p=p, seed=inputs.seed
+    )
+    return Outcome(block_jackknife(value, left_out, low=0.0))
+
+
+def _vendi(inputs: Inputs, parameters: Parameters) -> Outcome:
+    from genbench.metrics.vendi import vendi_score
+
+    real, fake = inputs.pair
+    value = vendi_score(fake)
+    details = {"real": vendi_score(real)}
+    if inputs.blocks is None:
+        return Outcome(Estimate(value), details)
+    block = inputs.blocks.of_row
+    left_out = np.array([vendi_score(fake[block != b]) for b in range(inputs.blocks.count)])
+    return Outcome(block_jackknife(value, left_out, low=1.0), details)
+
+
+OWN: Mapping[str, Maker] = {
+    "fid": _fid,
+    "fid_infinity": _fid_infinity,
+    "fid_per_class": _fid_per_class,
+    "classifier_score": _classifier_score,
+    "emd": _emd,
+    "sliced_wasserstein": _sliced_wasserstein,
+    "vendi": _vendi,
+}

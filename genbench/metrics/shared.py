@@ -1,0 +1,141 @@
+"""One pass over all pairs of rows for the metrics that are made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from genbench.metrics.checks import require_at_least, require_rows
+from genbench.metrics.kernel import KernelSums
+from genbench.metrics.neighbours import Neighbourhoods, check_depth
+from genbench.metrics.outcomes import Inputs, Outcome
+from genbench.metrics.pairs import Cloud, Reader, make_clouds, visit_between, visit_within
+from genbench.metrics.uncertainty import Estimate
+
+CLOSED, OPEN = ("precision", "recall"), ("density", "coverage")
+SHARED = ("kid", *CLOSED, *OPEN)
+
+Asked = Mapping[str, tuple[str, Mapping[str, Any]]]
+
+
+def shared_outcomes(inputs: Inputs, asked: Asked) -> dict[str, Outcome | Exception]:
+    """An outcome or an error for each key of `asked`, which maps it to metric and parameters.
+
+    Metrics whose own demands are not met are left out of the pass, with their errors. Different k
+    within precision and recall, or within density and coverage, take a further pass each.
+    """
+    outcomes: dict[str, Outcome | Exception] = {}
+    ready: dict[str, tuple[str, Mapping[str, Any]]] = {}
+    for key, (metric, parameters) in asked.items():
+        try:
+            used = _check(inputs, metric, parameters)
+        except Exception as error:
+            outcomes[key] = error
+        else:
+            ready[key] = (metric, used)
+    kernel_keys = [key for key, (metric, _) in ready.items() if metric == "kid"]
+    depths = [_depths(ready, CLOSED), _depths(ready, OPEN)]
+    count = max(len(kernel_keys), *map(len, depths))
+    for turn in range(count):
+        kernel_key = kernel_keys[turn] if turn < len(kernel_keys) else None
+        k_closed, k_open = (ks[turn] if turn < len(ks) else None for ks in depths)
+        keys = {
+            key: (metric, used)
+            for key, (metric, used) in ready.items()
+            if key == kernel_key
+            or (metric in CLOSED and used["k"] == k_closed)
+            or (metric in OPEN and used["k"] == k_open)
+        }
+        try:
+            outcomes.update(_one_pass(inputs, keys, k_closed, k_open))
+        except Exception as error:
+            outcomes.update(dict.fromkeys(keys, error))
+    return outcomes
+
+
+def _check(inputs: Inputs, metric: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters as they will be used; raises what would make this metric fail."""
+    real, fake = inputs.pair
+    used = dict(parameters)
+    if metric == "kid":
+        # Fewer rows than the usual subset: the subset is all of the smaller set, and says so.
+        used["subset_size"] = min(used["subset_size"], len(real), len(fake))
+        require_at_least("subset_size", used["subset_size"], 2)
+        require_at_least("subsets", used["subsets"], 1)
+        require_rows("real", len(real), 2)
+        require_rows("fake", len(fake), 2)
+        return used
+    k = used["k"]
+    closed, opened = (k, None) if metric in CLOSED else (None, k)
+    check_depth(len(real), len(fake), closed, opened)
+    return used
+
+
+def _depths(ready: Asked, metrics: tuple[str, ...]) -> list[int]:
+    return sorted({used["k"] for metric, used in ready.values() if metric in metrics})
+
+
+def _one_pass(
+    inputs: Inputs, keys: Asked, k_closed: int | None, k_open: int | None
+) -> dict[str, Outcome | Exception]:
+    real, fake = inputs.pair
+    blocks = inputs.blocks
+    clouds = make_clouds(real, fake, None if blocks is None else blocks.order)
+    within_real: list[Reader] = []
+    within_fake: list[Reader] = []
+    between: list[Reader] = []
+    kernel = _kernel(inputs, clouds, keys)
+    if kernel is not None:
+        within_real.append(kernel.within_real)
+        within_fake.append(kernel.within_fake)
+        between.append(kernel.between)
+    neighbourhoods = None
+    if k_closed is not None or k_open is not None:
+        neighbourhoods = Neighbourhoods(*clouds, k_closed=k_closed, k_open=k_open, blocks=blocks)
+        within_real.append(neighbourhoods.within_real)
+        if neighbourhoods.within_fake is not None:
+            within_fake.append(neighbourhoods.within_fake)
+    visit_within(clouds[0], within_real)
+    if within_fake:
+        visit_within(clouds[1], within_fake)
+    columns = None
+    estimates: dict[str, Any] = {}
+    if neighbourhoods is not None:
+        crossing = neighbourhoods.crossing()
+        between.append(crossing)
+        columns = crossing.columns
+        estimates = {
+            "precision": crossing.precision, "recall": crossing.recall,
+            "density": crossing.density, "coverage": crossing.coverage,
+        }  # fmt: skip
+    visit_between(*clouds, between, columns)
+    outcomes: dict[str, Outcome | Exception] = {}
+    for key, (metric, used) in keys.items():
+        if metric == "kid" and kernel is not None:
+            outcomes[key] = _kernel_outcome(kernel, used)
+        else:
+            estimate: Estimate = estimates[metric]()
+            outcomes[key] = Outcome(estimate, used=used)
+    return outcomes
+
+
+def _kernel(inputs: Inputs, clouds: tuple[Cloud, Cloud], keys: Asked) -> KernelSums | None:
+    for metric, used in keys.values():
+        if metric == "kid":
+            return KernelSums(
+                *clouds,
+                inputs.blocks,
+                subsets=used["subsets"],
+                subset_size=used["subset_size"],
+                seed=inputs.seed,
+            )
+    return None
+
+
+def _kernel_outcome(kernel: KernelSums, used: Mapping[str, Any]) -> Outcome | Exception:
+    try:
+        result, estimate = kernel.result()
+    except Exception as error:
+        return error
+    details = {"subset_std": result.std, "u_statistic": result.u_statistic}
+    return Outcome(estimate, details, used)
