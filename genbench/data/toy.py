@@ -31,7 +31,7 @@ GAUSSIAN_SCALE = 1.414
 GAUSSIAN_STD = 0.5 / GAUSSIAN_SCALE
 MOON_STD = 0.2
 MOON_SHIFT = (-1.0, -0.2)
-QUADRATURE_NODES = 128
+QUADRATURE_NODES = 64
 
 # Differential entropies in nats: the least expected NLL that any density model can reach.
 ENTROPIES = {"8gaussians": 2.8319, "checkerboard": math.log(32.0), "moons": 2.3939}
