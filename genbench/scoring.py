@@ -17,13 +17,15 @@ import numpy.typing as npt
 
 from genbench.cellspec import CellSpec
 from genbench.data import Split, load_split
+from genbench.data.toy import log_density
 from genbench.errors import GenbenchError, MetricError
 from genbench.features import Extractor, Features, load_extractor
 from genbench.generation import load_arrays, save_arrays
 from genbench.metrics.evaluation import evaluate
+from genbench.metrics.likelihood import nll_bits_per_dim, nll_nats
 from genbench.metrics.signatures import signature
-from genbench.metrics.likelihood import mean_nll
 from genbench.metrics.table import METRICS, split_id
+from genbench.metrics.uncertainty import Estimate
 from genbench.records import MetricValue
 from genbench.seeds import derive_seed
 
@@ -181,7 +183,9 @@ class Scorer:
             if request.id not in LIKELIHOOD_IDS:
                 continue
             start = time.perf_counter()
-            if kind is None:
+            if self.spec.generator.name == "heldout" and self._true_density():
+                values[request.id] = self._entropy(request.id, dict(request.parameters))
+            elif kind is None:
                 reason = f"{self.spec.generator.name} has no likelihood"
                 values[request.id] = self._untold(request.id, "not_applicable", reason)
             elif request.id not in self.likelihood:
@@ -195,13 +199,12 @@ class Scorer:
     def _nll(self, id_: str, kind: str, parameters: dict[str, Any]) -> MetricValue:
         log_prob = self.likelihood[id_]
         info = METRICS[id_]
-        bits = self.space.kind == "image"
         labelled = self.spec.generator.description.labels == "given" and self.space.classes > 0
-        estimate = mean_nll(log_prob, self.space.dims if bits else None)
+        estimate = self._mean(log_prob)
         details: dict[str, Any] = {"kind": kind, "draws": int(parameters.get("draws", 1))}
         one_draw = self.likelihood.get(f"{id_}_one_draw")
         if one_draw is not None:
-            details["one_draw"] = mean_nll(one_draw, self.space.dims if bits else None).value
+            details["one_draw"] = self._mean(one_draw).value
         context = {"kind": kind, "reference": self._reference}
         if labelled:
             context["labels"] = "joint"
@@ -216,6 +219,27 @@ class Scorer:
             n=len(log_prob),
             details=details,
         )
+
+    def _true_density(self) -> bool:
+        """Whether the data were drawn from a density that we know."""
+        return (
+            self.spec.generator.is_control
+            and self.spec.suite.document["dataset"]["loader"] == "toy"
+        )
+
+    def _entropy(self, id_: str, parameters: dict[str, Any]) -> MetricValue:
+        """The floor of a likelihood: the reference rows under the density they came from."""
+        rows = int(parameters.get("rows", 10_000))
+        x = self.split(self._reference).x[:rows]
+        name = str(self.spec.suite.document["dataset"]["name"])
+        self.likelihood = {**self.likelihood, id_: log_density(name, x)}
+        return self._nll(id_, "exact", parameters)
+
+    def _mean(self, log_prob: Array) -> Estimate:
+        """bits/dim of images, nats of everything else."""
+        if self.space.kind == "image":
+            return nll_bits_per_dim(log_prob, self.space.dims)
+        return nll_nats(log_prob)
 
     def _downstream(self) -> dict[str, MetricValue]:
         table = self.spec.suite.document.get("downstream", {}).get("tstr")

@@ -1,0 +1,106 @@
+"""The arrows of the architecture, and that the command line starts light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import genbench
+import genbench.baselines
+
+PACKAGE = Path(genbench.__file__).parent
+BASELINES = Path(genbench.baselines.__file__).parent
+
+
+def imports_of(file: Path) -> set[str]:
+    """Every genbench module, and the first name of every other one, that a file imports."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def files(place: str) -> list[Path]:
+    path = PACKAGE / place
+    return sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
+
+
+# What each room must not know of: (room, modules it must not import).
+FORBIDDEN = [
+    ("metrics", ("genbench.data", "genbench.suite", "genbench.store", "genbench.worker",
+                 "genbench.features", "genbench.cli", "genbench.report")),
+    ("data", ("genbench.metrics", "genbench.features", "genbench.downstream", "genbench.worker")),
+    ("features", ("genbench.metrics", "genbench.worker", "genbench.cli", "genbench.store")),
+    ("downstream", ("genbench.cli", "genbench.worker", "genbench.report", "genbench.plan")),
+    ("report", ("torch", "genbench.worker", "genbench.data", "genbench.features", "click")),
+    ("records", ("torch", "numpy", "genbench.suite", "genbench.store")),
+    ("ranking", ("torch", "genbench.report", "genbench.store", "genbench.cli")),
+    ("store", ("torch", "genbench.suite", "genbench.worker")),
+    ("suite", ("torch", "numpy", "genbench.data", "genbench.worker")),
+    ("plan", ("torch", "genbench.worker", "genbench.executors", "genbench.cli")),
+    ("executors", ("torch", "genbench.cli", "genbench.report")),
+    ("generator", ("genbench.suite", "genbench.records", "genbench.metrics")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("room", "forbidden"), FORBIDDEN, ids=[room for room, _ in FORBIDDEN])
+def test_imports_go_one_way(room: str, forbidden: tuple[str, ...]) -> None:
+    for file in files(room):
+        for name in imports_of(file):
+            for bad in forbidden:
+                assert name != bad and not name.startswith(bad + "."), f"{file.name}: {name}"
+
+
+def test_only_the_command_line_knows_click() -> None:
+    for file in PACKAGE.rglob("*.py"):
+        if "cli" not in file.relative_to(PACKAGE).parts:
+            assert "click" not in imports_of(file), file
+
+
+def test_no_module_imports_a_baseline_or_a_suite() -> None:
+    for file in PACKAGE.rglob("*.py"):
+        assert not any(n.startswith("genbench.baselines") for n in imports_of(file)), file
+
+
+@pytest.mark.parametrize("file", sorted(BASELINES.glob("*.py")), ids=lambda f: f.name)
+def test_a_baseline_needs_the_contract_alone(file: Path) -> None:
+    ours = {n for n in imports_of(file) if n.startswith("genbench")}
+    allowed = ("genbench.generator", "genbench.errors")
+    assert all(n.startswith(allowed) for n in ours), ours
+
+
+@pytest.mark.parametrize("args", [["--help"], ["run", "--help"], ["list"], ["list", "metrics"]])
+def test_what_people_type_first_imports_no_torch(args: list[str]) -> None:
+    code = (
+        f"import sys; sys.argv = ['genbench', *{args!r}]\n"
+        "from genbench.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'scipy', 'plotly', 'pandas', 'sklearn'} & set(sys.modules)\n"
+        "print(sorted(heavy), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert done.stderr.strip() == "[]"
+
+
+def test_results_are_read_without_pickle() -> None:
+    for file in [*PACKAGE.rglob("*.py"), *BASELINES.glob("*.py")]:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(node, ast.Call):
+                continue
+            name = ast.unparse(node.func)
+            keywords = {k.arg: ast.unparse(k.value) for k in node.keywords}
+            assert name.split(".")[0] not in {"pickle", "dill", "joblib", "marshal", "shelve"}, file
+            assert name not in {"eval", "exec"}, file
+            if name in {"np.load", "numpy.load"}:
+                assert keywords.get("allow_pickle") == "False", file
+            if name == "torch.load":
+                assert keywords.get("weights_only") == "True", file

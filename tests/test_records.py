@@ -1,0 +1,101 @@
+"""A record survives JSON, notices any change, and refuses what it does not know."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+
+from genbench.errors import StoreError
+from genbench.records import Artifact, Interval, MetricValue, Record, canonical_json, digest
+
+
+def make_record(**changes: Any) -> Record:
+    values: dict[str, Any] = {
+        "record_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+        "cell_key": digest({"a": 1}),
+        "status": "ok",
+        "cell": {
+            "suite": {"name": "s", "version": "1", "task": "sha256:1", "hash": "sha256:2",
+                      "profile": "smoke"},
+            "generator": {"name": "g", "version": "1", "provider": "p 1", "params": {"k": 1.5}},
+            "seed": 0,
+        },
+        "dataset": {"name": "d", "files": []},
+        "metrics": {
+            "fid": MetricValue("ok", 1.5, Interval(1.0, 2.0, 0.95, "block-jackknife"), n=10),
+            "nll": MetricValue("not_applicable", reason="g has no likelihood"),
+        },
+        "artifacts": (Artifact("grid", "grid.png", "0" * 64, 12),),
+        "attempt": {"n": 1},
+    }  # fmt: skip
+    return Record(**{**values, **changes})
+
+
+def test_a_record_survives_json() -> None:
+    record = make_record()
+    assert Record.from_json(json.loads(json.dumps(record.to_json()))) == record
+
+
+@pytest.mark.parametrize(
+    "path", [("metrics", "fid", "value"), ("cell", "seed"), ("status",), ("attempt", "n")]
+)
+def test_any_altered_value_is_noticed(path: tuple[str, ...]) -> None:
+    body = make_record().to_json()
+    node = body
+    for key in path[:-1]:
+        node = node[key]
+    node[path[-1]] = "failed" if path == ("status",) else 7
+    with pytest.raises(StoreError, match="was altered"):
+        Record.from_json(body)
+
+
+def test_a_record_of_another_schema_is_refused() -> None:
+    body = {**make_record().to_json(), "schema": "genbench.record/99"}
+    with pytest.raises(StoreError, match="genbench.record/99"):
+        Record.from_json(body)
+
+
+@pytest.mark.parametrize("body", [None, [], "text", {}, {"schema": "genbench.record/1"}])
+def test_what_is_no_record_is_refused(body: Any) -> None:
+    with pytest.raises(StoreError):
+        Record.from_json(body)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("status", "fine"), ("metrics", {"fid": {"status": "ok"}}), ("cell", {}), ("dataset", [])],
+)
+def test_a_wrong_field_is_refused_even_with_a_good_digest(field: str, value: Any) -> None:
+    body = {**make_record().to_json(), field: value}
+    del body["digest"]
+    body["digest"] = digest(body)
+    with pytest.raises(StoreError, match="malformed"):
+        Record.from_json(body)
+
+
+def test_nan_never_reaches_json() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        make_record(metrics={"fid": MetricValue("ok", float("nan"))}).to_json()
+
+
+def test_the_result_digest_ignores_when_and_where_but_not_what() -> None:
+    one = make_record().to_json()["result_digest"]
+    elsewhere = make_record(
+        record_id="01BX5ZZKBKACTAV9WEVGEMMVRZ",
+        timing={"fit_s": 3.0},
+        environment={"threads": 8},
+        metrics={
+            name: dataclasses.replace(m, seconds=9.0) for name, m in make_record().metrics.items()
+        },
+    )
+    assert elsewhere.to_json()["result_digest"] == one
+    other = make_record(metrics={"fid": MetricValue("ok", 1.6)})
+    assert other.to_json()["result_digest"] != one
+
+
+def test_canonical_json_is_independent_of_order() -> None:
+    assert canonical_json({"b": 1, "a": "é"}) == '{"a":"é","b":1}'.encode()
+    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})

@@ -1,0 +1,141 @@
+"""The harness's side of fit: the budget is exact, the order is seeded, checkpoints continue it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genbench import tensorfile
+from genbench.errors import StoreError, UsageError
+from genbench.generator import Space
+from genbench.training import Budget, HarnessRun, MemoryTrainData, Stopped
+
+CPU = torch.device("cpu")
+
+
+def data(budget: Budget, n: int = 37, **options: object) -> MemoryTrainData:
+    x = torch.arange(n, dtype=torch.float32)[:, None].repeat(1, 2)
+    return MemoryTrainData(x, torch.arange(n) % 3, Space("points", (2,)), CPU, budget, **options)  # type: ignore[arg-type]
+
+
+@given(st.integers(1, 200), st.integers(1, 50))
+def test_exactly_the_budget_is_served(examples: int, batch_size: int) -> None:
+    budget = Budget(examples)
+    served = sum(len(b.x) for b in data(budget).batches(batch_size, seed=0))
+    assert served == examples == budget.served
+
+
+def test_an_epoch_serves_every_row_once_in_a_seeded_order() -> None:
+    rows = [torch.cat([b.x[:, 0] for b in data(Budget(37)).batches(10, seed=s)]) for s in (1, 1, 2)]
+    assert sorted(rows[0].tolist()) == list(range(37))
+    assert torch.equal(rows[0], rows[1])
+    assert not torch.equal(rows[0], rows[2])
+
+
+@given(st.integers(0, 9))
+def test_start_continues_where_it_stopped(batches: int) -> None:
+    whole = [b.x[:, 0] for b in data(Budget(90)).batches(10, seed=5)]
+    budget = Budget(90)
+    served = sum(len(x) for x in whole[:batches])
+    budget.served = served
+    rest = [b.x[:, 0] for b in data(budget).batches(10, seed=5, start=served)]
+    assert [r.tolist() for r in rest] == [w.tolist() for w in whole[batches:]]
+
+
+def test_labels_stay_with_their_rows() -> None:
+    for x, y in data(Budget(100)).batches(7, seed=0):
+        assert y is not None
+        assert torch.equal(y, x[:, 0].long() % 3)
+
+
+def test_reading_all_rows_is_noted_and_harmless() -> None:
+    train = data(Budget(1))
+    assert not train.raw_access
+    train.x.zero_()
+    assert train.raw_access
+    assert float(train.x.sum()) > 0, "what a generator gets is a copy"
+
+
+def test_a_batch_size_of_zero_is_refused() -> None:
+    with pytest.raises(UsageError, match="at least 1"):
+        data(Budget(1)).batches(0, seed=0)
+
+
+def test_a_stop_ends_serving() -> None:
+    stopping = False
+    train = data(Budget(1000), stop=lambda: stopping)
+    seen = 0
+    with pytest.raises(Stopped):
+        for _ in train.batches(10, seed=0):
+            seen += 1
+            stopping = seen == 3
+    assert seen == 3
+
+
+def test_curves_are_means_over_slices_of_the_budget() -> None:
+    budget = Budget(1000)
+    run = HarnessRun(0, CPU, budget)
+    for served in range(1, 1001):
+        budget.served = served
+        run.progress(loss=torch.tensor(float(served)), other=2.0)
+    curve = run.curves["loss"]
+    assert len(curve["value"]) == 200
+    assert curve["examples"][0] == 5
+    assert curve["value"][0] == pytest.approx(3.0)
+    assert run.curves["other"]["value"][-1] == 2.0
+
+
+def test_a_diverged_loss_is_a_gap_not_nan() -> None:
+    budget = Budget(10, served=1)
+    run = HarnessRun(0, CPU, budget)
+    run.progress(loss=float("nan"))
+    assert run.curves["loss"]["value"] == [None]
+
+
+def test_a_checkpoint_brings_everything_back(tmp_path: Path) -> None:
+    file = tmp_path / "checkpoint.safetensors"
+    budget = Budget(100, served=40)
+    run = HarnessRun(0, CPU, budget, checkpoint_file=file, stop=lambda: True)
+    run.progress(loss=1.5)
+    net = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.Adam(net.parameters())
+    net(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    rng = torch.Generator().manual_seed(3)
+    with pytest.raises(Stopped):
+        run.checkpoint(lambda: {"optimizer": optimizer.state_dict(), "rng": rng.get_state()})
+    fresh = HarnessRun(0, CPU, Budget(100), resume_file=file)
+    state = fresh.restore()
+    assert state is not None
+    assert fresh.served == 40
+    assert fresh.curves == run.curves
+    again = torch.optim.Adam(net.parameters())
+    again.load_state_dict(state["optimizer"])
+    assert torch.equal(again.state_dict()["state"][0]["exp_avg"],
+                       optimizer.state_dict()["state"][0]["exp_avg"])  # fmt: skip
+    assert torch.equal(torch.rand(3, generator=rng),
+                       torch.rand(3, generator=torch.Generator().set_state(state["rng"])))  # fmt: skip
+
+
+def test_a_tensor_file_keeps_structure_and_refuses_code(tmp_path: Path) -> None:
+    file = tmp_path / "t.safetensors"
+    body = {"a": [torch.arange(3), 1.5, None, True], 7: {"text": "x"}, "empty": torch.zeros(0, 2)}
+    tensorfile.save(file, body)
+    back = tensorfile.load(file)
+    assert back["a"][0].tolist() == [0, 1, 2]
+    assert back["a"][1:] == [1.5, None, True]
+    assert back[7] == {"text": "x"}
+    assert back["empty"].shape == (0, 2)
+    with pytest.raises(StoreError, match=r"state\.net is a Linear"):
+        tensorfile.save(file, {"net": torch.nn.Linear(1, 1)})
+
+
+@pytest.mark.parametrize("data", [b"", b"\x80\x04pickle", b"\xff" * 100])
+def test_a_damaged_tensor_file_is_named(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "t").write_bytes(data)
+    with pytest.raises(StoreError, match="cannot read"):
+        tensorfile.load(tmp_path / "t")
