@@ -294,7 +294,7 @@ def _power_sum(a: Float64s, b: Float64s, p: float) -> float:
     """Sum over slices of W_p^p of sorted values ``(slices, n)`` and ``(slices, m)``."""
     n, m = a.shape[1], b.shape[1]
     if n == m:
-        return float(np.sum(np.abs(a - b) ** p)) / n
+        return float(np.sum(np.abs(a - b) ** p) / n)
     # Both quantile functions are constant between the multiples of 1/n and of 1/m: in units of
     # 1/(n m), whole numbers, so that steps that coincide are one.
     edges = np.union1d(np.arange(n + 1, dtype=np.int64) * m, np.arange(m + 1, dtype=np.int64) * n)
