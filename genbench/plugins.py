@@ -194,8 +194,7 @@ def classes_in(file: Path) -> list[tuple[str, str]]:
     return [
         (name, value.spec.name)
         for name, value in vars(module).items()
-        if isinstance(value, type)
-        and value.__module__ == module.__name__
+        if getattr(value, "__module__", None) == module.__name__
         and isinstance(getattr(value, "spec", None), GeneratorSpec)
     ]
 

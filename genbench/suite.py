@@ -201,8 +201,9 @@ class Suite:
     @property
     def suite_hash(self) -> str:
         """Digest of the task and of how it is scored."""
-        scored = {k: self.document.get(k) for k in ("protocol", "metrics", "downstream")}
-        scored["protocol"] = {k: v for k, v in scored["protocol"].items() if k != "seeds"}
+        scored = {k: self.document.get(k) for k in ("metrics", "downstream")}
+        protocol = self.document["protocol"]
+        scored["protocol"] = {k: v for k, v in protocol.items() if k != "seeds"}
         return digest({"task": self.task_hash, "primary": self.primary, **scored})
 
     @property

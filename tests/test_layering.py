@@ -7,10 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import genbench.baselines
 import pytest
 
 import genbench
-import genbench.baselines
 
 PACKAGE = Path(genbench.__file__).parent
 BASELINES = Path(genbench.baselines.__file__).parent
