@@ -95,7 +95,7 @@ def test_accuracy_on_real_test_rows_is_what_the_table_says(name, least):
 
 @pytest.mark.slow
 def test_the_mnist_features_discriminate():
-    """Against the floor (validation rows), noise and a Gaussian per pixel block stand far off."""
+    """Noise stands far above the floor, which is what validation rows score."""
     dataset, space = _suite_data("mnist")
     extractor = load_extractor("mnist-cnn", space)
     real = extractor.extract(load_split(dataset, space, "test").x).features
