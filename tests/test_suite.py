@@ -58,7 +58,7 @@ def test_the_shipped_suites_are_locked() -> None:
         ("schema = 1", "schema = 2", r"use schema = 1"),
         ('names = ["heldout", "noise"]', 'names = ["held-out"]', r"did you mean 'heldout'"),
         ("[protocol]", "[protocol", r"not valid TOML.*line"),
-        ("[budget]\nexamples = 2000", "budget = 5", r"'budget'.*expected dict"),
+        ("schema = 1", "schema = 1\ndownstream = 5", r"'downstream'.*expected dict"),
     ],
 )
 def test_a_fault_is_named_with_its_remedy(tmp_path: Path, old: str, new: str, message: str) -> None:
