@@ -9,6 +9,7 @@ import os
 import re
 import tempfile
 from collections.abc import Sequence
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -44,23 +45,17 @@ def build(tasks: Sequence[TaskResults], out: Path, single_file: bool) -> Path:
         page(task, identity, site.place)
         for identity, task in sorted(_identities(tasks).items())
     ]  # fmt: skip
-    environment = _environment(site, pages)
+    site.alone = len(pages) <= 1 or single_file
     heavy = [_asset(PLOTLY), site.script]
-    bodies = pages if single_file or len(pages) == 1 else []
-    site.write(
-        "index.html",
-        environment.get_template("index.html.j2").render(
-            pages=pages, bodies=bodies, here="", **_head(heavy if bodies else [site.script])
-        ),
-    )
+    bodies = pages if site.alone else []
+    head = _head(heavy if bodies else [site.script])
+    site.write("index.html", site.render("index.html.j2", pages=pages, bodies=bodies, **head))
     if not single_file:
         for found in pages:
-            if len(pages) > 1:
-                html = environment.get_template("task.html.j2").render(
-                    page=found, here="", **_head(heavy)
-                )
-                site.write(f"{found.id}.html", html)
-            _write_cells(site, environment, found)
+            if not site.alone:
+                body = site.render("task.html.j2", page=found, **_head(heavy))
+                site.write(f"{found.id}.html", body)
+            _write_cells(site, found)
             for name, content in _data(found).items():
                 site.write(f"data/{found.id}-{name}", content)
     site.finish()
@@ -77,15 +72,15 @@ def _identities(tasks: Sequence[TaskResults]) -> dict[str, TaskResults]:
     return found
 
 
-def _write_cells(site: _Site, environment: jinja2.Environment, found: Page) -> None:
-    template = environment.get_template("cell.html.j2")
+def _write_cells(site: _Site, found: Page) -> None:
     up = "../index.html" if site.alone else f"../{found.id}.html"
     head = _head([site.script], home="../index.html")
     for row, entry in found.entries:
         name = site.cell_name(entry)
         view = cell_view(row, entry, found, site.place_above, f"{name}.json")
         site.write(f"cells/{name}.json", view.json)
-        site.write(f"cells/{name}.html", template.render(view=view, page=found, up=up, **head))
+        body = site.render("cell.html.j2", view=view, page=found, up=up, **head)
+        site.write(f"cells/{name}.html", body)
 
 
 def _data(found: Page) -> dict[str, str]:
@@ -96,8 +91,9 @@ def _data(found: Page) -> dict[str, str]:
     }
 
 
-def _environment(site: _Site, pages: Sequence[Page]) -> jinja2.Environment:
-    site.alone = len(pages) <= 1 or site.single
+@cache
+def _environment() -> jinja2.Environment:
+    """Compiled templates are kept: a run renews its report after each cell."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("genbench.report"),
         autoescape=True,
@@ -118,17 +114,11 @@ def _environment(site: _Site, pages: Sequence[Page]) -> jinja2.Environment:
         clip=_clip,
     )
     environment.globals.update(
-        link=site.link,
-        cell_id=lambda entry: f"cell-{site.cell_name(entry)}",
-        cell_view=lambda row, entry, found: site.view(row, entry, found),
-        single=site.single,
         verdict=verdict,
         cost_columns=cost_columns,
         compare_data=compare_data,
         island=lambda body: Markup(text.island(body)),
         specs=_specs,
-        downloads=site.downloads,
-        page_link=lambda found: f"{found.id}.html" if not site.alone else f"#{found.id}",
     )
     return environment
 
@@ -193,6 +183,22 @@ class _Site:
             self._taken.add(name)
             self._names[key] = name
         return self._names[key]
+
+    def render(self, template: str, **values: Any) -> str:
+        """A page of a template, which can ask for addresses of the report's other parts."""
+        return (
+            _environment()
+            .get_template(template)
+            .render(
+                single=self.single,
+                link=self.link,
+                cell_id=lambda entry: f"cell-{self.cell_name(entry)}",
+                cell_view=self.view,
+                downloads=self.downloads,
+                page_link=lambda found: f"#{found.id}" if self.alone else f"{found.id}.html",
+                **values,
+            )
+        )
 
     def link(self, entry: Entry) -> str:
         """Address of the cell's details, from a task's page."""

@@ -1,0 +1,301 @@
+"""The report in a real browser, from disk: it works, asks nobody for anything, and runs nothing."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genbench.report import build_report
+from tests import report_fixtures as fixtures
+from tests.report_evil import evil_task
+
+CHROMIUM = shutil.which("chromium")
+AXE = Path(__file__).parent / "vendor" / "axe.min.js"
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    return build_report([fixtures.task(folder / "results")], folder / "report").parent
+
+
+@pytest.fixture(scope="module")
+def evil_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("evil")
+    return build_report([evil_task(folder / "results")], folder / "report").parent
+
+
+class Visit:
+    """A page and all that it said and asked for."""
+
+    def __init__(self, browser: Any, path: Path, fragment: str = "", **options: Any) -> None:
+        self.context = browser.new_context(
+            **{"viewport": {"width": 1440, "height": 900}, **options}
+        )
+        self.page = self.context.new_page()
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.complaints.append(dialog.message))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.goto(path.as_uri() + fragment)
+
+    def through(self) -> None:
+        """Scroll to the end, so that everything lazy is drawn."""
+        height = self.page.evaluate("document.body.scrollHeight")
+        for y in range(0, height, 600):
+            self.page.evaluate(f"window.scrollTo(0, {y})")
+            self.page.wait_for_timeout(30)
+        count = self.page.locator("[data-figure]").count()
+        self.page.wait_for_function(
+            f"document.querySelectorAll('[data-drawn]').length === {count}", timeout=20_000
+        )
+        self.page.evaluate("window.scrollTo(0, 0)")
+
+    def names(self, body: str = "tbody:first-of-type") -> list[str]:
+        """Names of the visible rows of a part of the table, top to bottom."""
+        rows = self.page.locator(f"table.results {body} tr[data-row]:visible .name")
+        return [text.strip() for text in rows.all_inner_texts()]
+
+
+@pytest.fixture
+def visit(browser: Any) -> Iterator[Any]:
+    opened: list[Visit] = []
+
+    def _visit(path: Path, fragment: str = "", **options: Any) -> Visit:
+        opened.append(Visit(browser, path, fragment, **options))
+        return opened[-1]
+
+    yield _visit
+    for one in opened:
+        one.context.close()
+
+
+def test_every_page_opens_without_complaint_or_request(visit: Any, site: Path) -> None:
+    pages = [site / "index.html", *sorted((site / "cells").glob("*.html"))[::9]]
+    for path in pages:
+        found = visit(path)
+        if path.name == "index.html":
+            found.through()
+        assert found.complaints == []
+        assert all(url.startswith((site.as_uri(), "data:", "blob:")) for url in found.requests)
+
+
+def test_every_variant_of_every_figure_draws(visit: Any, site: Path) -> None:
+    found = visit(site / "index.html")
+    found.through()
+    for figure in found.page.locator("[data-figure]").all():
+        for choice in figure.locator("select").all():
+            for option in choice.locator("option").all():
+                choice.select_option(option.get_attribute("value"))
+        assert figure.locator("svg.main-svg").count() >= 1
+    assert found.complaints == []
+
+
+def test_columns_sort_with_missing_values_last(visit: Any, site: Path) -> None:
+    found = visit(site / "index.html")
+    assert found.names() == ["gan", "flow", "vae"]
+    header = found.page.locator("table.results th[data-col=nll] button")
+    header.click()
+    assert found.names() == ["flow", "vae", "gan"]
+    assert found.page.locator("th[data-col=nll]").get_attribute("aria-sort") == "ascending"
+    header.click()
+    assert found.names() == ["vae", "flow", "gan"]
+    found.page.locator("table.results th[data-col=name] button").press("Enter")
+    assert found.names() == ["flow", "gan", "vae"]
+
+
+def test_higher_is_better_sorts_downwards_first(visit: Any, site: Path) -> None:
+    found = visit(site / "index.html")
+    found.page.locator("table.results th[data-col=precision] button").click()
+    assert found.names() == ["gan", "flow", "vae"]
+
+
+def test_filters_and_sort_live_in_the_address(visit: Any, site: Path) -> None:
+    found = visit(site / "index.html")
+    found.page.fill("input[type=search]", "vae")
+    assert found.names() == ["vae"]
+    assert found.page.locator(".shown").inner_text() == "1 of 9 rows"
+    found.page.fill("input[type=search]", "")
+    found.page.select_option("[data-filter=family]", "flow")
+    assert found.names() == ["flow"]
+    found.page.click("[data-reset]")
+    found.page.locator("[data-filter=controls]").uncheck()
+    found.page.locator("table.results th[data-col=coverage] button").click()
+    fragment = found.page.evaluate("location.hash")
+    again = visit(site / "index.html", fragment)
+    assert again.names("tbody.controls") == []
+    assert again.page.locator("th[data-col=coverage]").get_attribute("aria-sort") == "descending"
+    assert again.complaints == []
+
+
+def test_complete_only_hides_rows_that_miss_seeds(visit: Any, site: Path) -> None:
+    found = visit(site / "index.html")
+    assert found.names("tbody.unranked") == ["dna"]
+    found.page.locator("[data-filter=complete]").check()
+    assert found.names("tbody.unranked") == []
+
+
+def test_columns_can_be_hidden(visit: Any, site: Path) -> None:
+    found = visit(site / "index.html")
+    found.page.locator("details.columns summary").click()
+    found.page.locator("[data-id=kid]").uncheck()
+    assert not found.page.locator("th[data-col=kid]").is_visible()
+    assert found.page.locator("th[data-col=fid]").is_visible()
+    again = visit(site / "index.html", found.page.evaluate("location.hash"))
+    assert not again.page.locator("th[data-col=kid]").is_visible()
+
+
+def test_two_rows_compare_by_paired_seeds(visit: Any, site: Path) -> None:
+    found = visit(site / "index.html")
+    found.page.select_option("[data-compare=a]", label="gan")
+    found.page.select_option("[data-compare=b]", label="vae")
+    lines = {
+        row.locator("th").inner_text(): row.locator("td").all_inner_texts()
+        for row in found.page.locator(".compared tbody tr").all()
+    }
+    assert lines["FID (mnist-cnn)"][-2:] == ["A better", "paired over 3 seeds"]
+    assert lines["NLL [bits/dim]"][-2] == "not comparable"
+    task = fixtures.task(site.parent / "again")
+    values = {
+        name: [e.record.metrics["fid"].value for e in task.entries if e.record.generator == name]
+        for name in ("gan", "vae")
+    }
+    differences = [a - b for a, b in zip(values["gan"], values["vae"], strict=True)]
+    mean = sum(differences) / 3
+    half = 4.303 * (sum((d - mean) ** 2 for d in differences) / 2 / 3) ** 0.5
+    low, high = (float(x) for x in lines["FID (mnist-cnn)"][3].split(" … "))
+    assert low == pytest.approx(mean - half, rel=1e-3)
+    assert high == pytest.approx(mean + half, rel=1e-3)
+
+
+def test_a_failed_cell_can_be_reached_and_read(visit: Any, site: Path) -> None:
+    found = visit(site / "index.html")
+    found.page.locator("section[id$=failures] a").first.click()
+    assert "Why it failed" in found.page.inner_text("main")
+    found.page.locator(".crumbs a").click()
+    assert found.page.locator("table.results").is_visible()
+
+
+def test_a_picture_is_enlarged_and_closed(visit: Any, site: Path) -> None:
+    found = visit(site / "index.html")
+    found.page.locator("a.zoom").first.click()
+    dialog = found.page.locator("dialog")
+    assert dialog.is_visible()
+    assert dialog.locator("img").evaluate("image => image.naturalWidth") > 0
+    found.page.keyboard.press("Escape")
+    assert not dialog.is_visible()
+
+
+def test_figures_download_as_svg_and_csv(visit: Any, site: Path) -> None:
+    found = visit(site / "index.html")
+    found.through()
+    figure = found.page.locator("[data-figure=quality-cost]")
+    for kind, start in (("svg", b"<svg"), ("csv", b"generator,"), ("png", b"\x89PNG")):
+        with found.page.expect_download() as download:
+            figure.locator(f"[data-save={kind}]").click()
+        assert Path(download.value.path()).read_bytes().startswith(start)
+    assert found.complaints == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1440])
+def test_nothing_overflows_and_axe_finds_nothing(
+    visit: Any, site: Path, width: int, scheme: str
+) -> None:
+    for path in (site / "index.html", site / "cells" / "01J08SEED02000000000000000.html"):
+        found = visit(path, viewport={"width": width, "height": 844}, color_scheme=scheme)
+        if path.name == "index.html":
+            found.through()
+        root = "document.documentElement"
+        assert found.page.evaluate(f"{root}.scrollWidth - {root}.clientWidth") == 0
+        found.page.evaluate(AXE.read_text("utf-8"))
+        result = found.page.evaluate("axe.run({exclude: ['.js-plotly-plot']})")
+        assert len(result["passes"]) > 10
+        assert [
+            (v["id"], [n["html"][:160] for n in v["nodes"]][:3]) for v in result["violations"]
+        ] == []
+
+
+def test_without_javascript_tables_samples_and_details_are_there(visit: Any, site: Path) -> None:
+    found = visit(site / "index.html", java_script_enabled=False)
+    assert found.page.locator("table.results tr[data-row]:visible").count() == 9
+    assert found.page.locator(".gallery img:visible").count() >= 4
+    assert found.page.locator(".js-only:visible").count() == 0
+    details = found.page.locator("[data-figure=strips] details")
+    details.locator("summary").click()
+    assert details.locator("table").is_visible()
+
+
+def test_a_single_file_works_alone(visit: Any, tmp_path: Path) -> None:
+    tasks = [fixtures.task(tmp_path / "a", seeds=(0, 1)), fixtures.points_task(tmp_path / "b")]
+    build_report(tasks, tmp_path / "o", single_file=True)
+    alone = tmp_path / "alone.html"
+    shutil.copy(tmp_path / "o" / "index.html", alone)
+    found = visit(alone)
+    found.through()
+    images = found.page.locator(".samples img:visible")
+    assert images.count() > 0
+    assert all(i.evaluate("image => image.naturalWidth") > 0 for i in images.all())
+    assert found.complaints == []
+    found.page.locator("a.seed").first.click()
+    assert found.page.locator("details.inline-cell[open]").count() == 1
+
+
+def test_hostile_records_run_nothing_and_ask_for_nothing(visit: Any, evil_site: Path) -> None:
+    pages = [evil_site / "index.html", *sorted((evil_site / "cells").glob("*.html"))[::3]]
+    for path in pages:
+        found = visit(path, viewport={"width": 390, "height": 844})
+        if path.name == "index.html":
+            found.through()
+            for choice in found.page.locator("[data-figure] select").all():
+                choice.select_option(index=choice.locator("option").count() - 1)
+            assert "<script>window.pwned=1</script>" in found.page.inner_text("table.results")
+        root = "document.documentElement"
+        assert found.page.evaluate(f"{root}.scrollWidth - {root}.clientWidth") == 0, path
+        assert found.page.evaluate("window.pwned") is None
+        assert found.complaints == []
+        assert all(u.startswith((evil_site.as_uri(), "data:", "blob:")) for u in found.requests)
+        links = found.page.locator("a").evaluate_all("all => all.map(a => a.href)")
+        assert all(u.startswith((evil_site.as_uri(), "data:")) for u in links)
+        found.context.close()
+
+
+def test_sorting_a_thousand_rows_is_immediate(visit: Any, site: Path) -> None:
+    found = visit(site / "index.html")
+    milliseconds = found.page.evaluate(
+        """() => {
+          const body = document.querySelector('table.results tbody');
+          const first = body.rows[0];
+          for (let i = 0; i < 1000; i++) {
+            const row = first.cloneNode(true);
+            row.cells[2].dataset.v = String((i * 7919) % 1000);
+            body.append(row);
+          }
+          const start = performance.now();
+          document.querySelector('th[data-col=fid] button').click();
+          return performance.now() - start;
+        }"""
+    )
+    assert milliseconds < 400  # aim: 100 ms on an idle machine
