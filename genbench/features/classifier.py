@@ -80,19 +80,35 @@ class ClassifierExtractor:
 
 @contextmanager
 def _plain_float32(device: torch.device) -> Iterator[None]:
-    """No autocast, TF32 or reduced-precision products, whatever a plugin has switched on."""
-    matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    precision = torch.get_float32_matmul_precision()
+    """No autocast, TF32 or bfloat16 products, whatever a plugin has switched on; undone after."""
+    settings = _precision_settings()
+    before = [getattr(owner, name) for owner, name, _ in settings]
     try:
-        torch.set_float32_matmul_precision("highest")
-        torch.backends.cuda.matmul.allow_tf32 = False
-        torch.backends.cudnn.allow_tf32 = False
+        for owner, name, plain in settings:
+            setattr(owner, name, plain)
         with torch.autocast(device.type, enabled=False):
             yield
     finally:
-        torch.set_float32_matmul_precision(precision)
-        torch.backends.cuda.matmul.allow_tf32 = matmul
-        torch.backends.cudnn.allow_tf32 = cudnn
+        for (owner, name, _), value in zip(settings, before, strict=True):
+            setattr(owner, name, value)
+
+
+def _precision_settings() -> list[tuple[Any, str, Any]]:
+    """Where torch keeps the precision of float32 products: owner, attribute, its plain value."""
+    backends: Any = torch.backends
+    if not hasattr(backends.cuda.matmul, "fp32_precision"):  # before torch 2.9
+        return [
+            (backends.cuda.matmul, "allow_tf32", False),
+            (backends.cudnn, "allow_tf32", False),
+        ]
+    # Reading the older switches raises once a plugin has used these.
+    owners = (
+        backends.cuda.matmul,
+        backends.cudnn.conv,
+        backends.mkldnn.matmul,
+        backends.mkldnn.conv,
+    )
+    return [(owner, "fp32_precision", "ieee") for owner in owners]
 
 
 def load_classifier(info: ExtractorInfo) -> ClassifierExtractor:
