@@ -1,16 +1,20 @@
 """Row-autoregressive flow with smooth monotone maps: a continuous normalizing flow, exact log-det.
 
 Pixels are dequantised by U[0, 1) and every scalar u is sent to z = F(u), where F is a monotone map
-whose shape depends on what came before: on the class, on the rows above (a causal transformer) and
-on the pixels to the left (a masked MLP). The Jacobian is triangular, so log p(u) = sum log F'(u),
-with z uniform. F is a mixture of smooth plateaus: F = sum_k w_k G_k, each G_k the CDF of a uniform
-convolved with a logistic. Positions, widths and sharpness of the plateaus are learned and shared by
-all scalars, the networks give the weights. Nothing knows where the grey levels are. Sampling
-inverts F, scalar by scalar. Points are rows of one scalar.
+whose shape depends on what came before: on the class, on the rows above (a causal transformer and
+the row directly above) and on the pixels to the left (a masked MLP). The Jacobian is triangular, so
+log p(u) = sum log F'(u), with z uniform. F is a mixture of smooth plateaus, F = sum_k w_k G_k, each
+G_k the CDF of a uniform convolved with a logistic, cut to the range of images and renormalised.
+Where the plateaus lie and how sharp they are is learned and shared by all scalars; the networks
+give the weights. Nothing knows where the grey levels are. Sampling inverts F, scalar by scalar.
+Points are rows of one scalar, on the whole line.
 
 Papers: MAF (Papamakarios et al. 2017, arXiv:1705.07057), monotone mixture maps (Ho et al. 2019,
 Flow++, arXiv:1902.00275), MADE (Germain et al. 2015, arXiv:1502.03509), uniform dequantisation
 (Theis et al. 2016, arXiv:1511.01844).
+
+Expect on MNIST about 1.25 bits/dim after 20,000 examples and less after 300,000. Points: within
+0.05 nat of the entropy of `8gaussians`, `checkerboard` and `moons` after 100,000.
 """
 
 from __future__ import annotations
@@ -41,7 +45,7 @@ class FlowParams:
     plateaus: int = 0  #: pieces of each monotone map
     steps: int = 0  #: learned soft steps that describe a scalar to the networks
     batch_size: int = 0  #: examples per step
-    lr: float = 5e-3  #: Adam's rate after warm-up, from where it falls to 0 along a cosine
+    lr: float = 6e-3  #: Adam's rate after warm-up, from where it falls to 0 along a cosine
     warm_up: float = 0.03  #: share of the budget over which the rate rises from 0
     clip: float = 1.0  #: largest norm of a gradient of the loss (bits/dim, or nats for points)
     ema: float = 0.999  #: decay per step of the averaged weights, which are the ones used
@@ -49,13 +53,16 @@ class FlowParams:
 
 
 BY_KIND: dict[str, dict[str, int]] = {
-    "image": {"units": 8, "plateaus": 12, "steps": 2, "batch_size": 32},
+    "image": {"units": 8, "plateaus": 12, "steps": 2, "batch_size": 64},
     "points": {"units": 64, "plateaus": 64, "steps": 32, "batch_size": 1000},
 }
 
 
 class MixtureLogDensity(torch.autograd.Function):
-    """log sum_k w_k h_k sigmoid(p_k) sigmoid(-q_k) with its gradient by hand: thrice as fast."""
+    """log sum_k w_k h_k sigmoid(p_k) sigmoid(-q_k) with its gradient by hand, to save passes.
+
+    p_k = rate_k (v - a_k) and q_k = rate_k (v - b_k) are the distances to a plateau's edges.
+    """
 
     @staticmethod
     def forward(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from genbench.errors import UsageError
 from genbench.generator import Space
-from genbench.training import Budget, HarnessRun, MemoryTrainData
+from genbench.training import Budget, HarnessRun, MemoryTrainData, Stopped
 
 CPU = torch.device("cpu")
 SMALL = FlowParams(dim=16, depth=1, heads=2, units=4, plateaus=5, steps=2, batch_size=32)
@@ -175,6 +176,23 @@ def test_same_seed_same_bytes_other_seed_other_weights_global_state_kept() -> No
     assert all(torch.equal(v, two.state_dict()[k]) for k, v in one.state_dict().items())
     assert torch.equal(samples[0], samples[1])
     assert not torch.equal(samples[0], samples[2])
+
+
+@pytest.mark.parametrize("space", [IMAGE, POINTS], ids=lambda s: s.kind)
+def test_an_interrupted_fit_resumes_bit_for_bit(space: Space, tmp_path: Path) -> None:
+    x = data(space, 70).to(torch.uint8 if space.kind == "image" else torch.float32)
+    y = torch.arange(70) % 3 if space.classes else None
+    whole, file, budget = fitted(space, x, y, 0, 200), tmp_path / "checkpoint", Budget(200)
+
+    def stop() -> bool:
+        return budget.served >= 100
+
+    run = HarnessRun(0, CPU, budget, checkpoint_file=file, stop=stop)
+    with pytest.raises(Stopped):
+        Flow(SMALL, space, CPU).fit(MemoryTrainData(x, y, space, CPU, budget), run)
+    rest, resumed = Budget(200), Flow(SMALL, space, CPU)
+    resumed.fit(MemoryTrainData(x, y, space, CPU, rest), HarnessRun(0, CPU, rest, resume_file=file))
+    assert all(torch.equal(v, resumed.state_dict()[k]) for k, v in whole.state_dict().items())
 
 
 @pytest.mark.parametrize("space", [IMAGE, POINTS], ids=lambda s: s.kind)
