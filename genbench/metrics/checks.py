@@ -17,6 +17,8 @@ Rows: TypeAlias = NDArray[np.floating[Any]]
 Labels: TypeAlias = NDArray[np.int64]
 Float64s: TypeAlias = NDArray[np.float64]
 
+_LARGEST = 1e70  # products of two covariances take the fourth power
+
 
 def as_array(name: str, x: Any) -> NDArray[Any]:
     """A NumPy array of `x`: array, tensor on any device, or nested sequence. `name` is for errors.
@@ -141,6 +143,14 @@ def require_at_least(name: str, value: int, least: int) -> None:
     """Raise unless the parameter `name` is a whole number of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise _failed(f"{name} is {value!r}: give a whole number of at least {least}")
+
+
+def require_moderate(rows: Rows) -> float:
+    """The largest absolute value; raise where its powers would leave float64's range."""
+    largest = max(abs(float(rows.min())), abs(float(rows.max())))
+    if largest > _LARGEST:
+        raise _failed(f"features reach {largest:.3g}: scale them below {_LARGEST:g}")
+    return largest
 
 
 def missing(name: str, needed_for: str) -> MetricError:

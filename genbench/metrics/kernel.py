@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from dataclasses import dataclass
 from typing import Any
@@ -114,16 +113,21 @@ class KernelSums:
     ) -> None:
         require_at_least("subsets", subsets, 1)
         self._n = len(real), len(fake)
+        largest = max(float((c.half_square + c.kernel_shift).max()) for c in (real, fake))
+        if largest > np.finfo(real.x.dtype).max ** (1 / 3) / 1e4:
+            raise MetricError(
+                "the cubic kernel overflows for features of this size: scale them down",
+                status="failed",
+            )
         self._subsets, self._size = subsets, subset_size
         self._block_sizes = np.array([len(fake)]) if blocks is None else np.diff(blocks.edges)
         self._scale = 1.0 / real.x.shape[1]
         self._shift = [cloud.kernel_shift * self._scale + 0.5 for cloud in (real, fake)]
         self._members = self._draw(blocks, seed, real.x.dtype)
-        width = subsets + len(self._block_sizes)
-        self._of_subset = np.zeros((3, subsets))  # real-real, fake-fake, real-fake
-        self._real_total = 0.0
-        self._between_by_block: Float64s = np.zeros(width - subsets)
-        self._within_by_block: Float64s = np.zeros((width - subsets, width - subsets))
+        count = len(self._block_sizes)
+        # real-real, fake-fake, real-fake; the real rows are one block
+        self._of_subset = np.zeros((3, subsets))
+        self._by_block = [np.zeros((1, 1)), np.zeros((count, count)), np.zeros((1, count))]
         self._lock = threading.Lock()
 
     def _draw(self, blocks: Blocks | None, seed: int, dtype: np.dtype[Any]) -> list[Rows]:
@@ -143,37 +147,38 @@ class KernelSums:
 
     def within_real(self, tile: Tile) -> None:
         """See `pairs.Reader`."""
-        product, twice = self._within(tile, 0)
-        with self._lock:
-            self._of_subset[0] += twice * np.diagonal(product)[: self._subsets]
-            self._real_total += twice * product[-1, -1]
+        self._within(tile, 0)
 
     def within_fake(self, tile: Tile) -> None:
         """See `pairs.Reader`."""
-        product, twice = self._within(tile, 1)
-        by_block = product[self._subsets :, self._subsets :]
-        with self._lock:
-            self._of_subset[1] += twice * np.diagonal(product)[: self._subsets]
-            self._within_by_block += by_block if twice == 1 else by_block + by_block.T
+        self._within(tile, 1)
 
     def between(self, tile: Tile) -> None:
         """See `pairs.Reader`."""
         picked = self._kernel(tile, 0, 1) @ self._members[1][tile.columns]
-        left = self._members[0][tile.rows, : self._subsets]
-        of_subset = _dot_columns(left, picked[:, : self._subsets])
-        by_block = picked[:, self._subsets :].sum(axis=0, dtype=np.float64)
+        of_subset, by_block = self._contract(picked, self._members[0][tile.rows])
         with self._lock:
             self._of_subset[2] += of_subset
-            self._between_by_block += by_block
+            self._by_block[2] += by_block
 
-    def _within(self, tile: Tile, which: int) -> tuple[Float64s, int]:
+    def _within(self, tile: Tile, which: int) -> None:
+        """A tile off the diagonal stands for its mirror image too."""
         kernel = self._kernel(tile, which, which)
-        diagonal = tile.rows == tile.columns
-        if diagonal:
+        on_diagonal = tile.rows == tile.columns
+        if on_diagonal:
             np.fill_diagonal(kernel, 0)
         members = self._members[which]
-        picked = (kernel @ members[tile.columns]).astype(np.float64)
-        return members[tile.rows].T.astype(np.float64) @ picked, 1 if diagonal else 2
+        of_subset, by_block = self._contract(kernel @ members[tile.columns], members[tile.rows])
+        with self._lock:
+            self._of_subset[which] += of_subset if on_diagonal else 2 * of_subset
+            self._by_block[which] += by_block if on_diagonal else by_block + by_block.T
+
+    def _contract(self, picked: Rows, members: Rows) -> tuple[Float64s, Float64s]:
+        """Sums over the tile's rows: by subset, and by block of rows and block of columns."""
+        count = self._subsets
+        of_subset = (picked[:, :count] * members[:, :count]).sum(axis=0, dtype=np.float64)
+        by_block = members[:, count:].T.astype(np.float64) @ picked[:, count:].astype(np.float64)
+        return of_subset, by_block
 
     def _kernel(self, tile: Tile, left: int, right: int) -> Rows:
         """``(x . y / d + 1)^3`` of the tile, in its scratch room."""
@@ -186,12 +191,7 @@ class KernelSums:
         """After the last tile. The estimate's value is the mean over subsets."""
         values = self._subset_values()
         mean, std = float(values.mean()), float(values.std())
-        total = self._u_statistic(self._within_by_block.sum(), self._between_by_block.sum(), 0)
-        if not all(math.isfinite(value) for value in (mean, std, total)):
-            raise MetricError(
-                "the cubic kernel overflows for features of this size: scale them down",
-                status="failed",
-            )
+        total = self._u_statistic(self._by_block[1].sum(), self._by_block[2].sum(), 0)
         estimate = Estimate(mean)
         if len(self._block_sizes) > 1:
             estimate = block_jackknife(
@@ -207,17 +207,12 @@ class KernelSums:
 
     def _left_out(self) -> Float64s:
         """The U-statistic without each block of generated rows."""
-        within, between = self._within_by_block, self._between_by_block
+        within, between = self._by_block[1], self._by_block[2][0]
         rest_within = within.sum() - 2 * within.sum(axis=1) + np.diagonal(within)
         return self._u_statistic(rest_within, between.sum() - between, self._block_sizes)
 
     def _u_statistic(self, within: Any, between: Any, removed: Any) -> Float64s:
         n_real, n_fake = self._n[0], self._n[1] - removed
-        real = self._real_total / (n_real * (n_real - 1))
+        real = float(self._by_block[0][0, 0]) / (n_real * (n_real - 1))
         value: Float64s = real + within / (n_fake * (n_fake - 1)) - 2 * between / (n_real * n_fake)
         return value
-
-
-def _dot_columns(a: Rows, b: Rows) -> Float64s:
-    products: Float64s = np.einsum("ij,ij->j", a, b, dtype=np.float64)
-    return products

@@ -8,8 +8,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.linalg.lapack import dpstrf
 
-from genbench.errors import MetricError
-from genbench.metrics.checks import Float64s, Rows
+from genbench.metrics.checks import Float64s, Rows, require_moderate
 from genbench.metrics.threads import side_by_side
 from genbench.metrics.uncertainty import Blocks
 
@@ -28,6 +27,7 @@ class Moments:
 
 def moments(rows: Rows) -> Moments:
     """Mean and covariance of at least two rows, in float64 whatever the input."""
+    require_moderate(rows)
     mean = rows.mean(axis=0, dtype=np.float64)
     return Moments(len(rows), mean, _scatter(rows, mean) / (len(rows) - 1))
 
@@ -77,13 +77,7 @@ def _sandwich(left: Float64s, covariance: Float64s) -> Float64s:
 def _combine(a: Moments, b: Moments, root: float) -> float:
     shift = a.mean - b.mean
     trace = float(np.trace(a.covariance) + np.trace(b.covariance))
-    value = float(shift @ shift) + trace - 2 * root
-    if not np.isfinite(value):
-        raise MetricError(
-            "the Frechet distance overflows for features of this size: scale them down",
-            status="failed",
-        )
-    return max(0.0, value)  # rounding alone can push it below
+    return max(0.0, float(shift @ shift) + trace - 2 * root)  # only rounding pushes it below
 
 
 def distances_without_blocks(real: Moments, fake: Rows, blocks: Blocks) -> Float64s:

@@ -13,7 +13,16 @@ from genbench.errors import MetricError
 from genbench.metrics.checks import Labels, Rows, as_labels, as_pair, as_rows, missing, require_rows
 from genbench.metrics.frechet import frechet_estimate, infinity_estimate, per_class_estimate
 from genbench.metrics.inception import inception_estimate, inception_score
-from genbench.metrics.uncertainty import Blocks, Estimate, block_jackknife, block_mean, make_blocks
+from genbench.metrics.threads import side_by_side
+from genbench.metrics.uncertainty import (
+    Blocks,
+    Estimate,
+    block_jackknife,
+    block_mean,
+    make_blocks,
+    normal,
+    wilson_share,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +95,10 @@ class Inputs:
         """Blocks of generated rows, None if no intervals are wanted or possible."""
         return make_blocks(self.n_fake) if self.intervals else None
 
+    def maybe(self, estimate: Estimate) -> Estimate:
+        """The estimate, without its interval if none is wanted."""
+        return estimate if self.intervals else Estimate(estimate.value)
+
     @property
     def n_real(self) -> int:
         """Reference rows given."""
@@ -157,8 +170,11 @@ def _emd(inputs: Inputs, parameters: Parameters) -> Outcome:
     block, p = parameters["block"], parameters["p"]
     real, fake = inputs.pair
     found = block_earth_movers_distance(real, fake, block=block, p=p, seed=inputs.seed)
-    estimate = block_mean(found.values) if inputs.intervals else Estimate(found.value)
-    return Outcome(estimate, {"blocks": len(found.values)}, {"block": found.block_rows})
+    return Outcome(
+        inputs.maybe(block_mean(found.values)),
+        {"blocks": len(found.values)},
+        {"block": found.block_rows},
+    )
 
 
 def _sliced_wasserstein(inputs: Inputs, parameters: Parameters) -> Outcome:
@@ -184,8 +200,45 @@ def _vendi(inputs: Inputs, parameters: Parameters) -> Outcome:
     if inputs.blocks is None:
         return Outcome(Estimate(value), details)
     block = inputs.blocks.of_row
-    left_out = np.array([vendi_score(fake[block != b]) for b in range(inputs.blocks.count)])
+    blocks = range(inputs.blocks.count)
+    left_out = np.array(side_by_side(lambda b: vendi_score(fake[block != b]), blocks))
     return Outcome(block_jackknife(value, left_out, low=1.0), details)
+
+
+def _c2st(inputs: Inputs, parameters: Parameters) -> Outcome:
+    from genbench.metrics.two_sample import classifier_two_sample
+
+    found = classifier_two_sample(*inputs.pair, seed=inputs.seed)
+    details = {
+        "null_low": found.null.low,
+        "null_high": found.null.high,
+        "p_value": found.p_value,
+        "classifier": found.classifier,
+        "n_test": found.n_test,
+    }
+    return Outcome(inputs.maybe(wilson_share(found.correct, found.n_test)), details)
+
+
+def _c_t(inputs: Inputs, parameters: Parameters) -> Outcome:
+    from genbench.metrics.copying import data_copying
+
+    train = inputs.train
+    real, fake = inputs.pair
+    found = data_copying(train, real, fake, seed=inputs.seed)
+    details = {
+        "z": found.z,
+        "skipped_cells": found.skipped,
+        "cell_z": [cell.z for cell in found.cells],
+    }
+    return Outcome(inputs.maybe(normal(found.c_t, found.std_error)), details)
+
+
+def _authenticity(inputs: Inputs, parameters: Parameters) -> Outcome:
+    from genbench.metrics.copying import authentic_rows
+
+    train = inputs.train
+    found = authentic_rows(train, inputs.pair[1])
+    return Outcome(inputs.maybe(wilson_share(found.authentic, found.n)))
 
 
 OWN: Mapping[str, Maker] = {
@@ -196,4 +249,7 @@ OWN: Mapping[str, Maker] = {
     "emd": _emd,
     "sliced_wasserstein": _sliced_wasserstein,
     "vendi": _vendi,
+    "c2st": _c2st,
+    "c_t": _c_t,
+    "authenticity": _authenticity,
 }

@@ -17,11 +17,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from genbench.metrics.checks import Float64s, Rows
+from genbench.metrics.checks import Float64s, Rows, require_moderate
 from genbench.metrics.threads import side_by_side
 
 TILE = 512
-_FLOAT32_IS_SAFE_BELOW = 1e15  # squares of larger values overflow
+_FLOAT32_IS_SAFE_BELOW = 1e6  # the cubic kernel takes the sixth power
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +81,10 @@ def make_clouds(
 ) -> tuple[Cloud, Cloud]:
     """Both sets centred on the real mean; fake rows taken in `order` if given.
 
-    Falls back to float64 where squares of float32 features would overflow.
+    Falls back to float64 where float32 could overflow.
     """
     centre = real.mean(axis=0, dtype=np.float64)
-    largest = max(abs(float(edge)) for rows in (real, fake) for edge in (rows.min(), rows.max()))
+    largest = max(require_moderate(rows) for rows in (real, fake))
     dtype = np.dtype(np.float64) if largest > _FLOAT32_IS_SAFE_BELOW else real.dtype
     return _cloud(real, centre, dtype, None), _cloud(fake, centre, dtype, order)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from genbench.errors import MetricError
 from genbench.metrics.checks import require_at_least, require_rows
+from genbench.metrics.crossing import Crossing
 from genbench.metrics.kernel import KernelSums
 from genbench.metrics.neighbours import Neighbourhoods, check_depth
 from genbench.metrics.outcomes import Inputs, Outcome
 from genbench.metrics.pairs import Cloud, Reader, make_clouds, visit_between, visit_within
-from genbench.metrics.uncertainty import Estimate
 
 CLOSED, OPEN = ("precision", "recall"), ("density", "coverage")
 SHARED = ("kid", *CLOSED, *OPEN)
@@ -78,45 +79,60 @@ def _depths(ready: Asked, metrics: tuple[str, ...]) -> list[int]:
 def _one_pass(
     inputs: Inputs, keys: Asked, k_closed: int | None, k_open: int | None
 ) -> dict[str, Outcome | Exception]:
-    real, fake = inputs.pair
+    """At most one kid, one k of precision and recall, and one k of density and coverage."""
     blocks = inputs.blocks
-    clouds = make_clouds(real, fake, None if blocks is None else blocks.order)
-    within_real: list[Reader] = []
-    within_fake: list[Reader] = []
-    between: list[Reader] = []
-    kernel = _kernel(inputs, clouds, keys)
-    if kernel is not None:
-        within_real.append(kernel.within_real)
-        within_fake.append(kernel.within_fake)
-        between.append(kernel.between)
-    neighbourhoods = None
-    if k_closed is not None or k_open is not None:
-        neighbourhoods = Neighbourhoods(*clouds, k_closed=k_closed, k_open=k_open, blocks=blocks)
-        within_real.append(neighbourhoods.within_real)
-        if neighbourhoods.within_fake is not None:
-            within_fake.append(neighbourhoods.within_fake)
-    visit_within(clouds[0], within_real)
-    if within_fake:
-        visit_within(clouds[1], within_fake)
-    columns = None
-    estimates: dict[str, Any] = {}
-    if neighbourhoods is not None:
-        crossing = neighbourhoods.crossing()
-        between.append(crossing)
-        columns = crossing.columns
-        estimates = {
-            "precision": crossing.precision, "recall": crossing.recall,
-            "density": crossing.density, "coverage": crossing.coverage,
-        }  # fmt: skip
-    visit_between(*clouds, between, columns)
+    clouds = make_clouds(*inputs.pair, None if blocks is None else blocks.order)
     outcomes: dict[str, Outcome | Exception] = {}
+    kernel: KernelSums | None = None
+    try:
+        kernel = _kernel(inputs, clouds, keys)
+    except MetricError as error:
+        outcomes.update({key: error for key, (metric, _) in keys.items() if metric == "kid"})
+    balls: Neighbourhoods | None = None
+    if k_closed is not None or k_open is not None:
+        balls = Neighbourhoods(*clouds, k_closed=k_closed, k_open=k_open, blocks=blocks)
+    crossing = _visit(clouds, kernel, balls)
     for key, (metric, used) in keys.items():
         if metric == "kid" and kernel is not None:
             outcomes[key] = _kernel_outcome(kernel, used)
-        else:
-            estimate: Estimate = estimates[metric]()
+        elif metric != "kid" and crossing is not None:
+            estimate = inputs.maybe(getattr(crossing, metric)())
             outcomes[key] = Outcome(estimate, used=used)
     return outcomes
+
+
+def _visit(
+    clouds: tuple[Cloud, Cloud], kernel: KernelSums | None, balls: Neighbourhoods | None
+) -> Crossing | None:
+    """Show all pairs to whoever takes part: within both sets, then between them."""
+    real, fake, between = _readers(kernel, balls)
+    if real:
+        visit_within(clouds[0], real)
+    if fake:
+        visit_within(clouds[1], fake)
+    crossing = None if balls is None else balls.crossing()
+    if crossing is not None:
+        between.append(crossing)
+    if between:
+        visit_between(*clouds, between, None if crossing is None else crossing.columns)
+    return crossing
+
+
+def _readers(
+    kernel: KernelSums | None, balls: Neighbourhoods | None
+) -> tuple[list[Reader], list[Reader], list[Reader]]:
+    real: list[Reader] = []
+    fake: list[Reader] = []
+    between: list[Reader] = []
+    if kernel is not None:
+        real.append(kernel.within_real)
+        fake.append(kernel.within_fake)
+        between.append(kernel.between)
+    if balls is not None:
+        real.append(balls.within_real)
+    if balls is not None and balls.within_fake is not None:
+        fake.append(balls.within_fake)
+    return real, fake, between
 
 
 def _kernel(inputs: Inputs, clouds: tuple[Cloud, Cloud], keys: Asked) -> KernelSums | None:
@@ -132,10 +148,7 @@ def _kernel(inputs: Inputs, clouds: tuple[Cloud, Cloud], keys: Asked) -> KernelS
     return None
 
 
-def _kernel_outcome(kernel: KernelSums, used: Mapping[str, Any]) -> Outcome | Exception:
-    try:
-        result, estimate = kernel.result()
-    except Exception as error:
-        return error
+def _kernel_outcome(kernel: KernelSums, used: Mapping[str, Any]) -> Outcome:
+    result, estimate = kernel.result()
     details = {"subset_std": result.std, "u_statistic": result.u_statistic}
     return Outcome(estimate, details, used)

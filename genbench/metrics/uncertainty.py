@@ -113,7 +113,11 @@ def normal_mean(values: Float64s) -> Estimate:
     value, n = float(values.mean()), len(values)
     if n < 2:
         return Estimate(value)
-    std_error = float(values.std(ddof=1)) / math.sqrt(n)
+    return normal(value, float(values.std(ddof=1)) / math.sqrt(n))
+
+
+def normal(value: float, std_error: float) -> Estimate:
+    """A value with the normal interval of its standard error."""
     half = float(ndtri((1 + LEVEL) / 2)) * std_error
     return Estimate(value, std_error, Interval(value - half, value + half, LEVEL, "normal"))
 
@@ -123,7 +127,10 @@ def wilson_share(successes: int, n: int) -> Estimate:
     share, z = successes / n, float(ndtri((1 + LEVEL) / 2))
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    interval = Interval(max(0.0, centre - half), min(1.0, centre + half), LEVEL, "wilson")
+    # Exactly 0 and 1 at the edges, where the formula's rounding would miss them.
+    low = max(0.0, centre - half) if successes else 0.0
+    high = min(1.0, centre + half) if successes < n else 1.0
+    interval = Interval(low, high, LEVEL, "wilson")
     return Estimate(share, math.sqrt(share * (1 - share) / n), interval)
 
 

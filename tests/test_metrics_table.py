@@ -1,0 +1,101 @@
+"""The table of metrics: complete, light to import, and helpful about unknown names."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import genbench.metrics
+from genbench.errors import UsageError
+from genbench.metrics import METRICS, signature, split_id
+from genbench.metrics.signatures import implementation, with_defaults
+
+IDS = [
+    "fid",
+    "fid_infinity",
+    "fid_per_class",
+    "classifier_score",
+    "kid",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+    "emd",
+    "sliced_wasserstein",
+    "nll",
+    "nll_tight",
+    "c2st",
+    "c_t",
+    "authenticity",
+    "vendi",
+    "tstr_accuracy",
+    "trtr_accuracy",
+    "trts_accuracy",
+    "augmentation_gain",
+    "robust_accuracy",
+    "pixel_fid",
+    "pixel_emd",
+]
+
+
+@pytest.mark.parametrize("metric", IDS)
+def test_every_metric_of_the_design_is_described(metric: str) -> None:
+    info = METRICS[metric]
+    assert info.id == metric
+    assert info.description.endswith(".")
+    assert info.kinds
+    assert info.needs
+    assert info.reference
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_every_metric_has_a_versioned_implementation_in_its_signature(metric: str) -> None:
+    text = signature(metric, {}, 100, 90, {"extractor": "tiny/1"})
+    assert text.startswith(f"{metric}|{implementation(metric).name}|")
+    assert text.endswith("|n=100|ref=90|extractor=tiny/1")
+
+
+def test_a_signature_names_defaults_and_what_was_changed() -> None:
+    assert signature("fid", {}, 10, 20, {}) == "fid|frechet/1|ddof=1|n=10|ref=20"
+    changed = signature("kid@x", {"subset_size": 50}, 10, 20, {})
+    assert changed == "kid|kernel/1|subset_size=50|subsets=100|n=10|ref=20"
+
+
+def test_the_package_and_its_table_import_neither_torch_nor_numpy_nor_scipy() -> None:
+    code = (
+        "import sys, genbench.metrics, genbench.metrics.table, genbench.metrics.signatures\n"
+        "print([m for m in ('torch', 'numpy', 'scipy', 'sklearn') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", genbench.metrics.__all__)
+def test_everything_public_can_be_had_from_the_package(name: str) -> None:
+    assert getattr(genbench.metrics, name) is not None
+    assert name in dir(genbench.metrics)
+
+
+def test_an_extractor_is_split_off() -> None:
+    assert split_id("fid@inception-v3-compat") == ("fid", "inception-v3-compat")
+    assert split_id("fid") == ("fid", None)
+
+
+def test_an_unknown_metric_gets_a_suggestion() -> None:
+    with pytest.raises(UsageError, match="did you mean 'precision'"):
+        split_id("percision")
+    with pytest.raises(UsageError, match="names no extractor"):
+        split_id("fid@")
+
+
+def test_an_unknown_parameter_gets_a_suggestion() -> None:
+    with pytest.raises(UsageError, match="did you mean 'subset_size'"):
+        with_defaults("kid", {"subset_sise": 3})
+
+
+def test_likelihoods_of_points_are_in_nats() -> None:
+    assert METRICS["nll"].unit_for("image") == "bits/dim"
+    assert METRICS["nll"].unit_for("points") == "nats"
+    assert METRICS["fid"].unit_for("points") is None
