@@ -229,6 +229,10 @@ class PointsNet(nn.Module):
         self.label = nn.Embedding(max(1, space.classes), 8)
         self.encoder = self.mlp(self.d + 8, params.points_width, 2 * self.latent)
         self.decoder = self.mlp(self.latent + 8, params.points_width, self.k * (1 + 2 * self.d))
+        with torch.no_grad():  # Gaussians that start apart and small find the modes in few steps
+            bias = self.decoder.get_parameter("4.bias").view(self.k, -1)
+            bias[:, 1 : 1 + self.d].normal_()
+            bias[:, 1 + self.d :].fill_(-1.0)
         self.register_buffer("centre", torch.zeros(self.d))
         self.register_buffer("scale", torch.ones(self.d))
 
