@@ -38,8 +38,9 @@ class TwoConvNet(nn.Module):
         depth, height, width = space.shape
         layers: list[nn.Module] = []
         if min(height, width) >= 16:
-            layers += [nn.PixelUnshuffle(2)]
-            depth, height, width = 4 * depth, height // 2, width // 2
+            # Odd sizes get one more black row or column: pixels are in [-1, 1] here.
+            layers += [nn.ConstantPad2d((0, width % 2, 0, height % 2), -1.0), nn.PixelUnshuffle(2)]
+            depth, height, width = 4 * depth, -(-height // 2), -(-width // 2)
         for channels in (32, 64):
             layers += [nn.Conv2d(depth, channels, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
             depth, height, width = channels, height // 2, width // 2

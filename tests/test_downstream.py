@@ -1,0 +1,165 @@
+"""TSTR and TRTR: real rows score alike, noise gives chance, the cache changes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+
+from genbench.data import Split
+from genbench.downstream.classifier import predict, train_classifier
+from genbench.downstream.tstr import train_on_synthetic
+from genbench.errors import MetricError
+from genbench.generator import Space
+
+SPACE = Space("image", (1, 8, 8), levels=17, classes=3)
+RECIPE = {"n": 300, "steps": 40, "batch_size": 32, "seed": 0}
+
+
+def blobs(n: int, seed: int) -> Split:
+    """Three classes that differ by which third of the image is bright, under heavy noise."""
+    random = np.random.default_rng(seed)
+    y = random.integers(0, 3, n)
+    x = random.integers(0, 12, (n, 1, 8, 8))
+    for c in range(3):
+        x[y == c, :, :, 3 * c : 3 * c + 2] += 5
+    return Split(x.astype(np.uint8), y)
+
+
+TRAIN, TEST = blobs(600, 1), blobs(500, 2)
+
+
+def test_fresh_real_rows_score_like_real_rows():
+    fake = blobs(400, 3)
+    found = train_on_synthetic(TRAIN, TEST, fake.x, fake.y, SPACE, **RECIPE)
+    tstr, trtr = found["tstr_accuracy"], found["trtr_accuracy"]
+    assert trtr.value > 0.9
+    assert tstr.interval.low <= trtr.value <= tstr.interval.high
+    assert_allclose(tstr.details["gap"], trtr.value - tstr.value)
+    assert (tstr.n, tstr.unit, tstr.higher_is_better) == (300, "accuracy", True)
+    assert tstr.signature == (
+        "tstr_accuracy|classifier=two-conv/1|steps=40|batch=32|n=300|reference=test:500"
+    )
+
+
+def test_per_class_accuracies_average_to_the_accuracy():
+    found = train_on_synthetic(TRAIN, TEST, TRAIN.x, TRAIN.y, SPACE, **RECIPE)["tstr_accuracy"]
+    weights = np.bincount(TEST.y, minlength=3) / len(TEST.y)
+    assert_allclose(weights @ found.details["per_class"], found.value)
+
+
+def test_noise_scores_chance():
+    random = np.random.default_rng(0)
+    x = random.integers(0, 17, (400, 1, 8, 8), dtype=np.uint8)
+    found = train_on_synthetic(TRAIN, TEST, x, random.integers(0, 3, 400), SPACE, **RECIPE)
+    assert found["tstr_accuracy"].value < 0.6
+
+
+def test_the_interval_is_wilsons():
+    """Its ends are where the score test of a share at that value just rejects."""
+    found = train_on_synthetic(TRAIN, TEST, TRAIN.x, TRAIN.y, SPACE, **RECIPE)["tstr_accuracy"]
+    for end in (found.interval.low, found.interval.high):
+        z = (found.value - end) / np.sqrt(end * (1 - end) / 500)
+        assert_allclose(abs(z), 1.959964, rtol=1e-5)
+
+
+def test_labels_that_are_wrong_cost_accuracy():
+    fake = blobs(400, 3)
+    wrong = train_on_synthetic(TRAIN, TEST, fake.x, (fake.y + 1) % 3, SPACE, **RECIPE)
+    assert wrong["tstr_accuracy"].value < 0.1
+
+
+def test_unlabelled_samples_are_labelled_by_the_real_classifier_and_say_so():
+    fake = blobs(400, 3)
+    found = train_on_synthetic(TRAIN, TEST, fake.x, None, SPACE, **RECIPE)["tstr_accuracy"]
+    assert found.value > 0.9
+    assert found.details["labels"] == "classifier trained on the real rows"
+    assert found.signature.endswith("|labels=classifier")
+
+
+def test_fewer_samples_than_asked_cut_both_arms():
+    fake = blobs(100, 3)
+    found = train_on_synthetic(TRAIN, TEST, fake.x, fake.y, SPACE, **RECIPE)
+    assert {value.n for value in found.values()} == {100}
+    assert all("|n=100|" in value.signature for value in found.values())
+
+
+def test_a_missing_class_is_seen_in_its_accuracy():
+    fake = blobs(600, 3)
+    keep = fake.y != 1
+    found = train_on_synthetic(TRAIN, TEST, fake.x[keep], fake.y[keep], SPACE, **RECIPE)
+    per_class = found["tstr_accuracy"].details["per_class"]
+    assert per_class[1] == 0
+    assert min(per_class[0], per_class[2]) > 0.8
+
+
+def test_the_cached_real_arm_gives_the_same_numbers(tmp_path: Path):
+    fake = blobs(400, 3)
+    plain, filling, cached = (
+        train_on_synthetic(TRAIN, TEST, fake.x, None, SPACE, **RECIPE, cache=cache)
+        for cache in (None, tmp_path, tmp_path)
+    )
+    (file,) = (tmp_path / "downstream").iterdir()
+    for name in plain:
+        assert plain[name].value == filling[name].value == cached[name].value
+    file.write_bytes(b"damaged")
+    again = train_on_synthetic(TRAIN, TEST, fake.x, None, SPACE, **RECIPE, cache=tmp_path)
+    assert again["trtr_accuracy"].value == plain["trtr_accuracy"].value
+
+
+def test_the_cache_knows_the_rows_apart(tmp_path: Path):
+    shuffled = Split(TRAIN.x, np.roll(TRAIN.y, 1))
+    for train in (TRAIN, shuffled):
+        found = train_on_synthetic(train, TEST, TEST.x, TEST.y, SPACE, **RECIPE, cache=tmp_path)
+    assert found["trtr_accuracy"].value < 0.6
+    assert len(list((tmp_path / "downstream").iterdir())) == 2
+
+
+def test_training_is_reproducible_and_leaves_the_random_state():
+    before = torch.get_rng_state()
+    recipe = {"steps": 5, "batch_size": 16}
+    first, again, other = (
+        predict(train_classifier(TRAIN.x, TRAIN.y, SPACE, **recipe, seed=seed), TEST.x)
+        for seed in (0, 0, 1)
+    )
+    assert torch.equal(torch.get_rng_state(), before)
+    assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 1e-3
+    assert_allclose(first.sum(1), 1, rtol=1e-5)
+
+
+def test_fewer_rows_than_a_batch_take_as_many_steps():
+    few = train_classifier(TRAIN.x[:10], TRAIN.y[:10], SPACE, steps=60, batch_size=32, seed=0)
+    assert_array_equal(predict(few, TRAIN.x[:10]).argmax(1), TRAIN.y[:10])
+
+
+def test_images_of_sixteen_pixels_and_more_are_read_too():
+    space = Space("image", (3, 20, 17), levels=256, classes=2)
+    x = np.zeros((64, 3, 20, 17), np.uint8)
+    x[::2] = 200
+    y = np.arange(64) % 2
+    found = predict(train_classifier(x, y, space, steps=10, batch_size=16, seed=0), x)
+    assert_array_equal(found.argmax(1), y)
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        Space("points", (2,)),
+        Space("image", (1, 7, 9), levels=17, classes=3),
+        Space("image", (1, 8, 8), levels=17),
+    ],
+    ids=["points", "too small", "no classes"],
+)
+def test_what_the_classifier_cannot_read_is_not_applicable(space):
+    with pytest.raises(MetricError) as caught:
+        train_on_synthetic(TRAIN, TEST, TRAIN.x, TRAIN.y, space, **RECIPE)
+    assert caught.value.status == "not_applicable"
+
+
+def test_no_samples_are_undefined():
+    with pytest.raises(MetricError, match="no"):
+        train_on_synthetic(TRAIN, TEST, TRAIN.x[:0], TRAIN.y[:0], SPACE, **RECIPE)
