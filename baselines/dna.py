@@ -14,6 +14,10 @@ autoencoder and one fresh corruption: a Markov chain, not the solution of a diff
 
 Images: a class-conditional U-Net on 2x2 patches, with dense layers over the whole map at its lower
 resolution. Points: an MLP. The walk takes 16 (images) or 20 (points) reconstructions.
+
+Measured on MNIST validation rows, one seed, after 40,000 examples only: FID (mnist-cnn) 49 at 1,000
+samples, classifier score 8.9; with 10 levels 66 and 8.7. Training takes 2 CPU seconds per 1,000
+examples on one core of a small AVX2 machine.
 """
 
 from __future__ import annotations
