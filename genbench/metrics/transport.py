@@ -92,17 +92,19 @@ def earth_movers_distance(real: Any, fake: Any, *, p: float = 1) -> float:
     """
     rows = as_pair(real, fake)
     _require_order(p)
-    scale = max(float(np.abs(side).max()) for side in rows) or 1.0
-    # Squares of large values would overflow, and those of tiny ones vanish.
+    # Squares of large values would overflow, and those of tiny ones vanish; a power of two takes
+    # no digits away.
+    largest = max(float(np.abs(side).max()) for side in rows)
+    scale = math.ldexp(1.0, math.frexp(largest)[1] - 1)
     x, y = (side.astype(np.float64) / scale for side in rows)
     cost = _distances(x, y)
     np.power(cost, p, out=cost)
     plan = _assignment(cost) if _prefers_assignment(x, y) else _network_simplex(cost)
     # The pairs' own distances: those of a matrix product are inexact near 0.
     moved = np.linalg.norm(x[plan.real] - y[plan.fake], axis=1)
-    largest = float(moved.max()) or 1.0
-    mean = float(np.sum(plan.mass * (moved / largest) ** p))
-    return float(scale * largest * mean ** (1 / p))
+    farthest = float(moved.max()) or 1.0
+    mean = float(np.sum(plan.mass * (moved / farthest) ** p))
+    return float(scale * farthest * mean ** (1 / p))
 
 
 def block_earth_movers_distance(
