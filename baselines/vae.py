@@ -133,7 +133,7 @@ class ImageNet(nn.Module):
         self.q1 = nn.Linear(cells, 2 * params.latent)
         self.q2 = nn.Conv2d(2 * wide, 2 * params.latent_channels, 1)
         # decoder; the prior of z2 is a part of it
-        self.z1_in = nn.Linear(params.latent, cells)
+        self.z1_in = nn.Linear(params.latent + wide, cells)
         self.top = Residual(wide)
         self.p2 = nn.Conv2d(wide, 2 * params.latent_channels, 1)
         self.z2_in = nn.Conv2d(params.latent_channels, wide, 1)
@@ -168,7 +168,7 @@ class ImageNet(nn.Module):
         return out
 
     def decode_top(self, z1: Tensor, y: Tensor) -> Tensor:
-        h = self.z1_in(z1).unflatten(1, (-1, *self.grid)) + self.label(y)[:, :, None, None]
+        h = self.z1_in(torch.cat([z1, self.label(y)], 1)).unflatten(1, (-1, *self.grid))
         out: Tensor = self.top(h.contiguous(memory_format=torch.channels_last))
         return out
 
