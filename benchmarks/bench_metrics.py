@@ -1,0 +1,195 @@
+"""Speed of `metrics.evaluate` side by side with torch-fidelity and prdc, same rows, same values.
+
+    python benchmarks/bench_metrics.py --d 128 --n 10000
+
+Prints seconds, ratios, the largest relative difference of any value, and the extra memory each side
+took at its peak. Every side runs once, in a process of its own, with all threads of the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import multiprocessing
+import os
+import resource
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+Result = dict[str, Any]
+TIMED = ("fid", "classifier_score", "kid", "precision", "recall", "density", "coverage")
+TOLERANCE = 1e-3
+
+
+def make_rows(n: int, d: int) -> dict[str, Any]:
+    """Features with a decaying spectrum and a shared offset, as networks give; probabilities."""
+    rng = np.random.default_rng(0)
+    scale = (1 / np.sqrt(np.arange(1, d + 1))).astype(np.float32)
+    rotation = np.linalg.qr(rng.normal(size=(d, d)))[0].astype(np.float32)
+    real = rng.normal(size=(n, d)).astype(np.float32) * scale @ rotation + 0.5
+    fake = rng.normal(size=(n, d)).astype(np.float32) * scale * 0.97 @ rotation + 0.51
+    logits = rng.normal(size=(n, 10)) * 3
+    return {"real": real, "fake": fake, "logits": logits}
+
+
+def genbench(rows: dict[str, Any], intervals: bool) -> Result:
+    """All seven values, and per-metric seconds."""
+    from genbench.metrics import evaluate
+
+    p = np.exp(rows["logits"])
+    p /= p.sum(axis=1, keepdims=True)
+    found = evaluate(
+        rows["real"], rows["fake"], TIMED, fake_probabilities=p, seed=2020, intervals=intervals
+    )
+    return {name: value.value for name, value in found.items()} | {
+        "parts": {name: round(value.seconds or 0, 2) for name, value in found.items()}
+    }
+
+
+def torch_fidelity(rows: dict[str, Any]) -> Result:
+    """FD, KID, P/R and IS by torch-fidelity's own functions on given features."""
+    import torch
+    from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+    from torch_fidelity.metric_isc import isc_features_to_metric
+    from torch_fidelity.metric_kid import kid_features_to_metric
+    from torch_fidelity.metric_prc import prc_features_to_metric
+
+    real, fake = (torch.from_numpy(rows[name]) for name in ("real", "fake"))
+    parts: dict[str, float] = {}
+    values: Result = {}
+
+    def timed(name: str, make: Callable[[], Result]) -> None:
+        start = time.perf_counter()
+        values.update(make())
+        parts[name] = round(time.perf_counter() - start, 2)
+
+    timed(
+        "fid",
+        lambda: fid_statistics_to_metric(
+            fid_features_to_statistics(fake), fid_features_to_statistics(real), False
+        ),
+    )
+    timed("kid", lambda: kid_features_to_metric(fake, real, rng_seed=2020, verbose=False))
+    timed("prc", lambda: prc_features_to_metric(fake, real, verbose=False))
+    timed("isc", lambda: isc_features_to_metric(torch.from_numpy(rows["logits"]), rng_seed=2020))
+    return {
+        "fid": values["frechet_inception_distance"],
+        "classifier_score": values["inception_score_mean"],
+        "kid": values["kernel_inception_distance_mean"],
+        "precision": values["precision"],
+        "recall": values["recall"],
+        "parts": parts,
+    }
+
+
+def prdc(rows: dict[str, Any]) -> Result:
+    """Density and coverage by the prdc package."""
+    from prdc import compute_prdc
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        found = compute_prdc(rows["real"], rows["fake"], nearest_k=5)
+    return {"density": float(found["density"]), "coverage": float(found["coverage"])}
+
+
+def fid_from_moments(rows: dict[str, Any]) -> Result:
+    """Frechet distance of given moments, ours and torch-fidelity's."""
+    from torch_fidelity.metric_fid import fid_statistics_to_metric
+
+    from genbench.metrics.frechet import fit, frechet_distance_from_moments
+
+    real, fake = fit(rows["real"]), fit(rows["fake"])
+    theirs = [{"mu": m.mean, "sigma": m.covariance} for m in (real, fake)]
+    frechet_distance_from_moments(real, fake)  # libraries loaded
+    start = time.perf_counter()
+    ours = frechet_distance_from_moments(real, fake)
+    between = time.perf_counter()
+    other = fid_statistics_to_metric(*theirs, False)["frechet_inception_distance"]
+    end = time.perf_counter()
+    return {"ours_s": between - start, "theirs_s": end - between, "relative": ours / other - 1}
+
+
+SIDES: dict[str, Callable[[dict[str, Any]], Result]] = {
+    "genbench": lambda rows: genbench(rows, intervals=False),
+    "genbench with intervals": lambda rows: genbench(rows, intervals=True),
+    "torch-fidelity": torch_fidelity,
+    "prdc": prdc,
+}
+WARM_UP = 600
+
+
+def measure(side: str, n: int, d: int, out: Any) -> None:
+    """In a child process: warm up on a few rows (imports, threads), then time once."""
+    run = SIDES[side] if side in SIDES else fid_from_moments
+    rows = make_rows(n, d)
+    if side in SIDES:
+        small = {name: array[: max(WARM_UP, 1001)] for name, array in rows.items()}
+        small["real"], small["fake"] = small["real"][:, :16].copy(), small["fake"][:, :16].copy()
+        run(small)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    found = run(rows)
+    found["seconds"] = time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found["extra_gib"] = (after - before) / 2**20
+    out.put(found)
+
+
+def in_a_child(side: str, n: int, d: int) -> Result:
+    """The measurement of one side, so that sides share neither memory nor warm caches."""
+    context = multiprocessing.get_context("spawn")
+    out = context.Queue()
+    child = context.Process(target=measure, args=(side, n, d, out))
+    child.start()
+    found: Result = out.get()
+    child.join()
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--d", type=int, default=128, help="Feature dimensions.")
+    parser.add_argument("--n", type=int, default=10_000, help="Rows of each set.")
+    parser.add_argument("--only-ours", action="store_true", help="Leave the peers out.")
+    parser.add_argument("--json", action="store_true", help="Print JSON instead of a table.")
+    options = parser.parse_args()
+    sides = [side for side in SIDES if side.startswith("genbench") or not options.only_ours]
+    found = {side: in_a_child(side, options.n, options.d) for side in sides}
+    if not options.only_ours:
+        found["fid from moments"] = in_a_child("moments", options.n, options.d)
+    if options.json:
+        print(json.dumps(found))
+        return
+    print(f"n = {options.n}, d = {options.d}, float32, {os.cpu_count()} cores")
+    for side in sides:
+        one = found[side]
+        print(f"{side:26s}{one['seconds']:8.2f} s  +{one['extra_gib']:.2f} GiB  {one.get('parts')}")
+    if not options.only_ours:
+        compare(found)
+
+
+def compare(found: dict[str, Result]) -> None:
+    """Ratios, and whether the values agree."""
+    peers = found["torch-fidelity"]["seconds"] + found["prdc"]["seconds"]
+    for side in ("genbench", "genbench with intervals"):
+        print(f"{side}: {peers / found[side]['seconds']:.1f} times as fast as both peers together")
+    moments = found["fid from moments"]
+    ratio = moments["theirs_s"] / moments["ours_s"]
+    print(
+        f"FD from moments: {moments['ours_s']:.2f} s against {moments['theirs_s']:.2f} s: "
+        f"{ratio:.1f} times (relative difference {moments['relative']:.1e})"
+    )
+    theirs = found["torch-fidelity"] | found["prdc"]
+    for name in TIMED:
+        ours = found["genbench"][name]
+        relative = abs(ours - theirs[name]) / abs(theirs[name])
+        verdict = "" if relative < TOLERANCE else "  DIFFERS"
+        print(f"  {name:18s}{ours:12.6f}{theirs[name]:12.6f}{relative:10.1e}{verdict}")
+
+
+if __name__ == "__main__":
+    main()
