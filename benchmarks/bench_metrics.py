@@ -124,7 +124,7 @@ WARM_UP = 600
 
 def measure(side: str, n: int, d: int, out: Any) -> None:
     """In a child process: warm up on a few rows (imports, threads), then time once."""
-    run = SIDES[side] if side in SIDES else fid_from_moments
+    run = SIDES.get(side, fid_from_moments)
     rows = make_rows(n, d)
     if side in SIDES:
         small = {name: array[: max(WARM_UP, 1001)] for name, array in rows.items()}
