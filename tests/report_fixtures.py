@@ -177,7 +177,9 @@ def metric(name: str, value: float, seed: int, unit: str | None = None) -> Metri
         signature=f"{name}/1;features=mnist-cnn@1:9f2c;n=10000;reference=test",
         n=10000,
         seconds=1.25,
-        details={"per_class": [value * (1 + 0.2 * math.sin(c * (1 + value))) for c in range(10)]}
+        details={
+            "by_class": {str(c): value * (1 + 0.2 * math.sin(c * (1 + value))) for c in range(10)}
+        }
         if name == "fid_per_class"
         else {},
     )

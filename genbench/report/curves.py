@@ -103,7 +103,8 @@ def _stacked(row: Row, names: Sequence[str], colour: str) -> str:
         **layout,
         height=110 + 170 * len(names),
         showlegend=len(row.entries) > 1,
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 1, "xanchor": "right"},
+        margin={"l": 64, "r": 20, "t": 24, "b": 84},
+        legend={"orientation": "h", "y": 0, "yref": "container", "yanchor": "bottom"},
         hovermode="x",
     )
 

@@ -309,7 +309,7 @@ def _class_values(row: Row, metric: str) -> list[float | None]:
     found = []
     for entry in row.done:
         value = entry.record.metrics.get(metric)
-        classes = None if value is None else value.details.get("per_class")
+        classes = None if value is None else value.details.get("by_class")
         if isinstance(classes, Mapping):
             keys = sorted(classes, key=lambda k: (len(str(k)), str(k)))
             classes = [classes[k] for k in keys]
