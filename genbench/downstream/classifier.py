@@ -21,13 +21,13 @@ from genbench.seeds import derive_seed
 
 NAME = "two-conv"
 VERSION = "1"
-PEAK_RATE = 4e-3
+PEAK_RATE = 4e-3  # chosen on MNIST's validation rows: 10,000 rows, 500 steps of 128
 
 Array = NDArray[Any]
 
 
 class TwoConvNet(nn.Module):
-    """Two 3x3 convolutions, a hidden layer of 128 units, class logits.
+    """Two 3x3 convolutions with batch normalisation, a hidden layer of 128 units, class logits.
 
     Images of 16 pixels and more first become four channels of half the size (2x2 space-to-depth):
     a third of the time at the same accuracy.
@@ -42,7 +42,8 @@ class TwoConvNet(nn.Module):
             layers += [nn.ConstantPad2d((0, width % 2, 0, height % 2), -1.0), nn.PixelUnshuffle(2)]
             depth, height, width = 4 * depth, -(-height // 2), -(-width // 2)
         for channels in (32, 64):
-            layers += [nn.Conv2d(depth, channels, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+            layers += [nn.Conv2d(depth, channels, 3, padding=1, bias=False)]
+            layers += [nn.BatchNorm2d(channels), nn.ReLU(), nn.MaxPool2d(2)]
             depth, height, width = channels, height // 2, width // 2
         layers += [nn.Flatten(), nn.Linear(depth * height * width, 128), nn.ReLU()]
         layers += [nn.Dropout(0.3), nn.Linear(128, space.classes)]
