@@ -89,7 +89,20 @@ def cell_view(row: Row, entry: Entry, page: Page, place: Place, json_href: str =
 
 def record_json(record: Record) -> str:
     """The record as it lies in the results folder, digests included."""
-    return json.dumps(record.to_json(), sort_keys=True, indent=1, ensure_ascii=False) + "\n"
+    body = record.to_json()
+    lines = (f" {json.dumps(key)}: {_lines(body[key])}" for key in sorted(body))
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _lines(value: Any) -> str:
+    """JSON with a line per metric, curve or field; the own indent of `json` is slow and longer."""
+    if not isinstance(value, dict) or not value:
+        return json.dumps(value, sort_keys=True, ensure_ascii=False)
+    lines = (
+        f"  {json.dumps(key)}: {json.dumps(value[key], sort_keys=True, ensure_ascii=False)}"
+        for key in sorted(value)
+    )
+    return "{\n" + ",\n".join(lines) + "\n }"
 
 
 def command(record: Record) -> str:
