@@ -177,8 +177,11 @@ class Record:
         _expect(int, self.cell["seed"], "cell.seed")
         for key in ("record_id", "cell_key"):
             _expect(str, getattr(self, key), key)
-        for key in ("dataset", "curves", "timing", "resources", "environment", "attempt"):
+        for key in ("dataset", "curves", "timing", "resources", "environment", "source",
+                    "attempt", "times"):  # fmt: skip
             _expect(dict, getattr(self, key), key)
+        if self.error is not None:
+            _expect(dict, self.error, "error")
         _expect(int, self.examples_served, "examples_served")
         _expect(int, self.attempt.get("n", 1), "attempt.n")
 

@@ -180,11 +180,14 @@ class MemoryTrainData:
 
     def _serve(self, batch_size: int, seed: int, start: int) -> Iterator[Batch]:
         epoch, offset = divmod(start, self.n)
+        stopping = False
         while self._budget.left:
             order = self._order(seed, epoch)
             while offset < self.n and self._budget.left:
-                if self._stop():
+                # One more batch after the stop, so that the generator reaches its checkpoint.
+                if stopping:
                     raise Stopped
+                stopping = self._stop()
                 rows = order[offset : offset + min(batch_size, self._budget.left)]
                 offset += len(rows)
                 self._budget.served += len(rows)

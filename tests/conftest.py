@@ -1,4 +1,4 @@
-"""What several test files share: the tiny suite, plugin files, and the command line run for real."""
+"""What several test files share: the tiny suite, plugin files, and the command line for real."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Generators are listed without an import, loaded with clear errors, and typed by their dataclass."""
+"""Generators are listed without an import and loaded with clear errors and typed parameters."""
 
 from __future__ import annotations
 

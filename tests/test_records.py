@@ -54,7 +54,7 @@ def test_any_altered_value_is_noticed(path: tuple[str, ...]) -> None:
 
 def test_a_record_of_another_schema_is_refused() -> None:
     body = {**make_record().to_json(), "schema": "genbench.record/99"}
-    with pytest.raises(StoreError, match="genbench.record/99"):
+    with pytest.raises(StoreError, match=r"genbench\.record/99"):
         Record.from_json(body)
 
 

@@ -71,6 +71,7 @@ def test_a_stop_ends_serving() -> None:
     batches = train.batches(10, seed=0)
     next(batches)
     stopping = True
+    next(batches)  # the one after which it can save its state
     with pytest.raises(Stopped):
         next(batches)
 

@@ -1,0 +1,168 @@
+"""Every baseline obeys the contract, on images and on points, on any device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from genbench import plugins
+from genbench.generator import Space
+from genbench.training import Budget, HarnessRun, MemoryTrainData, Stopped
+
+BASELINES = ("gan", "vae", "flow", "dna")
+SPACES = {
+    "image": Space("image", (1, 8, 8), levels=17, classes=3),
+    "points": Space("points", (2,)),
+}
+CASES = [(name, kind) for name in BASELINES for kind in SPACES]
+CPU = torch.device("cpu")
+BUDGET = 400
+
+
+def rows(space: Space, n: int = 200) -> tuple[Tensor, Tensor | None]:
+    """Smooth toy rows: blobs whose place is their class; or two clusters of points."""
+    rng = torch.Generator().manual_seed(0)
+    y = torch.arange(n) % max(1, space.classes)
+    if space.kind == "points":
+        centre = (torch.arange(n) % 2 * 4 - 2)[:, None]
+        return (centre + 0.3 * torch.randn(n, 2, generator=rng)).float(), None
+    grid = torch.arange(8)
+    middle = 2 + 2 * y + torch.rand(n, generator=rng)
+    blob = torch.exp(-0.3 * (grid[None, :] - middle[:, None]) ** 2)
+    x = (16 * blob[:, None, :, None] * blob[:, None, None, :]).round()
+    return x.to(torch.uint8), y
+
+
+def make(name: str, space: Space, device: torch.device = CPU) -> Any:
+    cls = plugins.load(plugins.find(name))
+    return cls(cls.spec.params(), space, device)
+
+
+def fit(
+    generator: Any, space: Space, device: torch.device = CPU, seed: int = 1, **options: Any
+) -> MemoryTrainData:
+    budget = Budget(BUDGET)
+    stop = options.get("stop", lambda: False)
+    x, y = rows(space)
+    data = MemoryTrainData(x, y, space, device, budget, stop=stop)
+    generator.fit(data, HarnessRun(seed, device, budget, **options))
+    return data
+
+
+def labels(space: Space, n: int, device: torch.device = CPU) -> Tensor | None:
+    return (torch.arange(n) % space.classes).to(device) if space.classes else None
+
+
+@pytest.fixture(scope="module")
+def fitted() -> dict[tuple[str, str], Any]:
+    """Each baseline fitted once on each kind."""
+    found = {}
+    for name, kind in CASES:
+        generator = make(name, SPACES[kind])
+        before = torch.get_rng_state()
+        data = fit(generator, SPACES[kind])
+        found[name, kind] = (generator, data, torch.equal(before, torch.get_rng_state()))
+    return found
+
+
+@pytest.mark.parametrize(("name", "kind"), CASES)
+class TestContract:
+    def test_fit_uses_the_whole_budget_and_leaves_global_state(
+        self, fitted: Any, name: str, kind: str
+    ) -> None:
+        _, data, untouched = fitted[name, kind]
+        assert data._budget.served == BUDGET
+        assert not data.raw_access
+        assert untouched, "the global random state was changed"
+
+    @pytest.mark.parametrize("n", [1, 7, 64])
+    def test_samples_are_of_the_space(self, fitted: Any, name: str, kind: str, n: int) -> None:
+        space = SPACES[kind]
+        x = fitted[name, kind][0].sample(n, seed=3, labels=labels(space, n))
+        assert space.violation(x, n) is None
+
+    def test_the_seed_decides_the_samples(self, fitted: Any, name: str, kind: str) -> None:
+        generator, space = fitted[name, kind][0], SPACES[kind]
+        before = torch.get_rng_state()
+        one, same, other = (
+            generator.sample(16, seed=s, labels=labels(space, 16)) for s in (3, 3, 4)
+        )
+        assert torch.equal(one, same), "sampling must not change the generator"
+        assert not torch.equal(one, other)
+        assert torch.equal(before, torch.get_rng_state())
+
+    def test_its_state_makes_the_same_generator(self, fitted: Any, name: str, kind: str) -> None:
+        generator, space = fitted[name, kind][0], SPACES[kind]
+        state = {k: v.clone() for k, v in generator.state_dict().items()}
+        assert all(isinstance(v, Tensor) for v in state.values())
+        again = make(name, space)
+        again.load_state_dict(state)
+        args = {"seed": 5, "labels": labels(space, 8)}
+        assert torch.equal(generator.sample(8, **args), again.sample(8, **args))
+        if generator.spec.likelihood is not None:
+            x, _ = rows(space, 8)
+            assert torch.equal(generator.log_prob(x, **args), again.log_prob(x, **args))
+
+    def test_an_interrupted_fit_ends_the_same(
+        self, fitted: Any, name: str, kind: str, tmp_path: Path
+    ) -> None:
+        space = SPACES[kind]
+        calls = iter(range(10_000))
+        file = tmp_path / "checkpoint.safetensors"
+        cut = make(name, space)
+        with pytest.raises(Stopped):
+            fit(cut, space, checkpoint_file=file, stop=lambda: next(calls) > 4)
+        assert file.is_file(), "it never offered a checkpoint"
+        resumed = make(name, space)
+        fit(resumed, space, resume_file=file)
+        args = {"seed": 5, "labels": labels(space, 8)}
+        assert torch.equal(resumed.sample(8, **args), fitted[name, kind][0].sample(8, **args))
+
+    def test_every_tensor_follows_the_device(self, name: str, kind: str) -> None:
+        meta, space = torch.device("meta"), SPACES[kind]
+        generator = make(name, space, meta)
+        fit(generator, space, meta)
+        x = generator.sample(4, seed=0, labels=labels(space, 4, meta))
+        assert x.device.type == "meta"
+        assert space.violation(x, 4) is None
+        if generator.spec.likelihood is not None:
+            real = rows(space, 4)[0].to(meta)
+            value = generator.log_prob(real, seed=0, labels=labels(space, 4, meta))
+            assert (value.device.type, tuple(value.shape)) == ("meta", (4,))
+
+
+@pytest.mark.parametrize(("name", "kind"), [c for c in CASES if c[0] in ("vae", "flow")])
+def test_log_prob_is_finite_and_more_draws_tighten_it(fitted: Any, name: str, kind: str) -> None:
+    generator, space = fitted[name, kind][0], SPACES[kind]
+    x, y = rows(space, 100)
+    one, many = (generator.log_prob(x, seed=1, labels=y, draws=k) for k in (1, 16))
+    assert torch.isfinite(one).all()
+    assert torch.isfinite(many).all()
+    if generator.spec.likelihood == "lower-bound" or kind == "image":
+        assert many.mean() >= one.mean() - 0.05
+
+
+@pytest.mark.parametrize("name", ["vae", "flow"])
+def test_four_level_images_have_probabilities_that_sum_to_at_most_one(name: str) -> None:
+    space = Space("image", (1, 2, 2), levels=4)
+    states = torch.cartesian_prod(*[torch.arange(4)] * 4).to(torch.uint8).view(256, 1, 2, 2)
+    generator = make(name, space)
+    budget = Budget(BUDGET)
+    few = states[torch.arange(200) % 17]
+    generator.fit(MemoryTrainData(few, None, space, CPU, budget), HarnessRun(0, CPU, budget))
+    bounds = torch.stack([generator.log_prob(states, seed=s, draws=1) for s in range(64)])
+    total = float(bounds.double().mean(0).exp().sum())
+    assert 0.2 < total <= 1.005, total
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_conditional_samples_follow_their_labels_on_easy_data(fitted: Any, name: str) -> None:
+    space = SPACES["image"]
+    short = fitted[name, "image"][0].sample(60, seed=0, labels=torch.zeros(60, dtype=torch.int64))
+    other = fitted[name, "image"][0].sample(60, seed=0, labels=torch.full((60,), 2))
+    assert not torch.equal(short, other), "the label changes nothing"
+    assert space.violation(short, 60) is None
