@@ -1,7 +1,8 @@
 """The generator's side of a cell: fit, sample and log_prob under the contract.
 
 It runs in a process of its own, the only one that imports the generator. While it fits and
-samples it holds the training rows and no others; the reference rows are loaded afterwards, for `log_prob` alone.
+samples it holds the training rows and no others; the reference rows are loaded afterwards, for
+`log_prob` alone.
 """
 
 from __future__ import annotations

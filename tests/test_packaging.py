@@ -1,0 +1,80 @@
+"""The wheel holds all it needs and cannot be shadowed by folders where it is started."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel built from a copy of the tracked files."""
+    out = tmp_path_factory.mktemp("wheel")
+    source = out / "source"
+    source.mkdir()
+    files = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.splitlines()  # fmt: skip
+    for name in files:
+        if (ROOT / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, source / name)
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, source],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    (found,) = out.glob("genbench-*.whl")
+    return found
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_data_weights_and_templates(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for name in (
+        "genbench/suites/mnist.toml",
+        "genbench/suites/suites.lock.json",
+        "genbench/suites/data/mnist/train-images-idx3-ubyte.gz",
+        "genbench/suites/weights/mnist-cnn-1.safetensors",
+        "genbench/suites/weights/extractors.json",
+        "genbench/baselines/flow.py",
+        "genbench/report/templates/index.html.j2",
+        "genbench/py.typed",
+    ):
+        assert name in names, name
+    assert not any(n.startswith(("tests/", "suites/", "baselines/")) for n in names)
+    assert wheel.stat().st_size < 20 << 20
+
+
+@pytest.mark.slow
+def test_the_wheel_works_where_a_suites_folder_lies_about(wheel: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", site, wheel],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    work = tmp_path / "work"
+    for name in ("suites", "baselines"):
+        (work / name).mkdir(parents=True)
+        (work / name / "__init__.py").write_text("raise RuntimeError('not ours')\n")
+    (work / "suites" / "mnist.toml").write_text("not = 'ours'\n")
+    code = (
+        "import genbench, genbench.suites, genbench.baselines; print(genbench.__file__);"
+        "from genbench.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "suite", "check", "mnist", "8gaussians"],
+        cwd=work, env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert str(site) in done.stdout
+    assert "mnist 1.0.0: 4 data files checked" in done.stdout
