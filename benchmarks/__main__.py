@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: every speed table, one after the other, on an otherwise idle machine."""
+"""``python -m benchmarks``: every speed table in turn, for an otherwise idle machine."""
 
 from __future__ import annotations
 

@@ -34,26 +34,28 @@ def start_up() -> dict[str, float]:
     """Seconds of the commands that people type first; the least of five."""
     found = {}
     for words in (["--help"], ["list"]):
-        code = f"import sys; sys.argv = ['genbench', *{words!r}]; from genbench.cli import main; main()"
         seconds = []
         for _ in range(5):
             start = time.perf_counter()
-            subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+            genbench(words)
             seconds.append(time.perf_counter() - start)
         found[f"genbench {words[0]}, s"] = min(seconds)
     return found
 
 
+def genbench(words: list[str]) -> None:
+    """Run the command line in a process of its own."""
+    code = "from genbench.cli import main; main()"
+    subprocess.run([sys.executable, "-c", code, *words], check=True, capture_output=True)
+
+
 def cell_overhead() -> dict[str, float]:
     """Seconds of a cell that are neither fit, nor sampling, nor metrics; and of a whole run."""
+    tests = HERE.parent / "tests"
     with tempfile.TemporaryDirectory() as folder:
-        args = ["run", "--suite", str(HERE.parent / "tests" / "tiny.toml"), "--no-report", "--plugin",
-                str(HERE.parent / "tests" / "plugins" / "normal.py"), "--results", folder]  # fmt: skip
-        code = (
-            f"import sys; sys.argv = ['genbench', *{args!r}]; from genbench.cli import main; main()"
-        )
+        words = ["run", "--suite", str(tests / "tiny.toml"), "--no-report", "--results", folder]
         start = time.perf_counter()
-        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+        genbench([*words, "--plugin", str(tests / "plugins" / "normal.py")])
         whole = time.perf_counter() - start
         records = [json.loads(p.read_text()) for p in Path(folder).glob("*/*/seed-*/*/record.json")]
     own = ("fit_s", "sample_s", "metrics_s", "log_prob_s")

@@ -68,18 +68,16 @@ def build_plan(
     fresh: bool = False,
     keep_failed: bool = False,
 ) -> list[Cell]:
-    """All cells of a run in the order in which they are run: by seed, controls first.
+    """All cells of a run in the order in which they are run: controls first, then by seed.
 
-    Controls depend on no training seed, so that they have the first seed's cell only.
+    Controls depend on no training: they have one cell, at the suite's first seed.
     """
-    cells = []
-    for position, seed in enumerate(seeds):
-        ordered = sorted(choices, key=lambda c: not c.is_control)
-        for choice in ordered:
-            if choice.is_control and position > 0:
-                continue
-            cells.append(_cell(suite, choice, seed, store, threads, parts, fresh, keep_failed))
-    return cells
+    wanted = [(choice, suite.seeds[0]) for choice in choices if choice.is_control]
+    wanted += [(c, seed) for seed in seeds for c in choices if not c.is_control]
+    return [
+        _cell(suite, choice, seed, store, threads, parts, fresh, keep_failed)
+        for choice, seed in wanted
+    ]
 
 
 def cell_key(suite: Suite, choice: GeneratorChoice, seed: int) -> str:

@@ -167,6 +167,12 @@ def run(
             out = results / "report"
             return None if no_report else renew_report(store, out, suite.folder_name)
 
+        def renew_between_cells() -> None:
+            try:
+                renew()
+            except Exception as error:  # a report that fails must not end a run of hours
+                click.echo(f"the report was not renewed: {type(error).__name__}: {error}", err=True)
+
         with listener(suite, as_json=as_json) as shown:
             result = run_suite(
                 suite,
@@ -175,7 +181,7 @@ def run(
                 options,
                 executor,
                 shown,
-                renew,
+                renew_between_cells,
             )
     page = renew()
     print_result(result, store, page, as_json=as_json)
