@@ -39,7 +39,7 @@ CHUNK = 1000  # samples drawn at once, to bound memory
 class Params:
     """What can be set with ``-g gan:name=value``."""
 
-    lr: float = 1e-3
+    lr: float = 5e-4
     """Adam's rate for both nets; constant for half of the budget, then linear to zero."""
     beta1: float = 0.5
     """Adam's momentum: low, because the other net keeps moving the target."""
