@@ -115,7 +115,7 @@ class TestContract:
         file = tmp_path / "checkpoint.safetensors"
         cut = make(name, space)
         with pytest.raises(Stopped):
-            fit(cut, space, checkpoint_file=file, stop=lambda: next(calls) > 4)
+            fit(cut, space, checkpoint_file=file, stop=lambda: next(calls) > 0)
         assert file.is_file(), "it never offered a checkpoint"
         resumed = make(name, space)
         fit(resumed, space, resume_file=file)
@@ -156,7 +156,8 @@ def test_four_level_images_have_probabilities_that_sum_to_at_most_one(name: str)
     generator.fit(MemoryTrainData(few, None, space, CPU, budget), HarnessRun(0, CPU, budget))
     bounds = torch.stack([generator.log_prob(states, seed=s, draws=1) for s in range(64)])
     total = float(bounds.double().mean(0).exp().sum())
-    assert 0.2 < total <= 1.005, total
+    # A bound that has barely been trained is loose; above 1 it would be no probability.
+    assert 0 < total <= 1.005, total
 
 
 @pytest.mark.parametrize("name", BASELINES)

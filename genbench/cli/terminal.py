@@ -19,7 +19,9 @@ from rich.table import Table
 from genbench.plan import Cell
 from genbench.publish import task_results
 from genbench.records import Record
+from genbench.report.columns import Column
 from genbench.report.rows import Row, table
+from genbench.report.rows import Table as Leaderboard
 from genbench.runner import Listener, Progress, RunResult
 from genbench.store import Store
 from genbench.suite import Suite
@@ -214,32 +216,42 @@ def print_result(result: RunResult, store: Store, page: Path | None, *, as_json:
 
 
 def print_table(folder: Path) -> None:
-    """The leaderboard of one task folder, on stdout."""
-    task = task_results(folder)
-    found = table(task)
-    sheet = Table(box=None, pad_edge=False, header_style="bold")
-    sheet.add_column("rank", justify="right")
-    sheet.add_column("generator", no_wrap=True)
+    """The leaderboard of one task folder, on stdout; what does not fit the terminal is left out."""
+    found = table(task_results(folder))
     shown = [c for c in found.columns if any(r.values[c.id].number is not None for r in found.rows)]
-    for column in shown:
-        sheet.add_column(f"{column.title} {column.arrow}".strip(), justify="right")
-    sheet.add_column("fit s", justify="right")
-    first = found.columns[0].id
-    for row in (*found.ranked, *found.unranked):
-        sheet.add_row(*_cells(row, [c.id for c in shown], row.values[first].rank or "–"))
-    if found.controls:
-        sheet.add_section()
-    for row in found.controls:
-        floor = " (the floor)" if row.name == "heldout" else ""
-        sheet.add_row(*_cells(row, [c.id for c in shown], "", floor))
-    width = 100_000 if not sys.stdout.isatty() else None
-    console = Console(width=width)
-    console.print(sheet)
+    # A pipe has no width: it gets every column.
+    unlimited = Console(width=100_000)
+    console = Console() if sys.stdout.isatty() else unlimited
+    fitting = len(shown)
+    while fitting > 1 and unlimited.measure(_sheet(found, shown[:fitting])).maximum > console.width:
+        fitting -= 1
+    console.print(_sheet(found, shown[:fitting]))
+    if fitting < len(shown):
+        click.echo(f"{len(shown) - fitting} more columns in a wider terminal and in the report.")
     seeds = {e.record.seed for row in found.generators for e in row.done}
     if len(seeds) == 1:
         click.echo("One seed: ± is sampling error; the spread between trainings is unknown.")
     elif seeds:
         click.echo(f"{len(seeds)} seeds: ± is the 95 % interval over trainings.")
+
+
+def _sheet(found: Leaderboard, shown: Sequence[Column]) -> Table:
+    """Ranked rows, then unranked ones, then controls."""
+    sheet = Table(box=None, pad_edge=False, header_style="bold")
+    sheet.add_column("rank", justify="right")
+    sheet.add_column("generator", no_wrap=True)
+    for column in shown:
+        heading = f"{column.title} {column.arrow}".strip()
+        sheet.add_column(heading, justify="right", no_wrap=True)
+    sheet.add_column("fit s", justify="right")
+    ids = [c.id for c in shown]
+    for row in (*found.ranked, *found.unranked):
+        sheet.add_row(*_cells(row, ids, row.values[found.columns[0].id].rank or "–"))
+    if found.controls:
+        sheet.add_section()
+    for row in found.controls:
+        sheet.add_row(*_cells(row, ids, "", " (the floor)" if row.name == "heldout" else ""))
+    return sheet
 
 
 def _cells(row: Row, metrics: Sequence[str], rank: str, note: str = "") -> list[str]:
