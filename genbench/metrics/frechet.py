@@ -80,16 +80,12 @@ def frechet_distance_from_moments(real: Moments, fake: Moments) -> float:
     return distance(real, fake)
 
 
-def frechet_estimate(
-    real: Rows, fake: Rows, blocks: Blocks | None, *, real_moments: Moments | None = None
-) -> Estimate:
+def frechet_estimate(real: Rows, fake: Rows, blocks: Blocks | None) -> Estimate:
     """`frechet_distance` of checked rows, and its interval by leaving out each block of fake."""
-    reference = moments(real) if real_moments is None else real_moments
-    value = distance(reference, moments(fake))
     if blocks is None:
-        return Estimate(value)
-    left_out = distances_without_blocks(reference, fake, blocks)
-    return block_jackknife(value, left_out, low=0.0)
+        return Estimate(distance(moments(real), moments(fake)))
+    found = distances_without_blocks(moments(real), fake, blocks)
+    return block_jackknife(found.value, found.left_out, low=0.0)
 
 
 def frechet_distance_per_class(
@@ -178,10 +174,10 @@ class _Compared:
 
 def _compare(real: Rows, fake: Rows, blocks: Blocks | None) -> _Compared:
     reference = moments(real)
-    value = distance(reference, moments(fake))
     if blocks is None:
-        return _Compared(value, None)
-    return _Compared(value, distances_without_blocks(reference, fake, blocks))
+        return _Compared(distance(reference, moments(fake)), None)
+    found = distances_without_blocks(reference, fake, blocks)
+    return _Compared(found.value, found.left_out)
 
 
 def _each(function: Callable[[int], _Compared], jobs: Iterable[int], d: int) -> list[_Compared]:

@@ -80,8 +80,16 @@ def _combine(a: Moments, b: Moments, root: float) -> float:
     return max(0.0, float(shift @ shift) + trace - 2 * root)  # only rounding pushes it below
 
 
-def distances_without_blocks(real: Moments, fake: Rows, blocks: Blocks) -> Float64s:
-    """The distance of `real` to `fake` without each block, ``(B,)``.
+@dataclass(frozen=True, slots=True)
+class Distances:
+    """The distance with all generated rows, and without each block of them, ``(B,)``."""
+
+    value: float
+    left_out: Float64s
+
+
+def distances_without_blocks(real: Moments, fake: Rows, blocks: Blocks) -> Distances:
+    """The distance of `real` to `fake`, with all of its rows and without each block.
 
     Moments are taken down by a block at a time. Up to `EXACT_UP_TO` dimensions each trace of a
     root is computed anew; above, to first order: what it leaves out is nearly the same for all
@@ -98,7 +106,7 @@ def distances_without_blocks(real: Moments, fake: Rows, blocks: Blocks) -> Float
         rest = _without(whole, scatter, part)
         return _combine(real, rest, trace_of_root(left, rest.covariance))
 
-    return np.array(side_by_side(without, parts))
+    return Distances(distance(real, whole), np.array(side_by_side(without, parts)))
 
 
 def _without(whole: Moments, scatter: Float64s, part: Float64s) -> Moments:
@@ -108,14 +116,14 @@ def _without(whole: Moments, scatter: Float64s, part: Float64s) -> Moments:
     return Moments(n, whole.mean - total / n, rest / (n - 1))
 
 
-def _first_order(real: Moments, whole: Moments, left: Float64s, parts: list[Float64s]) -> Float64s:
-    """Distances without each part; mean and traces exact, the trace of the root linearised.
+def _first_order(real: Moments, whole: Moments, left: Float64s, parts: list[Float64s]) -> Distances:
+    """Distances, also without each part; mean and traces exact, the trace of the root linearised.
 
     ``d tr (L^T C L)^1/2 = tr(W dC) / 2`` with ``W = U U^T``, ``U = L V diag(l)^-1/4``.
     """
     eigenvalues, vectors = np.linalg.eigh(_sandwich(left, whole.covariance))
+    root = float(np.sqrt(eigenvalues.clip(min=0)).sum())
     kept = eigenvalues > 1e-12 * max(eigenvalues[-1], 1e-300)
-    root = float(np.sqrt(eigenvalues[kept]).sum())
     u = (left @ vectors[:, kept]) * eigenvalues[kept] ** -0.25
     energy = np.array([_energy(part @ u) for part in parts])  # tr(W S_b)
     values = []
@@ -127,7 +135,7 @@ def _first_order(real: Moments, whole: Moments, left: Float64s, parts: list[Floa
         squares = np.trace(whole.covariance) * (whole.n - 1) - _energy(part)
         trace = np.trace(real.covariance) + (squares - _energy(total) / n) / (n - 1)
         values.append(float(shift @ shift) + float(trace) - 2 * (root + change / 2))
-    return np.array(values)
+    return Distances(_combine(real, whole, root), np.array(values))
 
 
 def _energy(x: Float64s) -> float:
