@@ -8,7 +8,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -494,9 +493,8 @@ def test_a_metric_that_no_version_knows_is_shown_unranked(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_a_thousand_records_take_seconds(tmp_path: Path) -> None:
-    task = fixtures.task(tmp_path / "r", seeds=tuple(range(112)))
-    start = time.perf_counter()
+def test_many_records_make_one_page_of_modest_size(tmp_path: Path) -> None:
+    task = fixtures.task(tmp_path / "r", seeds=tuple(range(30)))
     out = build_report([task], tmp_path / "o")
-    assert time.perf_counter() - start < 30
+    assert len(list((tmp_path / "o" / "cells").glob("*.html"))) == len(task.entries)
     assert out.stat().st_size < 6_000_000
