@@ -8,6 +8,7 @@ about, everything it forked is killed and it ends too.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import select
@@ -148,13 +149,18 @@ class Zygote:
 
 def _import_heavy_things() -> None:
     """What every worker needs. No operation is run here: threads would not survive a fork."""
-    import numpy
-    import torch
-
-    del numpy, torch
-    import genbench.generation
-    import genbench.scoring
-    import genbench.worker  # noqa: F401
+    for name in (
+        "torch",
+        "scipy.stats",
+        "sklearn.datasets",
+        "genbench.downstream.tstr",
+        "genbench.generation",
+        "genbench.metrics.outcomes",
+        "genbench.pictures",
+        "genbench.scoring",
+        "genbench.worker",
+    ):
+        importlib.import_module(name)
 
 
 def _run(spec: str) -> int:

@@ -36,8 +36,8 @@ def cli() -> None:
 
     \b
     Start with
-      genbench run --suite mnist --profile smoke     four models on real MNIST in about a minute
-      genbench run --suite mnist                     the real thing, about 20 minutes on two cores
+      genbench run --suite mnist --profile smoke     four models on real MNIST, minutes
+      genbench run --suite mnist                     the real thing, half an hour on two cores
       genbench list                                  what there is to run
 
     A run writes one record per model and seed into ./results and a leaderboard to

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
@@ -220,10 +221,12 @@ def print_table(folder: Path) -> None:
     found = table(task_results(folder))
     shown = [c for c in found.columns if any(r.values[c.id].number is not None for r in found.rows)]
     # A pipe has no width: it gets every column.
-    unlimited = Console(width=100_000)
-    console = Console() if sys.stdout.isatty() else unlimited
+    console = Console() if sys.stdout.isatty() else Console(width=100_000)
+    wide = console.options.update(width=100_000)
     fitting = len(shown)
-    while fitting > 1 and unlimited.measure(_sheet(found, shown[:fitting])).maximum > console.width:
+    while fitting > 1 and (
+        Measurement.get(console, wide, _sheet(found, shown[:fitting])).maximum > console.width
+    ):
         fitting -= 1
     console.print(_sheet(found, shown[:fitting]))
     if fitting < len(shown):
