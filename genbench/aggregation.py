@@ -16,12 +16,12 @@ from typing import Literal
 from scipy import special
 
 from genbench.errors import UsageError
+from genbench.metrics.table import LIKELIHOOD_METRICS
 from genbench.records import Interval, MetricValue, Record, canonical_json, digest
 
 Basis = Literal["seeds", "sampling", "unknown"]
 
 LEVEL = 0.95
-LIKELIHOOD_METRICS = ("nll", "nll_tight")
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -28,6 +28,7 @@ from genbench.cellspec import CellSpec
 from genbench.data import Split, load_split
 from genbench.errors import ContractError, DataError, UsageError
 from genbench.generator import Samples
+from genbench.metrics.table import LIKELIHOOD_METRICS
 from genbench.seeds import derive_seed
 from genbench.store import write_bytes, write_json
 from genbench.training import Budget, HarnessRun, MemoryTrainData, Stopped
@@ -38,8 +39,6 @@ LIKELIHOOD = "likelihood.npz"
 CHECKPOINT = "checkpoint.safetensors"
 RESULT = "generation.json"
 PROGRESS = "progress.json"
-
-LIKELIHOOD_IDS = ("nll", "nll_tight")
 
 
 @dataclass
@@ -64,7 +63,7 @@ def likelihood_plan(spec: CellSpec) -> dict[str, dict[str, int]]:
         return {}
     plan = {}
     for request in spec.suite.metrics:
-        if request.id in LIKELIHOOD_IDS:
+        if request.id in LIKELIHOOD_METRICS:
             rows = int(request.parameters.get("rows", 10_000))
             plan[request.id] = {"rows": rows, "draws": int(request.parameters.get("draws", 1))}
     return plan
@@ -145,7 +144,6 @@ class Generation:
 
     def _fit(self, generator: Any, train: Split) -> None:
         spec = self.spec
-        # A control is a statistic of the rows it is given: it is served none.
         budget = Budget(spec.suite.budget)
         stop = lambda: self._stopping  # noqa: E731
         data = MemoryTrainData(

@@ -9,7 +9,6 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,14 +23,13 @@ from genbench.generation import load_arrays, save_arrays
 from genbench.metrics.evaluation import evaluate
 from genbench.metrics.likelihood import nll_bits_per_dim, nll_nats
 from genbench.metrics.signatures import signature
-from genbench.metrics.table import METRICS, split_id
+from genbench.metrics.table import LIKELIHOOD_METRICS, METRICS, split_id
 from genbench.metrics.uncertainty import Estimate
 from genbench.records import MetricValue
 from genbench.seeds import derive_seed
 
 Array = npt.NDArray[Any]
 
-LIKELIHOOD_IDS = ("nll", "nll_tight")
 # Metrics that compare scales of directions: on points they see data standardised by the
 # training split's moments; all others see points as they are.
 STANDARDISED = ("kid", "c2st", "c_t")
@@ -91,7 +89,7 @@ class Scorer:
         """Metric ids by the feature space they are computed in."""
         spaces: dict[str, list[str]] = {}
         for request in self.spec.suite.metrics:
-            if request.id in LIKELIHOOD_IDS:
+            if request.id in LIKELIHOOD_METRICS:
                 continue
             name, extractor = split_id(request.id)
             space = extractor or self.spec.suite.extractor
@@ -180,7 +178,7 @@ class Scorer:
         kind = self.spec.generator.description.likelihood
         values = {}
         for request in self.spec.suite.metrics:
-            if request.id not in LIKELIHOOD_IDS:
+            if request.id not in LIKELIHOOD_METRICS:
                 continue
             start = time.perf_counter()
             if self.spec.generator.name == "heldout" and self._true_density():
@@ -278,13 +276,6 @@ class Scorer:
             higher_is_better=info.higher_is_better,
             signature=f"{id_}|reference={self._reference}",
         )
-
-
-def stored_samples(folder: Path) -> dict[str, Array]:
-    """The samples that an attempt's folder holds."""
-    from genbench.generation import SAMPLES
-
-    return load_arrays(folder / SAMPLES)
 
 
 def _flat(x: Array) -> npt.NDArray[np.float32]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import secrets
 import tempfile
 import time
@@ -29,7 +28,6 @@ CACHE = ".cache"
 MAX_RECORD_BYTES = 64 << 20
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_ULID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,11 +213,6 @@ def new_ulid(now: float | None = None) -> str:
     milliseconds = int((time.time() if now is None else now) * 1000) & ((1 << 48) - 1)
     value = (milliseconds << 80) | secrets.randbits(80)
     return "".join(_CROCKFORD[(value >> shift) & 31] for shift in range(125, -1, -5))
-
-
-def is_ulid(text: str) -> bool:
-    """Whether `text` has the form of a ULID."""
-    return _ULID.fullmatch(text) is not None
 
 
 def _plain_folders(folder: Path) -> list[Path]:

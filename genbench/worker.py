@@ -203,12 +203,12 @@ class Worker:
 
     def _score(self, attempt: _Attempt) -> None:
         from genbench import pictures
-        from genbench.generation import LIKELIHOOD, configure_torch, load_arrays
-        from genbench.scoring import Scorer, stored_samples
+        from genbench.generation import LIKELIHOOD, SAMPLES, configure_torch, load_arrays
+        from genbench.scoring import Scorer
 
         configure_torch(self.spec.threads)
         start = time.perf_counter()
-        samples = stored_samples(self.spec.folder)
+        samples = load_arrays(self.spec.folder / SAMPLES)
         path = self.spec.folder / LIKELIHOOD
         likelihood = load_arrays(path) if path.is_file() else {}
         reason = attempt.error["message"] if attempt.error else None

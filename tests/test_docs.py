@@ -50,6 +50,7 @@ def test_every_command_in_the_pages_parses(
     with cli.make_context("genbench", [], resilient_parsing=True) as context:
         while isinstance(command, click.Group) and words:
             _, command, words = command.resolve_command(context, words)
+        assert len(line.split()) == 1 or command is not cli, "the line names no command"
         if command is not cli and words:
             command.make_context(command.name, words, parent=context)
 

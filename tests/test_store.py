@@ -14,7 +14,6 @@ from genbench.store import (
     Store,
     Stored,
     inside,
-    is_ulid,
     new_ulid,
     newest,
     read_record,
@@ -109,9 +108,8 @@ def test_the_greatest_attempt_counts_even_if_the_clock_went_back(tmp_path: Path)
 def test_ulids_sort_by_time_and_are_unique() -> None:
     made = [new_ulid(float(t)) for t in range(50)]
     assert made == sorted(made)
-    assert all(map(is_ulid, made))
+    assert {len(ulid) for ulid in made} == {26}
     assert len({new_ulid(1.0) for _ in range(1000)}) == 1000
-    assert not is_ulid("not-a-ulid")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -265,8 +265,3 @@ def _cells(row: Row, metrics: Sequence[str], rank: str, note: str = "") -> list[
         error = f" ±{value.half}" if value.half else ""
         values.append(f"{value.text}{error}{' ≈floor' if value.at_floor else ''}")
     return [rank, row.label + note, *values, seconds]
-
-
-def as_text(body: Mapping[str, Any]) -> str:
-    """Indented JSON."""
-    return json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False)

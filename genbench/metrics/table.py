@@ -15,6 +15,9 @@ Scale = Literal["log", "linear"]
 ALL_KINDS = ("image", "points", "sequence", "waveform")
 IMAGE = ("image",)
 
+# Metrics made of the generator's log-probabilities rather than of its samples.
+LIKELIHOOD_METRICS = ("nll", "nll_tight")
+
 
 @dataclass(frozen=True, slots=True)
 class MetricInfo:
