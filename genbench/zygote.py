@@ -151,6 +151,7 @@ def _import_heavy_things() -> None:
     """What every worker needs. No operation is run here: threads would not survive a fork."""
     for name in (
         "torch",
+        "torch._dynamo",  # 2.6 s, and every optimiser imports it
         "scipy.stats",
         "sklearn.datasets",
         "genbench.downstream.tstr",

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from genbench.cli import doctor, listing, results, run, score, suites
+from genbench.cli import doctor, listing, results, run, score, selftest, suites
 from genbench.errors import GenbenchError, did_you_mean
 
 
@@ -59,6 +59,7 @@ for _command in (
     results.status,
     suites.suite,
     doctor.doctor,
+    selftest.selftest,
 ):
     cli.add_command(_command)
 
