@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from genbench.cli import doctor, listing, results, run, score, selftest, suites
+from genbench.cli import archive, doctor, listing, results, run, score, selftest, suites
 from genbench.errors import GenbenchError, did_you_mean
 
 
@@ -57,6 +57,7 @@ for _command in (
     results.report,
     results.compare,
     results.status,
+    archive.results_,
     suites.suite,
     doctor.doctor,
     selftest.selftest,

@@ -1,0 +1,342 @@
+"""Care of results directories: verify them, merge several, clear what is dead, export tables.
+
+Nothing here imports torch or a plugin: reading results runs no code that they name.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genbench.errors import StoreError, UsageError, did_you_mean
+from genbench.records import Record
+from genbench.store import (
+    CACHE,
+    PROGRESS,
+    RECORD,
+    SUITE,
+    Problem,
+    Store,
+    Stored,
+    inside,
+    newest,
+    read_json,
+    sha256_file,
+    write_bytes,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+HEAVY = ("samples", "state", "likelihood")  # what a light copy leaves out
+STILL_ALIVE_SECONDS = 120.0  # a folder touched later than this may belong to a running worker
+FORMATS = (".csv", ".parquet", ".sqlite")
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What `verify` found: counts, what is wrong, and artefacts that are simply not there."""
+
+    records: int
+    artifacts: int
+    problems: tuple[Problem, ...]
+    absent: int
+
+
+def verify(root: Path) -> Verified:
+    """Read every record and artefact below `root` and check all digests.
+
+    An artefact that is absent is counted, not complained about: light copies leave samples out. One
+    that is there with other bytes is a problem, and so is a record that is not valid, a task folder
+    without a readable suite and a link.
+
+    Raises
+    ------
+    UsageError
+        If `root` is no directory.
+    """
+    if not root.is_dir():
+        raise UsageError(f"no results folder {root}: give one that `genbench run` wrote to")
+    problems: list[Problem] = []
+    records = artifacts = absent = 0
+    for folder in _folders(root, problems):
+        for attempt in Store(root).attempts(folder):
+            if isinstance(attempt, Problem):
+                problems.append(attempt)
+                continue
+            records += 1
+            for item in attempt.record.artifacts:
+                path = inside(attempt.folder, item.path)
+                if path is None and (attempt.folder / item.path).is_symlink():
+                    problems.append(Problem(attempt.folder / item.path, "is a link"))
+                elif path is None:
+                    absent += 1
+                elif sha256_file(path) != item.sha256:
+                    problems.append(Problem(path, f"is not the {item.role} of its record: changed"))
+                else:
+                    artifacts += 1
+    return Verified(records, artifacts, tuple(problems), absent)
+
+
+def _folders(root: Path, problems: list[Problem]) -> Iterator[Path]:
+    """Readable task folders; what hides in the others becomes a problem."""
+    for entry in sorted(root.iterdir()):
+        if entry.is_symlink():
+            problems.append(Problem(entry, "is a link: results hold plain files only"))
+        elif entry.is_dir() and entry.name != CACHE and (entry / SUITE).is_file():
+            try:
+                read_json(entry / SUITE)
+            except StoreError as error:
+                problems.append(Problem(entry / SUITE, str(error)))
+            yield entry
+        elif entry.is_dir() and any(entry.glob(f"*/seed-*/*/{RECORD}")):
+            problems.append(
+                Problem(entry, f"holds records but no {SUITE}: merge it from elsewhere")
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """Attempts copied, attempts that were there already, and those that could not be taken."""
+
+    copied: int
+    present: int
+    problems: tuple[Problem, ...]
+
+
+def merge(sources: Sequence[Path], into: Path, *, light: bool = False) -> Merged:
+    """Copy the attempts of several results directories into one. Nothing is overwritten.
+
+    Parameters
+    ----------
+    sources
+        Results directories.
+    into
+        A results directory, made if it is not there.
+    light
+        Take only the newest attempt of each cell, and leave out its samples, weights and
+        log-probabilities: what a repository can keep and a report needs.
+
+    Raises
+    ------
+    UsageError
+        If a source holds no results.
+    StoreError
+        If `into` cannot be written.
+    """
+    target = Store(into)
+    target.prepare()
+    copied = present = 0
+    problems: list[Problem] = []
+    for source in sources:
+        store = Store(source)
+        folders = store.task_folders()
+        if not folders:
+            raise UsageError(f"no results in {source}: give a folder that `genbench run` wrote to")
+        for folder in folders:
+            suite = read_json(folder / SUITE)
+            if not (into / folder.name / SUITE).is_file():
+                target.write_suite(folder.name, suite)
+            for attempt in _wanted(store, folder, light, problems):
+                place = into / attempt.folder.relative_to(source)
+                if (place / RECORD).is_file():
+                    present += 1
+                    continue
+                try:
+                    _copy(attempt, place, HEAVY if light else ())
+                    copied += 1
+                except (OSError, StoreError) as error:
+                    problems.append(Problem(attempt.folder, str(error)))
+    return Merged(copied, present, tuple(problems))
+
+
+def _wanted(store: Store, folder: Path, light: bool, problems: list[Problem]) -> Iterator[Stored]:
+    by_cell: dict[Path, list[Stored]] = {}
+    for attempt in store.attempts(folder):
+        if isinstance(attempt, Problem):
+            problems.append(attempt)
+        else:
+            by_cell.setdefault(attempt.folder.parent, []).append(attempt)
+    for attempts in by_cell.values():
+        chosen = newest(attempts)
+        yield from [chosen] if light and chosen is not None else attempts
+
+
+def _copy(attempt: Stored, place: Path, without: Sequence[str]) -> None:
+    """The artefacts first and the record last, so that a half copy is no attempt."""
+    for item in attempt.record.artifacts:
+        path = inside(attempt.folder, item.path)
+        if path is None or item.role in without:
+            continue
+        if sha256_file(path) != item.sha256:
+            raise StoreError(f"{path} is not the {item.role} of its record: it was changed")
+        (place / item.path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, place / item.path)
+    write_bytes(place / RECORD, (attempt.folder / RECORD).read_bytes())
+
+
+@dataclass(frozen=True, slots=True)
+class Garbage:
+    """A folder that no report and no rerun reads, why, and its size in bytes."""
+
+    path: Path
+    reason: str
+    bytes: int
+
+
+def garbage(root: Path, *, cache: bool = False) -> list[Garbage]:
+    """Attempts that died without a record, superseded attempts, and if asked the cache.
+
+    Folders touched in the last two minutes are left alone: a worker may be in them.
+    """
+    found = []
+    store = Store(root)
+    for folder in store.task_folders():
+        for cell in sorted(folder.glob("*/seed-*")):
+            if cell.is_symlink():
+                continue
+            valid = [a for a in store.attempts_in(cell) if isinstance(a, Stored)]
+            counts = newest(valid)
+            found += [
+                _waste(attempt.folder, "superseded by a newer attempt")
+                for attempt in valid
+                if counts is not None and attempt.folder != counts.folder
+            ]
+            found += [
+                _waste(path, "an attempt that ended without a record")
+                for path in sorted(cell.iterdir())
+                if path.is_dir() and not path.is_symlink()
+                if not (path / RECORD).exists() and not _recent(path)
+            ]
+    if cache and (root / CACHE).is_dir():
+        found.append(_waste(root / CACHE, "cached features and classifiers"))
+    return found
+
+
+def remove(waste: Sequence[Garbage]) -> None:
+    """Delete what `garbage` found; `StoreError` if that fails."""
+    for item in waste:
+        try:
+            # The record goes first: a half-deleted attempt must not look like a whole one.
+            (item.path / RECORD).unlink(missing_ok=True)
+            shutil.rmtree(item.path)
+        except OSError as error:
+            raise StoreError(f"cannot delete {item.path}: {error.strerror or error}") from error
+
+
+def _waste(path: Path, reason: str) -> Garbage:
+    size = sum(p.lstat().st_size for p in path.rglob("*") if not p.is_dir())
+    return Garbage(path, reason, size)
+
+
+def _recent(folder: Path) -> bool:
+    times = [p.lstat().st_mtime for p in (folder, folder / PROGRESS) if p.exists()]
+    return time.time() - max(times) < STILL_ALIVE_SECONDS
+
+
+def table(roots: Sequence[Path]) -> pd.DataFrame:
+    """One line per record and metric, all attempts, as a pandas frame.
+
+    Columns: what identifies the cell, the metric with interval, signature and reason, and the
+    cell's times. Cells without metrics (failures) have one line with an empty metric.
+    """
+    import pandas as pd
+
+    lines = [
+        line
+        for root in roots
+        for folder in Store(root).task_folders()
+        for stored in Store(root).records(folder)
+        for line in _lines(stored.record)
+    ]
+    return pd.DataFrame(lines, columns=list(COLUMNS))
+
+
+COLUMNS = (
+    "suite", "suite_version", "profile", "task", "generator", "params", "provider", "seed",
+    "status", "attempt", "record_id", "metric", "metric_status", "value", "low", "high", "level",
+    "method", "std_error", "unit", "higher_is_better", "n", "signature", "reason", "fit_s",
+    "sample_s", "examples_served", "error",
+)  # fmt: skip
+
+
+def _lines(record: Record) -> Iterator[Mapping[str, Any]]:
+    from genbench.records import canonical_json
+
+    suite, generator = record.cell["suite"], record.cell["generator"]
+    cell = {
+        "suite": suite["name"],
+        "suite_version": suite["version"],
+        "profile": suite["profile"],
+        "task": suite["task"],
+        "generator": generator["name"],
+        "params": canonical_json(generator["params"]).decode(),
+        "provider": generator["provider"],
+        "seed": record.seed,
+        "status": record.status,
+        "attempt": record.attempt.get("n", 1),
+        "record_id": record.record_id,
+        "fit_s": record.timing.get("fit_s"),
+        "sample_s": record.timing.get("sample_s"),
+        "examples_served": record.examples_served,
+        "error": None if record.error is None else record.error.get("message"),
+    }
+    if not record.metrics:
+        yield cell
+    for name, value in record.metrics.items():
+        interval = value.interval
+        yield cell | {
+            "metric": name,
+            "metric_status": value.status,
+            "value": value.value,
+            "low": None if interval is None else interval.low,
+            "high": None if interval is None else interval.high,
+            "level": None if interval is None else interval.level,
+            "method": None if interval is None else interval.method,
+            "std_error": value.std_error,
+            "unit": value.unit,
+            "higher_is_better": value.higher_is_better,
+            "n": value.n,
+            "signature": value.signature,
+            "reason": value.reason,
+        }
+
+
+def export(roots: Sequence[Path], out: Path) -> int:
+    """Write `table` to a file whose suffix says how; returns the number of lines.
+
+    Raises
+    ------
+    UsageError
+        If the suffix is none of `FORMATS`, there are no records, or parquet lacks its library.
+    StoreError
+        If the file cannot be written.
+    """
+    suffix = out.suffix.lower()
+    if suffix not in FORMATS:
+        raise UsageError(f"cannot export to {out.name!r}: {did_you_mean(suffix, FORMATS)}")
+    frame = table(roots)
+    if frame.empty:
+        places = ", ".join(map(str, roots))
+        raise UsageError(f"no records in {places}: give folders that `genbench run` wrote to")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if suffix == ".csv":
+            frame.to_csv(out, index=False)
+        elif suffix == ".parquet":
+            frame.to_parquet(out, index=False)
+        else:
+            import sqlite3
+            from contextlib import closing
+
+            with closing(sqlite3.connect(out)) as database:
+                frame.to_sql("metrics", database, index=False, if_exists="replace")
+    except ImportError as error:
+        raise UsageError("parquet needs pyarrow: pip install pyarrow, or export to .csv") from error
+    except OSError as error:
+        raise StoreError(f"cannot write {out}: {error.strerror or error}") from error
+    return len(frame)

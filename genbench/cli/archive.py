@@ -1,0 +1,94 @@
+"""``genbench results verify | merge | gc | export``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from genbench.store import Problem
+
+FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+
+
+@click.group("results")
+def results_() -> None:
+    """Verify, merge, clear and export results folders."""
+
+
+@results_.command()
+@click.argument("place", metavar="[RESULTS]", default="results", type=FOLDER)
+def verify(place: Path) -> int:
+    """Check every record and artefact against its digest. Exit code 6 if one is wrong."""
+    from genbench import archive
+
+    found = archive.verify(place)
+    _tell(found.problems)
+    missing = f", {found.absent} not here (a light copy leaves them out)" if found.absent else ""
+    click.echo(f"{found.records} records and {found.artifacts} artefacts are whole{missing}")
+    return 6 if found.problems else 0
+
+
+@results_.command()
+@click.argument("sources", metavar="RESULTS...", nargs=-1, required=True, type=FOLDER)
+@click.option(
+    "-o", "--into", required=True, metavar="DIR", type=click.Path(path_type=Path, file_okay=False),
+    help="The results folder to copy into; nothing in it is overwritten.",
+)  # fmt: skip
+@click.option(
+    "--light",
+    is_flag=True,
+    help="The newest attempt of each cell, without samples and weights: for a repository.",
+)
+def merge(sources: tuple[Path, ...], into: Path, light: bool) -> int:
+    """Copy the records of several results folders into one, such as those of many machines."""
+    from genbench import archive
+
+    merged = archive.merge(sources, into, light=light)
+    _tell(merged.problems)
+    click.echo(f"{merged.copied} attempts copied, {merged.present} were there already")
+    return 6 if merged.problems else 0
+
+
+@results_.command()
+@click.argument("place", metavar="[RESULTS]", default="results", type=FOLDER)
+@click.option("--cache", is_flag=True, help="The cache too: it is made again when needed.")
+@click.option("--delete", is_flag=True, help="Delete; without this, only list.")
+def gc(place: Path, cache: bool, delete: bool) -> int:
+    """List or delete what nothing reads: superseded attempts and those that died.
+
+    Do not delete while a run is writing into the folder.
+    """
+    from genbench import archive
+
+    waste = archive.garbage(place, cache=cache)
+    for item in waste:
+        click.echo(f"{item.bytes / 1e6:9.1f} MB  {item.path}  ({item.reason})")
+    if delete:
+        archive.remove(waste)
+    done = "deleted" if delete else "to be deleted with --delete"
+    click.echo(f"{len(waste)} folders, {sum(w.bytes for w in waste) / 1e6:.1f} MB {done}")
+    return 0
+
+
+@results_.command()
+@click.argument("places", metavar="[RESULTS]...", nargs=-1, type=FOLDER)
+@click.option(
+    "-o", "--out", required=True, metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
+    help="A .csv, .parquet (needs pyarrow) or .sqlite file.",
+)  # fmt: skip
+def export(places: tuple[Path, ...], out: Path) -> int:
+    """Write one line per record and metric, for pandas, R or SQL."""
+    from genbench import archive
+
+    lines = archive.export(places or (Path("results"),), out)
+    click.echo(f"{lines} lines in {out}")
+    return 0
+
+
+def _tell(problems: Sequence[Problem]) -> None:
+    for problem in problems:
+        click.echo(f"error: {problem.path}: {problem.reason}", err=True)

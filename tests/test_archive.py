@@ -1,0 +1,180 @@
+"""`genbench results`: verify, merge, gc and export."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from genbench import archive
+from genbench.cli import cli
+from genbench.errors import StoreError, UsageError
+from genbench.store import RECORD, Store, artifact, write_bytes, write_record
+from tests.test_records import make_record
+
+OLD, NEW = "01ARZ3NDEKTSV4RRFFQ69G5FAA", "01ARZ3NDEKTSV4RRFFQ69G5FAB"
+
+
+def fill(root: Path, seed: int = 0, ulid: str = OLD, n: int = 1) -> Path:
+    """One task folder with one attempt, its samples and its grid."""
+    Store(root).write_suite("tiny@1-abc-smoke", {"name": "tiny"})
+    folder = root / "tiny@1-abc-smoke" / "g~00000000" / f"seed-{seed}" / ulid
+    write_bytes(folder / "samples.npz", b"samples of " + ulid.encode())
+    write_bytes(folder / "grid.png", b"grid")
+    artifacts = (artifact(folder, "samples", "samples.npz"), artifact(folder, "grid", "grid.png"))
+    record = make_record()
+    cell = {**record.cell, "seed": seed}
+    made = dataclasses.replace(
+        record, record_id=ulid, cell=cell, artifacts=artifacts, attempt={"n": n}
+    )
+    write_record(folder, made)
+    return folder
+
+
+def test_whole_results_verify(tmp_path: Path) -> None:
+    fill(tmp_path)
+    assert archive.verify(tmp_path) == archive.Verified(1, 2, (), 0)
+
+
+def test_a_missing_artefact_is_counted_and_a_changed_one_told(tmp_path: Path) -> None:
+    folder = fill(tmp_path)
+    (folder / "samples.npz").unlink()
+    (folder / "grid.png").write_bytes(b"another")
+    found = archive.verify(tmp_path)
+    assert found.absent == 1
+    assert [(p.path.name, p.reason) for p in found.problems] == [
+        ("grid.png", "is not the grid of its record: changed")
+    ]
+
+
+@pytest.mark.parametrize("damage", ["record", "suite", "no suite", "linked task", "linked file"])
+def test_every_damage_is_a_problem_with_its_path(tmp_path: Path, damage: str) -> None:
+    root = tmp_path / "results"
+    folder = fill(root)
+    task = folder.parents[2]
+    match damage:
+        case "record":
+            at = folder / RECORD
+            at.write_bytes(at.read_bytes().replace(b"1.5", b"1.4", 1))
+        case "suite":
+            at = task / "suite.json"
+            at.write_text("{")
+        case "no suite":
+            at = task
+            (task / "suite.json").unlink()
+        case "linked task":
+            at = root / "planted"
+            at.symlink_to(task)
+        case "linked file":
+            at = folder / "grid.png"
+            at.rename(tmp_path / "grid.png")
+            at.symlink_to(tmp_path / "grid.png")
+    found = archive.verify(root)
+    assert [p.path for p in found.problems] == [at]
+    told = CliRunner().invoke(cli, ["results", "verify", str(root)], standalone_mode=False)
+    assert told.return_value == 6
+    assert str(at) in told.output
+
+
+def test_merging_joins_and_never_overwrites(tmp_path: Path) -> None:
+    fill(tmp_path / "a", seed=0)
+    fill(tmp_path / "b", seed=1)
+    both = [tmp_path / "a", tmp_path / "b"]
+    assert archive.merge(both, tmp_path / "c") == archive.Merged(2, 0, ())
+    record = next((tmp_path / "c").glob(f"*/*/*/*/{RECORD}"))
+    before = record.stat().st_mtime_ns
+    assert archive.merge(both, tmp_path / "c") == archive.Merged(0, 2, ())
+    assert record.stat().st_mtime_ns == before
+    assert archive.verify(tmp_path / "c") == archive.Verified(2, 4, (), 0)
+
+
+def test_a_light_merge_takes_the_newest_attempt_without_samples(tmp_path: Path) -> None:
+    fill(tmp_path / "a", ulid=OLD, n=1)
+    fill(tmp_path / "a", ulid=NEW, n=2)
+    assert archive.merge([tmp_path / "a"], tmp_path / "c", light=True).copied == 1
+    (folder,) = (tmp_path / "c").glob("*/*/*/*")
+    assert folder.name == NEW
+    assert sorted(p.name for p in folder.iterdir()) == ["grid.png", RECORD]
+
+
+def test_a_changed_artefact_is_not_merged(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "a")
+    (folder / "grid.png").write_bytes(b"another")
+    merged = archive.merge([tmp_path / "a"], tmp_path / "c")
+    assert merged.copied == 0
+    assert "was changed" in merged.problems[0].reason
+    assert not list((tmp_path / "c").glob(f"*/*/*/*/{RECORD}")), "a half copy is no attempt"
+
+
+def test_gc_finds_what_nothing_reads(tmp_path: Path) -> None:
+    old = fill(tmp_path, ulid=OLD, n=1)
+    new = fill(tmp_path, ulid=NEW, n=2)
+    dead = new.with_name("01ARZ3NDEKTSV4RRFFQ69G5FAC")
+    write_bytes(dead / "log.txt", b"killed")
+    os.utime(dead, (0, 0))
+    running = new.with_name("01ARZ3NDEKTSV4RRFFQ69G5FAD")
+    write_bytes(running / "progress.json", b"{}")
+    waste = archive.garbage(tmp_path)
+    assert {w.path for w in waste} == {old, dead}
+    archive.remove(waste)
+    assert not old.exists()
+    assert not dead.exists()
+    assert running.exists()
+    assert archive.verify(tmp_path) == archive.Verified(1, 2, (), 0)
+
+
+def test_gc_only_lists_unless_told_to_delete(tmp_path: Path) -> None:
+    old = fill(tmp_path, ulid=OLD, n=1)
+    fill(tmp_path, ulid=NEW, n=2)
+    listed = CliRunner().invoke(cli, ["results", "gc", str(tmp_path)])
+    assert str(old) in listed.output
+    assert old.exists()
+    CliRunner().invoke(cli, ["results", "gc", str(tmp_path), "--delete"])
+    assert not old.exists()
+
+
+def test_export_writes_one_line_per_metric(tmp_path: Path) -> None:
+    fill(tmp_path / "a")
+    metrics = make_record().metrics
+    lines = archive.export([tmp_path / "a"], tmp_path / "out" / "table.csv")
+    assert lines == len(metrics)
+    frame = pd.read_csv(tmp_path / "out" / "table.csv")
+    assert list(frame.columns) == list(archive.COLUMNS)
+    assert dict(zip(frame["metric"], frame["value"], strict=True)) == pytest.approx(
+        {name: float("nan") if m.value is None else m.value for name, m in metrics.items()},
+        nan_ok=True,
+    )
+
+
+def test_export_to_sqlite_can_be_queried(tmp_path: Path) -> None:
+    fill(tmp_path / "a")
+    archive.export([tmp_path / "a"], tmp_path / "t.sqlite")
+    with closing(sqlite3.connect(tmp_path / "t.sqlite")) as database:
+        (count,) = database.execute("select count(*) from metrics").fetchone()
+    assert count == len(make_record().metrics)
+
+
+def test_bad_exports_are_refused_with_a_remedy(tmp_path: Path) -> None:
+    fill(tmp_path / "a")
+    with pytest.raises(UsageError, match=r"'t\.xls'.*\.csv, \.parquet, \.sqlite"):
+        archive.export([tmp_path / "a"], tmp_path / "t.xls")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match=r"no records in .*empty"):
+        archive.export([tmp_path / "empty"], tmp_path / "t.csv")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot write"):
+        archive.export([tmp_path / "a"], tmp_path / "file" / "t.csv")
+
+
+def test_results_that_are_none_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no results folder"):
+        archive.verify(tmp_path / "none")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match=r"no results in .*empty"):
+        archive.merge([tmp_path / "empty"], tmp_path / "c")
