@@ -18,7 +18,7 @@ import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,7 @@ from genbench.generator import GeneratorSpec, Run, Space, TrainData
 LOG_ROOT_2PI = 0.5 * math.log(2 * math.pi)
 TABLE_GAIN = 20.0  # the level distributions learn this much faster than the rest
 UNIFORM = 1e-4  # share of the uniform distribution in every shared level distribution
+BETA2 = 0.99  # Adam's memory of squared gradients: short, because training is short
 CHUNK = 1000  # rows times draws that go through the network at once, outside of training
 
 
@@ -37,13 +38,13 @@ CHUNK = 1000  # rows times draws that go through the network at once, outside of
 class VAEParams:
     """What ``-g vae:name=value`` sets."""
 
-    batch_size: int = 128
+    batch_size: int = 64
     """Images per step."""
     points_batch_size: int = 256
     """Points per step."""
-    lr: float = 2e-3
+    lr: float = 3e-3
     """Adam's rate at the start; it falls to 0 along a cosine."""
-    width: int = 24
+    width: int = 16
     """Channels at half resolution."""
     wide: int = 40
     """Channels at quarter resolution."""
@@ -51,7 +52,7 @@ class VAEParams:
     """Size of z1."""
     latent_channels: int = 4
     """Channels of the map z2 at quarter resolution."""
-    mixture: int = 12
+    mixture: int = 16
     """Grey-level distributions that all pixels share, or Gaussians of a point's decoder."""
     points_width: int = 128
     """Units of the hidden layers for points."""
@@ -96,6 +97,30 @@ class Terms(NamedTuple):
     reconstruction: Tensor  # log p(x | z)
     kl: Tensor  # KL(q(z | x) | p(z)), in closed form given the levels above
     ratio: Tensor  # log q(z | x) - log p(z) at the z drawn; its expectation is kl
+
+
+class LevelMixture(torch.autograd.Function):
+    """log sum_k w_k table[level, k] per pixel, w = softmax(logits).
+
+    The gradient by hand: it needs each component's share of the sum and nothing else, which makes a
+    training step a fifth shorter.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, level: Tensor, table: Tensor) -> Tensor:
+        weights = logits.softmax(-1)
+        share = F.embedding(level, table).mul_(weights)
+        total = share.sum(-1, keepdim=True)
+        share /= total
+        ctx.save_for_backward(weights, share, level, table)
+        return total.squeeze(-1).log()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        weights, share, level, table = ctx.saved_tensors
+        share = share * grad[..., None]
+        by_level = torch.zeros_like(table).index_add_(0, level.flatten(), share.flatten(0, -2))
+        return torch.addcmul(share, weights, grad[..., None], value=-1), None, by_level / table
 
 
 class Residual(nn.Module):
@@ -198,8 +223,8 @@ class ImageNet(nn.Module):
         return F.softmax(self.table * TABLE_GAIN, 1) * (1 - UNIFORM) + UNIFORM / self.levels
 
     def log_likelihood(self, x: Tensor, logits: Tensor) -> Tensor:  # (n,)
-        level = F.embedding(self.blocks(x).long(), self.level_distributions().t())
-        pixel = (logits.softmax(4) * level).sum(4).log()  # (n, h / 2, w / 2, 4 c)
+        table = self.level_distributions().t().contiguous()
+        pixel: Tensor = LevelMixture.apply(logits, self.blocks(x).long(), table)
         return (pixel.flatten(1) * self.real).sum(1)
 
     def generate(self, y: Tensor, rng: torch.Generator) -> Tensor:
@@ -339,7 +364,7 @@ class VAE:
         averaged = list(self.net.state_dict().values())
         fused = self.device.type in ("cpu", "cuda")
         optimizer = torch.optim.Adam(
-            net.parameters(), p.lr, fused=fused, weight_decay=p.weight_decay
+            net.parameters(), p.lr, betas=(0.9, BETA2), fused=fused, weight_decay=p.weight_decay
         )
         unit = "nats" if points else "bits_per_dim"
         scale = 1.0 if points else 1 / (self.space.dims * math.log(2))

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from genbench.cli import archive, doctor, listing, results, run, score, selftest, suites
+from genbench.cli import archive, data, doctor, listing, results, run, score, selftest, suites
 from genbench.errors import GenbenchError, did_you_mean
 
 
@@ -59,6 +59,7 @@ for _command in (
     results.status,
     archive.results_,
     suites.suite,
+    data.data,
     doctor.doctor,
     selftest.selftest,
 ):

@@ -1,10 +1,15 @@
-"""The files a data set declares: where they are, and whether they are what the suite says."""
+"""The files a data set declares: where they are, and whether they are what the suite says.
+
+A file is looked for beside its suite first. A data set that does not ship with the package may lie
+in any of `places`; what is found there is believed for its hash, not for its name.
+"""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
 import io
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -78,8 +83,18 @@ def read_checked(dataset: Mapping[str, Any], entry: Mapping[str, Any]) -> bytes:
     raise DataError(
         f"data file {entry['path']} has {len(data)} bytes and sha256 {found}, expected "
         f"{entry.get('bytes', 'any number of')} bytes and sha256 {entry.get('sha256')}: it is "
-        f"corrupt or of another release; restore {_path(dataset, entry)} from its source"
+        f"corrupt or of another release; restore {locate(dataset, entry)} from its source"
     )
+
+
+def unpacked(data: bytes, entry: Mapping[str, Any]) -> bytes | None:
+    """The content of these bytes if they are the declared file, packed or not; None if not."""
+    content = _content_or_none(data, entry)
+    if content is None:
+        return None
+    hashes = {hashlib.sha256(part).hexdigest() for part in (data, content)}
+    wanted = {entry.get("sha256"), entry.get("content_sha256")}
+    return content if hashes & wanted else None
 
 
 def check_file(dataset: Mapping[str, Any], entry: Mapping[str, Any]) -> FileCheck:
@@ -101,6 +116,32 @@ def check_files(dataset: Mapping[str, Any]) -> list[FileCheck]:
     return [check_file(dataset, entry) for entry in dataset.get("files", [])]
 
 
+def home() -> Path:
+    """The user's folder for data sets: ``$GENBENCH_DATA``, or ``genbench`` in the XDG data home."""
+    named = os.environ.get("GENBENCH_DATA")
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "genbench"
+
+
+def places(dataset: Mapping[str, Any]) -> list[Path]:
+    """Folders where a data set's files may lie, in the order in which they are tried."""
+    name = str(dataset["name"])
+    system = [Path(root) / "datasets" / name for root in ("/usr/local/share", "/usr/share")]
+    return [home() / name, *system]
+
+
+def locate(dataset: Mapping[str, Any], entry: Mapping[str, Any]) -> Path:
+    """Where a declared file is: beside the suite, or else in the first of `places` that has it.
+
+    Where it is nowhere, the path beside the suite, whose absence the reader then reports.
+    """
+    beside = _path(dataset, entry)
+    name = beside.name.removesuffix(".gz")
+    others = (folder / kind for folder in places(dataset) for kind in (name, f"{name}.gz"))
+    return next((path for path in (beside, *others) if path.is_file()), beside)
+
+
 def _path(dataset: Mapping[str, Any], entry: Mapping[str, Any]) -> Path:
     relative = PurePosixPath(entry["path"])
     if relative.is_absolute() or ".." in relative.parts or "\\" in entry["path"]:
@@ -112,14 +153,17 @@ def _path(dataset: Mapping[str, Any], entry: Mapping[str, Any]) -> Path:
 
 
 def _read(dataset: Mapping[str, Any], entry: Mapping[str, Any]) -> bytes:
-    path = _path(dataset, entry)
+    path = locate(dataset, entry)
     try:
         return path.read_bytes()
     except OSError as error:
-        urls = ", ".join(entry.get("urls", ()))
+        if entry.get("urls"):
+            folders = ", ".join(map(str, places(dataset)))
+            remedy = f"run `genbench data fetch {dataset['name']}`, or put it into one of {folders}"
+        else:
+            remedy = "reinstall the package that ships the suite"
         raise DataError(
-            f"cannot read data file {path}: {error.strerror or error}: "
-            + (f"get it from {urls}" if urls else "reinstall the package that ships the suite")
+            f"cannot read data file {path}: {error.strerror or error}: {remedy}"
         ) from error
 
 

@@ -1,0 +1,73 @@
+"""``genbench data list | verify | fetch``."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+
+@click.group()
+def data() -> None:
+    """List, verify and fetch the data sets of the suites."""
+
+
+@data.command("list")
+def list_() -> int:
+    """Show every suite's data set: its licence, and where its files are looked for."""
+    from genbench.data.files import locate, places
+    from genbench.suite import load_suite, shipped
+
+    for name in shipped():
+        dataset = load_suite(name).dataset
+        files = dataset.get("files", [])
+        terms = [dataset[key] for key in ("licence", "credit") if key in dataset]
+        click.echo(f"{name:<15} {', '.join(terms) or 'made on the spot'}")
+        for path in sorted({str(locate(dataset, entry).parent) for entry in files}):
+            click.echo(f"{'':<15} {path}")
+        if any(not locate(dataset, entry).is_file() for entry in files):
+            click.echo(f"{'':<15} not here; looked for in {', '.join(map(str, places(dataset)))}")
+    return 0
+
+
+@data.command()
+@click.argument("names", metavar="[SUITE]...", nargs=-1)
+def verify(names: tuple[str, ...]) -> int:
+    """Check the files of suites against their hashes; all suites if none is named.
+
+    Exit code 6 if a file is missing or altered.
+    """
+    from genbench.data import verify_files
+    from genbench.suite import load_suite, shipped
+
+    bad = 0
+    for name in names or tuple(shipped()):
+        for file in verify_files(load_suite(name).dataset):
+            click.echo(f"{'ok ' if file.ok else 'BAD'} {name}: {file.path}")
+            if not file.ok:
+                click.echo(f"    {file.problem}")
+            bad += not file.ok
+    return 6 if bad else 0
+
+
+@data.command()
+@click.argument("name", metavar="SUITE")
+@click.option("--mirror", metavar="URL", help="Try URL/FILE and URL/FILE.gz first.")
+def fetch(name: str, mirror: str | None) -> int:
+    """Download the files of a suite that are not on this machine, checked by their hashes.
+
+    They go to $GENBENCH_DATA/NAME, or to genbench/NAME in the XDG data home.
+    """
+    from genbench.data.fetching import fetch as fetch_files
+    from genbench.suite import load_suite
+
+    def progress(url: str, done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            share = f"{100 * done / total:3.0f} %" if total else f"{done / 1e6:.1f} MB"
+            click.echo(f"\r{url}  {share}\033[K", nl=False, err=True)
+
+    for file in fetch_files(load_suite(name).dataset, mirror=mirror, progress=progress):
+        if sys.stderr.isatty() and file.source:
+            click.echo(err=True)
+        click.echo(f"{file.path}: {f'from {file.source}' if file.source else 'was here'}")
+    return 0

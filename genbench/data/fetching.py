@@ -1,0 +1,95 @@
+"""Downloading the files of data sets that do not ship with the package. Never done by a run."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from genbench.data.files import MOST_BYTES, check_file, home, locate, unpacked
+from genbench.errors import DataError
+from genbench.store import write_bytes
+
+CHUNK = 1 << 18
+TIMEOUT_SECONDS = 30.0
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """One declared file: where it lies now, and where it came from (empty if it was there)."""
+
+    path: Path
+    source: str
+
+
+def fetch(
+    dataset: Mapping[str, Any],
+    *,
+    mirror: str | None = None,
+    progress: Progress = lambda url, done, total: None,
+) -> list[Fetched]:
+    """Get every declared file that is not there yet into ``home() / name``, checked by its hash.
+
+    Parameters
+    ----------
+    dataset
+        A suite's ``[dataset]`` table with its ``root``.
+    mirror
+        A base address, tried before the suite's own: ``MIRROR/FILE`` and ``MIRROR/FILE.gz``.
+    progress
+        Told the address, bytes done and bytes in all (0 where unknown).
+
+    Raises
+    ------
+    DataError
+        If no source gives a file with the declared content, with what each source gave.
+    """
+    found = []
+    for entry in dataset.get("files", []):
+        if check_file(dataset, entry).ok:
+            found.append(Fetched(locate(dataset, entry), ""))
+            continue
+        name = Path(entry["path"]).name.removesuffix(".gz")
+        own = [f"{mirror.rstrip('/')}/{file}" for file in (name, f"{name}.gz")] if mirror else []
+        path = home() / str(dataset["name"]) / name
+        content, source = _first([*own, *entry.get("urls", [])], entry, progress)
+        write_bytes(path, content)
+        found.append(Fetched(path, source))
+    return found
+
+
+def _first(urls: list[str], entry: Mapping[str, Any], progress: Progress) -> tuple[bytes, str]:
+    """The declared content from the first address that has it."""
+    failures = []
+    for url in urls:
+        try:
+            content = unpacked(_download(url, progress), entry)
+        except (OSError, ValueError) as error:  # URLError is an OSError
+            failures.append(f"{url}: {getattr(error, 'reason', None) or error}")
+            continue
+        if content is not None:
+            return content, url
+        failures.append(f"{url}: not the declared content")
+    told = "; ".join(failures) or "the suite names no address"
+    raise DataError(
+        f"cannot get {entry['path']} ({told}): give --mirror URL, or put the file there"
+    )
+
+
+def _download(url: str, progress: Progress) -> bytes:
+    request = urllib.request.Request(url, headers={"User-Agent": "genbench"})
+    parts = []
+    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
+        total, done = int(answer.headers.get("Content-Length") or 0), 0
+        while part := answer.read(CHUNK):
+            parts.append(part)
+            done += len(part)
+            if done > MOST_BYTES:
+                raise ValueError(f"more than {MOST_BYTES} bytes")
+            progress(url, done, total)
+    return b"".join(parts)

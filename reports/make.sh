@@ -1,0 +1,17 @@
+#!/bin/sh
+# Makes the published records that stand beside this script, from an installed genbench:
+#
+#   reports/make.sh [WORK]     WORK keeps samples and weights (default: results); run it again to continue
+#
+# Install without -e first: an editable install puts the source's hash into every cell key. Then
+# `genbench report reports -o site` builds the leaderboard.
+set -eu
+here=$(dirname "$0")
+work=${1:-results}
+for seeds in 0 0,1,2; do
+  for suite in mnist digits 8gaussians checkerboard moons; do
+    genbench run --suite "$suite" --seeds "$seeds" --results "$work"
+  done
+done
+genbench results merge "$work" --into "$here" --light
+genbench results verify "$here"
