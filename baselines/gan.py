@@ -4,10 +4,12 @@ Loss: the relativistic pairing loss (Jolicoeur-Martineau, 2019). The discriminat
 softplus(-m) and the generator softplus(m), where m = D(real) - D(fake) and both rows of a pair have
 the same class. Kept stable by spectral normalisation (Miyato et al., 2018) on images and by a zero-
 centred gradient penalty on real and fake points (R1 + R2; Huang et al., 2024). Classes enter D by
-projection (Miyato & Koyama, 2018). The image nets follow DCGAN (Radford et al., 2016) but work at
-half resolution: 2x2 pixels are one position with four channels, which costs a quarter. Samples come
-from an average of the generator's weights (Yazici et al., 2019) whose batch-normalisation
-statistics are recomputed at the end.
+projection (Miyato & Koyama, 2018), and D also learns to prefer a real image's own class to a wrong
+one (matching-aware; Reed et al., 2016): with it the FID after 80,000 MNIST images was 19, without
+48 (validation rows, one seed). The image nets follow DCGAN (Radford et al., 2016) but work at half
+resolution: 2x2 pixels are one position with four channels, which costs a quarter. Samples come from
+an average of the generator's weights (Yazici et al., 2019) whose batch-normalisation statistics are
+recomputed at the end.
 
 Both nets are updated simultaneously: the one backward pass of D also gives the slope dD/dx at each
 fake, from which the generator's gradient follows, so D is never run a second time.
@@ -51,6 +53,8 @@ class Params:
     """Channels of the image generator at half resolution; three times as many at a quarter."""
     width_d: int = 24
     """Channels of the image discriminator at half resolution; doubled at each halving."""
+    matching: float = 0.5
+    """Weight of D's preference for the right class of a real image; zero from half of the budget."""
     ema: float = 0.999
     """Share of the averaged generator that survives a step."""
     points_lr: float = 1e-3
@@ -66,7 +70,11 @@ class Params:
 
 
 class ImageGenerator(nn.Module):
-    """Noise and class -> a quarter-resolution grid -> doubled -> 2x2 pixels per position."""
+    """Noise and class -> a quarter-resolution grid -> doubled -> 2x2 pixels per position.
+
+    Both doublings rearrange channels (Shi et al., 2016), which costs a fraction of a transposed
+    convolution and looks no different.
+    """
 
     def __init__(self, space: Space, p: Params) -> None:
         super().__init__()
@@ -75,7 +83,7 @@ class ImageGenerator(nn.Module):
         self.classes = nn.Embedding(space.classes, CLASS_WIDTH) if space.classes else None
         inputs, w = p.latent + (CLASS_WIDTH if space.classes else 0), p.width_g
         self.dense = nn.Linear(inputs, 3 * w * self.grid[0] * self.grid[1], bias=False)
-        self.up = nn.ConvTranspose2d(3 * w, w, 4, 2, 1, bias=False)
+        self.up = nn.Sequential(nn.Conv2d(3 * w, 4 * w, 1, bias=False), nn.PixelShuffle(2))
         self.refine = nn.Conv2d(w, w, 3, 1, 1, bias=False)
         self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for channels in (3 * w, w, w))
         self.pixels = nn.Conv2d(w, space.shape[0] * self.patch**2, 3, 1, 1)
@@ -112,14 +120,27 @@ class ImageDiscriminator(nn.Module):
         classes = nn.Embedding(space.classes, features) if space.classes else None
         self.classes = None if classes is None else spectral_norm(classes)
 
-    def forward(self, x: Tensor, y: Tensor | None) -> Tensor:
+    def features(self, x: Tensor) -> Tensor:
         h = F.pixel_unshuffle(F.pad(x, self.pad), self.patch)
         h = h.contiguous(memory_format=torch.channels_last)
         for conv in self.convs:
             h = F.leaky_relu(conv(h), 0.2)
-        h = h.flatten(1)
+        return h.flatten(1)
+
+    def judge(self, h: Tensor, y: Tensor | None) -> Tensor:
+        """The scores of images with these features, ``(n,)``."""
         score: Tensor = self.score(h).squeeze(1)
         return score if self.classes is None else score + (self.classes(y) * h).sum(1)
+
+    def preference(self, h: Tensor, y: Tensor, wrong: Tensor) -> Tensor:
+        """By how much the score for class `y` exceeds that for class `wrong`, ``(n,)``."""
+        assert self.classes is not None
+        right, other = self.classes(torch.cat([y, wrong])).chunk(2)
+        gap: Tensor = ((right - other) * h).sum(1)
+        return gap
+
+    def forward(self, x: Tensor, y: Tensor | None) -> Tensor:
+        return self.judge(self.features(x), y)
 
 
 class Mlp(nn.Module):
@@ -164,12 +185,13 @@ class _Trained:
     """What changes during training, and with the count of steps all that a checkpoint needs."""
 
     g: nn.Module
-    d: nn.Module
+    d: Any  # ImageDiscriminator or Mlp
     averaged: nn.Module
     g_adam: torch.optim.Adam
     d_adam: torch.optim.Adam
     rng: torch.Generator
     step: int = 0
+    matching: float = 0.0
     recent: tuple[Tensor | None, ...] = ()
 
     def state(self) -> dict[str, Any]:
@@ -188,6 +210,10 @@ class _Trained:
 
 
 _PARTS = ("g", "d", "averaged", "g_adam", "d_adam")
+
+
+# The margins m, D's loss, and the generator's gradient at its fakes.
+_Judgement = tuple[Tensor, Tensor, Tensor]
 
 
 class GAN:
@@ -226,6 +252,7 @@ class GAN:
                 _standardise(x, t)
             rate = lr * min(1.0, 2 * (1 - run.fraction))
             t.g_adam.param_groups[0]["lr"] = t.d_adam.param_groups[0]["lr"] = rate
+            t.matching = p.matching * max(0.0, 1 - 2 * run.fraction)
             g_loss, d_loss = self._step(t, x, y)
             decay = min(p.ema, (1 + t.step) / (10 + t.step))
             torch._foreach_lerp_(list(t.averaged.parameters()), list(t.g.parameters()), 1 - decay)
@@ -265,30 +292,51 @@ class GAN:
 
     def _step(self, t: _Trained, x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
         """Update both nets once; the losses of the generator and the discriminator."""
-        n = len(x)
-        z = torch.randn(n, self.latent, generator=t.rng).to(self.device)
-        mixed = self.image and self.device.type == "cuda"
-        with torch.autocast("cuda", torch.bfloat16, enabled=mixed):
+        z = torch.randn(len(x), self.latent, generator=t.rng).to(self.device)
+        with self._autocast():
             fake = t.g(z, y)
-            inputs = torch.cat([self._real(x, t), fake.detach().float()]).requires_grad_()
-            scores = t.d(inputs, None if y is None else torch.cat([y, y])).float().view(-1)
-        margin = scores[:n] - scores[n:]
-        d_loss, m = F.softplus(-margin).mean(), margin.detach()
-        # The generator's gradient at its fake i is -slope_i * sigmoid(m_i) / n, slope = dD/dx.
-        if self.image:
-            # D's own gradient there is slope_i * sigmoid(-m_i) / n, and the sigmoids' ratio exp(m).
-            torch.autograd.backward(d_loss, inputs=[inputs, *t.d.parameters()])
-            pull = -_grad(inputs)[n:] * m.clamp(max=60).exp().view(-1, 1, 1, 1)
-        else:
-            (slope,) = torch.autograd.grad(scores.sum(), inputs, create_graph=True)
-            penalty = self.params.points_penalty * slope.square().sum(1).mean()
-            torch.autograd.backward(d_loss + penalty, inputs=list(t.d.parameters()))
-            pull = -slope[n:].detach() * (torch.sigmoid(m) / n).unsqueeze(1)
+        inputs = torch.cat([self._real(x, t), fake.detach().float()]).requires_grad_()
+        judge = self._judge_images if self.image else self._judge_points
+        margin, d_loss, pull = judge(t, inputs, y)
         fake.backward(pull.to(fake.dtype))
         for adam in (t.d_adam, t.g_adam):
             adam.step()
             adam.zero_grad()
-        return F.softplus(m).mean(), d_loss.detach()
+        return F.softplus(margin).mean(), d_loss
+
+    def _judge_images(self, t: _Trained, inputs: Tensor, y: Tensor | None) -> _Judgement:
+        n = len(inputs) // 2
+        with self._autocast():
+            h = t.d.features(inputs)
+            scores = t.d.judge(h, None if y is None else torch.cat([y, y])).float()
+        margin = scores[:n] - scores[n:]
+        loss = d_loss = F.softplus(-margin).mean()
+        if y is not None and self.space.classes > 1 and t.matching:
+            step = torch.randint(1, self.space.classes, (n,), generator=t.rng).to(self.device)
+            gap = t.d.preference(h[:n].float(), y, (y + step) % self.space.classes)
+            loss = loss + t.matching * F.softplus(-gap).mean()
+        torch.autograd.backward(loss, inputs=[inputs, *t.d.parameters()])
+        # D's gradient at its fake i is slope_i * sigmoid(-m_i) / n, slope = dD/dx; the generator's
+        # is -slope_i * sigmoid(m_i) / n, and the ratio of the sigmoids is exp(m_i).
+        m = margin.detach()
+        pull = -_grad(inputs)[n:] * m.clamp(max=60).exp().view(-1, 1, 1, 1)
+        return m, d_loss.detach(), pull
+
+    def _judge_points(self, t: _Trained, inputs: Tensor, y: Tensor | None) -> _Judgement:
+        n = len(inputs) // 2
+        scores = t.d(inputs, None if y is None else torch.cat([y, y])).view(-1)
+        margin = scores[:n] - scores[n:]
+        d_loss = F.softplus(-margin).mean()
+        (slope,) = torch.autograd.grad(scores.sum(), inputs, create_graph=True)
+        penalty = self.params.points_penalty * slope.square().sum(1).mean()
+        torch.autograd.backward(d_loss + penalty, inputs=list(t.d.parameters()))
+        m = margin.detach()
+        return m, d_loss.detach(), -slope[n:].detach() * (torch.sigmoid(m) / n).unsqueeze(1)
+
+    def _autocast(self) -> torch.autocast:
+        """bfloat16 image nets on CUDA; float32 elsewhere."""
+        mixed = self.image and self.device.type == "cuda"
+        return torch.autocast("cuda" if mixed else "cpu", torch.bfloat16, enabled=mixed)
 
     def _real(self, x: Tensor, t: _Trained) -> Tensor:
         """Data as the discriminator sees it: images spread over their grey step, in [-1, 1]."""
