@@ -54,7 +54,7 @@ class Params:
     width_d: int = 24
     """Channels of the image discriminator at half resolution; doubled at each halving."""
     matching: float = 0.5
-    """Weight of D's preference for the right class of a real image; falls to 0 at half the budget."""
+    """Weight of D's preference for the right class of a real image; falls to 0 by half-time."""
     ema: float = 0.999
     """Share of the averaged generator that survives a step."""
     points_lr: float = 1e-3
