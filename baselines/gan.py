@@ -45,7 +45,7 @@ class Params:
     """Adam's rate for both nets; constant for half of the budget, then linear to zero."""
     beta1: float = 0.5
     """Adam's momentum: low, because the other net keeps moving the target."""
-    batch_size: int = 64
+    batch_size: int = 48
     """Real images per step, and as many fakes."""
     latent: int = 64
     """Dimension of the Gaussian noise that becomes an image."""
@@ -54,7 +54,7 @@ class Params:
     width_d: int = 24
     """Channels of the image discriminator at half resolution; doubled at each halving."""
     matching: float = 0.5
-    """Weight of D's preference for the right class of a real image; falls to 0 by half-time."""
+    """Weight of D's preference for the right class of a real image."""
     ema: float = 0.999
     """Share of the averaged generator that survives a step."""
     points_lr: float = 1e-3
@@ -191,7 +191,6 @@ class _Trained:
     d_adam: torch.optim.Adam
     rng: torch.Generator
     step: int = 0
-    matching: float = 0.0
     recent: tuple[Tensor | None, ...] = ()
 
     def state(self) -> dict[str, Any]:
@@ -252,7 +251,6 @@ class GAN:
                 _standardise(x, t)
             rate = lr * min(1.0, 2 * (1 - run.fraction))
             t.g_adam.param_groups[0]["lr"] = t.d_adam.param_groups[0]["lr"] = rate
-            t.matching = p.matching * max(0.0, 1 - 2 * run.fraction)
             g_loss, d_loss = self._step(t, x, y)
             decay = min(p.ema, (1 + t.step) / (10 + t.step))
             torch._foreach_lerp_(list(t.averaged.parameters()), list(t.g.parameters()), 1 - decay)
@@ -311,10 +309,10 @@ class GAN:
             scores = t.d.judge(h, None if y is None else torch.cat([y, y])).float()
         margin = scores[:n] - scores[n:]
         loss = d_loss = F.softplus(-margin).mean()
-        if y is not None and self.space.classes > 1 and t.matching:
+        if y is not None and self.space.classes > 1:
             step = torch.randint(1, self.space.classes, (n,), generator=t.rng).to(self.device)
             gap = t.d.preference(h[:n].float(), y, (y + step) % self.space.classes)
-            loss = loss + t.matching * F.softplus(-gap).mean()
+            loss = loss + self.params.matching * F.softplus(-gap).mean()
         torch.autograd.backward(loss, inputs=[inputs, *t.d.parameters()])
         # D's gradient at its fake i is slope_i * sigmoid(-m_i) / n, slope = dD/dx; the generator's
         # is -slope_i * sigmoid(m_i) / n, and the ratio of the sigmoids is exp(m_i).
