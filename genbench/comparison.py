@@ -70,7 +70,7 @@ def compare_places(a: Path, b: Path) -> list[Line]:
     UsageError
         If they have no task in common.
     """
-    ours, theirs = _tasks(a), _tasks(b)
+    ours, theirs = tasks_of(a), tasks_of(b)
     common = sorted(set(ours) & set(theirs))
     if not common:
         raise UsageError(
@@ -81,7 +81,8 @@ def compare_places(a: Path, b: Path) -> list[Line]:
     return [line for name in common for line in _lines(name, ours[name], theirs[name])]
 
 
-def _tasks(place: Path) -> dict[str, TaskResults]:
+def tasks_of(place: Path) -> dict[str, TaskResults]:
+    """What a results directory holds, by the name of suite, version, task and profile."""
     found, _ = gather([place])
     return {
         f"{t.suite['suite']['name']}@{t.suite['suite']['version']}-{t.suite['task'][7:15]}"
@@ -91,7 +92,7 @@ def _tasks(place: Path) -> dict[str, TaskResults]:
 
 
 def _lines(task: str, a: TaskResults, b: TaskResults) -> Iterator[Line]:
-    rows_a, rows_b = _rows(a), _rows(b)
+    rows_a, rows_b = rows_of(a), rows_of(b)
     for label in [*rows_a, *(r for r in rows_b if r not in rows_a)]:
         left, right = rows_a.get(label, []), rows_b.get(label, [])
         metrics = dict.fromkeys(m for r in (*left, *right) for m in r.metrics)
@@ -99,7 +100,7 @@ def _lines(task: str, a: TaskResults, b: TaskResults) -> Iterator[Line]:
             yield _line(task, label, metric, left, right)
 
 
-def _rows(task: TaskResults) -> Mapping[str, list[Record]]:
+def rows_of(task: TaskResults) -> Mapping[str, list[Record]]:
     """Records by name and parameters: versions and sources are what a comparison is about."""
     return {
         f"{key.name} {key.params}" if key.params != "{}" else key.name: list(records)

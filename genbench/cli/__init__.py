@@ -9,7 +9,18 @@ from typing import Any
 
 import click
 
-from genbench.cli import archive, data, doctor, listing, results, run, score, selftest, suites
+from genbench.cli import (
+    archive,
+    data,
+    doctor,
+    gating,
+    listing,
+    results,
+    run,
+    score,
+    selftest,
+    suites,
+)
 from genbench.errors import GenbenchError, did_you_mean
 
 
@@ -56,6 +67,7 @@ for _command in (
     score.score,
     results.report,
     results.compare,
+    gating.gate,
     results.status,
     archive.results_,
     suites.suite,

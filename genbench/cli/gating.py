@@ -1,0 +1,70 @@
+"""``genbench gate``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+RESULTS = click.Path(path_type=Path, exists=True, file_okay=False)
+
+
+@click.command()
+@click.option("--baseline", required=True, type=RESULTS, metavar="DIR", help="What was accepted.")
+@click.option("--candidate", required=True, type=RESULTS, metavar="DIR", help="What is new.")
+@click.option(
+    "--tolerance",
+    "tolerances",
+    multiple=True,
+    metavar="NAME=AMOUNT",
+    help="How much worse is fine: fid=5%, kid=0.02, quality=5% (default), cost=25% (default).",
+)
+@click.option("--strict", is_flag=True, help="Inconclusive is a failure too (exit code 4).")
+@click.option(
+    "--markdown",
+    "out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write a summary for a pull request.",
+)
+def gate(
+    baseline: Path, candidate: Path, tolerances: tuple[str, ...], strict: bool, out: Path | None
+) -> int:
+    """Judge new results against accepted ones: pass, regression or inconclusive.
+
+    A regression is a row that is gone or failed, or a metric or cost that is worse by more than its
+    tolerance and not by chance. One seed never convicts: run three.
+
+    \b
+    Exit codes: 0 pass, 4 regression, 5 inconclusive or nothing to compare.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from genbench import gate as library
+    from genbench.store import write_bytes
+
+    found = library.judge(baseline, candidate, library.parse_tolerances(tolerances))
+    if out is not None:
+        write_bytes(out, library.markdown(found).encode())
+    shown = [j for j in found.judgements if j.verdict != "pass" or j.decides]
+    sheet = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("verdict", "aspect", "task", "generator", "what", "baseline", "candidate",
+                 "worse by", "tolerance", "note"):  # fmt: skip
+        sheet.add_column(name)
+    for j in shown:
+        sheet.add_row(
+            j.verdict, j.aspect, j.task, j.generator, j.what, library.number(j.baseline),
+            library.number(j.candidate), library.worse_by(j), library.number(j.tolerance), j.note,
+        )  # fmt: skip
+    Console(width=None if sys.stdout.isatty() else 100_000).print(sheet)
+    for task in found.not_run:
+        click.echo(f"not run by the candidate: {task}")
+    for aspect in library.ASPECTS:
+        click.echo(f"{aspect}: {found.verdict(aspect)}")
+    verdict = found.verdict()
+    click.echo(f"verdict: {verdict}")
+    if verdict == "inconclusive":
+        return 4 if strict else 5
+    return 4 if verdict == "regression" else 0

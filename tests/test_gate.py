@@ -1,0 +1,214 @@
+"""The gate fires on a planted regression, is quiet on a rerun, and says when it cannot tell."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from genbench import gate
+from genbench.cli import cli
+from genbench.errors import UsageError
+from genbench.records import Record
+from genbench.report.inputs import Entry, TaskResults
+from genbench.store import write_json, write_record
+from tests.test_ranking import metric, record
+
+SUITE = {
+    "suite": {"name": "toy", "version": "1", "primary": "fid"},
+    "task": "sha256:0123456789abcdef",
+    "profile": "smoke",
+}
+HERE = {"processor": "one", "packages": {"torch": "2"}}
+
+
+def cells(name: str, values: dict[int, float | None], **fields: Any) -> list[Record]:
+    """A row: a value by seed, None for a failed cell."""
+    rows = []
+    for seed, value in values.items():
+        made = record(name, seed, value, status="ok" if value is not None else "failed")
+        metrics = {} if value is None else {"fid": metric(value, 0.01, higher_is_better=False)}
+        changes = {"metrics": metrics, "environment": HERE} | fields
+        rows.append(dataclasses.replace(made, **changes))
+    return rows
+
+
+def results(*rows: list[Record]) -> dict[str, TaskResults]:
+    entries = [Entry(r, Path()) for row in rows for r in row]
+    return {"toy": TaskResults(SUITE, entries)}
+
+
+def verdict_of(old: list[Record], new: list[Record], **tolerances: gate.Tolerance) -> str:
+    return gate.judge_tasks(results(old), results(new), tolerances).verdict()
+
+
+STEADY = cells("a", {0: 5.0, 1: 5.02, 2: 4.99})
+
+
+def test_a_planted_regression_is_found() -> None:
+    worse = cells("a", {0: 8.0, 1: 8.05, 2: 7.98})
+    found = gate.judge_tasks(results(STEADY), results(worse))
+    (fid,) = [j for j in found.judgements if j.what == "fid"]
+    assert fid.verdict == "regression"
+    assert fid.harm == pytest.approx(3.0, abs=0.05)
+    assert fid.note == "paired by seed"
+    assert found.verdict("coverage") == "pass"
+    assert found.verdict("quality") == found.verdict() == "regression"
+
+
+def test_getting_better_passes() -> None:
+    assert verdict_of(STEADY, cells("a", {0: 3.0, 1: 3.1, 2: 2.9})) == "pass"
+
+
+def test_a_rerun_with_other_seeds_is_quiet() -> None:
+    assert verdict_of(STEADY, cells("a", {3: 5.01, 4: 4.98, 5: 5.0})) == "pass"
+
+
+def test_false_alarms_are_rare_over_many_reruns() -> None:
+    rng = random.Random(0)
+
+    def row(first: int) -> list[Record]:
+        return cells("a", {first + i: rng.gauss(5, 0.5) for i in range(3)})
+
+    verdicts = [verdict_of(row(0), row(3)) for _ in range(200)]
+    assert verdicts.count("regression") <= 6
+    assert verdicts.count("inconclusive") > 100, "this noisy, it must not claim to know"
+
+
+def test_noisy_seeds_are_inconclusive() -> None:
+    noisy = cells("a", {0: 3.0, 1: 9.0, 2: 6.0})
+    assert verdict_of(STEADY, noisy) == "inconclusive"
+
+
+def test_one_seed_never_convicts() -> None:
+    found = gate.judge_tasks(results(cells("a", {0: 5.0})), results(cells("a", {0: 50.0})))
+    assert found.verdict() == "inconclusive"
+    assert "one seed" in next(j for j in found.judgements if j.what == "fid").note
+
+
+def test_seeds_pair_only_on_the_same_machine() -> None:
+    old = cells("a", {0: 1.0, 1: 5.0, 2: 9.0})
+    new = cells("a", {0: 1.5, 1: 5.6, 2: 9.4})
+    assert verdict_of(old, new, fid=gate.Tolerance(0.2, False)) == "regression"
+    elsewhere = [dataclasses.replace(r, environment=HERE | {"processor": "two"}) for r in new]
+    found = gate.judge_tasks(results(old), results(elsewhere), {"fid": gate.Tolerance(0.2, False)})
+    (fid,) = [j for j in found.judgements if j.what == "fid"]
+    assert (fid.verdict, fid.note) == ("inconclusive", "Welch over seeds")
+
+
+@pytest.mark.parametrize(
+    ("after", "note"),
+    [
+        (cells("b", {0: 5.0}), "0 of 3 seeds are there"),
+        (cells("a", {0: 5.0, 1: 5.0}), "2 of 3 seeds are there"),
+        (cells("a", {0: 5.0, 1: 5.0, 2: None}), "seed 2: failed"),
+    ],
+)
+def test_a_cell_that_is_gone_or_failed_is_a_regression(after: list[Record], note: str) -> None:
+    found = gate.judge_tasks(results(STEADY), results(after))
+    (cell,) = [j for j in found.judgements if j.what == "cells"]
+    assert (cell.verdict, cell.note) == ("regression", note)
+    assert found.verdict("coverage") == "regression"
+
+
+def test_a_metric_that_is_gone_is_a_regression_of_coverage() -> None:
+    after = [dataclasses.replace(r, metrics={}) for r in STEADY]
+    found = gate.judge_tasks(results(STEADY), results(after))
+    assert found.verdict("coverage") == "regression"
+    assert found.verdict("quality") == "pass"
+
+
+def test_other_signatures_do_not_compare() -> None:
+    other = metric(5.0, 0.01, signature="fid|n=50", higher_is_better=False)
+    after = [dataclasses.replace(r, metrics={"fid": other}) for r in STEADY]
+    found = gate.judge_tasks(results(STEADY), results(after))
+    assert found.verdict() == "inconclusive"
+    assert "other signature" in next(j for j in found.judgements if j.what == "fid").note
+
+
+@pytest.mark.parametrize(("seconds", "wanted"), [(100.0, "pass"), (200.0, "regression")])
+def test_cost_is_judged_apart(seconds: float, wanted: str) -> None:
+    def timed(base: float) -> list[Record]:
+        return [
+            dataclasses.replace(r, timing={"fit_s": base + r.seed, "exclusive": True})
+            for r in STEADY
+        ]
+
+    found = gate.judge_tasks(results(timed(100.0)), results(timed(seconds)))
+    assert found.verdict("cost") == wanted
+    assert found.verdict("quality") == "pass"
+
+
+def test_times_of_another_machine_are_not_judged() -> None:
+    slow = [
+        dataclasses.replace(r, timing={"fit_s": 900.0, "exclusive": True}, environment={"x": 1})
+        for r in STEADY
+    ]
+    fast = [dataclasses.replace(r, timing={"fit_s": 1.0, "exclusive": True}) for r in STEADY]
+    found = gate.judge_tasks(results(fast), results(slow))
+    assert not [j for j in found.judgements if j.aspect == "cost"]
+
+
+def stored(root: Path, rows: list[Record], suite: dict[str, Any] = SUITE) -> Path:
+    folder = root / "toy@1-01234567-smoke"
+    write_json(folder / "suite.json", suite)
+    for r in rows:
+        write_record(folder / f"{r.generator}~0" / f"seed-{r.seed}" / r.record_id, r)
+    return root
+
+
+def run_gate(*args: object) -> tuple[int, str]:
+    done = CliRunner().invoke(cli, ["gate", *map(str, args)], standalone_mode=False)
+    if done.exception is not None:
+        raise done.exception
+    return done.return_value, done.output
+
+
+def test_the_command_says_all_three_verdicts_by_its_exit_code(tmp_path: Path) -> None:
+    old = stored(tmp_path / "old", STEADY)
+    worse = stored(tmp_path / "worse", cells("a", {0: 8.0, 1: 8.05, 2: 7.98}))
+    noisy = stored(tmp_path / "noisy", cells("a", {0: 3.0, 1: 9.0, 2: 6.0}))
+    out = tmp_path / "summary.md"
+    assert run_gate("--baseline", old, "--candidate", old)[0] == 0
+    code, text = run_gate("--baseline", old, "--candidate", worse, "--markdown", out)
+    assert code == 4
+    assert "verdict: regression" in text
+    assert "| **regression** | toy" in out.read_text()
+    assert run_gate("--baseline", old, "--candidate", noisy)[0] == 5
+    assert run_gate("--baseline", old, "--candidate", noisy, "--strict")[0] == 4
+    assert run_gate("--baseline", old, "--candidate", worse, "--tolerance", "fid=90%")[0] == 0
+
+
+def test_results_of_another_task_are_not_comparable(tmp_path: Path) -> None:
+    old = stored(tmp_path / "old", STEADY)
+    new = stored(tmp_path / "new", STEADY, SUITE | {"profile": "full"})
+    with pytest.raises(gate.NotComparableError, match="no task in common") as told:
+        run_gate("--baseline", old, "--candidate", new)
+    assert told.value.exit_code == 5
+
+
+@pytest.mark.parametrize("text", ["fid", "fid=", "fid=-1", "fid=5%%", "=5%"])
+def test_malformed_tolerances_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"write fid=5% or kid=0\.02"):
+        gate.parse_tolerances([text])
+
+
+def test_tolerances_name_metrics_and_costs() -> None:
+    found = gate.parse_tolerances(["fid=5%", "kid=0.02", "fid@other=1e-1", "fit_s=50%"])
+    assert found["fid"] == gate.Tolerance(0.05, True)
+    assert found["kid"] == gate.Tolerance(0.02, False)
+    assert found["fid@other"] == gate.Tolerance(0.1, False)
+    with pytest.raises(UsageError, match="did you mean 'fid'"):
+        gate.parse_tolerances(["fidd=5%"])
+
+
+def test_markdown_escapes_what_would_break_a_table() -> None:
+    evil = cells("a|b <script>", {0: None, 1: 5.0, 2: 5.0})
+    before = cells("a|b <script>", {0: 5.0, 1: 5.0, 2: 5.0})
+    text = gate.markdown(gate.judge_tasks(results(before), results(evil)))
+    assert "a\\|b" in text
+    assert "<script>" not in text
