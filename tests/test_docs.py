@@ -15,7 +15,13 @@ from genbench.suite import shipped
 from tests.conftest import TINY, Command
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "suites" / "README.md"]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "suites" / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+FOLDERS = ("results", "results-a", "results-b", "reports", "reports/ci", "suites", "a", "b")
 README = (ROOT / "README.md").read_text()
 
 
@@ -43,8 +49,8 @@ def test_every_command_in_the_pages_parses(
     for word in words:  # what the page's reader would have
         if word.endswith((".npz", ".py", ".toml")):
             (tmp_path / word).write_text("")
-        elif word.startswith("results") or word == "suites":
-            (tmp_path / word).mkdir(exist_ok=True)
+        elif word in FOLDERS:
+            (tmp_path / word).mkdir(parents=True, exist_ok=True)
     words = [w for w in words if w not in ("FILE", "NAME")]
     command: click.Command = cli
     with cli.make_context("genbench", [], resilient_parsing=True) as context:

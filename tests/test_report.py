@@ -10,6 +10,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import plotly.graph_objects as go
@@ -498,3 +499,24 @@ def test_many_records_make_one_page_of_modest_size(tmp_path: Path) -> None:
     out = build_report([task], tmp_path / "o")
     assert len(list((tmp_path / "o" / "cells").glob("*.html"))) == len(task.entries)
     assert out.stat().st_size < 6_000_000
+
+
+def test_a_badge_says_who_leads(task: TaskResults, tmp_path: Path) -> None:
+    build_report([task], tmp_path, badge=True)
+    (badge,) = (tmp_path / "data").glob("*-badge.svg")
+    text = " ".join(ElementTree.parse(badge).getroot().itertext()).split()
+    best = table(task).ranked[0]
+    assert best.name in text
+    assert best.values[table(task).columns[0].id].text in text
+    build_report([task], tmp_path)
+    assert not badge.exists(), "a report without a badge leaves none of an earlier one"
+
+
+def test_a_badge_of_hostile_records_is_still_only_text(tmp_path: Path) -> None:
+    build_report([evil_task(tmp_path / "records")], tmp_path / "out", badge=True)
+    (badge,) = (tmp_path / "out" / "data").glob("*-badge.svg")
+    root = ElementTree.parse(badge).getroot()
+    names = {element.tag.rpartition("}")[2] for element in root.iter()}
+    assert names == {"svg", "title", "rect", "g", "text"}
+    assert not any(a.startswith("on") or "href" in a for e in root.iter() for a in e.attrib)
+    assert int(root.attrib["width"]) < 1000

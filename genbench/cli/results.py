@@ -21,7 +21,8 @@ RESULTS = click.Path(path_type=Path, exists=True, file_okay=False)
     help="Write the site here; default: RESULTS/report.",
 )
 @click.option("--single-file", is_flag=True, help="Put everything into one HTML file.")
-def report(places: tuple[Path, ...], out: Path | None, single_file: bool) -> int:
+@click.option("--badge", is_flag=True, help="Write data/SUITE-PROFILE-badge.svg: who leads.")
+def report(places: tuple[Path, ...], out: Path | None, single_file: bool, badge: bool) -> int:
     """Build the offline HTML report from stored records.
 
     RESULTS are folders that `genbench run` wrote to, or task folders within them.
@@ -33,7 +34,7 @@ def report(places: tuple[Path, ...], out: Path | None, single_file: bool) -> int
     tasks, problems = gather(places)
     for problem in problems:
         click.echo(f"left out: {problem.path}: {problem.reason}", err=True)
-    page = build_report(tasks, out or places[0] / "report", single_file=single_file)
+    page = build_report(tasks, out or places[0] / "report", single_file=single_file, badge=badge)
     records = sum(len(task.entries) for task in tasks)
     click.echo(f"{records} records of {len(tasks)} tasks", err=True)
     click.echo(str(page))

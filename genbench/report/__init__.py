@@ -10,7 +10,9 @@ from genbench.report.inputs import Entry, TaskResults
 __all__ = ["Entry", "TaskResults", "build_report"]
 
 
-def build_report(tasks: Sequence[TaskResults], out: Path, *, single_file: bool = False) -> Path:
+def build_report(
+    tasks: Sequence[TaskResults], out: Path, *, single_file: bool = False, badge: bool = False
+) -> Path:
     """Write a static report that opens from disk with the network off.
 
     Parameters
@@ -22,6 +24,8 @@ def build_report(tasks: Sequence[TaskResults], out: Path, *, single_file: bool =
         that are not of a report are left alone.
     single_file
         Put everything, pictures and cells included, into ``index.html``.
+    badge
+        Write ``data/<page>-badge.svg`` too: who leads on the primary metric.
 
     Returns
     -------
@@ -35,4 +39,4 @@ def build_report(tasks: Sequence[TaskResults], out: Path, *, single_file: bool =
     """
     from genbench.report.build import build
 
-    return build(tasks, out, single_file)
+    return build(tasks, out, single_file, badge)

@@ -38,7 +38,7 @@ _ULID = re.compile(r"[0-9A-Za-z]{1,40}")
 _OURS = re.compile(r"(index|[a-z0-9._-]+)\.html|(cells|data|images)/[A-Za-z0-9._-]+")
 
 
-def build(tasks: Sequence[TaskResults], out: Path, single_file: bool) -> Path:
+def build(tasks: Sequence[TaskResults], out: Path, single_file: bool, badge: bool = False) -> Path:
     """See `genbench.report.build_report`."""
     site = _Site(out, single_file)
     pages = [
@@ -58,6 +58,9 @@ def build(tasks: Sequence[TaskResults], out: Path, single_file: bool) -> Path:
             _write_cells(site, found)
             for name, content in _data(found).items():
                 site.write(f"data/{found.id}-{name}", content)
+    if badge:
+        for found in pages:
+            site.write(f"data/{found.id}-badge.svg", site.render("badge.svg.j2", **_badge(found)))
     site.finish()
     return out / "index.html"
 
@@ -81,6 +84,26 @@ def _write_cells(site: _Site, found: Page) -> None:
         site.write(f"cells/{name}.json", view.json)
         body = site.render("cell.html.j2", view=view, page=found, up=up, **head)
         site.write(f"cells/{name}.html", body)
+
+
+def _badge(found: Page) -> dict[str, Any]:
+    """What a badge says: the suite and profile, and who leads on the primary metric."""
+    board = found.table
+    message, colour = "no results", "#6a6a6a"
+    if board.ranked and board.columns:
+        best = board.ranked[0]
+        value = best.values[board.columns[0].id]
+        message, colour = f"{best.name} {board.columns[0].title} {value.text}", "#1f6f54"
+    label = f"{found.suite['suite']['name']} {found.suite['profile']}"
+    label, message = text.shorten(label, 40), text.shorten(message, 60)
+    # Seven pixels a character at 11 px; textLength makes every font keep to it.
+    return {
+        "label": label,
+        "message": message,
+        "colour": colour,
+        "left": 7 * len(label) + 12,
+        "right": 7 * len(message) + 12,
+    }
 
 
 def _data(found: Page) -> dict[str, str]:
