@@ -39,7 +39,7 @@ def test_listing_extractors_imports_no_torch():
         "assert 'torch' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "['digits-cnn', 'identity', 'mnist-cnn']"
+    assert done.stdout.strip() == "['digits-cnn', 'identity', 'inception-v3-compat', 'mnist-cnn']"
 
 
 @pytest.mark.parametrize("name", CNN)

@@ -51,14 +51,16 @@ def verify(names: tuple[str, ...]) -> int:
 
 
 @data.command()
-@click.argument("name", metavar="SUITE")
+@click.argument("name", metavar="SUITE|EXTRACTOR")
 @click.option("--mirror", metavar="URL", help="Try URL/FILE and URL/FILE.gz first.")
 def fetch(name: str, mirror: str | None) -> int:
-    """Download the files of a suite that are not on this machine, checked by their hashes.
+    """Download the files of a suite, or an extractor's weights, checked by their hashes.
 
     They go to $GENBENCH_DATA/NAME, or to genbench/NAME in the XDG data home.
     """
+    from genbench.data.fetching import Fetched, fetch_file
     from genbench.data.fetching import fetch as fetch_files
+    from genbench.features import INCEPTION
     from genbench.suite import load_suite
 
     def progress(url: str, done: int, total: int) -> None:
@@ -66,7 +68,15 @@ def fetch(name: str, mirror: str | None) -> int:
             share = f"{100 * done / total:3.0f} %" if total else f"{done / 1e6:.1f} MB"
             click.echo(f"\r{url}  {share}\033[K", nl=False, err=True)
 
-    for file in fetch_files(load_suite(name).dataset, mirror=mirror, progress=progress):
+    found: list[Fetched]
+    if name == INCEPTION:
+        from genbench.features.inception import FILE, URL, places
+
+        url = f"{mirror.rstrip('/')}/{FILE}" if mirror else URL
+        found = [fetch_file(url, places()[-1], "6726825d", progress)]
+    else:
+        found = fetch_files(load_suite(name).dataset, mirror=mirror, progress=progress)
+    for file in found:
         if sys.stderr.isatty() and file.source:
             click.echo(err=True)
         click.echo(f"{file.path}: {f'from {file.source}' if file.source else 'was here'}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import urllib.error
+import hashlib
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -61,6 +61,28 @@ def fetch(
         write_bytes(path, content)
         found.append(Fetched(path, source))
     return found
+
+
+def fetch_file(url: str, path: Path, prefix: str, progress: Progress) -> Fetched:
+    """Get one file whose sha256 begins with `prefix`, unless it lies there already.
+
+    Raises
+    ------
+    DataError
+        If it cannot be had, or is another file.
+    """
+    if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest().startswith(prefix):
+        return Fetched(path, "")
+    try:
+        data = _download(url, progress)
+    except (OSError, ValueError) as error:
+        told = getattr(error, "reason", None) or error
+        raise DataError(f"cannot get {url} ({told}): put the file at {path}") from error
+    found = hashlib.sha256(data).hexdigest()
+    if not found.startswith(prefix):
+        raise DataError(f"{url} has sha256 {found}, expected {prefix}...: put the file at {path}")
+    write_bytes(path, data)
+    return Fetched(path, url)
 
 
 def _first(urls: list[str], entry: Mapping[str, Any], progress: Progress) -> tuple[bytes, str]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Extractor", "ExtractorInfo", "Features", "list_extractors", "load_extractor"]
 
 IDENTITY = "identity"
+INCEPTION = "inception-v3-compat"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,8 @@ class ExtractorInfo:
     licence
         Under which terms the weights may be used.
     channels
-        Widths of the convolutions of a `genbench.features.network.ClassifierNet`.
+        Widths of the convolutions of a `genbench.features.network.ClassifierNet`; for Inception
+        the numbers of image channels that it reads.
     """
 
     name: str
@@ -99,6 +101,8 @@ class ExtractorInfo:
             return f"reads shape {self.shape}, the suite has {space.shape}"
         if self.levels and self.levels != space.levels:
             return f"reads {self.levels} levels, the suite has {space.levels}"
+        if self.name == INCEPTION and space.shape[0] not in self.channels:
+            return f"reads 1 or 3 channels, the suite has {space.shape[0]}"
         return None
 
 
@@ -128,6 +132,10 @@ def _table() -> dict[str, ExtractorInfo]:
         body = {key: tuple(v) if isinstance(v, list) else v for key, v in body.items()}
         entries[name] = ExtractorInfo(name=name, **body)
     entries[IDENTITY] = ExtractorInfo(IDENTITY, "1", "points", licence="no weights")
+    entries[INCEPTION] = ExtractorInfo(
+        INCEPTION, "1", "image", dims=2048, trained_on="ImageNet", channels=(1, 3),
+        licence="Apache-2.0; the weights do not ship: `genbench data fetch inception-v3-compat`",
+    )  # fmt: skip
     return entries
 
 
@@ -160,6 +168,10 @@ def load_extractor(name: str, space: Space) -> Extractor:
         from genbench.features.identity import IdentityExtractor
 
         return IdentityExtractor(info, space)
+    if name == INCEPTION:
+        from genbench.features.inception import load_inception
+
+        return load_inception(info, space)
     from genbench.features.classifier import load_classifier
 
     return load_classifier(info)

@@ -59,7 +59,7 @@ class ClassifierExtractor:
         self._check(images)
         net = self._net.to(device)
         features, probabilities = [], []
-        with torch.inference_mode(), _plain_float32(torch.device(device)):
+        with torch.inference_mode(), plain_float32(torch.device(device)):
             for start in range(0, len(images), batch_size):
                 rows = images[start : start + batch_size].to(device)
                 hidden = net.features(rows.float() / (self._info.levels - 1))
@@ -79,7 +79,7 @@ class ClassifierExtractor:
 
 
 @contextmanager
-def _plain_float32(device: torch.device) -> Iterator[None]:
+def plain_float32(device: torch.device) -> Iterator[None]:
     """No autocast, TF32 or bfloat16 products, whatever a plugin has switched on; undone after."""
     settings = _precision_settings()
     before = [getattr(owner, name) for owner, name, _ in settings]
