@@ -21,7 +21,7 @@ RESULTS = click.Path(path_type=Path, exists=True, file_okay=False)
     help="Write the site here; default: RESULTS/report.",
 )
 @click.option("--single-file", is_flag=True, help="Put everything into one HTML file.")
-@click.option("--badge", is_flag=True, help="Write data/SUITE-PROFILE-badge.svg: who leads.")
+@click.option("--badge", is_flag=True, help="Write data/SUITE-VERSION-PROFILE-badge.svg: who leads.")
 def report(places: tuple[Path, ...], out: Path | None, single_file: bool, badge: bool) -> int:
     """Build the offline HTML report from stored records.
 
