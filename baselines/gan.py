@@ -6,10 +6,10 @@ the same class. Kept stable by spectral normalisation (Miyato et al., 2018) on i
 centred gradient penalty on real and fake points (R1 + R2; Huang et al., 2024). Classes enter D by
 projection (Miyato & Koyama, 2018), and D also learns to prefer a real image's own class to a wrong
 one (matching-aware; Reed et al., 2016): at weight 0.5 the FID after 80,000 MNIST images was 19, at
-0 it was 48 (validation rows, one seed). The image nets follow DCGAN (Radford et al., 2016) but work at half
-resolution: 2x2 pixels are one position with four channels, which costs a quarter. Samples come from
-an average of the generator's weights (Yazici et al., 2019) whose batch-normalisation statistics are
-recomputed at the end.
+0 it was 48 (validation rows, one seed). The image nets follow DCGAN (Radford et al., 2016) but work
+at half resolution: 2x2 pixels are one position with four channels, which costs a quarter. Samples
+come from an average of the generator's weights (Yazici et al., 2019) whose batch-normalisation
+statistics are recomputed at the end.
 
 Both nets are updated simultaneously: the one backward pass of D also gives the slope dD/dx at each
 fake, from which the generator's gradient follows, so D is never run a second time.
