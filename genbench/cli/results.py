@@ -21,8 +21,17 @@ RESULTS = click.Path(path_type=Path, exists=True, file_okay=False)
     help="Write the site here; default: RESULTS/report.",
 )
 @click.option("--single-file", is_flag=True, help="Put everything into one HTML file.")
-@click.option("--badge", is_flag=True, help="Write data/SUITE-VERSION-PROFILE-badge.svg: who leads.")
-def report(places: tuple[Path, ...], out: Path | None, single_file: bool, badge: bool) -> int:
+@click.option(
+    "--published/--no-published",
+    default=True,
+    help="Show our published rows for baselines that were not run here.",
+)
+@click.option(
+    "--badge", is_flag=True, help="Write data/SUITE-VERSION-PROFILE-badge.svg: who leads."
+)
+def report(
+    places: tuple[Path, ...], out: Path | None, single_file: bool, published: bool, badge: bool
+) -> int:
     """Build the offline HTML report from stored records.
 
     RESULTS are folders that `genbench run` wrote to, or task folders within them.
@@ -31,11 +40,11 @@ def report(places: tuple[Path, ...], out: Path | None, single_file: bool, badge:
     from genbench.report import build_report
 
     places = places or (Path("results"),)
-    tasks, problems = gather(places)
+    tasks, problems = gather(places, published=published)
     for problem in problems:
         click.echo(f"left out: {problem.path}: {problem.reason}", err=True)
     page = build_report(tasks, out or places[0] / "report", single_file=single_file, badge=badge)
-    records = sum(len(task.entries) for task in tasks)
+    records = sum(not entry.published for task in tasks for entry in task.entries)
     click.echo(f"{records} records of {len(tasks)} tasks", err=True)
     click.echo(str(page))
     return 0

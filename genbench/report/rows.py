@@ -132,7 +132,7 @@ def table(task: TaskResults) -> Table:
         rank[column.id] = {standing.row: standing for standing in found}
     scales = {c.id: s for c in cols if (s := _scale(c, rank[c.id].values())) is not None}
     groups = group(records)
-    planned = _planned(groups)
+    planned = _planned(group(e.record for e in entries if not e.published) or groups)
     labels = _labels(groups)
     rows = {
         key: _row(

@@ -1,0 +1,81 @@
+"""The published records: whole, of the suites as they are, and beside a reader's own rows."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from genbench import archive
+from genbench.cli import cli
+from genbench.publish import published_entries, task_results
+from genbench.report.rows import table
+from genbench.store import write_json, write_record
+from genbench.suite import load_suite
+
+REPORTS = Path(__file__).parent.parent / "reports"
+MNIST = load_suite("mnist")
+
+
+@pytest.mark.parametrize("root", [REPORTS, REPORTS / "ci"], ids=["reports", "ci"])
+def test_the_published_records_are_whole_and_light(root: Path) -> None:
+    found = archive.verify(root)
+    assert found.problems == ()
+    assert found.records >= 9
+    assert not list(root.rglob("*.npz"))
+    assert not list(root.rglob("*.safetensors"))
+
+
+def test_no_published_record_tells_of_the_machine_that_made_it() -> None:
+    for path in REPORTS.rglob("*.json"):
+        text = path.read_text()
+        assert not any(word in text for word in ("/home/", "/root/", "/tmp/", "hostname")), path
+
+
+def test_the_published_records_are_of_the_suite_that_ships() -> None:
+    entries = published_entries(MNIST.task_hash)
+    assert {e.record.generator for e in entries} == {
+        "gan", "vae", "flow", "dna", "heldout", "train-copy", "gaussian", "noise", "mode-dropped",
+    }  # fmt: skip
+    wanted = {request.id for request in MNIST.metrics} | {"tstr_accuracy", "trtr_accuracy"}
+    for entry in entries:
+        assert entry.published
+        assert entry.record.status == "ok"
+        assert set(entry.record.metrics) == wanted
+    assert published_entries("sha256:another") == ()
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    """Results with one row of another generator, and its controls not run."""
+    record = next(
+        e.record for e in published_entries(MNIST.task_hash) if e.record.generator == "gan"
+    )
+    cell = {**record.cell, "generator": {**record.cell["generator"], "name": "mine"}}
+    folder = tmp_path / "results" / MNIST.folder_name
+    write_json(folder / "suite.json", MNIST.describe())
+    made = dataclasses.replace(
+        record, cell=cell, record_id="01ARZ3NDEKTSV4RRFFQ69G5FAV", artifacts=()
+    )
+    write_record(folder / "mine~0" / "seed-0" / made.record_id, made)
+    return tmp_path / "results"
+
+
+def test_a_readers_row_stands_beside_the_published_ones(mine: Path) -> None:
+    found = table(task_results(mine / MNIST.folder_name, published=True))
+    assert {row.name: row.published for row in found.generators} == {
+        "mine": False, "gan": True, "vae": True, "flow": True, "dna": True,
+    }  # fmt: skip
+    assert all(row.complete for row in found.generators)
+    alone = table(task_results(mine / MNIST.folder_name))
+    assert [row.name for row in alone.generators] == ["mine"]
+
+
+@pytest.mark.parametrize(("flag", "shown"), [("--published", True), ("--no-published", False)])
+def test_the_report_marks_them_and_can_leave_them_out(mine: Path, flag: str, shown: bool) -> None:
+    done = CliRunner().invoke(cli, ["report", str(mine), flag], catch_exceptions=False)
+    assert "1 records of 1 tasks" in done.output
+    text = (mine / "report" / "index.html").read_text()
+    assert ("published, other machine" in text) == shown
