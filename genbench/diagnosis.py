@@ -105,10 +105,14 @@ def _writable(results: Path) -> Check:
 def _data() -> Iterator[Check]:
     for name in shipped():
         try:
-            bad = [f for f in verify_files(load_suite(name).dataset) if not f.ok]
+            files = verify_files(load_suite(name).dataset)
         except GenbenchError as error:
             yield Check(f"suite {name}", False, str(error), "reinstall genbench")
             continue
+        if any(f.absent for f in files):
+            yield Check(f"suite {name}", True, f"not here: genbench data fetch {name}")
+            continue
+        bad = [f for f in files if not f.ok]
         found = "; ".join(f"{f.path}: {f.problem}" for f in bad) or "data as its checksums say"
         yield Check(f"suite {name}", not bad, found, "reinstall genbench")
 

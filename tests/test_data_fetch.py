@@ -10,14 +10,16 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from genbench.cli import cli
-from genbench.data import load_split
+from genbench.data import files, load_split, verify_files
 from genbench.data.fetching import fetch
 from genbench.data.files import locate, places
 from genbench.errors import DataError
+from genbench.suite import load_suite
 from tests.test_data import IMAGES, idx_set, images
 
 __all__ = ["idx_set", "images"]  # fixtures
@@ -118,3 +120,32 @@ def test_the_commands_list_and_verify_what_ships():
 def test_fetching_what_ships_downloads_nothing():
     done = CliRunner().invoke(cli, ["data", "fetch", "mnist"], catch_exceptions=False)
     assert done.output.count("was here") == 4
+
+
+@pytest.fixture
+def no_fashion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "places", lambda dataset: [tmp_path / "nowhere"])
+
+
+def test_absent_data_are_no_fault_until_they_are_asked_for(no_fashion):
+    def code(*args: str) -> tuple[int, str]:
+        done = CliRunner().invoke(cli, args, standalone_mode=False, catch_exceptions=False)
+        return done.return_value, done.output
+
+    assert code("suite", "check")[0] == 0
+    assert "fetch fashion-mnist" in code("suite", "check")[1]
+    assert code("suite", "check", "fashion-mnist")[0] == 6
+    assert code("data", "verify")[0] == 0
+    assert code("data", "verify", "fashion-mnist")[0] == 6
+    assert "not here" in code("data", "list")[1]
+
+
+def test_the_fashion_suite_reads_debians_files():
+    dataset = load_suite("fashion-mnist").dataset
+    checks = verify_files(dataset)
+    if any(check.absent for check in checks):
+        pytest.skip("needs Debian's package dataset-fashion-mnist, or genbench data fetch")
+    assert all(check.ok for check in checks)
+    test = load_split(dataset, load_suite("fashion-mnist").space, "test")
+    assert test.x.shape == (10_000, 1, 28, 28)
+    assert set(np.bincount(test.y)) == {1000}

@@ -34,6 +34,8 @@ class FileCheck:
         Whether it is what the suite says.
     problem
         What is wrong and what to do; empty if nothing is.
+    absent
+        It is simply not on this machine, and the suite says where to get it.
     """
 
     path: str
@@ -41,6 +43,7 @@ class FileCheck:
     sha256: str
     ok: bool
     problem: str = ""
+    absent: bool = False
 
 
 def declared(dataset: Mapping[str, Any], role: str) -> Mapping[str, Any]:
@@ -102,7 +105,8 @@ def check_file(dataset: Mapping[str, Any], entry: Mapping[str, Any]) -> FileChec
     try:
         data = _read(dataset, entry)
     except (DataError, UsageError) as error:
-        return FileCheck(entry["path"], 0, "", False, str(error))
+        absent = bool(entry.get("urls")) and isinstance(error, DataError)
+        return FileCheck(entry["path"], 0, "", False, str(error), absent)
     found = hashlib.sha256(data).hexdigest()
     try:
         read_checked(dataset, entry)

@@ -126,6 +126,13 @@ PLANS = {
         trained_on="MNIST, rows 0 to 49,999 of the official training file",
         licence="Apache-2.0; trained on MNIST (CC BY-SA 3.0, LeCun, Cortes, Burges)",
     ),
+    "fashion-cnn": Plan(
+        suite="fashion-mnist",
+        version="1",
+        recipe=Recipe(epochs=12),
+        trained_on="Fashion-MNIST, rows 0 to 49,999 of the official training file",
+        licence="Apache-2.0; trained on Fashion-MNIST (MIT, Zalando SE)",
+    ),
     "digits-cnn": Plan(
         suite="digits",
         version="1",
