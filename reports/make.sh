@@ -8,8 +8,12 @@
 set -eu
 here=$(dirname "$0")
 work=${1:-results}
+suites="mnist digits 8gaussians checkerboard moons"
+if genbench data verify fashion-mnist >/dev/null; then
+  suites="$suites fashion-mnist"
+fi
 for seeds in 0 0,1,2; do
-  for suite in mnist digits 8gaussians checkerboard moons; do
+  for suite in $suites; do
     genbench run --suite "$suite" --seeds "$seeds" --results "$work"
   done
 done
