@@ -289,11 +289,12 @@ def _sampling(value: MetricValue) -> tuple[float, float] | None:
 def _interval(mean: float, error: float | None, df: float, method: str) -> Interval | None:
     if error is None:
         return None
-    half = error * _quantile(df)
+    half = error * quantile(df)
     return Interval(mean - half, mean + half, LEVEL, method)
 
 
-def _quantile(df: float) -> float:
+def quantile(df: float) -> float:
+    """How many standard errors a two-sided 95 % interval reaches to either side."""
     upper = (1 + LEVEL) / 2
     return float(special.ndtri(upper) if math.isinf(df) else special.stdtrit(df, upper))
 

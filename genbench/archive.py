@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genbench.errors import StoreError, UsageError, did_you_mean
-from genbench.records import Record
+from genbench.records import Record, canonical_json
 from genbench.store import (
     CACHE,
     PROGRESS,
@@ -265,8 +265,6 @@ COLUMNS = (
 
 
 def _lines(record: Record) -> Iterator[Mapping[str, Any]]:
-    from genbench.records import canonical_json
-
     suite, generator = record.cell["suite"], record.cell["generator"]
     cell = {
         "suite": suite["name"],

@@ -54,8 +54,8 @@ class Line:
             self.task,
             self.generator,
             self.metric,
-            _number(self.a),
-            _number(self.b),
+            number(self.a),
+            number(self.b),
             "" if change is None or change.estimate is None else f"{change.estimate:+.4g}",
             "" if interval is None else f"[{interval.low:+.4g}, {interval.high:+.4g}]",
             self.verdict,
@@ -125,5 +125,6 @@ def _summary(records: list[Record], metric: str) -> Summary | None:
     return summarize(records, metric) if records else None
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Five digits, or a dash."""
     return "–" if value is None else f"{value:.5g}"

@@ -17,8 +17,15 @@ from typing import Literal
 
 from scipy import special
 
-from genbench.aggregation import LEVEL, Summary, difference, is_control, summarize
-from genbench.comparison import rows_of, tasks_of
+from genbench.aggregation import (
+    RowKey,
+    Summary,
+    difference,
+    is_control,
+    quantile,
+    summarize,
+)
+from genbench.comparison import number, rows_of, tasks_of
 from genbench.errors import GenbenchError, UsageError, did_you_mean
 from genbench.metrics.table import METRICS, metric_info, split_id
 from genbench.ranking import holm
@@ -242,19 +249,30 @@ def _cost(
     task: str, name: str, cost: str, before: Sequence[Record], after: Sequence[Record],
     tolerances: Mapping[str, Tolerance],
 ) -> Iterator[Judgement]:  # fmt: skip
-    sides = [_costs(records, cost) for records in (before, after)]
-    if not all(sides):
+    a, b = _cost_summary(before, cost), _cost_summary(after, cost)
+    if a is None or a.mean is None or b is None or b.mean is None:
         return
-    (a, error_a, df_a), (b, error_b, df_b) = (_mean(side) for side in sides)
-    told = Judgement("cost", task, name, cost, "inconclusive", a, b, harm=b - a)
+    told = Judgement("cost", task, name, cost, "inconclusive", a.mean, b.mean)
     base = tolerances.get(cost, tolerances.get("cost", COST_TOLERANCE))
-    if min(map(len, sides)) < 2:
-        yield replace(told, tolerance=base.of(a), note="one seed")
+    change = difference(b, a)
+    if change.std_error is None:
+        harm = b.mean - a.mean
+        yield replace(told, harm=harm, tolerance=base.of(a.mean), note="one seed")
         return
-    error = math.hypot(error_a, error_b)
-    shares = (error_a**2, df_a), (error_b**2, df_b)
-    spread = sum(part**2 / df for part, df in shares)
-    yield _weighed(told, b - a, error, error**4 / spread if spread else math.inf, base, "Welch")
+    yield _weighed(told, b.mean - a.mean, change.std_error, change.df, base, "Welch over seeds")
+
+
+def _cost_summary(records: Sequence[Record], cost: str) -> Summary | None:
+    """A cost over the seeds; None without a value, no standard error with one."""
+    values = _costs(records, cost)
+    if not values:
+        return None
+    mean, error, df = _mean(values)
+    known = len(values) > 1
+    return Summary(
+        RowKey.of(records[0]), cost, False, "ok", mean=mean, std_error=error if known else None,
+        df=df, basis="seeds" if known else "unknown",
+    )  # fmt: skip
 
 
 def _costs(records: Sequence[Record], cost: str) -> list[float]:
@@ -282,8 +300,7 @@ def _weighed(
 ) -> Judgement:
     """With interval, p-value and, before correction, a verdict of pass or inconclusive."""
     tolerance = base.of(told.baseline or 0.0)
-    upper = (1 + LEVEL) / 2
-    half = error * float(special.ndtri(upper) if math.isinf(df) else special.stdtrit(df, upper))
+    half = error * quantile(df)
     if error > 0:
         t = (tolerance - harm) / error
         p_value = float(special.ndtr(t) if math.isinf(df) else special.stdtr(df, t))
@@ -347,11 +364,6 @@ def worse_by(judgement: Judgement) -> str:
     if judgement.low is None or judgement.high is None:
         return f"{judgement.harm:+.4g}"
     return f"{judgement.harm:+.4g} [{judgement.low:+.4g}, {judgement.high:+.4g}]"
-
-
-def number(value: float | None) -> str:
-    """Five digits, or a dash."""
-    return "–" if value is None else f"{value:.5g}"
 
 
 def _escaped(text: str) -> str:

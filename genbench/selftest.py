@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -37,7 +37,7 @@ class Claim:
     sentence: str
     low: float
     high: float
-    measure: Callable[[Laboratory], float]
+    measure: Callable[[Laboratory, str], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +86,9 @@ class Laboratory:
     def _draw(rng: np.random.Generator, labels: NDArray[np.int64]) -> Rows:
         return APART * np.eye(CLASSES, DIMS)[labels] + rng.standard_normal((len(labels), DIMS))
 
-    def __call__(self, metric: str, fake: str, real: str = "real", **more: Any) -> float:
-        """The metric of one named set against another, features of `DIMS` dimensions."""
-        return self.of(metric, self.sets[real], self.sets[fake], train=self.sets["train"], **more)
+    def __call__(self, metric: str, fake: str) -> float:
+        """The metric of a named set against the real one."""
+        return self.of(metric, self.sets["real"], self.sets[fake], train=self.sets["train"])
 
     def of(self, metric: str, real: Any, fake: Any, **more: Any) -> float:
         """The metric of given rows; an untold one raises MetricError with its reason."""
@@ -109,13 +109,13 @@ class Laboratory:
         labels = {"real_labels": self.labels, "fake_labels": (self.labels + turn) % CLASSES}
         return self.of(metric, real, real, **labels)
 
-    def score(self, probabilities: Rows) -> float:
+    def score(self, metric: str, probabilities: Rows) -> float:
         """The classifier score of class probabilities."""
         given = {
             "fake_probabilities": probabilities,
             "parameters": {"classifier_score": {"splits": 1}},
         }
-        return self.of("classifier_score", None, None, **given)
+        return self.of(metric, None, None, **given)
 
     def nll(self, metric: str, log_prob: Rows, dims: int | None) -> float:
         """Mean negative log-likelihood: bits/dim, or nats if `dims` is None."""
@@ -131,7 +131,7 @@ class Laboratory:
         error = float(log_prob.std(ddof=1)) / math.sqrt(len(x))
         return (self.nll(metric, log_prob, None) - math.log(2 * math.pi * math.e)) / error
 
-    def kid_by_definition(self) -> float:
+    def kid_by_definition(self, metric: str) -> float:
         """KID on few rows over the double sum that defines it."""
         real, fake = self.sets["real"][:300], self.sets["shifted"][300:600]
         within = sum(
@@ -140,7 +140,7 @@ class Laboratory:
         )
         direct = float(within - 2 * ((real @ fake.T / DIMS + 1) ** 3).mean())
         parameters = {"kid": {"subsets": 1, "subset_size": 300}}
-        return self.of("kid", real, fake, parameters=parameters) / direct
+        return self.of(metric, real, fake, parameters=parameters) / direct
 
     @cached_property
     def _digits(self) -> tuple[Any, Any, Any]:
@@ -177,165 +177,91 @@ _HOT = np.eye(CLASSES)[np.arange(1000) % CLASSES]
 _EVEN = np.full((1000, CLASSES), 1 / CLASSES)
 _UNIFORM = np.full(50, -784 * math.log(256))
 _ANY = math.inf
+_COVERED = 1 - 2**-5  # coverage of fresh rows with k = 5
+_SWAPPED = 2 * APART**2  # squared distance of two centres
+_SPREAD = SHIFT / math.sqrt(DIMS)  # the shift as a random direction sees it, root mean square
+
+Measure = Callable[[Laboratory, str], float]
 
 
-def _gap(metric: str, worse: str, better: str) -> Callable[[Laboratory], float]:
-    return lambda lab: lab(metric, worse) - lab(metric, better)
+def _on(fake: str) -> Measure:
+    return lambda lab, metric: lab(metric, fake)
 
 
-def claims() -> tuple[Claim, ...]:
-    """All claims, in the order of the metric table."""
-    return tuple(_claims())
+def _gap(one: str, other: str) -> Measure:
+    return lambda lab, metric: lab(metric, one) - lab(metric, other)
 
 
-def _claims() -> Iterator[Claim]:
-    def of(metric: str, sentence: str, low: float, high: float, measure: Any) -> Claim:
-        return Claim(metric, sentence, low, high, measure)
+def _labels(turn: int) -> Measure:
+    return lambda lab, metric: lab.labelled(metric, turn)
 
-    yield of("fid", "rows against themselves: 0", -1e-6, 1e-6, lambda lab: lab("fid", "real"))
-    yield of("fid", "a shift of length 3: 9", 8.9999, 9.0001, lambda lab: lab("fid", "shifted"))
-    yield of(
-        "fid", "a lost class is worse than fresh rows", 0.1, _ANY, _gap("fid", "dropped", "fresh")
-    )
-    yield of("fid", "noise is worse than a lost class", 10, _ANY, _gap("fid", "noise", "dropped"))
 
-    infinity = "fid_infinity"
-    yield of(infinity, "fresh rows: 0 but for noise", -0.5, 0.5, lambda lab: lab(infinity, "fresh"))
-    yield of(infinity, "a shift of length 3: 9", 8.5, 9.5, lambda lab: lab(infinity, "shifted"))
+def _taught(turn: int = 0) -> Measure:
+    return lambda lab, metric: lab.downstream(metric, turn)
 
-    per_class = "fid_per_class"
-    swapped = 2 * APART**2
-    yield of(
-        per_class, "rows against themselves: 0", -1e-6, 1e-6, lambda lab: lab.labelled(per_class, 0)
-    )
-    yield of(
-        per_class, f"every class taken for the next: {swapped:g}", 0.9 * swapped, 1.1 * swapped,
-        lambda lab: lab.labelled(per_class, 1),
-    )  # fmt: skip
 
-    yield of(
-        "kid",
-        "the double sum that defines it: 1 of it",
-        1 - 1e-6,
-        1 + 1e-6,
-        Laboratory.kid_by_definition,
-    )
-    yield of("kid", "a shift is worse than fresh rows", 0.1, _ANY, _gap("kid", "shifted", "fresh"))
-    yield of("kid", "noise is worse than a shift", 0.1, _ANY, _gap("kid", "noise", "shifted"))
+def _score(probabilities: Rows) -> Measure:
+    return lambda lab, metric: lab.score(metric, probabilities)
 
-    yield of("emd", "rows against themselves: 0", -1e-4, 1e-4, lambda lab: lab("emd", "real"))
-    yield of("emd", "a shift of length 3: 3", 2.999, 3.001, lambda lab: lab("emd", "shifted"))
-    yield of("emd", "noise is worse than a shift", 1, _ANY, _gap("emd", "noise", "shifted"))
 
-    sliced, part = "sliced_wasserstein", SHIFT / math.sqrt(DIMS)
-    yield of(sliced, "rows against themselves: 0", -1e-6, 1e-6, lambda lab: lab(sliced, "real"))
-    yield of(
-        sliced,
-        f"a shift of length 3: 3 / sqrt({DIMS})",
-        0.9 * part,
-        1.1 * part,
-        lambda lab: lab(sliced, "shifted"),
-    )
+def _vendi(fake: Rows) -> Measure:
+    return lambda lab, metric: lab.of(metric, _HOT, fake)
 
-    score = "classifier_score"
-    yield of(
-        score,
-        f"sure and even over {CLASSES} classes: {CLASSES}",
-        9.999,
-        10.001,
-        lambda lab: lab.score(_HOT),
-    )
-    yield of(score, "never sure: 1", 0.999, 1.001, lambda lab: lab.score(_EVEN))
 
-    for name in ("precision", "recall"):
-        yield of(name, "rows against themselves: 1", 1, 1, lambda lab, name=name: lab(name, "real"))
-    yield of("precision", "noise: 0", 0, 0.02, lambda lab: lab("precision", "noise"))
-    yield of(
-        "recall",
-        "a class lost: its tenth is missed",
-        0.05,
-        0.15,
-        _gap("recall", "fresh", "dropped"),
-    )
-    yield of("density", "fresh rows: 1", 0.9, 1.1, lambda lab: lab("density", "fresh"))
-    yield of("density", "noise: 0", 0, 0.02, lambda lab: lab("density", "noise"))
-    expected = 1 - 2**-5
-    yield of(
-        "coverage",
-        "fresh rows: 1 - 2^-5",
-        expected - 0.03,
-        expected + 0.03,
-        lambda lab: lab("coverage", "fresh"),
-    )
-    yield of(
-        "coverage",
-        "a class lost: its tenth is missed",
-        0.05,
-        0.15,
-        _gap("coverage", "fresh", "dropped"),
-    )
+def _uniform(lab: Laboratory, metric: str) -> float:
+    return lab.nll(metric, _UNIFORM, 784)
 
-    yield of(
-        "vendi",
-        f"{CLASSES} directions, evenly: {CLASSES}",
-        9.999,
-        10.001,
-        lambda lab: lab.of("vendi", _HOT, _HOT),
-    )
-    yield of("vendi", "one direction: 1", 0.999, 1.001, lambda lab: lab.of("vendi", _HOT, _EVEN))
 
-    for name in ("nll", "nll_tight"):
-        yield of(
-            name, "uniform 8-bit pixels: 8.000 bits/dim", 8 - 1e-9, 8 + 1e-9,
-            lambda lab, name=name: lab.nll(name, _UNIFORM, 784),
-        )  # fmt: skip
-        yield of(
-            name, "Gaussian rows: the entropy, within 4 standard errors", -4, 4,
-            lambda lab, name=name: lab.gaussian_nll(name),
-        )  # fmt: skip
-
-    yield of(
-        "c2st", "fresh rows cannot be told apart: 0.5", 0.45, 0.55, lambda lab: lab("c2st", "fresh")
-    )
-    yield of("c2st", "noise can: 1", 0.9, 1, lambda lab: lab("c2st", "noise"))
-    yield of(
-        "c_t",
-        "fresh rows are as far from training as real ones: 0",
-        -4,
-        4,
-        lambda lab: lab("c_t", "fresh"),
-    )
-    yield of("c_t", "copies are far too near", -_ANY, -10, lambda lab: lab("c_t", "copies"))
-    yield of("authenticity", "copies: 0", 0, 0, lambda lab: lab("authenticity", "copies"))
-    yield of(
-        "authenticity",
-        "fresh rows: most are",
-        0.5,
-        0.8,
-        lambda lab: lab("authenticity", "fresh"),
-    )
-
-    yield of(
-        "trtr_accuracy",
-        "real digits teach their classes",
-        0.85,
-        1,
-        lambda lab: lab.downstream("trtr_accuracy"),
-    )
-    yield of(
-        "tstr_accuracy",
-        "copies of real digits teach as well",
-        0.85,
-        1,
-        lambda lab: lab.downstream("tstr_accuracy"),
-    )
-    yield of(
-        "tstr_accuracy",
-        "wrong labels teach nothing",
-        0,
-        0.1,
-        lambda lab: lab.downstream("tstr_accuracy", 1),
-    )
+# fmt: off
+CLAIMS: tuple[Claim, ...] = (
+    Claim("fid", "rows against themselves: 0", -1e-6, 1e-6, _on("real")),
+    Claim("fid", "a shift of length 3: 9", 8.9999, 9.0001, _on("shifted")),
+    Claim("fid", "a lost class is worse than fresh rows", 0.1, _ANY, _gap("dropped", "fresh")),
+    Claim("fid", "noise is worse than a lost class", 10, _ANY, _gap("noise", "dropped")),
+    Claim("fid_infinity", "fresh rows: 0 but for noise", -0.5, 0.5, _on("fresh")),
+    Claim("fid_infinity", "a shift of length 3: 9", 8.5, 9.5, _on("shifted")),
+    Claim("fid_per_class", "rows against themselves: 0", -1e-6, 1e-6, _labels(0)),
+    Claim("fid_per_class", f"every class taken for the next: {_SWAPPED:g}",
+          0.9 * _SWAPPED, 1.1 * _SWAPPED, _labels(1)),
+    Claim("kid", "the double sum that defines it: 1 of it",
+          1 - 1e-6, 1 + 1e-6, Laboratory.kid_by_definition),
+    Claim("kid", "a shift is worse than fresh rows", 0.1, _ANY, _gap("shifted", "fresh")),
+    Claim("kid", "noise is worse than a shift", 0.1, _ANY, _gap("noise", "shifted")),
+    Claim("emd", "rows against themselves: 0", -1e-4, 1e-4, _on("real")),
+    Claim("emd", "a shift of length 3: 3", 2.999, 3.001, _on("shifted")),
+    Claim("emd", "noise is worse than a shift", 1, _ANY, _gap("noise", "shifted")),
+    Claim("sliced_wasserstein", "rows against themselves: 0", -1e-6, 1e-6, _on("real")),
+    Claim("sliced_wasserstein", f"a shift of length 3: 3 / sqrt({DIMS})",
+          0.9 * _SPREAD, 1.1 * _SPREAD, _on("shifted")),
+    Claim("classifier_score", f"sure and even over {CLASSES} classes: {CLASSES}",
+          9.999, 10.001, _score(_HOT)),
+    Claim("classifier_score", "never sure: 1", 0.999, 1.001, _score(_EVEN)),
+    Claim("precision", "rows against themselves: 1", 1, 1, _on("real")),
+    Claim("precision", "noise: 0", 0, 0.02, _on("noise")),
+    Claim("recall", "rows against themselves: 1", 1, 1, _on("real")),
+    Claim("recall", "a class lost: its tenth is missed", 0.05, 0.15, _gap("fresh", "dropped")),
+    Claim("density", "fresh rows: 1", 0.9, 1.1, _on("fresh")),
+    Claim("density", "noise: 0", 0, 0.02, _on("noise")),
+    Claim("coverage", "fresh rows: 1 - 2^-5", _COVERED - 0.03, _COVERED + 0.03, _on("fresh")),
+    Claim("coverage", "a class lost: its tenth is missed", 0.05, 0.15, _gap("fresh", "dropped")),
+    Claim("vendi", f"{CLASSES} directions, evenly: {CLASSES}", 9.999, 10.001, _vendi(_HOT)),
+    Claim("vendi", "one direction: 1", 0.999, 1.001, _vendi(_EVEN)),
+    *(claim for name in ("nll", "nll_tight") for claim in (
+        Claim(name, "uniform 8-bit pixels: 8.000 bits/dim", 8 - 1e-9, 8 + 1e-9, _uniform),
+        Claim(name, "Gaussian rows: the entropy, within 4 standard errors",
+              -4, 4, Laboratory.gaussian_nll),
+    )),
+    Claim("c2st", "fresh rows cannot be told apart: 0.5", 0.45, 0.55, _on("fresh")),
+    Claim("c2st", "noise can: 1", 0.9, 1, _on("noise")),
+    Claim("c_t", "fresh rows are as far from training as real ones: 0", -4, 4, _on("fresh")),
+    Claim("c_t", "copies are far too near", -_ANY, -10, _on("copies")),
+    Claim("authenticity", "copies: 0", 0, 0, _on("copies")),
+    Claim("authenticity", "fresh rows: most are", 0.5, 0.8, _on("fresh")),
+    Claim("trtr_accuracy", "real digits teach their classes", 0.85, 1, _taught()),
+    Claim("tstr_accuracy", "copies of real digits teach as well", 0.85, 1, _taught()),
+    Claim("tstr_accuracy", "wrong labels teach nothing", 0, 0.1, _taught(turn=1)),
+)
+# fmt: on
 
 
 def run_selftest(
@@ -360,18 +286,18 @@ def run_selftest(
     UsageError
         If a name is none of a metric that a claim is about.
     """
-    known = {claim.metric for claim in claims()}
+    known = {claim.metric for claim in CLAIMS}
     for name in (*metrics, *([] if sabotage is None else [sabotage])):
         if name not in known:
             raise UsageError(f"no claim is about {name!r}: {did_you_mean(name, known)}")
     laboratory, verdicts = Laboratory(sabotage), []
-    for claim in claims():
+    for claim in CLAIMS:
         if metrics and claim.metric not in metrics:
             continue
         start = time.perf_counter()
         found, reason = None, None
         try:
-            found = float(claim.measure(laboratory))
+            found = float(claim.measure(laboratory, claim.metric))
         except GenbenchError as error:
             reason = str(error)
         verdicts.append(Verdict(claim, found, reason, time.perf_counter() - start))

@@ -12,9 +12,9 @@ from genbench.errors import UsageError
 from genbench.metrics.outcomes import OWN
 from genbench.metrics.shared import SHARED
 from genbench.metrics.table import LIKELIHOOD_METRICS
-from genbench.selftest import as_json, claims, run_selftest
+from genbench.selftest import CLAIMS, as_json, run_selftest
 
-METRICS = tuple(dict.fromkeys(claim.metric for claim in claims()))
+METRICS = tuple(dict.fromkeys(claim.metric for claim in CLAIMS))
 
 
 def test_every_claim_holds() -> None:

@@ -72,10 +72,10 @@ def fetch(name: str, mirror: str | None) -> int:
 
     found: list[Fetched]
     if name == INCEPTION:
-        from genbench.features.inception import FILE, URL, places
+        from genbench.features.inception import FILE, SHA256_PREFIX, URL, places
 
         url = f"{mirror.rstrip('/')}/{FILE}" if mirror else URL
-        found = [fetch_file(url, places()[-1], "6726825d", progress)]
+        found = [fetch_file(url, places()[-1], SHA256_PREFIX, progress)]
     else:
         found = fetch_files(load_suite(name).dataset, mirror=mirror, progress=progress)
     for file in found:

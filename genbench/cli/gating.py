@@ -43,6 +43,7 @@ def gate(
     from rich.table import Table
 
     from genbench import gate as library
+    from genbench.comparison import number
     from genbench.store import write_bytes
 
     found = library.judge(baseline, candidate, library.parse_tolerances(tolerances))
@@ -55,8 +56,8 @@ def gate(
         sheet.add_column(name)
     for j in shown:
         sheet.add_row(
-            j.verdict, j.aspect, j.task, j.generator, j.what, library.number(j.baseline),
-            library.number(j.candidate), library.worse_by(j), library.number(j.tolerance), j.note,
+            j.verdict, j.aspect, j.task, j.generator, j.what, number(j.baseline),
+            number(j.candidate), library.worse_by(j), number(j.tolerance), j.note,
         )  # fmt: skip
     Console(width=None if sys.stdout.isatty() else 100_000).print(sheet)
     for task in found.not_run:

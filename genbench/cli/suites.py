@@ -32,10 +32,9 @@ def check(names: tuple[str, ...]) -> int:
         problems += [
             f"{name}: {f.path}: {f.problem}" for f in files if not f.ok and f not in absent
         ]
-        told = (
-            f"data not here: genbench data fetch {name}" if absent else f"{len(files)} data files"
-        )
-        click.echo(f"{found.name} {found.version}: {told}{'' if absent else ' checked'}")
+        checked = f"{len(files)} data files checked"
+        told = f"data not here: genbench data fetch {name}" if absent else checked
+        click.echo(f"{found.name} {found.version}: {told}")
     if not names:
         problems += check_lock(next(iter(shipped().values())).parent)
     for problem in problems:

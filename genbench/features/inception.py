@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 VARIABLE = "GENBENCH_INCEPTION"
-FILE = "weights-inception-2015-12-05-6726825d.pth"
+SHA256_PREFIX = "6726825d"  # torch hub writes it into the name
+FILE = f"weights-inception-2015-12-05-{SHA256_PREFIX}.pth"
 URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{FILE}"
 MOST_ROWS = 50  # at a time: at 299 x 299 pixels they need about 1 GB
 
