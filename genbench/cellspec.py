@@ -64,6 +64,25 @@ class GeneratorChoice:
             "params": dict(self.params),
         }
 
+    def to_json(self) -> dict[str, Any]:
+        """As JSON data."""
+        return {
+            "ref": self.ref.to_json(),
+            "description": self.description.to_json(),
+            "params": dict(self.params),
+            "params_passed": dict(self.params_passed),
+        }
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> GeneratorChoice:
+        """Undo `to_json`."""
+        return cls(
+            GeneratorRef.from_json(body["ref"]),
+            Description.from_json(body["description"]),
+            body["params"],
+            body["params_passed"],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class CellSpec:
@@ -81,6 +100,8 @@ class CellSpec:
         Which of ``metrics`` and ``downstream`` to compute.
     timeout, memory_limit
         Seconds and bytes for the generator's process tree; None for no limit.
+    fresh
+        Take no refit and no downstream value from the cache.
     """
 
     folder: Path
@@ -98,6 +119,7 @@ class CellSpec:
     timeout: float | None = None
     memory_limit: int | None = None
     exclusive: bool = True
+    fresh: bool = False
     source: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -122,12 +144,7 @@ class CellSpec:
             "profile": self.suite.profile,
             "root": str(self.suite.root),
         }
-        body["generator"] = {
-            "ref": self.generator.ref.to_json(),
-            "description": self.generator.description.to_json(),
-            "params": dict(self.generator.params),
-            "params_passed": dict(self.generator.params_passed),
-        }
+        body["generator"] = self.generator.to_json()
         return body
 
     @classmethod
@@ -136,13 +153,8 @@ class CellSpec:
         values = {k: v for k, v in body.items() if k != "schema"}
         for name in ("folder", "cache", "reuse", "resume"):
             values[name] = None if values[name] is None else Path(values[name])
-        suite, generator = values["suite"], values["generator"]
+        suite = values["suite"]
         values["suite"] = Suite(suite["document"], suite["profile"], Path(suite["root"]))
-        values["generator"] = GeneratorChoice(
-            GeneratorRef.from_json(generator["ref"]),
-            Description.from_json(generator["description"]),
-            generator["params"],
-            generator["params_passed"],
-        )
+        values["generator"] = GeneratorChoice.from_json(values["generator"])
         values["parts"] = tuple(values["parts"])
         return cls(**values)

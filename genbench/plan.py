@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from genbench.cellspec import PARTS, GeneratorChoice
+from genbench.downstream import protocols
 from genbench.metrics.table import METRICS, split_id
 from genbench.records import digest
 from genbench.store import Store, Stored, newest
@@ -91,9 +92,11 @@ def cell_folder(suite: Suite, choice: GeneratorChoice, seed: int) -> Path:
     return Path(suite.folder_name) / f"{choice.name}~{params}" / f"seed-{seed}"
 
 
-def scoring_key(suite: Suite) -> str:
-    """Digest of all that decides the numbers, given the samples."""
-    return digest({"suite": suite.suite_hash, "scoring": SCORING_VERSION})
+def scoring_keys(suite: Suite) -> dict[str, str]:
+    """By part, the digest of all that decides its numbers, given the samples."""
+    return {
+        part: digest({"suite": suite.part_hash(part), "scoring": SCORING_VERSION}) for part in PARTS
+    }
 
 
 def part_of(metric: str) -> str:
@@ -105,9 +108,18 @@ def expected(suite: Suite, part: str) -> set[str]:
     """The metric ids that a finished record holds for a part."""
     if part == "metrics":
         return {request.id for request in suite.metrics}
+    found: set[str] = set()
     if "tstr" in suite.document.get("downstream", {}):
-        return {"tstr_accuracy", "trtr_accuracy"}
-    return set()
+        found |= {"tstr_accuracy", "trtr_accuracy", "trts_accuracy"}
+    asked = protocols.read(suite.document)
+    return found | set(asked.metrics if asked else ())
+
+
+def _has(stored: object, have: set[str], part: str, key: str, wanted: set[str]) -> bool:
+    """Whether a record holds a part of the scores as the suite asks for it now."""
+    if not wanted <= have:
+        return False
+    return not wanted or (isinstance(stored, Mapping) and stored.get(part) == key)
 
 
 def _cell(
@@ -140,17 +152,16 @@ def _judge(
     parts: tuple[str, ...],
     keep_failed: bool,
 ) -> tuple[Todo, Stored | None, tuple[str, ...]]:
-    record = latest.record
+    record, asked = latest.record, parts
     if record.status in ("ok", "skipped"):
-        current = record.cell["suite"].get("scoring") == scoring_key(suite)
-        if current:
-            have = set(record.metrics)
-            parts = tuple(p for p in parts if not expected(suite, p) <= have)
+        stored, have = record.cell["suite"].get("scoring"), set(record.metrics)
+        keys = scoring_keys(suite)
+        parts = tuple(p for p in parts if not _has(stored, have, p, keys[p], expected(suite, p)))
         if record.status == "skipped" or not parts:
             return "done", None, ()
         if latest.artifact("samples") is not None:
-            return "score", latest, parts if current else PARTS
-        return "run", None, parts
+            return "score", latest, parts
+        return "run", None, asked
     if keep_failed and record.status != "interrupted":
         return "kept", None, ()
     sampled = [a for a in attempts if a.artifact("samples") is not None]

@@ -76,6 +76,11 @@ class MetricValue:
     reason: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
 
+    def to_json(self) -> dict[str, Any]:
+        """As JSON data."""
+        body: dict[str, Any] = _plain(self)
+        return body
+
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
@@ -157,7 +162,7 @@ class Record:
             raise StoreError(f"record has unknown fields: {', '.join(unknown)}")
         try:
             values = {name: body[name] for name in fields if name in body}
-            values["metrics"] = {k: _metric(v) for k, v in body["metrics"].items()}
+            values["metrics"] = {k: metric_value(v) for k, v in body["metrics"].items()}
             values["artifacts"] = tuple(Artifact(**a) for a in body.get("artifacts", ()))
             record = cls(**values)
             record._check()
@@ -191,7 +196,8 @@ def _expect(kind: type, value: Any, where: str) -> None:
         raise ValueError(f"{where} is {type(value).__name__}, expected {kind.__name__}")
 
 
-def _metric(body: Any) -> MetricValue:
+def metric_value(body: Any) -> MetricValue:
+    """Undo `MetricValue.to_json`; TypeError or ValueError for anything else."""
     values = dict(body)
     if values.get("interval") is not None:
         values["interval"] = Interval(**values["interval"])

@@ -228,6 +228,7 @@ class _Loop:
             timeout=options.timeout,
             memory_limit=options.memory_limit or default_memory_limit(options.jobs),
             exclusive=options.jobs == 1,
+            fresh=options.fresh,
             source=options.argv_source,
         )
         self._under_way[spec.folder] = (cell, time.monotonic())

@@ -17,7 +17,8 @@ import numpy.typing as npt
 from genbench.cellspec import CellSpec
 from genbench.data import Split, load_split
 from genbench.data.toy import log_density
-from genbench.errors import GenbenchError, MetricError
+from genbench.downstream.refits import Job, Refitted
+from genbench.errors import GenbenchError
 from genbench.features import Extractor, Features, load_extractor
 from genbench.generation import load_arrays, save_arrays
 from genbench.metrics.evaluation import evaluate
@@ -46,8 +47,10 @@ class Scorer:
         Log-probabilities of reference rows by metric id, as generation stored them.
     likelihood_error
         Why there are none although the generator declares a likelihood.
+    refits
+        What the generator drew after being fitted anew for the downstream protocols.
     progress
-        Told the name of what is being computed.
+        Told the name of what is being computed; may raise to stop.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Scorer:
         samples: Mapping[str, Array],
         likelihood: Mapping[str, Array],
         likelihood_error: str | None,
+        refits: Mapping[Job, Refitted],
         progress: Callable[[str], None],
     ) -> None:
         self.spec = spec
@@ -63,6 +67,7 @@ class Scorer:
         self.samples = samples
         self.likelihood = likelihood
         self.likelihood_error = likelihood_error
+        self.refits = refits
         self._progress = progress
         self._splits: dict[str, Split] = {}
         self._reference = str(spec.suite.document["protocol"]["reference"])
@@ -240,31 +245,14 @@ class Scorer:
         return nll_nats(log_prob)
 
     def _downstream(self) -> dict[str, MetricValue]:
-        table = self.spec.suite.document.get("downstream", {}).get("tstr")
-        if table is None:
+        if not self.spec.suite.document.get("downstream"):
             return {}
-        from genbench.downstream.tstr import train_on_synthetic
+        from genbench.downstream.utility import Utility
 
-        ids = ("tstr_accuracy", "trtr_accuracy")
-        self._progress("tstr_accuracy")
-        try:
-            return train_on_synthetic(
-                self.split("train"),
-                self.split("test"),
-                self.samples["x"],
-                self.samples.get("y"),
-                self.space,
-                n=int(table["n"]),
-                steps=int(table["steps"]),
-                batch_size=int(table["batch_size"]),
-                seed=self.spec.seed,
-                device=self.spec.device,
-                cache=self.spec.cache,
-            )
-        except MetricError as error:
-            return {id_: self._untold(id_, error.status, str(error)) for id_ in ids}
-        except GenbenchError as error:
-            return {id_: self._untold(id_, "failed", str(error)) for id_ in ids}
+        train, test = self.split("train"), self.split("test")
+        return Utility(
+            self.spec, self.samples, train, test, self.refits, self._progress
+        ).score()  # fmt: skip
 
     def _untold(self, id_: str, status: Any, reason: str) -> MetricValue:
         """A typed cell for a metric that has no number."""

@@ -166,6 +166,21 @@ def write_json(path: Path, body: Any) -> None:
     write_bytes(path, data.encode() + b"\n")
 
 
+def write_progress(
+    path: Path,
+    phase: str,
+    done: int = 0,
+    total: int = 0,
+    scalars: Mapping[str, float] | None = None,
+    what: str = "",
+) -> None:
+    """Say what a running cell is at; read by `genbench.runner.read_progress`."""
+    finite = {k: v if abs(v) < float("inf") else None for k, v in (scalars or {}).items()}
+    body = {"phase": phase, "done": done, "total": total, "scalars": finite, "what": what,
+            "time": time.time()}  # fmt: skip
+    write_bytes(path, json.dumps(body).encode(), sync=False)
+
+
 def write_bytes(path: Path, data: bytes, *, sync: bool = True) -> None:
     """Write a file atomically; `StoreError` with the reason if that fails."""
     name = None

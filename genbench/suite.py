@@ -17,6 +17,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from genbench.downstream import protocols
 from genbench.errors import UsageError, did_you_mean
 from genbench.generator import Space
 from genbench.metrics.table import METRICS, split_id
@@ -81,11 +82,46 @@ _TABLES: dict[str, dict[str, tuple[type | tuple[type, ...], bool]]] = {
     },
     "budget": {"examples": (int, True)},
     "controls": {"names": (list, False), "dropped_class": (int, False)},
-    "downstream": {"tstr": (dict, False)},
+    "downstream": {
+        "tstr": (dict, False),
+        "augmentation": (dict, False),
+        "classical": (dict, False),
+        "imbalance": (dict, False),
+        "robustness": (dict, False),
+    },
     "downstream.tstr": {
         "n": (int, True),
         "steps": (int, True),
         "batch_size": (int, True),
+    },
+    "downstream.augmentation": {
+        "n": (list, True),
+        "ratios": (list, True),
+        "replicates": (int, True),
+        "steps": (int, True),
+        "batch_size": (int, True),
+        "budget": (int, True),
+        "headline_n": (int, True),
+        "headline_ratio": (int, True),
+        "confidence": ((int, float), False),
+    },
+    "downstream.classical": {
+        "shift": ((int, float), False),
+        "rotation": ((int, float), False),
+        "scale": ((int, float), False),
+        "flip": (bool, False),
+    },
+    "downstream.imbalance": {
+        "n": (int, True),
+        "classes": (list, True),
+        "keep": ((int, float), True),
+        "replicates": (int, True),
+    },
+    "downstream.robustness": {
+        "n": (int, True),
+        "epsilon": ((int, float), True),
+        "rows": (int, True),
+        "steps": (int, True),
     },
 }
 
@@ -205,6 +241,15 @@ class Suite:
         protocol = self.document["protocol"]
         scored["protocol"] = {k: v for k, v in protocol.items() if k != "seeds"}
         return digest({"task": self.task_hash, "primary": self.primary, **scored})
+
+    def part_hash(self, part: str) -> str:
+        """Digest of the task and of what decides one part of the scores, given the samples."""
+        protocol = self.document["protocol"]
+        scored: dict[str, Any] = {"downstream": self.document.get("downstream")}
+        if part == "metrics":
+            scored = {"metrics": self.document["metrics"]}
+            scored |= {key: protocol[key] for key in ("reference", "extractor")}
+        return digest({"task": self.task_hash, **scored})
 
     @property
     def folder_name(self) -> str:
@@ -335,8 +380,8 @@ class _Checker:
                     self._fail(f"{place} lacks {key!r}", "add it", where or None)
                 continue
             value = table[key]
-            if not isinstance(value, kind) or isinstance(value, bool):
-                name = kind.__name__ if isinstance(kind, type) else str(kind)
+            if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+                name = kind.__name__ if isinstance(kind, type) else "a number"
                 given = f"{type(value).__name__} {str(value)[:60]!r}"
                 self._fail(f"{key!r} in {place} is {given}, expected {name}", "correct it", key)
 
@@ -365,6 +410,8 @@ class _Checker:
             if name not in CONTROLS:
                 self._fail(f"unknown control {name!r}", did_you_mean(str(name), CONTROLS), "names")
         self._space(document["dataset"]["space"])
+        for complaint in protocols.complaints(document):
+            self._fail(complaint.what, complaint.remedy, complaint.key)
 
     def _seeds(self, seeds: Any) -> None:
         good = seeds and all(isinstance(s, int) and not isinstance(s, bool) for s in seeds)

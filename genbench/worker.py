@@ -7,7 +7,6 @@ worker is still there to write down what happened.
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import shutil
@@ -23,6 +22,8 @@ from typing import Any
 
 from genbench import environment
 from genbench.cellspec import CellSpec
+from genbench.downstream import protocols, refits
+from genbench.downstream.refits import Job, Refitted
 from genbench.errors import GenbenchError, StoreError
 from genbench.isolation import Outcome, run_isolated
 from genbench.records import Artifact, MetricValue, Record, Status
@@ -31,8 +32,8 @@ from genbench.store import (
     read_json,
     read_record,
     sha256_file,
-    write_bytes,
     write_json,
+    write_progress,
     write_record,
 )
 
@@ -49,6 +50,10 @@ _ROLES = (
 )
 
 
+class _Stopped(Exception):
+    """Raised between two pieces of work once the run is being stopped."""
+
+
 @dataclass
 class _Attempt:
     """What is known so far about the attempt that is running."""
@@ -60,6 +65,8 @@ class _Attempt:
     timing: dict[str, Any] = field(default_factory=dict)
     resources: dict[str, Any] = field(default_factory=dict)
     pictures: dict[str, str] = field(default_factory=dict)
+    scoring: dict[str, str] = field(default_factory=dict)
+    refits: dict[Job, Refitted] = field(default_factory=dict)
 
 
 class Worker:
@@ -79,7 +86,10 @@ class Worker:
         try:
             self._generate(attempt)
             if (self.spec.folder / "samples.npz").is_file() and not self._stopping:
+                self._refit(attempt)
                 self._score(attempt)
+        except _Stopped:
+            pass
         except Exception as error:
             traceback.print_exc()
             if attempt.status == "ok":
@@ -120,6 +130,19 @@ class Worker:
             attempt.timing.update(result.get("timing", {}))
             attempt.resources["peak_rss_bytes"] = outcome.peak_rss_bytes
         self._judge(attempt, outcome, result)
+
+    def _refit(self, attempt: _Attempt) -> None:
+        """Fit the generator anew for the downstream protocols, before any real row is read here."""
+        asked = protocols.read(self.spec.suite.document)
+        if asked is None or "downstream" not in self.spec.parts or refits.why_not(self.spec):
+            return
+        start = time.perf_counter()
+        attempt.refits = refits.run_refits(
+            self.spec, asked, lambda: self._stopping, self.spec.folder / LOG
+        )
+        attempt.timing["refits_s"] = time.perf_counter() - start
+        if self._stopping:
+            raise _Stopped
 
     def _generation(self) -> None:
         from genbench.generation import Generation
@@ -179,6 +202,9 @@ class Worker:
         }
         kept = {name: value for name, value in earlier.metrics.items() if self._keeps(name)}
         attempt.metrics.update(kept)
+        stored = earlier.cell["suite"].get("scoring")
+        if isinstance(stored, Mapping):
+            attempt.scoring.update({k: v for k, v in stored.items() if k not in self.spec.parts})
         return True
 
     def _keeps(self, metric: str) -> bool:
@@ -204,6 +230,7 @@ class Worker:
     def _score(self, attempt: _Attempt) -> None:
         from genbench import pictures
         from genbench.generation import LIKELIHOOD, SAMPLES, configure_torch, load_arrays
+        from genbench.plan import scoring_keys
         from genbench.scoring import Scorer
 
         configure_torch(self.spec.threads)
@@ -212,8 +239,10 @@ class Worker:
         path = self.spec.folder / LIKELIHOOD
         likelihood = load_arrays(path) if path.is_file() else {}
         reason = attempt.error["message"] if attempt.error else None
-        scorer = Scorer(self.spec, samples, likelihood, reason, self._progress)
+        scorer = Scorer(self.spec, samples, likelihood, reason, attempt.refits, self._progress)
         attempt.metrics.update(scorer.score())
+        keys = scoring_keys(self.spec.suite)
+        attempt.scoring.update({part: keys[part] for part in self.spec.parts})
         attempt.timing["metrics_s"] = time.perf_counter() - start
         real = scorer.split(str(self.spec.suite.document["protocol"]["reference"]))
         attempt.pictures = pictures.draw(
@@ -231,7 +260,7 @@ class Worker:
             record_id=spec.folder.name,
             cell_key=spec.cell_key,
             status=attempt.status,
-            cell=cell_of(spec),
+            cell=cell_of(spec, attempt.scoring),
             dataset=dataset_of(spec),
             metrics=attempt.metrics,
             curves=attempt.generation.get("curves", {}),
@@ -265,9 +294,10 @@ class Worker:
         return tuple(found)
 
     def _progress(self, what: str) -> None:
-        body = {"phase": "metrics", "done": 0, "total": 0, "scalars": {}, "what": what,
-                "time": time.time()}  # fmt: skip
-        write_bytes(self.spec.folder / "progress.json", json.dumps(body).encode(), sync=False)
+        """Say what is being computed; a point at which a stopped run ends."""
+        if self._stopping:
+            raise _Stopped
+        write_progress(self.spec.folder / "progress.json", "metrics", what=what)
 
     def _read_result(self) -> dict[str, Any]:
         try:
@@ -286,10 +316,8 @@ class Worker:
         self._stopping = True
 
 
-def cell_of(spec: CellSpec) -> dict[str, Any]:
-    """The record's ``cell``: which suite, generator and seed it is about."""
-    from genbench.plan import scoring_key
-
+def cell_of(spec: CellSpec, scoring: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The record's ``cell``: which suite, generator and seed, and how which part was scored."""
     choice, suite = spec.generator, spec.suite
     description = choice.description
     return {
@@ -298,7 +326,7 @@ def cell_of(spec: CellSpec) -> dict[str, Any]:
             "version": suite.version,
             "task": suite.task_hash,
             "hash": suite.suite_hash,
-            "scoring": scoring_key(suite),
+            "scoring": dict(scoring or {}),
             "profile": suite.profile,
         },
         "generator": {

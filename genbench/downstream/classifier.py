@@ -6,6 +6,7 @@ of optimiser steps, rows fed from memory. Its version is part of every downstrea
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +76,8 @@ def train_classifier(
     batch_size: int,
     seed: int,
     device: torch.device | str = "cpu",
+    transform: Callable[[Tensor], Tensor] | None = None,
+    class_weights: Sequence[float] | None = None,
 ) -> Classifier:
     """Train the fixed classifier with Adam and a one-cycle learning rate.
 
@@ -90,6 +93,10 @@ def train_classifier(
         Optimiser steps, rows per step.
     seed
         Decides the initial weights, the order and the dropout.
+    transform
+        Applied to every batch of images; may draw from torch's global random state.
+    class_weights
+        Weight of each class in the loss; None for equal ones.
 
     Raises
     ------
@@ -104,9 +111,11 @@ def train_classifier(
         net = TwoConvNet(space).to(target).to(memory_format=torch.channels_last)
         optimizer = torch.optim.Adam(net.parameters(), fused=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_RATE, total_steps=steps)
+        weights = None if class_weights is None else torch.tensor(class_weights).to(target)
         for rows in _order(len(images), steps * batch_size).to(target).view(steps, batch_size):
             optimizer.zero_grad()
-            loss = F.cross_entropy(net(images[rows]), labels[rows])
+            batch = images[rows] if transform is None else transform(images[rows])
+            loss = F.cross_entropy(net(batch), labels[rows], weights)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()

@@ -328,6 +328,17 @@ _DOWNSTREAM = (
         reference=_RAVURI,
     ),
     _entry(
+        "imbalance_recall",
+        "Imbalance recall",
+        "Recall of classes cut to a few rows after filling them up with generated ones.",
+        up=True,
+        needs=("classifier", "labels", "train"),
+        kinds=IMAGE,
+        unit="recall",
+        cost="replicates times (one fit and four classifier trainings)",
+        reference=_RAVURI,
+    ),
+    _entry(
         "robust_accuracy",
         "Robust accuracy",
         "Accuracy under attack of a classifier trained with generated rows added.",

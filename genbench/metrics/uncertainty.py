@@ -8,6 +8,7 @@ bootstrap adds the metric's bias a second time.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -136,9 +137,25 @@ def wilson_share(successes: int, n: int) -> Estimate:
 
 def block_mean(values: Float64s) -> Estimate:
     """The mean of a metric over disjoint blocks with a t interval; none for a single block."""
+    return t_mean(values, "block-error")
+
+
+def t_mean(
+    values: Sequence[float] | Float64s,
+    method: str,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+) -> Estimate:
+    """The mean of independent values with Student's interval cut to ``low .. high``.
+
+    A single value gets no interval.
+    """
+    values = np.asarray(values, np.float64)
     value, count = float(values.mean()), len(values)
     if count < 2:
         return Estimate(value)
     std_error = float(values.std(ddof=1)) / math.sqrt(count)
     half = float(stdtrit(count - 1, (1 + LEVEL) / 2)) * std_error
-    return Estimate(value, std_error, Interval(value - half, value + half, LEVEL, "block-error"))
+    interval = Interval(max(low, value - half), min(high, value + half), LEVEL, method)
+    return Estimate(value, std_error, interval)

@@ -1,0 +1,88 @@
+"""The arms of one replicate: classifiers that share rows, initial weights and steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genbench.downstream.classical import RandomAffine
+from genbench.downstream.classifier import Classifier, predict
+from genbench.downstream.recipe import Recipe
+from genbench.downstream.refit import ROWS, SYNTHETIC
+from genbench.generation import load_arrays
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Images ``(n, C, H, W)`` and their labels ``(n,)``."""
+
+    x: Array
+    y: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def head(self, n: int) -> Rows:
+        """The first `n`."""
+        return Rows(self.x[:n], self.y[:n])
+
+    def of(self, classes: dict[int, int]) -> Rows:
+        """The first rows of each class, as many as `classes` says or as there are."""
+        rows = [np.flatnonzero(self.y == c)[:count] for c, count in classes.items()]
+        chosen = np.sort(np.concatenate(rows))
+        return Rows(self.x[chosen], self.y[chosen])
+
+    def __add__(self, other: Rows) -> Rows:
+        return Rows(np.concatenate([self.x, other.x]), np.concatenate([self.y, other.y]))
+
+
+@dataclass(frozen=True)
+class Replicate:
+    """Real and synthetic rows of one refit, and what all its classifiers share.
+
+    Parameters
+    ----------
+    rejected
+        Share of the drawn rows that the label classifier was not sure of; None where the
+        generator's own labels are used.
+    """
+
+    real: Rows
+    synthetic: Rows
+    recipe: Recipe
+    classical: RandomAffine | None
+    cache: Path | None
+    rejected: float | None
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path,
+        recipe: Recipe,
+        classical: RandomAffine | None,
+        cache: Path | None,
+        confidence: float,
+    ) -> Replicate:
+        """What a refit left in `folder`; unlabelled rows get labels from the real arm."""
+        arrays, drawn = load_arrays(folder / ROWS), load_arrays(folder / SYNTHETIC)
+        real = Rows(arrays["x"], arrays["y"])
+        if "y" in drawn:
+            return cls(real, Rows(drawn["x"], drawn["y"]), recipe, classical, cache, None)
+        judge = recipe.fit(real.x, real.y, cache=cache)
+        probabilities = predict(judge, drawn["x"])
+        sure = probabilities.max(1) >= confidence
+        labels = probabilities.argmax(1).astype(np.int64)
+        synthetic = Rows(drawn["x"][sure], labels[sure])
+        return cls(real, synthetic, recipe, classical, cache, float(1 - sure.mean()))
+
+    def fit(self, rows: Rows, *, shared: bool = False, transformed: bool = False) -> Classifier:
+        """A classifier on these rows; `shared` ones hold no synthetic row and are cached."""
+        transform = self.classical if transformed else None
+        cache = self.cache if shared else None
+        return self.recipe.fit(rows.x, rows.y, transform=transform, cache=cache)

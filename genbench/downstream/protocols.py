@@ -1,0 +1,219 @@
+"""The suite's ``[downstream]`` tables beyond TSTR, checked. Imports nothing heavy.
+
+*Augmentation*: replicates that draw their own rows, refit the generator on exactly those, and train
+all arms on them. *Imbalance*: the same with some classes cut to a few per cent. *Robustness*: the
+classifiers of the augmentation, attacked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+TABLES = ("augmentation", "classical", "imbalance", "robustness")
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """``[downstream.augmentation]``.
+
+    Parameters
+    ----------
+    n
+        Numbers of real labelled rows, one curve point each.
+    ratios
+        Synthetic rows per real row.
+    replicates
+        Independent repetitions: own rows, own refit, own initial weights.
+    steps, batch_size
+        Optimiser steps and rows per step of every classifier.
+    budget
+        Training examples served to each refit.
+    headline_n, headline_ratio
+        The point whose gain stands in the leaderboard.
+    confidence
+        Rows of a generator without labels are kept if the classifier trained on the same real rows
+        names them at least this surely.
+    """
+
+    n: tuple[int, ...]
+    ratios: tuple[int, ...]
+    replicates: int
+    steps: int
+    batch_size: int
+    budget: int
+    headline_n: int
+    headline_ratio: int
+    confidence: float = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Classical:
+    """``[downstream.classical]``: random transforms that leave the label as it is.
+
+    Parameters
+    ----------
+    shift
+        Greatest shift to each side, as a share of the image's side.
+    rotation
+        Greatest rotation, degrees.
+    scale
+        Greatest change of size: 0.1 is 0.9 to 1.1.
+    flip
+        Whether left and right are exchanged half of the time.
+    """
+
+    shift: float = 0.1
+    rotation: float = 10.0
+    scale: float = 0.1
+    flip: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Imbalance:
+    """``[downstream.imbalance]``.
+
+    Parameters
+    ----------
+    n
+        Real rows before the cut.
+    classes
+        The classes that are cut.
+    keep
+        Share of each cut class that stays.
+    replicates
+        Independent repetitions.
+    """
+
+    n: int
+    classes: tuple[int, ...]
+    keep: float
+    replicates: int
+
+
+@dataclass(frozen=True, slots=True)
+class Robustness:
+    """``[downstream.robustness]``: attacks on classifiers of the augmentation.
+
+    Those of `n` real rows, without and with synthetic rows at the headline ratio.
+
+    Parameters
+    ----------
+    n
+        One of the augmentation's.
+    epsilon
+        Greatest change of a pixel, as a share of the grey range.
+    rows
+        Test rows attacked.
+    steps
+        Steps of projected gradient descent.
+    """
+
+    n: int
+    epsilon: float
+    rows: int
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Protocols:
+    """What a suite asks beyond TSTR."""
+
+    augmentation: Augmentation
+    classical: Classical | None
+    imbalance: Imbalance | None
+    robustness: Robustness | None
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metric ids they make."""
+        found = ["augmentation_gain"]
+        found += ["imbalance_recall"] if self.imbalance else []
+        found += ["robust_accuracy"] if self.robustness else []
+        return tuple(found)
+
+
+class Complaint(NamedTuple):
+    """What is wrong with the tables, what to do, and the key to look for."""
+
+    what: str
+    remedy: str
+    key: str
+
+
+def read(document: Mapping[str, Any]) -> Protocols | None:
+    """The protocols of a suite's document, or None if it asks for none of them."""
+    tables = document.get("downstream", {})
+    if "augmentation" not in tables:
+        return None
+    return Protocols(
+        _make(Augmentation, tables["augmentation"]),
+        _make(Classical, tables.get("classical")),
+        _make(Imbalance, tables.get("imbalance")),
+        _make(Robustness, tables.get("robustness")),
+    )
+
+
+def _make(kind: Any, table: Mapping[str, Any] | None) -> Any:
+    if table is None:
+        return None
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in table.items()})
+
+
+def complaints(document: Mapping[str, Any]) -> Iterator[Complaint]:
+    """Everything that is out of range in the tables, whose keys and types are right already."""
+    tables = document.get("downstream", {})
+    if "augmentation" not in tables:
+        for name in TABLES[1:]:
+            if name in tables:
+                what = f"[downstream.{name}] stands without [downstream.augmentation]"
+                yield Complaint(what, "add it: the classifiers are trained there", name)
+        return
+    space = document["dataset"]["space"]
+    classes = space.get("classes", 0)
+    if space["kind"] != "image" or classes < 2:
+        what = "[downstream.augmentation] needs images with class labels"
+        yield Complaint(what, "leave it out", "augmentation")
+    a = tables["augmentation"]
+    yield from _whole("augmentation", a["n"], max(1, classes), "n")
+    yield from _whole("augmentation", a["ratios"], 1, "ratios")
+    for key, low in (("replicates", 2), ("steps", 1), ("batch_size", 2), ("budget", 1)):
+        if a[key] < low:
+            yield Complaint(f"{key} is {a[key]}", f"it must be at least {low}", key)
+    for key, known in (("headline_n", a["n"]), ("headline_ratio", a["ratios"])):
+        if a[key] not in known:
+            yield Complaint(f"{key} is {a[key]}", f"use one of {known}", key)
+    attacked = tables.get("robustness", {}).get("n", a["n"][0] if a["n"] else 0)
+    if attacked not in a["n"]:
+        what = f"n of [downstream.robustness] is {attacked}"
+        yield Complaint(what, f"use one of {a['n']}", "robustness")
+    yield from _ranges(tables, classes)
+
+
+def _whole(table: str, values: list[Any], low: int, key: str) -> Iterator[Complaint]:
+    good = values and all(isinstance(v, int) and not isinstance(v, bool) for v in values)
+    if not good or min(values) < low or values != sorted(set(values)):
+        what = f"{key} of [downstream.{table}] is {values!r}"
+        yield Complaint(what, f"list ascending whole numbers from {low} up", key)
+
+
+def _ranges(tables: Mapping[str, Any], classes: int) -> Iterator[Complaint]:
+    bounds = (
+        ("augmentation", "confidence", 0, 1), ("classical", "shift", 0, 0.5),
+        ("classical", "rotation", 0, 180), ("classical", "scale", 0, 0.5),
+        ("imbalance", "n", 2 * max(classes, 1), 1 << 30), ("imbalance", "keep", 0, 1),
+        ("imbalance", "replicates", 2, 1000), ("robustness", "epsilon", 0, 1),
+        ("robustness", "rows", 1, 1 << 30), ("robustness", "steps", 1, 10_000),
+    )  # fmt: skip
+    for table, key, low, high in bounds:
+        value = tables.get(table, {}).get(key, low)
+        if not low <= value <= high:
+            what = f"{key} of [downstream.{table}] is {value}"
+            yield Complaint(what, f"it must be from {low} to {high}", key)
+    cut = tables.get("imbalance", {}).get("classes")
+    if cut is not None:
+        yield from _whole("imbalance", cut, 0, "classes")
+        if cut and (not isinstance(cut[-1], int) or cut[-1] >= classes or len(cut) >= classes):
+            what = f"classes of [downstream.imbalance] is {cut!r}"
+            yield Complaint(what, f"name some, not all, of 0..{classes - 1}", "classes")

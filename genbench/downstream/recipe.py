@@ -1,0 +1,96 @@
+"""How one classifier is trained, and a cache for those that several generators share."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from genbench import tensorfile
+from genbench.downstream.classical import RandomAffine
+from genbench.downstream.classifier import (
+    NAME,
+    VERSION,
+    Classifier,
+    load_classifier,
+    predict,
+    train_classifier,
+)
+from genbench.errors import StoreError
+from genbench.generator import Space
+from genbench.seeds import derive_seed
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """All that decides a classifier, given its rows: what the arms of a protocol share."""
+
+    space: Space
+    steps: int
+    batch_size: int
+    seed: int
+    device: str = "cpu"
+
+    @property
+    def text(self) -> str:
+        """The classifier's part of a signature."""
+        return f"classifier={NAME}/{VERSION}|steps={self.steps}|batch={self.batch_size}"
+
+    def fit(
+        self,
+        x: Array,
+        y: Array,
+        *,
+        transform: RandomAffine | None = None,
+        class_weights: Sequence[float] | None = None,
+        cache: Path | None = None,
+    ) -> Classifier:
+        """The fixed classifier trained on these rows; kept in `cache` if one is given."""
+        path = None
+        if cache is not None:
+            key = self._key(x, y, transform, class_weights)
+            path = cache / "downstream" / f"{key}.safetensors"
+            if path.is_file():
+                try:
+                    state = tensorfile.load(path)
+                    return load_classifier(state, self.space, torch.device(self.device))
+                except (StoreError, RuntimeError):  # damaged: train again and write it anew
+                    path.unlink(missing_ok=True)
+        found = train_classifier(
+            x,
+            y,
+            self.space,
+            steps=self.steps,
+            batch_size=self.batch_size,
+            seed=derive_seed(self.seed, "downstream"),
+            device=self.device,
+            transform=transform,
+            class_weights=class_weights,
+        )
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            tensorfile.save(path, found.net.state_dict())
+        return found
+
+    def _key(self, x: Array, y: Array, *more: Any) -> str:
+        """Depends on all that decides the weights: rows by content, recipe, threads, torch."""
+        context = (NAME, VERSION, self, torch.get_num_threads(), torch.__version__, *more)
+        key = hashlib.sha256("|".join(map(str, context)).encode())
+        for array in (x, y):
+            key.update(str((array.shape, array.dtype)).encode())
+            key.update(np.ascontiguousarray(array).data)
+        return key.hexdigest()
+
+
+def correct(classifier: Classifier, x: Array, y: Array) -> NDArray[np.bool_]:
+    """Which rows the classifier names rightly, bool ``(n,)``."""
+    right: NDArray[np.bool_] = predict(classifier, x).argmax(1) == y
+    return right

@@ -1,0 +1,98 @@
+"""Robust accuracy: the augmentation's classifiers under attack, with and without synthetic rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from genbench.data.split import Split
+from genbench.downstream.attacks import fgsm, pgd
+from genbench.downstream.augmentation import ADDED, REAL, Arm
+from genbench.downstream.classifier import Classifier
+from genbench.downstream.gains import paired, verdicts
+from genbench.downstream.protocols import Robustness
+from genbench.metrics.uncertainty import t_mean
+from genbench.records import MetricValue
+from genbench.seeds import derive_seed
+
+CHUNK = 500
+
+
+@dataclass
+class Attacked:
+    """Accuracies by arm and attack, one per replicate.
+
+    Parameters
+    ----------
+    ratio
+        Synthetic rows per real row of the arm that is compared with real rows alone.
+    """
+
+    table: Robustness
+    ratio: int
+    test: Split
+    seed: int
+    found: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+
+    def add(
+        self, n: int, arm: Arm, classifier: Classifier, progress: Callable[[str], None]
+    ) -> None:
+        """Attack a classifier of the augmentation, if it is one of the two compared."""
+        if n != self.table.n or arm not in ((REAL, 0), (ADDED, self.ratio)):
+            return
+        progress(f"robustness, {arm[0]}")
+        share = self._accuracies(classifier)
+        arms = self.found.setdefault(arm[0], {})
+        for attack, accuracy in share.items():
+            arms.setdefault(attack, []).append(accuracy)
+
+    def _accuracies(self, classifier: Classifier) -> dict[str, float]:
+        t, device = self.table, classifier.device
+        # Rows in an order of the seed's: the test rows may be sorted.
+        order = np.random.default_rng(self.seed).permutation(len(self.test.x))[: t.rows]
+        right = {"clean": 0, "fgsm": 0, "pgd": 0}
+        for start in range(0, len(order), CHUNK):
+            rows = order[start : start + CHUNK]
+            x = torch.from_numpy(self.test.x[rows]).to(device)
+            y = torch.from_numpy(np.asarray(self.test.y)[rows]).to(device)
+            attacked = {
+                "clean": x.float(),
+                "fgsm": fgsm(classifier, x, y, t.epsilon),
+                "pgd": pgd(
+                    classifier, x, y, t.epsilon, steps=t.steps, seed=derive_seed(self.seed, start)
+                ),
+            }
+            for name, images in attacked.items():
+                with torch.inference_mode():
+                    right[name] += int((classifier.net(images).argmax(1) == y).sum())
+        return {name: count / len(order) for name, count in right.items()}
+
+    def value(self, recipe: str, budget: int, labels: str) -> MetricValue:
+        """Accuracy under PGD with synthetic rows added, 0 to 1; all others in `details`."""
+        t = self.table
+        rows = min(t.rows, len(self.test.x))
+        estimate = t_mean(self.found[ADDED]["pgd"], "t-over-replicates", low=0.0, high=1.0)
+        gain = paired(self.found[ADDED]["pgd"], self.found[REAL]["pgd"], rows)
+        return MetricValue(
+            status="ok",
+            value=estimate.value,
+            interval=estimate.interval,
+            std_error=estimate.std_error,
+            unit="accuracy",
+            higher_is_better=True,
+            signature=(
+                f"robust_accuracy|{recipe}|n={t.n}|ratio={self.ratio}|attack=pgd-{t.steps}"
+                f"|epsilon={t.epsilon:g}|budget={budget}|reference=test:{rows}|labels={labels}"
+            ),
+            n=t.n,
+            details={
+                "epsilon": t.epsilon,
+                "steps": t.steps,
+                "rows": rows,
+                "arms": self.found,
+                "gain": {**gain.to_json(), "verdict": verdicts([gain])[0]},
+            },
+        )
