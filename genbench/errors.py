@@ -38,6 +38,12 @@ class ContractError(GenbenchError):
     exit_code = 3
 
 
+class Declined(GenbenchError):
+    """What was asked for was not done, because nothing shows that it would help."""
+
+    exit_code = 7
+
+
 class MetricError(GenbenchError):
     """A metric that cannot be computed from what it was given.
 

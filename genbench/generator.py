@@ -59,6 +59,15 @@ class Space:
         """Name of the torch dtype of a batch of examples."""
         return _DTYPE[self.kind]
 
+    def to_json(self) -> dict[str, Any]:
+        """As JSON data."""
+        return {name: getattr(self, name) for name in self.__slots__} | {"shape": list(self.shape)}
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Space:
+        """Undo `to_json`."""
+        return cls(**{**body, "shape": tuple(body["shape"])})
+
     def violation(self, x: Any, n: int) -> str | None:
         """What keeps `x` from being `n` examples of this space, or None if nothing does."""
         import torch

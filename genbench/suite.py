@@ -170,8 +170,7 @@ class Suite:
     @property
     def space(self) -> Space:
         """The data space."""
-        table = self.document["dataset"]["space"]
-        return Space(**{**table, "shape": tuple(table["shape"])})
+        return Space.from_json(self.document["dataset"]["space"])
 
     @property
     def dataset(self) -> dict[str, Any]:

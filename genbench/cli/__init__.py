@@ -20,6 +20,7 @@ from genbench.cli import (
     score,
     selftest,
     suites,
+    synthesize,
 )
 from genbench.errors import GenbenchError, did_you_mean
 
@@ -56,7 +57,8 @@ def cli() -> None:
 
     \b
     Exit codes: 0 all cells ok, 1 a bug of ours, 2 usage or configuration, 3 some cell failed,
-    4 regression, 5 not comparable, 6 verification failed, 130 interrupted (run again to continue).
+    4 regression, 5 not comparable, 6 verification failed, 7 declined: no evidence of benefit,
+    130 interrupted (run again to continue).
     """
 
 
@@ -68,6 +70,7 @@ for _command in (
     results.report,
     results.compare,
     gating.gate,
+    synthesize.synthesize,
     results.status,
     archive.results_,
     suites.suite,

@@ -67,7 +67,7 @@ class RefitSpec:
             "schema": SCHEMA,
             "folder": str(self.folder),
             "generator": self.generator.to_json(),
-            "space": {name: getattr(self.space, name) for name in Space.__slots__},
+            "space": self.space.to_json(),
             "seed": self.seed,
             "budget": self.budget,
             "draw": self.draw,
@@ -84,8 +84,7 @@ class RefitSpec:
         values = {k: v for k, v in body.items() if k != "schema"}
         values["folder"], values["progress"] = Path(values["folder"]), Path(values["progress"])
         values["generator"] = GeneratorChoice.from_json(values["generator"])
-        space = values["space"]
-        values["space"] = Space(**{**space, "shape": tuple(space["shape"])})
+        values["space"] = Space.from_json(values["space"])
         return cls(**values)
 
 

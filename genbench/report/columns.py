@@ -75,7 +75,9 @@ def scale(noise: float | None, floor: float | None, column: Column) -> Scale | N
 def columns(suite: Mapping[str, Any], found: Iterable[str]) -> list[Column]:
     """The suite's metrics in its order, then any others that records hold (`found`)."""
     ids = [str(m["id"]) for m in suite.get("metrics", ())]
-    ids = list(dict.fromkeys([*ids, *sorted(set(found))]))
+    order = {name: index for index, name in enumerate(METRICS)}
+    others = sorted(set(found), key=lambda name: (order.get(name.partition("@")[0], 1000), name))
+    ids = list(dict.fromkeys([*ids, *others]))
     primary = str(suite["suite"].get("primary", ""))
     ids.sort(key=lambda name: name != primary)  # stable: the primary metric leads
     return [_column(name, suite, primary) for name in ids]

@@ -42,6 +42,8 @@ class Figure:
         Plotly JSON by the chosen keys joined with ``|``.
     headers, cells
         The figure's data as a table, for readers without JavaScript and as CSV.
+    findings, notes
+        Sentences: one per variant, and those that always stand under the figure.
     """
 
     id: str
@@ -52,6 +54,7 @@ class Figure:
     headers: tuple[str, ...] = ()
     cells: tuple[tuple[str, ...], ...] = ()
     findings: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def first(self) -> str:

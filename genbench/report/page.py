@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from genbench.records import Record
+from genbench.report import utility
 from genbench.report.columns import Column
 from genbench.report.curves import training_curves
 from genbench.report.figures import Figure, colours, likelihoods, per_class, strips
@@ -119,6 +120,9 @@ def page(task: TaskResults, identity: str, place: Place) -> Page:
     found = (
         quality_cost(board, colour),
         strips(board, colour),
+        utility.augmentation(board, colour),
+        utility.rare_classes(board, colour),
+        utility.robustness(board, colour),
         likelihoods(board, colour),
         training_curves(board, colour),
         per_class(board),

@@ -1,0 +1,189 @@
+"""``genbench synthesize``."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option(
+    "--suite", "suite_name", required=True, metavar="NAME|FILE", help="The suite it was trained on."
+)
+@click.option(
+    "-g",
+    "--generator",
+    required=True,
+    metavar="NAME[:k=v,...]",
+    help="The generator, with its parameters as in `genbench run`.",
+)
+@click.option("-n", "rows", required=True, type=click.IntRange(min=1), help="Rows to build.")
+@click.option(
+    "-o",
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Write the data set into this new folder.",
+)
+@click.option("--plugin", "plugins", multiple=True, metavar="FILE[:Class]", help="As in `run`.")
+@click.option("--profile", default=None, metavar="P", help="Profile of the suite.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0),
+              help="Seed of the training that is used and of the drawing.")  # fmt: skip
+@click.option(
+    "--balance",
+    type=click.Choice(["classes"]),
+    help="The same number of rows of every class.",
+)
+@click.option(
+    "--filter",
+    "filter_",
+    default=None,
+    metavar="confidence=0.9",
+    help="Keep rows whose label the suite's classifier confirms at least this surely.",
+)
+@click.option(
+    "--drop-near-copies",
+    is_flag=True,
+    help="Drop rows nearer to a training row than 99 % of held-out real rows are.",
+)
+@click.option(
+    "--splits",
+    default="train=1",
+    show_default=True,
+    metavar="train=0.8,test=0.2",
+    help="Shares of the rows by split; each has the classes in the same proportions.",
+)
+@click.option(
+    "--if-helps",
+    is_flag=True,
+    help="Build it only if the augmentation curve shows a gain at this size; else exit with 7.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace a data set that lies at --out.")
+@click.option(
+    "--results",
+    default="results",
+    type=click.Path(path_type=Path, file_okay=False),
+    show_default=True,
+    help="Take the trained generator from here, and train it here if it is not there.",
+)
+@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:i]")
+def synthesize(
+    suite_name: str,
+    generator: str,
+    rows: int,
+    out: Path,
+    plugins: tuple[str, ...],
+    profile: str | None,
+    seed: int,
+    balance: str | None,
+    filter_: str | None,
+    drop_near_copies: bool,
+    splits: str,
+    if_helps: bool,
+    overwrite: bool,
+    results: Path,
+    device: str,
+) -> int:
+    """Build a data set from a scored generator: images, arrays, data card, Croissant metadata.
+
+    Repeated rows and exact copies of training rows are always left out; what was left out and why
+    is in the data card. The same command gives the same bytes.
+
+    \b
+    Examples
+      genbench synthesize --suite mnist -g vae -n 20000 -o more-digits
+      genbench synthesize --suite mnist -g flow -n 4000 --balance classes \\
+          --filter confidence=0.9 --drop-near-copies --if-helps -o more-digits
+    """
+    from genbench import environment
+    from genbench.cli.terminal import listener
+    from genbench.errors import UsageError
+    from genbench.executors.local import LocalExecutor
+    from genbench.runner import RunOptions, available_cores, resolve_device, run_suite
+    from genbench.selection import choose
+    from genbench.store import Store
+    from genbench.suite import load_suite
+    from genbench.synthesis.write import require_free
+
+    confidence, shares = _confidence(filter_), _splits(splits)
+    require_free(out, overwrite)
+    suite = load_suite(suite_name, profile)
+    store = Store(results)
+    options = RunOptions(
+        seeds=(seed,),
+        device=resolve_device(device),
+        parts=("metrics", "downstream") if if_helps else ("metrics",),
+        argv_source=environment.source(["genbench", *sys.argv[1:]]),
+    )
+    with LocalExecutor() as executor:
+        choices = choose(suite, (generator,), plugins, executor, controls=False)
+        with listener(suite, as_json=False) as shown:
+            result = run_suite(suite, choices, store, options, executor, shown)
+    if not result.stored or result.failed or result.interrupted:
+        click.echo(f"error: {generator} has no finished training to draw from", err=True)
+        return result.exit_code or 3
+    stored = result.stored[0]
+
+    from genbench.synthesis.build import Request
+    from genbench.synthesis.evidence import require_help
+    from genbench.synthesis.run import Options
+    from genbench.synthesis.run import synthesize as build_set
+
+    if if_helps:
+        click.echo(f"evidence: {require_help(stored.record, rows)}", err=True)
+    if drop_near_copies and "valid" not in suite.document["dataset"]["split"]:
+        raise UsageError("--drop-near-copies needs a valid split to measure distances of")
+
+    def progress(what: str, done: int, total: int) -> None:
+        click.echo(f"  {what}" + (f" · {done:,} of {total:,}" if total > 1 else ""), err=True)
+
+    made = build_set(
+        suite,
+        choices[0],
+        stored,
+        store,
+        Request(rows, balance is not None, shares, seed),
+        Options(confidence, drop_near_copies, options.device, available_cores()),
+        out,
+        progress,
+    )
+    for reason, count in made.removed.items():
+        click.echo(f"{reason + ':':32}{count:>9,} left out")
+    if made.near is not None:
+        click.echo(f"near copies lie within {made.near:.1f} grey levels of a training row")
+    click.echo(f"{made.n:,} rows of {made.drawn:,} drawn, version {made.version}")
+    click.echo(f"{out}: README.md, metadata.json (Croissant), data.npz, images/")
+    return 0
+
+
+def _confidence(text: str | None) -> float | None:
+    if text is None:
+        return None
+    key, _, value = text.partition("=")
+    try:
+        share = float(value)
+    except ValueError:
+        share = math.nan
+    if key != "confidence" or not 0 < share <= 1:
+        raise click.UsageError(f"--filter {text!r} is not confidence=SHARE with 0 < SHARE <= 1")
+    return share
+
+
+def _splits(text: str) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            found[name] = math.nan
+    good = all(n.isidentifier() and n.islower() and v > 0 for n, v in found.items())
+    if not good or not math.isclose(math.fsum(found.values()), 1, abs_tol=1e-6):
+        raise click.UsageError(
+            f"--splits {text!r}: give lower-case names with shares that sum to 1, such as "
+            "train=0.8,test=0.2"
+        )
+    return found

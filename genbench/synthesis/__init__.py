@@ -1,0 +1,1 @@
+"""Data sets built from a stored generator: drawn, filtered, balanced, documented."""

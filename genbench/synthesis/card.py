@@ -1,0 +1,232 @@
+"""What stands beside the rows: a data card for people, Croissant 1.0 for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from genbench.aggregation import summarize
+from genbench.metrics.table import METRICS, split_id
+from genbench.records import Record
+from genbench.suite import Suite
+
+IMAGES = "images"
+ARRAYS = "data.npz"
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """All that a reader must know about a data set.
+
+    Parameters
+    ----------
+    counts
+        Rows by split and class (class ``-`` where rows have no label).
+    removed
+        Rows drawn and not kept, by reason.
+    near
+        The pixel distance of a near copy, or None if near copies were not looked for.
+    confidence
+        Least classifier confidence, or None.
+    classifier
+        What judged the confidence.
+    evidence
+        What the augmentation curve says at this size, or None if it was not measured.
+    """
+
+    suite: Suite
+    record: Record
+    n: int
+    seed: int
+    balance: bool
+    counts: Mapping[str, Mapping[str, int]]
+    drawn: int
+    removed: Mapping[str, int]
+    near: float | None
+    confidence: float | None
+    classifier: str
+    evidence: str | None
+    sha256: str
+    arrays_sha256: str
+    arrays_bytes: int
+
+    @property
+    def version(self) -> str:
+        """A version that the content decides."""
+        return f"1.0.0+{self.sha256[:12]}"
+
+    @property
+    def name(self) -> str:
+        """Such as ``mnist-by-vae``."""
+        return f"{self.suite.name}-by-{self.record.generator}"
+
+    @property
+    def licence(self) -> str:
+        """The training data's licence."""
+        return str(self.suite.document["dataset"]["licence"])
+
+
+def readme(p: Provenance) -> str:
+    """The data card, Markdown."""
+    dataset, generator = p.suite.document["dataset"], p.record.cell["generator"]
+    credit = f" Training data: {dataset['credit']}." if dataset.get("credit") else ""
+    parts = [
+        f"# {p.name}",
+        f"{p.n:,} synthetic rows drawn from the generator `{generator['name']}`"
+        f" {generator['version']} ({generator['provider']}), trained by genbench on the train"
+        f" split of suite `{p.suite.name}` {p.suite.version}, profile `{p.suite.profile}`, seed"
+        f" {p.record.seed}. No row is real.",
+        _table(("", ""), [
+            ("version", f"`{p.version}`"),
+            ("content", f"`sha256:{p.sha256}`"),
+            ("training record", f"`{p.record.record_id}`, cell `{p.record.cell_key}`"),
+            ("training examples served", f"{p.record.examples_served:,}"),
+            ("parameters", f"`{dict(generator['params'])}`"),
+            ("drawing seed", str(p.seed)),
+        ]),
+        "## Rows",
+        _table(("split", "class", "rows"), [
+            (split, name, f"{count:,}")
+            for split, classes in p.counts.items() for name, count in classes.items()
+        ]),
+        "The classes are balanced." if p.balance else "Classes are in the training proportions"
+        " where the generator can be asked for them, else as it drew them.",
+        f"`{ARRAYS}` holds `x_SPLIT` (uint8, n x channels x height x width,"
+        f" {p.suite.space.levels} levels) and `y_SPLIT`; `{IMAGES}/SPLIT/CLASS/` the same rows as"
+        " PNG, stretched to 0..255.",
+        "## What was left out, and why",
+        f"{p.drawn:,} rows were drawn for {p.n:,}.",
+        _table(("reason", "rows"), [(k, f"{v:,}") for k, v in p.removed.items()]),
+        _rules(p),
+        "## Does it help?",
+        p.evidence or "Not measured: run the suite with its downstream part.",
+        "That figure is of generators that were fitted on few real rows and nothing else; this"
+        " generator saw the whole train split.",
+        "## The generator's scores",
+        _table(("metric", "value", "95 % interval"), _scores(p.record)),
+        f"Measured by genbench on {p.suite.n_samples:,} other samples of the same generator against"
+        f" the {p.suite.document['protocol']['reference']} split.",
+        "## Licence",
+        f"The generator learned from `{dataset['name']}`, licence: {p.licence}.{credit} Treat these"
+        " rows as an adaptation of it unless you know better.",
+    ]  # fmt: skip
+    return "\n\n".join(parts) + "\n"
+
+
+def _rules(p: Provenance) -> str:
+    rules = ["Exact copies of training rows and repeated rows are always left out."]
+    if p.near is not None:
+        rules.append(
+            f"Near copies are rows within {p.near:.1f} grey levels (Euclidean, all pixels) of a"
+            " training row: only 1 % of the held-out real rows lie that near."
+        )
+    else:
+        rules.append("Near copies were not looked for.")
+    if p.confidence is not None:
+        rules.append(f"Labels: {p.classifier} gives each row's label at least {p.confidence:g}.")
+    return " ".join(rules)
+
+
+def _scores(record: Record) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    for id_ in record.metrics:
+        if split_id(id_)[0] not in METRICS:
+            continue
+        found = summarize([record], id_)
+        if found.mean is None:
+            continue
+        unit = f" {found.unit}" if found.unit else ""
+        interval = found.interval
+        spread = f"{interval.low:.4g} to {interval.high:.4g}" if interval else "unknown"
+        rows.append((METRICS[split_id(id_)[0]].title, f"{found.mean:.4g}{unit}", spread))
+    return rows
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def croissant(p: Provenance) -> dict[str, Any]:
+    """The data set's metadata in Croissant 1.0 (https://docs.mlcommons.org/croissant)."""
+    labelled = any(name != "-" for classes in p.counts.values() for name in classes)
+    return {
+        "@context": _CONTEXT,
+        "@type": "sc:Dataset",
+        "name": p.name,
+        "description": f"{p.n:,} synthetic rows of {p.record.generator}, trained on "
+        f"{p.suite.document['dataset']['name']} by genbench. No row is real.",
+        "conformsTo": "http://mlcommons.org/croissant/1.0",
+        "license": p.licence,
+        "url": "https://pypi.org/project/genbench/",
+        "version": p.version,
+        "distribution": [
+            {
+                "@type": "cr:FileObject",
+                "@id": "arrays",
+                "name": "arrays",
+                "contentUrl": ARRAYS,
+                "encodingFormat": "application/octet-stream",
+                "contentSize": f"{p.arrays_bytes} B",
+                "sha256": p.arrays_sha256,
+            },
+            {
+                "@type": "cr:FileSet",
+                "@id": IMAGES,
+                "name": IMAGES,
+                "encodingFormat": "image/png",
+                "includes": f"{IMAGES}/*/*/*.png",
+            },
+        ],
+        "recordSet": [
+            {
+                "@type": "cr:RecordSet",
+                "@id": "examples",
+                "name": "examples",
+                "field": _fields(labelled),
+            }
+        ],
+    }
+
+
+def _fields(labelled: bool) -> list[dict[str, Any]]:
+    files = {"fileSet": {"@id": IMAGES}}
+
+    def field(name: str, kind: str, extract: str, regex: str | None = None) -> dict[str, Any]:
+        source: dict[str, Any] = {**files, "extract": {"fileProperty": extract}}
+        if regex is not None:
+            source["transform"] = {"regex": regex}
+        return {"@type": "cr:Field", "@id": f"examples/{name}", "name": name, "dataType": kind,
+                "source": source}  # fmt: skip
+
+    found = [
+        field("image", "sc:ImageObject", "content"),
+        field("split", "sc:Text", "fullpath", f"{IMAGES}/([^/]+)/"),
+    ]
+    if labelled:
+        found.append(field("label", "sc:Integer", "fullpath", f"{IMAGES}/[^/]+/([0-9]+)/"))
+    return found
+
+
+_CONTEXT: dict[str, Any] = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "cr": "http://mlcommons.org/croissant/",
+    "dct": "http://purl.org/dc/terms/",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "sc": "https://schema.org/",
+    "conformsTo": "dct:conformsTo",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+} | {
+    name: f"cr:{name}"
+    for name in (
+        "citeAs", "column", "equivalentProperty", "extract", "field", "fileObject", "fileProperty",
+        "fileSet", "format", "includes", "isLiveDataset", "jsonPath", "key", "md5", "parentField",
+        "path", "recordSet", "references", "regex", "repeated", "replace", "samplingRate",
+        "separator", "source", "subField", "transform",
+    )
+}  # fmt: skip

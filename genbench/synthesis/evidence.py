@@ -1,0 +1,62 @@
+"""What a record says about whether a generator's rows help a classifier. Imports no torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from genbench.errors import Declined, UsageError
+from genbench.records import Record
+
+
+def nearest_point(record: Record, n: int) -> Mapping[str, Any]:
+    """The measured point of the augmentation curve whose number of synthetic rows is nearest to n.
+
+    Raises
+    ------
+    UsageError
+        If the record holds no augmentation curve.
+    """
+    value = record.metrics.get("augmentation_gain")
+    if value is None or value.status != "ok":
+        why = "was not measured" if value is None else f"is {value.status}: {value.reason}"
+        raise UsageError(
+            f"the augmentation gain of {record.generator} {why}: run the suite with its downstream "
+            "part first, or leave --if-helps out"
+        )
+    points = [p for p in value.details["points"] if p["arm"] == "real+synthetic"]
+    return min(points, key=lambda p: abs(math.log(p["n"] * p["ratio"] / n)))
+
+
+def describe(point: Mapping[str, Any]) -> str:
+    """One point in words: amounts, gain with its interval, verdict."""
+    gain = point["gain"]
+    low, mean, high = (100 * float(gain[k]) for k in ("low", "mean", "high"))
+    return (
+        f"{point['n'] * point['ratio']:,} synthetic rows added to {point['n']:,} real ones: "
+        f"{mean:+.2f} accuracy points (95 % interval {low:+.2f} to {high:+.2f}), "
+        f"{point['verdict']}"
+    )
+
+
+def require_help(record: Record, n: int) -> str:
+    """Decline unless the gain measured nearest to `n` synthetic rows excludes zero from below.
+
+    Returns
+    -------
+    str
+        The evidence, in words.
+
+    Raises
+    ------
+    Declined
+        If there is no evidence of benefit at that size.
+    """
+    point = nearest_point(record, n)
+    if point["verdict"] != "helps":
+        raise Declined(
+            f"no evidence that rows of {record.generator} help at this size "
+            f"({describe(point)}): nothing was written; without --if-helps it is built all the same"
+        )
+    return describe(point)

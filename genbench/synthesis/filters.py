@@ -1,0 +1,93 @@
+"""Which drawn rows stay: no duplicates, no copies of training rows, no doubtful labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genbench.metrics.search import nearest_rows
+
+Array = NDArray[Any]
+NEAR_QUANTILE = 0.01
+
+REASONS = ("duplicate", "copy of a training row", "near copy of a training row", "low confidence")
+
+
+@dataclass
+class Filters:
+    """The filters of one data set and how many rows each has removed.
+
+    Parameters
+    ----------
+    train
+        Training rows, which no row may repeat.
+    near
+        Greatest pixel distance at which a row counts as a near copy; None to look for exact ones.
+    classify
+        Gives class probabilities ``(n, classes)``, or None.
+    confidence
+        Least probability of a row's label; rows without a label get the likeliest class.
+    """
+
+    train: Array
+    near: float | None = None
+    classify: Callable[[Array], NDArray[np.float32]] | None = None
+    confidence: float = 0.0
+    removed: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS, 0))
+    drawn: int = 0
+    _seen: set[bytes] = field(default_factory=set)
+    _train: set[bytes] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._train = {row.tobytes() for row in self.train}
+
+    def apply(
+        self, x: Array, y: NDArray[np.int64] | None
+    ) -> tuple[Array, NDArray[np.int64] | None]:
+        """The rows that stay, and their labels; each removed row is counted under one reason."""
+        self.drawn += len(x)
+        stays = np.ones(len(x), bool)
+        for i, row in enumerate(x):
+            key = row.tobytes()
+            if key in self._train:
+                stays[i] = self._count("copy of a training row")
+            elif key in self._seen:
+                stays[i] = self._count("duplicate")
+            self._seen.add(key)
+        if self.near is not None and stays.any():
+            rows = np.flatnonzero(stays)
+            close = pixel_distance(x[rows], self.train) <= self.near
+            stays[rows[close]] = False
+            self.removed["near copy of a training row"] += int(close.sum())
+        x, y = x[stays], None if y is None else y[stays]
+        if self.classify is None or not len(x):
+            return x, y
+        probabilities = self.classify(x)
+        y = probabilities.argmax(1).astype(np.int64) if y is None else y
+        sure = probabilities[np.arange(len(y)), y] >= self.confidence
+        self.removed["low confidence"] += int((~sure).sum())
+        return x[sure], y[sure]
+
+    def _count(self, reason: str) -> bool:
+        self.removed[reason] += 1
+        return False
+
+
+def near_threshold(train: Array, heldout: Array, quantile: float = NEAR_QUANTILE) -> float:
+    """The pixel distance below which only a share `quantile` of held-out rows lie to `train`.
+
+    A generated row that is nearer to a training row than almost all real rows that nobody trained
+    on is nearer than chance explains.
+    """
+    return float(np.quantile(pixel_distance(heldout, train), quantile))
+
+
+def pixel_distance(x: Array, train: Array) -> NDArray[np.float64]:
+    """Euclidean distance of each row to its nearest training row, in grey levels."""
+    flat = (len(x), -1)
+    rows = train.reshape(len(train), -1).astype(np.float32)
+    return nearest_rows(x.reshape(flat).astype(np.float32), rows).distance

@@ -1,0 +1,100 @@
+"""The folder of a synthesised data set: images, arrays, card and metadata, all or nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from genbench.errors import UsageError
+from genbench.synthesis.build import Array, Built
+from genbench.synthesis.card import ARRAYS, IMAGES, Provenance, croissant, readme
+
+METADATA = "metadata.json"
+CARD = "README.md"
+
+
+def require_free(out: Path, overwrite: bool) -> None:
+    """Refuse to write over anything but an earlier data set of ours that may be replaced.
+
+    Raises
+    ------
+    UsageError
+        If `out` is a file, or a folder with other content, or may not be overwritten.
+    """
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise UsageError(f"{out} is a file: give a folder with -o")
+    names = {path.name for path in out.iterdir()}
+    if not names:
+        return
+    if not names <= {IMAGES, ARRAYS, METADATA, CARD}:
+        raise UsageError(f"{out} holds other files: give an empty or new folder with -o")
+    if not overwrite:
+        raise UsageError(f"{out} holds a data set already: pass --overwrite to replace it")
+
+
+def write(
+    out: Path, built: Built, provenance: Provenance, progress: Callable[[int, int], None]
+) -> Provenance:
+    """Write everything to a folder beside `out`, then put it in its place.
+
+    The same rows and the same record give the same bytes.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as name:
+        folder = Path(name) / "set"
+        folder.mkdir()
+        data = _arrays(built)
+        (folder / ARRAYS).write_bytes(data)
+        provenance = replace(
+            provenance,
+            arrays_sha256=hashlib.sha256(data).hexdigest(),
+            arrays_bytes=len(data),
+        )
+        top = provenance.suite.space.levels - 1
+        total, done = sum(len(x) for x, _ in built.splits.values()), 0
+        for split, (x, y) in built.splits.items():
+            for i in range(len(x)):
+                label = "-" if y is None else str(y[i])
+                path = folder / IMAGES / split / label / f"{i:06d}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _picture(x[i], top).save(path, optimize=False)
+                done += 1
+                if done % 500 == 0 or done == total:
+                    progress(done, total)
+        metadata = json.dumps(croissant(provenance), indent=2, sort_keys=True) + "\n"
+        (folder / METADATA).write_text(metadata, encoding="utf-8")
+        (folder / CARD).write_text(readme(provenance), encoding="utf-8")
+        if out.exists():
+            shutil.rmtree(out)
+        folder.replace(out)
+    return provenance
+
+
+def _arrays(built: Built) -> bytes:
+    arrays: dict[str, Array] = {}
+    for split, (x, y) in built.splits.items():
+        arrays[f"x_{split}"] = x
+        if y is not None:
+            arrays[f"y_{split}"] = y
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def _picture(x: Array, top: int) -> Image.Image:
+    """An 8-bit picture of one row ``(C, H, W)`` with levels ``0 .. top``."""
+    stretched = np.round(x.astype(np.float64) * (255 / top)).astype(np.uint8)
+    if len(stretched) == 1:
+        return Image.fromarray(stretched[0], "L")
+    return Image.fromarray(np.ascontiguousarray(stretched.transpose(1, 2, 0)), "RGB")
