@@ -48,7 +48,7 @@ def test_fresh_real_rows_score_like_real_rows():
 def test_per_class_accuracies_average_to_the_accuracy():
     found = train_on_synthetic(TRAIN, TEST, TRAIN.x, TRAIN.y, SPACE, **RECIPE)["tstr_accuracy"]
     weights = np.bincount(TEST.y, minlength=3) / len(TEST.y)
-    assert_allclose(weights @ found.details["per_class"], found.value)
+    assert_allclose(weights @ found.details["by_class"], found.value)
 
 
 def test_noise_scores_chance():
@@ -93,7 +93,7 @@ def test_a_missing_class_is_seen_in_its_accuracy():
     fake = blobs(600, 3)
     keep = fake.y != 1
     found = train_on_synthetic(TRAIN, TEST, fake.x[keep], fake.y[keep], SPACE, **RECIPE)
-    per_class = found["tstr_accuracy"].details["per_class"]
+    per_class = found["tstr_accuracy"].details["by_class"]
     assert per_class[1] == 0
     assert min(per_class[0], per_class[2]) > 0.8
 
@@ -165,3 +165,40 @@ def test_what_the_classifier_cannot_read_is_not_applicable(space):
 def test_no_samples_are_undefined():
     with pytest.raises(MetricError, match="no"):
         train_on_synthetic(TRAIN, TEST, TRAIN.x[:0], TRAIN.y[:0], SPACE, **RECIPE)
+
+
+def test_trts_exposes_wrong_labels_of_good_rows():
+    fake = blobs(400, 3)
+    right = train_on_synthetic(TRAIN, TEST, fake.x, fake.y, SPACE, **RECIPE)["trts_accuracy"]
+    wrong = train_on_synthetic(TRAIN, TEST, fake.x, (fake.y + 1) % 3, SPACE, **RECIPE)
+    assert right.value > 0.9
+    assert right.signature.endswith("|reference=generated:300")
+    assert wrong["trts_accuracy"].value < 0.1
+
+
+def test_trts_without_labels_is_not_applicable():
+    found = train_on_synthetic(TRAIN, TEST, blobs(400, 3).x, None, SPACE, **RECIPE)
+    assert found["trts_accuracy"].status == "not_applicable"
+    assert "the very classifier" in found["trts_accuracy"].reason
+
+
+def test_a_class_weight_of_zero_unlearns_the_class():
+    classifier = train_classifier(
+        TRAIN.x, TRAIN.y, SPACE, steps=60, batch_size=32, seed=0, class_weights=[1, 1, 0]
+    )
+    assert (predict(classifier, TEST.x).argmax(1) == 2).mean() < 0.02
+
+
+def test_a_transform_sees_every_batch():
+    seen = []
+
+    def blank(images):
+        seen.append(len(images))
+        return images.float() * 0
+
+    classifier = train_classifier(
+        TRAIN.x, TRAIN.y, SPACE, steps=7, batch_size=32, seed=0, transform=blank
+    )
+    assert seen == [32] * 7
+    found = predict(classifier, np.zeros_like(TEST.x))
+    assert_allclose(found, np.repeat(found[:1], len(found), 0), rtol=1e-5)
