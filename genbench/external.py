@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from genbench.cellspec import GeneratorChoice
+from genbench.contract import label_violation
 from genbench.errors import DataError
-from genbench.generation import label_violation, save_arrays
+from genbench.generation import save_arrays
 from genbench.generator import Space
 from genbench.plugins import Description, GeneratorRef
 from genbench.seeds import derive_seed

@@ -21,13 +21,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from threadpoolctl import threadpool_limits
-from torch import Tensor
 
-from genbench import plugins, tensorfile
+from genbench import tensorfile
 from genbench.cellspec import CellSpec
+from genbench.contract import draw, log_prob_of, make_generator
 from genbench.data import Split, load_split
-from genbench.errors import ContractError, DataError, UsageError
-from genbench.generator import Samples
+from genbench.errors import DataError, UsageError
 from genbench.metrics.table import LIKELIHOOD_METRICS
 from genbench.seeds import derive_seed
 from genbench.store import write_bytes, write_json
@@ -135,9 +134,7 @@ class Generation:
 
     def _make(self) -> Any:
         choice = self.spec.generator
-        cls: Any = plugins.load(choice.ref)
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in choice.params.items()}
-        return cls(cls.spec.params(**values), self.space, self.device)
+        return make_generator(choice.ref, choice.params, self.space, self.device)
 
     def _split(self, name: str) -> Split:
         return load_split(self.spec.suite.dataset, self.space, name)
@@ -204,21 +201,9 @@ class Generation:
         self, generator: Any, n: int, seed: int, labels: npt.NDArray[np.int64] | None
     ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64] | None]:
         given = None if labels is None else torch.from_numpy(labels).to(self.device)
-        own = self.spec.generator.description.labels == "own" and self.space.classes > 0
-        with torch.no_grad():
-            drawn = generator.sample(n, seed=seed, labels=given)
-        if own and not isinstance(drawn, Samples):
-            raise self._breach("sample()", 'must return Samples(x, y), as its labels are "own"')
-        x, y = drawn if isinstance(drawn, Samples) else (drawn, None)
-        problem = self.space.violation(x, n)
-        if problem is not None:
-            raise self._breach("the tensor that sample() returned", problem)
-        if own:
-            problem = label_violation(y, n, self.space.classes)
-            if problem is not None:
-                raise self._breach("the labels that sample() returned", problem)
-            return _to_numpy(x), _to_numpy(y)
-        return _to_numpy(x), labels
+        drawn = draw(generator, self.space, n, seed=seed, labels=given)
+        y = None if drawn.y is None else _to_numpy(drawn.y)
+        return _to_numpy(drawn.x), y
 
     def _save_state(self, generator: Any) -> None:
         state = generator.state_dict()
@@ -274,30 +259,14 @@ class Generation:
             labels = None
             if prior is not None and reference.y is not None:
                 labels = torch.from_numpy(reference.y[start:stop]).to(self.device)
-            with torch.no_grad():
-                value = generator.log_prob(
-                    x, seed=derive_seed(seed, start), labels=labels, draws=draws
-                )
-            part = self._checked_log_prob(value, stop - start, start)
+            part = log_prob_of(
+                generator, x, seed=derive_seed(seed, start), labels=labels, draws=draws, first=start
+            )
             if prior is not None and reference.y is not None:
                 part = part + prior[reference.y[start:stop]]
             values.append(part)
             self._progress(stop, rows, {})
         return np.concatenate(values)
-
-    def _checked_log_prob(self, value: Any, n: int, start: int) -> npt.NDArray[np.float64]:
-        if not isinstance(value, Tensor) or tuple(value.shape) != (n,):
-            shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-            raise self._breach("log_prob()", f"returned {shape}, expected a tensor ({n},)")
-        part = np.asarray(value.detach().double().cpu().numpy())
-        bad = ~np.isfinite(part)
-        if bad.any():
-            first = start + int(bad.argmax())
-            raise self._breach("log_prob()", f"is not finite for reference row {first}")
-        return part
-
-    def _breach(self, what: str, problem: str) -> ContractError:
-        return ContractError(f"generator {self.spec.generator.name!r}: {what} {problem}")
 
     def _progress(self, done: int, total: int, scalars: Mapping[str, float]) -> None:
         body = {
@@ -338,15 +307,6 @@ def requested_labels(
     counts[remainder] += 1
     labels = np.repeat(np.arange(classes, dtype=np.int64), counts)
     return np.random.default_rng(derive_seed(seed, "labels")).permutation(labels)
-
-
-def label_violation(y: Any, n: int, classes: int) -> str | None:
-    """What keeps `y` from being `n` labels, or None."""
-    if not isinstance(y, Tensor) or tuple(y.shape) != (n,) or y.dtype != torch.int64:
-        return f"must be an int64 tensor of shape ({n},)"
-    if y.numel() and (int(y.min()) < 0 or int(y.max()) >= classes):
-        return f"leave 0..{classes - 1}"
-    return None
 
 
 def save_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:

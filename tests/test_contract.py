@@ -10,7 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genbench.generation import label_violation, requested_labels
+from genbench.contract import label_violation
+from genbench.generation import requested_labels
 from genbench.generator import Space, to_uint8
 
 IMAGE = Space("image", (1, 4, 4), levels=17, classes=10)
