@@ -11,10 +11,12 @@ import click
 
 from genbench.cli import (
     archive,
+    check,
     data,
     doctor,
     gating,
     listing,
+    new,
     results,
     run,
     score,
@@ -56,7 +58,8 @@ def cli() -> None:
 
     \b
     Exit codes: 0 all cells ok, 1 a bug of ours, 2 usage or configuration, 3 some cell failed,
-    4 regression, 5 not comparable, 6 verification failed, 130 interrupted (run again to continue).
+    4 regression, 5 not comparable, 6 conformance or verification failed, 130 interrupted (run
+    again to continue).
     """
 
 
@@ -64,6 +67,8 @@ for _command in (
     run.run,
     listing.list_,
     listing.show,
+    check.check,
+    new.new,
     score.score,
     results.report,
     results.compare,
