@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from genbench.cellspec import GeneratorChoice
+from genbench.contract import label_violation
 from genbench.errors import DataError
 from genbench.generation import save_arrays
 from genbench.generator import Space
-from genbench.harnessed import label_violation
 from genbench.plugins import Description, GeneratorRef
 from genbench.seeds import derive_seed
 from genbench.store import CACHE, Store

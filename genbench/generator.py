@@ -20,6 +20,9 @@ Kind = Literal["image", "points", "sequence", "waveform"]
 Labels = Literal["none", "given", "own"]
 Likelihood = Literal["exact", "dequantized", "lower-bound"]
 
+# The version of this contract. A plugin that needs a newer one says so in its spec.
+CONTRACT = 1
+
 _DTYPE = {"image": "uint8", "points": "float32", "sequence": "int64", "waveform": "float32"}
 
 
@@ -123,6 +126,9 @@ class GeneratorSpec:
     pretrained_on
         Other data that shaped the weights, if any; such generators are left out of protocols that
         need to know what was seen.
+    contract
+        The version of this contract that it is written for. A genbench that knows only older ones
+        refuses the generator by name and leaves all others alone.
     """
 
     name: str
@@ -134,6 +140,7 @@ class GeneratorSpec:
     params: type
     reference: str = ""
     pretrained_on: str | None = None
+    contract: int = CONTRACT
 
 
 class Batch(NamedTuple):

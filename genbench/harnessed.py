@@ -1,6 +1,7 @@
-"""A generator held to its contract: fitted on rows within a budget, drawn from, everything checked.
+"""One generator on one device: fitted within a budget, drawn from in chunks, told to stop.
 
-What a cell's generation, the refits of the downstream protocols and `synthesize` share.
+What a cell's generation, the refits of the downstream protocols and `synthesize` share. What it
+returns is held against the contract by `genbench.contract`.
 """
 
 from __future__ import annotations
@@ -15,11 +16,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from genbench import plugins
 from genbench.cellspec import GeneratorChoice
+from genbench.contract import draw, log_prob_of, make_generator
 from genbench.data import Split
-from genbench.errors import ContractError
-from genbench.generator import Samples, Space
+from genbench.generator import Space
 from genbench.seeds import derive_seed
 from genbench.training import Budget, HarnessRun, MemoryTrainData, Stopped
 
@@ -66,9 +66,7 @@ class Harnessed:
         stopping: Callable[[], bool] = lambda: False,
         report: Report = lambda done, total, scalars: None,
     ) -> None:
-        cls: Any = plugins.load(choice.ref)
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in choice.params.items()}
-        self.generator: Any = cls(cls.spec.params(**values), space, device)
+        self.generator = make_generator(choice.ref, choice.params, space, device)
         self.choice = choice
         self.space = space
         self.device = device
@@ -79,11 +77,6 @@ class Harnessed:
     def takes_labels(self) -> bool:
         """Whether it samples the classes it is asked for."""
         return self.choice.description.labels == "given" and self.space.classes > 0
-
-    @property
-    def labels_itself(self) -> bool:
-        """Whether its samples come with labels of its own."""
-        return self.choice.description.labels == "own" and self.space.classes > 0
 
     def fit(
         self,
@@ -138,32 +131,15 @@ class Harnessed:
             if self._stopping():
                 raise Stopped
             size = min(chunk, n - start)
-            part = None if labels is None else labels[start : start + size]
-            x, y = self._draw(size, derive_seed(seed, "chunk", start), part)
-            xs.append(x)
-            ys.append(y)
+            part = None if labels is None else self._here(labels[start : start + size])
+            seed_here = derive_seed(seed, "chunk", start)
+            drawn = draw(self.generator, self.space, size, seed=seed_here, labels=part)
+            xs.append(drawn.x.detach().cpu().numpy())
+            if drawn.y is not None:
+                ys.append(drawn.y.detach().cpu().numpy())
             self._report(start + size, n, {})
         arrays = {"x": np.concatenate(xs)}
-        if ys[0] is not None:
-            arrays["y"] = np.concatenate([y for y in ys if y is not None])
-        return arrays
-
-    def _draw(self, n: int, seed: int, labels: Labels | None) -> tuple[Array, Labels | None]:
-        given = None if labels is None else torch.from_numpy(labels).to(self.device)
-        with torch.no_grad():
-            drawn = self.generator.sample(n, seed=seed, labels=given)
-        if self.labels_itself and not isinstance(drawn, Samples):
-            raise self.breach("sample()", 'must return Samples(x, y), as its labels are "own"')
-        x, y = drawn if isinstance(drawn, Samples) else (drawn, None)
-        problem = self.space.violation(x, n)
-        if problem is not None:
-            raise self.breach("the tensor that sample() returned", problem)
-        if self.labels_itself:
-            problem = label_violation(y, n, self.space.classes)
-            if problem is not None:
-                raise self.breach("the labels that sample() returned", problem)
-            return _to_numpy(x), _to_numpy(y)
-        return _to_numpy(x), labels
+        return {**arrays, "y": np.concatenate(ys)} if ys else arrays
 
     def log_prob(
         self, x: Array, *, seed: int, labels: Labels | None, draws: int, first: int
@@ -175,24 +151,14 @@ class Harnessed:
         ContractError
             If they are not `len(x)` finite numbers.
         """
-        rows = torch.from_numpy(x).to(self.device)
-        given = None if labels is None else torch.from_numpy(labels).to(self.device)
-        with torch.no_grad():
-            value = self.generator.log_prob(rows, seed=seed, labels=given, draws=draws)
-        n = len(x)
-        if not isinstance(value, Tensor) or tuple(value.shape) != (n,):
-            shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-            raise self.breach("log_prob()", f"returned {shape}, expected a tensor ({n},)")
-        found: npt.NDArray[np.float64] = value.detach().double().cpu().numpy()
-        bad = ~np.isfinite(found)
-        if bad.any():
-            row = first + int(bad.argmax())
-            raise self.breach("log_prob()", f"is not finite for reference row {row}")
-        return found
+        given = None if labels is None else self._here(labels)
+        rows = self._here(x)
+        return log_prob_of(
+            self.generator, rows, seed=seed, labels=given, draws=draws, first=first
+        )  # fmt: skip
 
-    def breach(self, what: str, problem: str) -> ContractError:
-        """The error that says what the generator did against its contract."""
-        return ContractError(f"generator {self.choice.name!r}: {what} {problem}")
+    def _here(self, array: Array) -> Tensor:
+        return torch.from_numpy(array).to(self.device)
 
 
 def requested_labels(train: Labels, classes: int, n: int, seed: int) -> Labels:
@@ -214,16 +180,3 @@ def permuted_labels(counts: npt.NDArray[np.int64], seed: int) -> Labels:
     """``counts[c]`` labels of each class c, order by the seed."""
     labels = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
     return np.random.default_rng(derive_seed(seed, "labels")).permutation(labels)
-
-
-def label_violation(y: Any, n: int, classes: int) -> str | None:
-    """What keeps `y` from being `n` labels, or None."""
-    if not isinstance(y, Tensor) or tuple(y.shape) != (n,) or y.dtype != torch.int64:
-        return f"must be an int64 tensor of shape ({n},)"
-    if y.numel() and (int(y.min()) < 0 or int(y.max()) >= classes):
-        return f"leave 0..{classes - 1}"
-    return None
-
-
-def _to_numpy(x: Any) -> Array:
-    return np.asarray(x.detach().cpu().numpy())

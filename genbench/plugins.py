@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from genbench.errors import PluginError, UsageError, did_you_mean
-from genbench.generator import GeneratorSpec
+from genbench.generator import CONTRACT, GeneratorSpec
 
 GROUP = "genbench.generators"
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
@@ -155,6 +155,11 @@ def find(name: str) -> GeneratorRef:
     return owners[0]
 
 
+def import_plugin(ref: GeneratorRef) -> Any:
+    """Import the module that a generator is in. PluginError, with the cause, if that fails."""
+    return _import_file(Path(ref.file)) if ref.file else _import_module(ref)
+
+
 def load(ref: GeneratorRef) -> Any:
     """Import a generator's class and check its spec. Executes the plugin's code.
 
@@ -163,7 +168,7 @@ def load(ref: GeneratorRef) -> Any:
     PluginError
         If it does not import, has no such class, or its spec breaks the contract.
     """
-    module = _import_file(Path(ref.file)) if ref.file else _import_module(ref)
+    module = import_plugin(ref)
     try:
         cls: Any = getattr(module, ref.attr)
     except AttributeError as error:
@@ -172,6 +177,11 @@ def load(ref: GeneratorRef) -> Any:
     if not isinstance(spec, GeneratorSpec):
         raise PluginError(
             f"{_where(ref)}:{ref.attr} has no `spec`: give the class a genbench.GeneratorSpec"
+        )
+    if spec.contract > CONTRACT:
+        raise PluginError(
+            f"generator {ref.name!r} of {ref.provider} is written for contract {spec.contract} and "
+            f"this genbench knows {CONTRACT}: upgrade genbench, or install an older {ref.name}"
         )
     if not NAME.fullmatch(spec.name):
         raise PluginError(f"spec.name {spec.name!r} is not usable: use lower case, digits and -")
@@ -293,8 +303,7 @@ def _import_module(ref: GeneratorRef) -> Any:
         return importlib.import_module(str(ref.module))
     except Exception as error:
         raise PluginError(
-            f"generator {ref.name!r} of {ref.provider} does not import: "
-            f"{type(error).__name__}: {error}"
+            f"generator {ref.name!r} of {ref.provider} does not import: {_cause(error)}"
         ) from error
 
 
@@ -313,10 +322,15 @@ def _import_file(path: Path) -> Any:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
-        raise PluginError(
-            f"plugin file {path} does not import: {type(error).__name__}: {error}"
-        ) from error
+        raise PluginError(f"plugin file {path} does not import: {_cause(error)}") from error
     return module
+
+
+def _cause(error: Exception) -> str:
+    text = f"{type(error).__name__}: {error}"
+    # A field that this GeneratorSpec has not: the class body fails before its contract can be read.
+    newer = isinstance(error, TypeError) and "GeneratorSpec.__init__() got an unexp" in str(error)
+    return f"{text}: is it written for a newer genbench?" if newer else text
 
 
 def _distributions() -> list[metadata.Distribution]:

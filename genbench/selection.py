@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +23,7 @@ def choose(
     executor: LocalExecutor,
     *,
     controls: bool = True,
+    sweeps: Sequence[str] = (),
 ) -> list[GeneratorChoice]:
     """The generators of a run: what `asked` names, what the files define, and the controls.
 
@@ -32,6 +34,9 @@ def choose(
         for every baseline.
     plugin_files
         ``FILE`` or ``FILE:Class``.
+    sweeps
+        ``NAME:key=a,b,c``: every generator of that name runs once with each value. Several for one
+        name make a grid.
 
     Raises
     ------
@@ -40,12 +45,14 @@ def choose(
     PluginError
         For generators that cannot be loaded.
     """
-    local = dict(_from_files(plugin_files, executor))
+    local = dict(from_files(plugin_files, executor))
+    grids = _grids(sweeps)
     names = [_parse(text) for text in asked]
     if not names:
-        names = [(name, {}) for name in local or baselines()]
+        names = [(name, {}) for name in local or (() if grids else baselines())]
+    names += [(name, {}) for name in grids if name not in dict(names)]
     chosen: dict[str, GeneratorChoice] = {}
-    for name, given in names:
+    for name, given in [(n, p) for n, g in names for p in _swept(n, g, grids.get(n, [{}]))]:
         if name in CONTROL_SPLITS:
             raise UsageError(f"{name!r} is a control: controls run with every suite by themselves")
         choice = _choice(name, given, local, executor)
@@ -93,6 +100,43 @@ def _parse(text: str) -> tuple[str, dict[str, str]]:
     return name, given
 
 
+def _grids(sweeps: Sequence[str]) -> dict[str, list[dict[str, str]]]:
+    """For each generator that is swept, every combination of values, as texts by key."""
+    axes: dict[str, dict[str, list[str]]] = {}
+    for text in sweeps:
+        name, key, values = _parse_sweep(text)
+        if key in axes.setdefault(name, {}):
+            raise UsageError(f"--sweep sets {name}:{key} twice: give all values in one")
+        axes[name][key] = values
+    return {
+        name: [dict(zip(keys, point, strict=True)) for point in itertools.product(*keys.values())]
+        for name, keys in axes.items()
+    }
+
+
+def _parse_sweep(text: str) -> tuple[str, str, list[str]]:
+    """``name:key=a,b,c`` as name, key and values."""
+    name, _, rest = text.partition(":")
+    key, _, listed = rest.partition("=")
+    values = listed.split(",")
+    if "=" in listed:
+        raise UsageError(
+            f"--sweep {text!r} names two parameters: repeat --sweep, and every combination runs"
+        )
+    if not name or not key or "" in values:
+        raise UsageError(f"--sweep {text!r} is not NAME:key=a,b,c, such as vae:latent=8,16,32")
+    if len(set(values)) < len(values):
+        raise UsageError(f"--sweep {text!r} gives a value twice: keep one")
+    return name, key, values
+
+
+def _swept(name: str, given: dict[str, str], points: list[dict[str, str]]) -> list[dict[str, str]]:
+    """What ``-g`` gave a generator, once with each point of its grid."""
+    for key in points[0].keys() & given.keys():
+        raise UsageError(f"{name}:{key} is set by both -g and --sweep: keep one")
+    return [{**given, **point} for point in points]
+
+
 def _choice(
     name: str, given: dict[str, str], local: dict[str, GeneratorRef], executor: LocalExecutor
 ) -> GeneratorChoice:
@@ -123,12 +167,25 @@ def _require_kind(choice: GeneratorChoice, suite: Suite) -> None:
         )
 
 
-def _from_files(files: Sequence[str], executor: LocalExecutor) -> list[tuple[str, GeneratorRef]]:
-    """Each generator of the plugin files, by name."""
+def file_and_class(text: str) -> tuple[Path, str]:
+    """``FILE[:Class]`` as an absolute path and a class name, empty for every class."""
+    path, _, wanted = text.partition(".py:")
+    return Path(path + (".py" if wanted else "")).resolve(), wanted
+
+
+def from_files(files: Sequence[str], executor: LocalExecutor) -> list[tuple[str, GeneratorRef]]:
+    """Each generator of the plugin files ``FILE[:Class]``, by name.
+
+    Raises
+    ------
+    UsageError
+        If a file has no such class, or no generator, or two of one name.
+    PluginError
+        If a file does not import.
+    """
     found: dict[str, GeneratorRef] = {}
     for text in files:
-        path_text, _, wanted = text.partition(".py:")
-        path = Path(path_text + (".py" if wanted else "")).resolve()
+        path, wanted = file_and_class(text)
         classes = executor.classes_in(path)
         if wanted and wanted not in [cls for cls, _ in classes]:
             raise UsageError(

@@ -27,9 +27,10 @@ class Zygote:
     """The loop of the fork server.
 
     Orders: ``{"op": "run", "id": ..., "spec": path}``, ``{"op": "describe", "id": ..., "ref":
-    ...}``, ``{"op": "classes", "id": ..., "file": path}``, ``{"op": "stop"}`` (workers finish
-    writing), ``{"op": "kill"}``. Answers: ``{"id": ..., "event": "ended", "code": ...}``, with
-    ``"value"`` or ``"error"`` for the two that ask something.
+    ...}``, ``{"op": "classes", "id": ..., "file": path}``, ``{"op": "examine", "id": ...,
+    "order": path}``, ``{"op": "stop"}`` (workers finish writing), ``{"op": "kill"}``. Answers:
+    ``{"id": ..., "event": "ended", "code": ...}``, with ``"value"`` or ``"error"`` for the two
+    that ask something.
     """
 
     def __init__(self) -> None:
@@ -73,6 +74,8 @@ class Zygote:
                 self._fork(order["id"], lambda: _describe(order["ref"]), reply=True)
             case "classes":
                 self._fork(order["id"], lambda: _classes(order["file"]), reply=True)
+            case "examine":
+                self._fork(order["id"], lambda: _examine(order["order"]), reply=False)
             case "stop":
                 self._signal_all(signal.SIGTERM)
             case "kill":
@@ -172,6 +175,13 @@ def _run(spec: str) -> int:
     os.dup2(log, 1)
     os.dup2(log, 2)
     return worker.main(spec)
+
+
+def _examine(order: str) -> int:
+    from genbench.store import read_json
+    from genbench.testing import examiner
+
+    return examiner.examine(read_json(Path(order)))
 
 
 def _describe(ref: dict[str, Any]) -> dict[str, Any]:

@@ -1,19 +1,25 @@
-"""What several test files share: the tiny suite, plugin files, and the command line for real."""
+"""What several test files share: the tiny suite, plugin files, the wheel, the command line."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import venv
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from genbench.executors.local import LocalExecutor
+
 HERE = Path(__file__).parent
+ROOT = HERE.parent
+collect_ignore = ["thirdparty"]  # another author's package, with a test of its own
 TINY = HERE / "tiny.toml"
 PLUGINS = HERE / "plugins"
 
@@ -63,3 +69,79 @@ def run_genbench(tmp_path: Path) -> Command:
         return genbench(*args, cwd=tmp_path, **options)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def executor() -> Iterator[LocalExecutor]:
+    """One worker server for all tests that ask generators something: starting it takes seconds."""
+    with LocalExecutor() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel built from a copy of the tracked files."""
+    source = tmp_path_factory.mktemp("source")
+    files = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.splitlines()  # fmt: skip
+    for name in files:
+        if (ROOT / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, source / name)
+    return build_wheel(source, tmp_path_factory.mktemp("wheel"))
+
+
+def build_wheel(source: Path, out: Path) -> Path:
+    """The wheel of the project in a folder."""
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, source],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    (found,) = out.glob("*.whl")
+    return found
+
+
+@dataclass(frozen=True)
+class Away:
+    """A fresh virtual environment that holds the wheel; what it depends on is lent from here."""
+
+    folder: Path
+
+    @property
+    def python(self) -> Path:
+        """Its interpreter."""
+        return self.folder / "bin" / "python"
+
+    def install(self, what: Path) -> None:
+        """Install a wheel or a project, and nothing else."""
+        subprocess.run(
+            [sys.executable, "-m", "pip", "--python", self.python, "install", "--quiet",
+             "--no-deps", "--no-index", "--no-build-isolation", what],
+            check=True, capture_output=True,
+        )  # fmt: skip
+
+    def run(self, *words: object, cwd: Path) -> Done:
+        """A command of this environment, from a folder that is not the checkout."""
+        done = subprocess.run(
+            [str(self.folder / "bin" / str(words[0])), *map(str, words[1:])],
+            cwd=cwd, capture_output=True, text=True, check=False,
+            env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"COLUMNS": "200"},
+        )  # fmt: skip
+        return Done(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="module")
+def away(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Away:
+    """See `Away`."""
+    folder = tmp_path_factory.mktemp("away") / "venv"
+    venv.create(folder, with_pip=False, symlinks=True)
+    (site,) = folder.glob("lib/python*/site-packages")
+    # A .pth file lends packages, and does not run the .pth files of the lender: no editable install
+    # of ours comes with them.
+    lent = [place for place in sys.path if Path(place).name.endswith("-packages")]
+    (site / "lent.pth").write_text("\n".join(lent) + "\n")
+    found = Away(folder)
+    found.install(wheel)
+    return found

@@ -47,6 +47,9 @@ FORBIDDEN = [
     ("suite", ("torch", "numpy", "genbench.data", "genbench.worker")),
     ("plan", ("torch", "genbench.worker", "genbench.executors", "genbench.cli")),
     ("executors", ("torch", "genbench.cli", "genbench.report")),
+    ("testing", ("genbench.cli", "genbench.report", "genbench.scoring", "genbench.suite")),
+    ("scaffold", ("torch", "genbench.cli", "genbench.worker", "genbench.executors")),
+    ("contract", ("genbench.suite", "genbench.generation", "genbench.store")),
     ("generator", ("genbench.suite", "genbench.records", "genbench.metrics")),
 ]  # fmt: skip
 

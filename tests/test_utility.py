@@ -115,7 +115,7 @@ def test_labels_come_from_the_real_arm_where_the_generator_has_none(
     mute, own = (found[name].metrics["augmentation_gain"] for name in ("mute", "own"))
     assert mute.details["labels"] == "classifier"
     assert 0 < mute.details["rejected"] < 1
-    assert mute.signature.endswith("|labels=classifier>=0.5")
+    assert mute.signature.endswith("|labels=classifier>=0.99")
     assert own.details["labels"] == "generator"
     assert own.details["rejected"] is None
 

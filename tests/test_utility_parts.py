@@ -187,7 +187,7 @@ def test_the_tables_become_protocols():
         ("headline_n = 80", "headline_n = 90", "headline_n is 90: use one of [40, 80]"),
         ("headline_ratio = 2", "headline_ratio = 3", "use one of [1, 2]"),
         ("replicates = 3", "replicates = 1", "replicates is 1: it must be at least 2"),
-        ("confidence = 0.5", "confidence = 1.5", "it must be from 0 to 1"),
+        ("confidence = 0.99", "confidence = 1.5", "it must be from 0 to 1"),
         ("rotation = 10", "rotatoin = 10", "did you mean 'rotation'"),
         ("classes = [8, 9]", "classes = [8, 10]", "name some, not all, of 0..9"),
         ("keep = 0.1", "keep = 3", "keep of [downstream.imbalance] is 3"),

@@ -11,10 +11,12 @@ import click
 
 from genbench.cli import (
     archive,
+    check,
     data,
     doctor,
     gating,
     listing,
+    new,
     results,
     run,
     score,
@@ -46,19 +48,19 @@ class _Group(click.Group):
 def cli() -> None:
     """Train, score and rank generative models under one budget.
 
-    \b
-    Start with
-      genbench run --suite mnist --profile smoke     four models on real MNIST, minutes
-      genbench run --suite mnist                     the real thing, half an hour on two cores
-      genbench list                                  what there is to run
+        \b
+        Start with
+          genbench run --suite mnist --profile smoke     four models on real MNIST, minutes
+          genbench run --suite mnist                     the real thing, half an hour on two cores
+          genbench list                                  what there is to run
 
-    A run writes one record per model and seed into ./results and a leaderboard to
-    ./results/report/index.html. The same command again runs only what is missing.
+        A run writes one record per model and seed into ./results and a leaderboard to
+        ./results/report/index.html. The same command again runs only what is missing.
 
-    \b
-    Exit codes: 0 all cells ok, 1 a bug of ours, 2 usage or configuration, 3 some cell failed,
-    4 regression, 5 not comparable, 6 verification failed, 7 declined: no evidence of benefit,
-    130 interrupted (run again to continue).
+        \b
+        Exit codes: 0 all cells ok, 1 a bug of ours, 2 usage or configuration, 3 some cell failed,
+    4 regression, 5 not comparable, 6 conformance or verification failed, 7 declined: no evidence
+    of benefit, 130 interrupted (run again to continue).
     """
 
 
@@ -66,6 +68,8 @@ for _command in (
     run.run,
     listing.list_,
     listing.show,
+    check.check,
+    new.new,
     score.score,
     results.report,
     results.compare,

@@ -25,6 +25,13 @@ import click
     help="Run this generator, with these parameters; repeat for more. Without it: every baseline.",
 )
 @click.option(
+    "--sweep",
+    "sweeps",
+    multiple=True,
+    metavar="NAME:k=a,b,c",
+    help="Run this generator once with each value; repeat for every combination of two.",
+)
+@click.option(
     "--plugin",
     "plugins",
     multiple=True,
@@ -102,6 +109,7 @@ import click
 def run(
     suite_name: str,
     generators: tuple[str, ...],
+    sweeps: tuple[str, ...],
     plugins: tuple[str, ...],
     profile: str | None,
     seeds: str | None,
@@ -130,6 +138,7 @@ def run(
       genbench run --suite mnist --profile smoke
       genbench run --suite mnist --seeds 0,1,2
       genbench run --suite mnist -g vae:width=32 -g flow
+      genbench run --suite mnist --sweep vae:latent=8,16,32
       genbench run --suite digits --plugin my_model.py
     """
     from genbench import environment
@@ -158,7 +167,9 @@ def run(
     )
     store = Store(results)
     with LocalExecutor() as executor:
-        choices = choose(suite, generators, plugins, executor, controls=not no_controls)
+        choices = choose(
+            suite, generators, plugins, executor, controls=not no_controls, sweeps=sweeps
+        )
         if dry_run:
             print_plan(plan(suite, choices, store, options), as_json=as_json)
             return 0

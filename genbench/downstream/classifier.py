@@ -111,7 +111,11 @@ def train_classifier(
         net = TwoConvNet(space).to(target).to(memory_format=torch.channels_last)
         optimizer = torch.optim.Adam(net.parameters(), fused=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_RATE, total_steps=steps)
-        weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32, device=target)
+        weights = (
+            None
+            if class_weights is None
+            else torch.tensor(class_weights, dtype=torch.float32, device=target)
+        )
         for rows in _order(len(images), steps * batch_size).to(target).view(steps, batch_size):
             optimizer.zero_grad()
             batch = images[rows] if transform is None else transform(images[rows])

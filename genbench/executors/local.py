@@ -10,6 +10,7 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -28,7 +29,7 @@ ALLOCATOR = {
 }
 
 DESCRIBE_SECONDS = 60.0
-START_SECONDS = 120.0
+START_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,24 @@ class LocalExecutor:
         """Class and generator names in a plugin file, read in a child process."""
         found = self._ask("classes", str(file), file=str(file))
         return [(str(cls), str(name)) for cls, name in found]
+
+    def examine(self, order: Path) -> Iterator[None]:
+        """Have a generator checked as the file `order` says; comes back often until that is done.
+
+        Raises
+        ------
+        GenbenchError
+            If the checking process itself ended badly.
+        """
+        id_ = next(self._ids)
+        self._send({"op": "examine", "id": id_, "order": str(order)})
+        while True:
+            for answer in self._answers(0.2):
+                if answer.get("id") == id_:
+                    if answer.get("code") != 0:
+                        raise GenbenchError("the checks broke off: see the lines above")
+                    return
+            yield
 
     def submit(self, spec: CellSpec) -> None:
         """Start a worker for a cell."""

@@ -1,0 +1,43 @@
+"""``genbench new``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.group()
+def new() -> None:
+    """Write files to start from."""
+
+
+@new.command()
+@click.argument("name")
+@click.option(
+    "--dir",
+    "parent",
+    default=".",
+    show_default=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Make the folder NAME in this one.",
+)
+def generator(name: str, parent: Path) -> None:
+    """Write a plugin package for a generator into ./NAME: it works, and you change it.
+
+    It has one module for images and points, a pyproject.toml that announces it, and a test.
+    """
+    from genbench.scaffold import new_generator
+
+    files = new_generator(name, parent)
+    for path in files:
+        click.echo(f"wrote {path}")
+    module = files[1]
+    # Without ./ pip would look for a package of that name on its index.
+    place = module.parent if module.is_absolute() else f"./{module.parent}"
+    click.echo(
+        f"\nnext: genbench check {module}\n"
+        f"      genbench run --suite digits --profile smoke --plugin {module}\n"
+        f"      pip install {place}     then it is known as -g {name}",
+        err=True,
+    )

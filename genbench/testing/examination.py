@@ -1,0 +1,72 @@
+"""Ask for an examination and hand on the results as they come."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from genbench.cellspec import CONTROL_SPLITS
+from genbench.errors import UsageError, did_you_mean
+from genbench.executors.local import LocalExecutor
+from genbench.plugins import GeneratorRef
+from genbench.store import write_json
+from genbench.testing.order import CHECK_SECONDS, ORDER, RESULTS, Order
+from genbench.testing.results import CheckResult
+from genbench.testing.rules import RULES
+
+
+def examine(
+    ref: GeneratorRef,
+    executor: LocalExecutor,
+    *,
+    only: Sequence[str] = (),
+    shape: tuple[int, ...] | None = None,
+    seconds: float = CHECK_SECONDS,
+    path: Sequence[str] = (),
+) -> Iterator[CheckResult]:
+    """Check one generator in processes of its own.
+
+    Parameters
+    ----------
+    only
+        Ids of checks to make, with those that they need; empty for all.
+    shape
+        The shape to use for the kind of space it fits, ``(C, H, W)`` for images.
+    seconds
+        A check that takes longer has failed.
+    path
+        Entries to put in front of ``sys.path``.
+
+    Raises
+    ------
+    UsageError
+        For an unknown check, or a control: they are exempt from the contract.
+    """
+    for check in only:
+        if check not in RULES:
+            raise UsageError(f"there is no check {check!r}: {did_you_mean(check, RULES)}")
+    if ref.name in CONTROL_SPLITS and ref.file is None:
+        raise UsageError(f"{ref.name!r} is a control and exempt: check a generator")
+    with tempfile.TemporaryDirectory(prefix="genbench-check-") as folder:
+        scratch = Path(folder)
+        order = Order(ref, scratch, tuple(only), shape, seconds, tuple(path))
+        write_json(scratch / ORDER, order.to_json())
+        results = scratch / RESULTS
+        results.touch()
+        with results.open() as file:
+            for _ in executor.examine(scratch / ORDER):
+                yield from _read(file)
+            yield from _read(file)
+
+
+def import_path() -> tuple[str, ...]:
+    """This process's ``sys.path``, for a class that was imported here."""
+    return tuple(entry or str(Path.cwd()) for entry in sys.path)
+
+
+def _read(file: Iterator[str]) -> Iterator[CheckResult]:
+    for line in file:
+        yield CheckResult.from_json(json.loads(line))

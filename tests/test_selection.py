@@ -1,0 +1,81 @@
+"""Sweeps: every value runs once, two make a grid, and what cannot be meant is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from genbench.errors import UsageError
+from genbench.executors.local import LocalExecutor
+from genbench.selection import choose
+from genbench.suite import load_suite
+from tests.conftest import PLUGINS, TINY
+
+FILE = str(PLUGINS / "normal.py")
+Chosen = Callable[..., list[dict[str, Any]]]
+
+
+@pytest.fixture
+def chosen(executor: LocalExecutor) -> Chosen:
+    """What the user's words choose: the parameters that each row was given, its name with them."""
+    suite = load_suite(str(TINY))
+
+    def call(*sweeps: str, asked: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+        found = choose(suite, asked, [FILE], executor, controls=False, sweeps=sweeps)
+        return [{"": choice.name, **choice.params_passed} for choice in found]
+
+    return call
+
+
+def test_a_sweep_runs_every_value(chosen: Chosen) -> None:
+    assert [c["scale"] for c in chosen("normal:scale=0.5,1,2e0")] == [0.5, 1.0, 2.0]
+
+
+def test_two_sweeps_of_one_generator_are_a_grid(chosen: Chosen) -> None:
+    found = chosen("normal:scale=1,2", "normal:batch=10,20,30")
+    assert len(found) == 6
+    assert {(c["scale"], c["batch"]) for c in found} == {
+        (s, b) for s in (1.0, 2.0) for b in (10, 20, 30)
+    }
+
+
+def test_a_sweep_multiplies_what_g_asks_for_and_leaves_the_rest(chosen: Chosen) -> None:
+    found = chosen("normal:scale=1,2", asked=("vae:latent=4", "normal:batch=10"))
+    assert found == [
+        {"": "vae", "latent": 4},
+        {"": "normal", "batch": 10, "scale": 1.0},
+        {"": "normal", "batch": 10, "scale": 2.0},
+    ]
+
+
+def test_a_sweep_alone_adds_no_other_baseline(chosen: Chosen) -> None:
+    assert {c[""] for c in chosen("vae:points_latent=2,4")} == {"normal", "vae"}
+    assert {c[""] for c in chosen("vae:points_latent=2,4", asked=("vae",))} == {"vae"}
+
+
+@pytest.mark.parametrize(
+    ("sweep", "message"),
+    [
+        ("normal:scle=1,2", "did you mean 'scale'"),
+        ("normal:batch=8,x", "normal:batch='x' is not of type int"),
+        ("nromal:batch=8", "did you mean 'normal'"),
+        ("normal", "is not NAME:key=a,b,c"),
+        ("normal:batch", "is not NAME:key=a,b,c"),
+        ("normal:batch=8,,9", "is not NAME:key=a,b,c"),
+        ("normal:batch=8,9,8", "gives a value twice"),
+        ("normal:batch=8,scale=2", "names two parameters: repeat --sweep"),
+        ("heldout:batch=8", "is a control"),
+    ],
+)
+def test_a_sweep_that_cannot_be_meant_is_refused(chosen: Chosen, sweep: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        chosen(sweep)
+
+
+def test_one_parameter_is_set_in_one_place(chosen: Chosen) -> None:
+    with pytest.raises(UsageError, match="normal:batch is set by both -g and --sweep"):
+        chosen("normal:batch=8,9", asked=("normal:batch=7",))
+    with pytest.raises(UsageError, match="--sweep sets normal:batch twice"):
+        chosen("normal:batch=8,9", "normal:batch=10")

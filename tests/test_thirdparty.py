@@ -1,0 +1,86 @@
+"""Another author's package, and the page that tells how to write one, away from the checkout."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import HERE, ROOT, Away, Done, build_wheel
+
+PAGE = (ROOT / "docs" / "plugins.md").read_text()
+SMOKE = ("run", "--suite", "digits", "--profile", "smoke")
+
+
+@pytest.mark.slow
+def test_a_third_partys_package_is_listed_checked_run_and_reported(
+    away: Away, tmp_path: Path
+) -> None:
+    source = tmp_path / "pixel-counts"
+    shutil.copytree(HERE / "thirdparty", source)
+    away.install(build_wheel(source, tmp_path / "dist"))
+
+    def genbench(*words: object) -> Done:
+        done = away.run("genbench", *words, cwd=tmp_path)
+        assert done.code == 0, done.err
+        return done
+
+    listed = json.loads(genbench("list", "generators", "--json").out)["generators"]
+    (row,) = [row for row in listed if row["name"] == "pixel-counts"]
+    assert row["provider"] == "genbench-pixel-counts 0.1.0"
+    (report,) = json.loads(genbench("check", "pixel-counts", "--json").out)
+    assert report["ok"]
+    status = {check["check"]: check["status"] for check in report["checks"]}
+    assert status["probability"] == status["resume"] == status["device"] == "passed"
+    done = genbench(*SMOKE, "-g", "pixel-counts:smoothing=0.5", "--only", "metrics", "--json",
+                    "--no-report", "--no-controls")  # fmt: skip
+    (line,) = done.lines
+    assert line["status"] == "ok"
+    genbench("report", "results", "-o", "site")
+    assert "pixel-counts" in (tmp_path / "site" / "index.html").read_text()
+    # Its own test finds the class where it was installed.
+    done = away.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", source / "tests",
+                    cwd=tmp_path)  # fmt: skip
+    assert done.code == 0, done.out
+
+
+def shown() -> list[str]:
+    """The command lines of the page, in order."""
+    blocks = re.findall(r"^```\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines()]
+    return [re.split(r"\s{2,}#?|\s#", line)[0] for line in lines if line.strip()]
+
+
+def test_the_page_shows_every_command_of_a_plugin_author() -> None:
+    text = "\n".join(shown())
+    for command in ("genbench new generator", "genbench check", "--plugin", "--sweep",
+                    "pip install", "pytest", "genbench list generators"):  # fmt: skip
+        assert command in text, command
+    assert all(line.split()[0] in ("genbench", "pip", "pytest") for line in shown())
+
+
+@pytest.mark.slow
+def test_every_command_of_the_page_does_what_it_says(away: Away, tmp_path: Path) -> None:
+    for line in shown():
+        words = shlex.split(line)
+        if words[0] == "pip":  # as pip would, without asking an index for what is there
+            away.install(tmp_path / words[-1])
+            continue
+        words = ["python", "-m", *words] if words[0] == "pytest" else words
+        done = away.run(*words, cwd=tmp_path)
+        assert done.code == 0, f"{line}\n{done.out}\n{done.err}"
+    assert (tmp_path / "results" / "report" / "index.html").is_file()
+    (snippet,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    assert snippet in (tmp_path / "mine" / "test_genbench_mine.py").read_text()
+
+
+def test_the_page_tells_every_check() -> None:
+    from genbench.testing import RULES
+
+    rows = dict(re.findall(r"^\| `([a-z-]+)` \| (.+?) \|$", PAGE, re.MULTILINE))
+    for rule in RULES.values():
+        assert rows.get(rule.id) == rule.sentence, rule.id

@@ -1,0 +1,1 @@
+"""A generator plugin for genbench, as another author would publish it."""

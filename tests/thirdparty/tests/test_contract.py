@@ -1,0 +1,11 @@
+"""The generator keeps the rules of genbench."""
+
+from __future__ import annotations
+
+from genbench_pixel_counts.model import PixelCounts
+
+from genbench.testing import check_generator
+
+
+def test_it_obeys_the_contract() -> None:
+    check_generator(PixelCounts)
