@@ -21,7 +21,17 @@ PAGES = [
     ROOT / "suites" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
 ]
-FOLDERS = ("results", "results-a", "results-b", "reports", "reports/ci", "suites", "a", "b")
+FOLDERS = (
+    "pictures",
+    "results",
+    "results-a",
+    "results-b",
+    "reports",
+    "reports/ci",
+    "suites",
+    "a",
+    "b",
+)
 README = (ROOT / "README.md").read_text()
 
 
@@ -47,7 +57,7 @@ def test_every_command_in_the_pages_parses(
     monkeypatch.chdir(tmp_path)
     words = shlex.split(line)[1:]
     for word in words:  # what the page's reader would have
-        if word.endswith((".npz", ".py", ".toml")):
+        if word.endswith((".npz", ".py", ".toml", ".csv", ".npy")):
             (tmp_path / word).write_text("")
         elif word in FOLDERS:
             (tmp_path / word).mkdir(parents=True, exist_ok=True)
