@@ -49,7 +49,9 @@ def choice_of(given: type | tuple[type, Mapping[str, Any]]) -> GeneratorChoice:
     ref = _ref(cls)
     description = plugins.description_of(plugins.checked(cls, ref), ref)
     if ref.inline:
-        description = replace(description, source=source_of(cls))
+        # A notebook's module has a docstring of IPython's.
+        summary = inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0].replace("\n", " ")
+        description = replace(description, source=source_of(cls), summary=summary)
     values = {p.name: p.default for p in description.parameters}
     for name in params:
         if name not in values:
@@ -60,17 +62,18 @@ def choice_of(given: type | tuple[type, Mapping[str, Any]]) -> GeneratorChoice:
 
 
 def _ref(cls: Any) -> GeneratorRef:
+    """Where another process finds the class, or that none can."""
     name = cls.spec.name
     module = sys.modules.get(cls.__module__)
     file = getattr(module, "__file__", None)
-    if cls.__module__ == "__main__" or not file or "<locals>" in cls.__qualname__:
+    attr = next((k for k, v in getattr(module, "__dict__", {}).items() if v is cls), None)
+    if cls.__module__ == "__main__" or file is None or attr is None:
         return GeneratorRef(name, cls.__qualname__, PROVIDER, inline=True)
     if "." in cls.__module__:
-        return GeneratorRef(
-            name, cls.__name__, f"module {cls.__module__}", module=cls.__module__, track_source=True
-        )
+        provider = f"module {cls.__module__}"
+        return GeneratorRef(name, attr, provider, module=cls.__module__, track_source=True)
     path = Path(file).resolve()
-    return GeneratorRef(name, cls.__name__, f"file {path.name}", file=str(path), track_source=True)
+    return GeneratorRef(name, attr, f"file {path.name}", file=str(path), track_source=True)
 
 
 def source_of(cls: type) -> str:

@@ -173,6 +173,7 @@ def test_a_command(tmp_path: Path) -> None:
     assert torch.equal(x.flatten(1).amin(1) // 20, labels)
 
 
+@pytest.mark.slow
 def test_a_diffusers_pipeline(tmp_path: Path) -> None:
     import warnings
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -132,6 +133,24 @@ def test_a_class_of_a_file_runs_from_its_file() -> None:
     assert choice.ref.module == "tests.plugins.normal"
     assert choice.params == {"scale": 2.0, "batch": 100}
     assert choice.params_passed == {"scale": 2.0}
+
+
+def test_a_class_that_another_process_can_find_runs_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "theirs_of_a_test.py").write_text(
+        "from genbench.adapters import function\n"
+        "Theirs = function('theirs', lambda n, seed: n, kinds=('points',))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("theirs_of_a_test")
+    ref = choice_of(module.Theirs).ref
+    assert (ref.attr, ref.file) == ("Theirs", str(tmp_path / "theirs_of_a_test.py"))
+
+    class Local(Normal):
+        pass
+
+    assert choice_of(Local).ref.inline
 
 
 def test_faults_of_classes_and_arguments_are_named(tmp_path: Path) -> None:

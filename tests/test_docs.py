@@ -21,22 +21,15 @@ PAGES = [
     ROOT / "suites" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
 ]
-FOLDERS = (
-    "pictures",
-    "results",
-    "results-a",
-    "results-b",
-    "reports",
-    "reports/ci",
-    "suites",
-    "a",
-    "b",
-)
+FOLDERS = ("pictures", "photos", "results", "results-a", "results-b")
+FOLDERS += ("reports", "reports/ci", "suites", "a", "b")
 README = (ROOT / "README.md").read_text()
 
 
 def blocks(text: str, language: str = "") -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    """The fenced blocks of a language; a fence that closes one block never opens another."""
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [body for kind, body in fenced if kind == language]
 
 
 def commands() -> list[str]:

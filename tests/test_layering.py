@@ -47,6 +47,12 @@ FORBIDDEN = [
     ("suite", ("torch", "numpy", "genbench.data", "genbench.worker")),
     ("plan", ("torch", "genbench.worker", "genbench.executors", "genbench.cli")),
     ("executors", ("torch", "genbench.cli", "genbench.report")),
+    ("imagefiles", ("torch", "genbench.suite", "genbench.data", "genbench.external")),
+    ("arrayfiles", ("genbench.suite", "genbench.data", "genbench.external")),
+    ("external", ("genbench.worker", "genbench.cli", "genbench.report", "genbench.data")),
+    ("adapters", ("genbench.suite", "genbench.worker", "genbench.store", "genbench.cli")),
+    ("newsuite", ("genbench.worker", "genbench.cli", "genbench.report", "genbench.metrics")),
+    ("api", ("torch", "genbench.cli")),
     ("generator", ("genbench.suite", "genbench.records", "genbench.metrics")),
 ]  # fmt: skip
 

@@ -17,10 +17,13 @@ from PIL import Image
 from genbench import extensions
 from genbench.data import Split, load_split, verify_files
 from genbench.errors import DataError, GenbenchError, PluginError, UsageError
+from genbench.external import samples_path, stage
 from genbench.features import Features, extractor_problems, load_extractor
+from genbench.generation import load_arrays
 from genbench.generator import Space
 from genbench.newsuite import NewSuite, new_suite
 from genbench.newsuite import extractor as on_the_spot
+from genbench.store import CACHE, Store
 from genbench.suite import Suite, load_suite
 from tests.conftest import Command
 
@@ -119,13 +122,37 @@ def test_points_of_a_csv_and_of_an_npz(tmp_path: Path) -> None:
     with table.open() as stream:
         x = np.array(list(csv.reader(stream))[1:], np.float32)
     np.savez(tmp_path / "orbits.npz", x=x)
-    _, by_csv = made(tmp_path / "a", csv=table)
+    found, by_csv = made(tmp_path / "a", csv=table)
+    assert found.notes[-1].startswith(f"the suite names its data by {tmp_path}")
     _, by_npz = made(tmp_path / "b", npz=tmp_path / "orbits.npz")
     assert by_csv.space == by_npz.space == Space("points", (2,))
     assert by_csv.primary == "emd"
     for name, part in splits(by_csv).items():
         assert_array_equal(part.x, splits(by_npz)[name].x)
     assert by_csv.document["dataset"]["folder"] == str((tmp_path / "data").resolve())
+
+
+def test_labelled_images_of_an_npz(tmp_path: Path, quick: None) -> None:
+    y = np.arange(300) % 3
+    noise = np.random.default_rng(0).integers(0, 60, (300, 3, 9, 11))
+    x = (noise + 90 * y[:, None, None, None]).astype(np.uint8)
+    np.savez(tmp_path / "a.npz", x=x, y=y)
+    _, suite = made(tmp_path / "out", npz=tmp_path / "a.npz")
+    assert suite.space == Space("image", (3, 9, 11), levels=256, classes=3)
+    for part in splits(suite).values():
+        assert part.y is not None
+        assert_array_equal(part.x.mean((1, 2, 3)) // 90, part.y)
+    assert load_extractor(suite.extractor, suite.space, suite.extractors).name == "mine-cnn"
+
+
+def test_samples_are_labelled_by_the_names_of_the_classes(tmp_path: Path, quick: None) -> None:
+    _, suite = made(tmp_path / "out", images=pictures(tmp_path / "photos"))
+    samples = pictures(tmp_path / "samples", 20, seed=1)
+    found = stage(samples, suite, None, Store(tmp_path / "results"))
+    cache = tmp_path / "results" / CACHE
+    rows = load_arrays(samples_path(cache, found.choice.description.source))
+    assert_array_equal(rows["x"].mean((1, 2, 3)) // 90, rows["y"])
+    assert set(rows["y"]) == {0, 1, 2}
 
 
 def test_folders_called_train_and_test_are_split_anew(tmp_path: Path, quick: None) -> None:

@@ -46,8 +46,9 @@ def diffusers_pipeline(
             import diffusers
         except ImportError as error:
             raise PluginError("diffusers is absent: pip install 'genbench[diffusers]'") from error
+        pipelines: Any = diffusers.DiffusionPipeline
         try:
-            pipeline = diffusers.DiffusionPipeline.from_pretrained(
+            pipeline = pipelines.from_pretrained(
                 str(path), local_files_only=True, use_safetensors=True, trust_remote_code=False
             ).to(device)
         except Exception as error:  # what a bad folder raises differs from release to release

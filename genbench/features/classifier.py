@@ -125,7 +125,7 @@ def load_classifier(info: ExtractorInfo, source: Path) -> ClassifierExtractor:
     DataError
         If the file is missing, altered or does not fit the network.
     """
-    remedy = "restore the file, or train the extractor anew"
+    remedy = "reinstall genbench, or make anew the suite that it came with"
     try:
         data = source.read_bytes()
     except OSError as error:

@@ -135,7 +135,10 @@ def _with_extractor(
     write_bytes(path, suite_text(path.stem, source, dataset["split"], rows, found).encode())
     for profile in profiles_of(str(path)):
         load_suite(str(path), profile)
-    return NewSuite(tuple(written), {str(k): n for k, n in rows.items()}, source.notes)
+    notes = list(source.notes)
+    if Path(str(dataset.get("folder", ""))).is_absolute():
+        notes.append(f"the suite names its data by {dataset['folder']}: to share it, put them here")
+    return NewSuite(tuple(written), {str(k): n for k, n in rows.items()}, tuple(notes))
 
 
 def _default(space: Space) -> str:
