@@ -211,6 +211,7 @@ assert {c.todo for c in again.ended.cells} == {"done"}
 t = r.table().set_index("generator")
 assert type(t).__module__.startswith("pandas")
 assert t.loc["mine", "fid"] > 0 and t.loc["mine", "fid_low"] < t.loc["mine", "fid"]
+assert t.fid.dtype == float and t.loc["broken", "fid"] != t.loc["broken", "fid"]
 assert r.report().is_file() and r.exit_code == 3
 s = genbench.score(torch.randn(300, 2), sys.argv[1], name="normal")
 assert "normal" in set(s.table().generator)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 from genbench.report.page import Page
@@ -25,7 +26,8 @@ def frame(table: Table) -> pd.DataFrame:
     import pandas as pd
 
     head, lines = _wide(table)
-    return pd.DataFrame(lines, columns=head)
+    known = [[math.nan if value is None else value for value in line] for line in lines]
+    return pd.DataFrame(known, columns=head)
 
 
 def _wide(table: Table) -> tuple[list[str], list[list[Any]]]:
