@@ -73,6 +73,8 @@ class Summary:
         What exactly was measured; `likelihood` only for metrics that have a kind of it.
     problems
         By seed: why it has no value.
+    unranked
+        Why the row's own records keep it out of the ranking; empty if they do not.
     """
 
     row: RowKey
@@ -93,6 +95,7 @@ class Summary:
     unit: str | None = None
     n: int | None = None
     problems: Mapping[int, str] = field(default_factory=dict)
+    unranked: str = ""
 
     @property
     def n_seeds(self) -> int:
@@ -230,6 +233,7 @@ def _summary(
         unit=any_value.unit,
         n=any_value.n,
         problems=problems,
+        unranked=str(first.cell["generator"].get("unranked") or ""),
     )
 
 

@@ -52,7 +52,7 @@ class GeneratorChoice:
     @property
     def is_external(self) -> bool:
         """Whether there is no generator at all, only samples made elsewhere."""
-        return self.ref.module is None and self.ref.file is None
+        return self.ref.module is None and self.ref.file is None and not self.ref.inline
 
     def identity(self) -> dict[str, Any]:
         """What of the generator makes two cells different."""

@@ -16,12 +16,16 @@ from genbench.generator import Samples, Space
 
 
 def make_generator(
-    ref: plugins.GeneratorRef, params: Mapping[str, Any], space: Space, device: torch.device
+    ref: plugins.GeneratorRef,
+    params: Mapping[str, Any],
+    space: Space,
+    device: torch.device,
+    cls: type | None = None,
 ) -> Any:
-    """Import a generator and make one; lists in `params` become tuples again."""
-    cls: Any = plugins.load(ref)
+    """Import a generator, unless its class is given, and make one; lists become tuples again."""
+    known: Any = cls or plugins.load(ref)
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in params.items()}
-    return cls(cls.spec.params(**values), space, device)
+    return known(known.spec.params(**values), space, device)
 
 
 class Drawn(NamedTuple):

@@ -78,16 +78,36 @@ def configure_torch(threads: int) -> None:
 
 
 class Generation:
-    """Runs the phases of one cell's generator and writes what they produce into its folder."""
+    """Runs the phases of one cell's generator and writes what they produce into its folder.
 
-    def __init__(self, spec: CellSpec) -> None:
+    Parameters
+    ----------
+    cls, stopping
+        The generator's class, where it lives in this process, and who says that the run is being
+        stopped. Without them the class is imported and this process is the generator's own, which
+        signals stop.
+    """
+
+    def __init__(
+        self,
+        spec: CellSpec,
+        cls: type | None = None,
+        stopping: Callable[[], bool] | None = None,
+    ) -> None:
         self.spec = spec
         self.space = spec.suite.space
         self.device = torch.device(spec.device)
         self.result = GenerationResult()
-        self._stopping = False
-        signal.signal(signal.SIGTERM, self._on_signal)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._cls = cls
+        self._signalled = False
+        self._asked = stopping
+        if stopping is None:
+            signal.signal(signal.SIGTERM, self._on_signal)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    @property
+    def _stopping(self) -> bool:
+        return self._signalled or (self._asked is not None and self._asked())
 
     def run(self) -> None:
         """Do all phases; every way they can end is written to ``generation.json``."""
@@ -136,6 +156,7 @@ class Generation:
             self.spec.generator,
             self.space,
             self.device,
+            cls=self._cls,
             stopping=lambda: self._stopping,
             report=self._progress,
         )
@@ -245,7 +266,7 @@ class Generation:
         }
 
     def _on_signal(self, number: int, frame: Any) -> None:
-        self._stopping = True
+        self._signalled = True
 
 
 def save_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:

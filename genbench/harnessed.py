@@ -46,6 +46,8 @@ class Harnessed:
     ----------
     choice
         Which generator, with all its parameters.
+    cls
+        Its class, where that lives in this process; None to import it.
     stopping
         Asked between batches and chunks; True ends the work with `Stopped`.
     report
@@ -63,10 +65,11 @@ class Harnessed:
         space: Space,
         device: torch.device,
         *,
+        cls: type | None = None,
         stopping: Callable[[], bool] = lambda: False,
         report: Report = lambda done, total, scalars: None,
     ) -> None:
-        self.generator = make_generator(choice.ref, choice.params, space, device)
+        self.generator = make_generator(choice.ref, choice.params, space, device, cls)
         self.choice = choice
         self.space = space
         self.device = device

@@ -39,6 +39,8 @@ class GeneratorRef:
     track_source
         True where the code may change under an unchanged version (a file, an editable install):
         then the source's digest is part of the cell's key.
+    inline
+        The class lives in the caller's process alone and is run there (`genbench.inline`).
     """
 
     name: str
@@ -47,6 +49,7 @@ class GeneratorRef:
     module: str | None = None
     file: str | None = None
     track_source: bool = False
+    inline: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """As JSON data."""
@@ -70,7 +73,13 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a generator says of itself, as plain data that crosses a process boundary."""
+    """What a generator says of itself, as plain data that crosses a process boundary.
+
+    Parameters
+    ----------
+    unranked
+        Why its row stands outside the ranking; empty if it does not.
+    """
 
     name: str
     version: str
@@ -83,6 +92,7 @@ class Description:
     summary: str
     source: str
     parameters: tuple[Parameter, ...]
+    unranked: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As JSON data."""
@@ -173,6 +183,11 @@ def load(ref: GeneratorRef) -> Any:
         cls: Any = getattr(module, ref.attr)
     except AttributeError as error:
         raise PluginError(f"{_where(ref)} has no {ref.attr!r}: correct the name") from error
+    return checked(cls, ref)
+
+
+def checked(cls: Any, ref: GeneratorRef) -> Any:
+    """The class, if its spec and methods obey the contract; `PluginError` if not."""
     spec = getattr(cls, "spec", None)
     if not isinstance(spec, GeneratorSpec):
         raise PluginError(
@@ -211,7 +226,11 @@ def classes_in(file: Path) -> list[tuple[str, str]]:
 
 def describe(ref: GeneratorRef) -> Description:
     """Load a generator and put what it says of itself into plain data. Executes its code."""
-    cls = load(ref)
+    return description_of(load(ref), ref)
+
+
+def description_of(cls: Any, ref: GeneratorRef) -> Description:
+    """What a loaded generator says of itself."""
     spec: GeneratorSpec = cls.spec
     source = ""
     if ref.track_source:
@@ -295,7 +314,7 @@ def _methods(spec: GeneratorSpec) -> list[str]:
 
 
 def _where(ref: GeneratorRef) -> str:
-    return ref.file or f"{ref.module} ({ref.provider})"
+    return ref.file or (f"{ref.module} ({ref.provider})" if ref.module else ref.provider)
 
 
 def _import_module(ref: GeneratorRef) -> Any:

@@ -119,7 +119,7 @@ def standings(
     floors = [s for s in rows if s.control and s.row.name == "heldout"]
     kinds: dict[str, list[Summary]] = defaultdict(list)
     for row in rows:
-        if not row.control and row.mean is not None and higher_is_better is not None:
+        if not _why_unranked(row, higher_is_better):
             kinds[row.likelihood or ""].append(row)
     unranked = {row.row: _why_unranked(row, higher_is_better) for row in rows}
     result: list[Standing] = []
@@ -143,6 +143,8 @@ def _why_unranked(summary: Summary, higher_is_better: bool | None) -> str:
         return "control"
     if summary.mean is None:
         return summary.reason or summary.status
+    if summary.unranked:
+        return summary.unranked
     return f"{summary.metric} has no direction" if higher_is_better is None else ""
 
 

@@ -15,7 +15,8 @@ import psutil
 
 from genbench.cellspec import PARTS, CellSpec, GeneratorChoice
 from genbench.errors import StoreError, UsageError
-from genbench.executors.local import Ended, LocalExecutor
+from genbench.executors import Executor
+from genbench.executors.local import Ended
 from genbench.plan import Cell, build_plan
 from genbench.records import Record
 from genbench.store import CACHE, Store, Stored, new_ulid, newest, read_json, read_record
@@ -122,7 +123,7 @@ def run_suite(
     choices: Sequence[GeneratorChoice],
     store: Store,
     options: RunOptions,
-    executor: LocalExecutor,
+    executor: Executor,
     listener: Listener,
     after_cell: Callable[[], object] = lambda: None,
 ) -> RunResult:
@@ -176,7 +177,7 @@ class _Loop:
         cells: Sequence[Cell],
         store: Store,
         options: RunOptions,
-        executor: LocalExecutor,
+        executor: Executor,
         listener: Listener,
         after_cell: Callable[[], object],
     ) -> None:
@@ -232,8 +233,8 @@ class _Loop:
             source=options.argv_source,
         )
         self._under_way[spec.folder] = (cell, time.monotonic())
-        self._executor.submit(spec)
         self._listener.started(cell)
+        self._executor.submit(spec)
 
     def _end(self, ended: Ended) -> None:
         cell, start = self._under_way.pop(ended.spec.folder)

@@ -154,7 +154,7 @@ class Scorer:
                 return Features(((x - mean) / sd).astype(np.float32), None)
 
             return standardise, "identity-standardised"
-        extractor = load_extractor(space, self.space)
+        extractor = load_extractor(space, self.space, self.spec.suite.extractors)
         return lambda x: self._cached(extractor, x), extractor.identity
 
     def _cached(self, extractor: Extractor, x: Array) -> Features:

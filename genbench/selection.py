@@ -56,7 +56,7 @@ def choose(
         if name in CONTROL_SPLITS:
             raise UsageError(f"{name!r} is a control: controls run with every suite by themselves")
         choice = _choice(name, given, local, executor)
-        _require_kind(choice, suite)
+        require_kind(choice, suite)
         chosen[f"{name}{sorted(choice.params.items())}"] = choice
     return [*chosen.values(), *(controls_of(suite, executor) if controls else ())]
 
@@ -158,7 +158,8 @@ def _control(name: str, suite: Suite, executor: LocalExecutor) -> GeneratorChoic
     return GeneratorChoice(ref, description, description.resolve(given), {})
 
 
-def _require_kind(choice: GeneratorChoice, suite: Suite) -> None:
+def require_kind(choice: GeneratorChoice, suite: Suite) -> None:
+    """Refuse a generator that cannot model the suite's kind of data."""
     kinds = choice.description.kinds
     if suite.space.kind not in kinds:
         raise UsageError(

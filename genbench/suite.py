@@ -37,6 +37,7 @@ _TABLES: dict[str, dict[str, tuple[type | tuple[type, ...], bool]]] = {
         "protocol": (dict, True),
         "budget": (dict, True),
         "metrics": (list, True),
+        "extractors": (list, False),
         "downstream": (dict, False),
         "controls": (dict, False),
         "profiles": (dict, False),
@@ -54,6 +55,9 @@ _TABLES: dict[str, dict[str, tuple[type | tuple[type, ...], bool]]] = {
         "licence": (str, True),
         "credit": (str, False),
         "content_sha256": (str, False),
+        "folder": (str, False),
+        "class_names": (list, False),
+        "options": (dict, False),
         "space": (dict, True),
         "files": (list, False),
         "split": (dict, True),
@@ -72,6 +76,16 @@ _TABLES: dict[str, dict[str, tuple[type | tuple[type, ...], bool]]] = {
         "sha256": (str, True),
         "content_sha256": (str, False),
         "urls": (list, False),
+    },
+    "extractors[]": {
+        "name": (str, True),
+        "version": (str, True),
+        "path": (str, True),
+        "sha256": (str, True),
+        "channels": (list, True),
+        "accuracy": (float, False),
+        "trained_on": (str, True),
+        "licence": (str, False),
     },
     "protocol": {
         "n_samples": (int, True),
@@ -198,6 +212,18 @@ class Suite:
         return str(self.document["protocol"]["extractor"])
 
     @property
+    def extractors(self) -> tuple[dict[str, Any], ...]:
+        """The classifiers that come with the suite, each with its `path` made absolute."""
+        tables = self.document.get("extractors", ())
+        return tuple({**t, "path": str(self.root / t["path"])} for t in tables)
+
+    @property
+    def extractors_asked(self) -> tuple[str, ...]:
+        """Names of the extractors that the metrics use."""
+        others = (split_id(metric.id)[1] for metric in self.metrics)
+        return tuple(dict.fromkeys([self.extractor, *(name for name in others if name)]))
+
+    @property
     def budget(self) -> int:
         """Training examples served to each generator."""
         return int(self.document["budget"]["examples"])
@@ -218,7 +244,8 @@ class Suite:
     @property
     def task_hash(self) -> str:
         """Digest of all that decides the samples."""
-        data = {k: v for k, v in self.document["dataset"].items() if k not in ("licence", "credit")}
+        told = ("licence", "credit", "folder", "class_names")
+        data = {k: v for k, v in self.document["dataset"].items() if k not in told}
         data["files"] = [
             {k: f[k] for k in ("role", "sha256")} for f in self.document["dataset"].get("files", ())
         ]
@@ -239,6 +266,8 @@ class Suite:
         scored = {k: self.document.get(k) for k in ("metrics", "downstream")}
         protocol = self.document["protocol"]
         scored["protocol"] = {k: v for k, v in protocol.items() if k != "seeds"}
+        if "extractors" in self.document:
+            scored["extractors"] = {t["name"]: t["sha256"] for t in self.document["extractors"]}
         return digest({"task": self.task_hash, "primary": self.primary, **scored})
 
     def part_hash(self, part: str) -> str:
@@ -411,6 +440,25 @@ class _Checker:
         self._space(document["dataset"]["space"])
         for complaint in protocols.complaints(document):
             self._fail(complaint.what, complaint.remedy, complaint.key)
+        self._class_names(document["dataset"])
+        for table in document.get("extractors", ()):
+            if Path(table["path"]).is_absolute() or ".." in Path(table["path"]).parts:
+                self._fail(
+                    f"extractor {table['name']!r} lies at {table['path']!r}",
+                    "put it beside the suite",
+                    table["path"],
+                )
+
+    def _class_names(self, dataset: Mapping[str, Any]) -> None:
+        names, classes = dataset.get("class_names"), dataset["space"].get("classes", 0)
+        if names is not None and (
+            len(names) != classes or not all(isinstance(n, str) for n in names)
+        ):
+            self._fail(
+                f"class_names has {len(names)} entries, the space {classes} classes",
+                "name each class once",
+                "class_names",
+            )
 
     def _seeds(self, seeds: Any) -> None:
         good = seeds and all(isinstance(s, int) and not isinstance(s, bool) for s in seeds)

@@ -114,7 +114,10 @@ class Worker:
             _link(source, self.spec.folder / "samples.npz")
             return
         earlier = self._reuse(attempt)
-        if earlier and not self._needs_generator():
+        if earlier and (self.spec.generator.ref.inline or not self._needs_generator()):
+            return
+        if self.spec.generator.ref.inline:
+            self._generated_elsewhere(attempt)
             return
         outcome = run_isolated(
             self._generation,
@@ -143,6 +146,14 @@ class Worker:
         attempt.timing["refits_s"] = time.perf_counter() - start
         if self._stopping:
             raise _Stopped
+
+    def _generated_elsewhere(self, attempt: _Attempt) -> None:
+        """Take over what a class of the caller's process left in the folder."""
+        result = self._read_result()
+        attempt.generation = result
+        attempt.resources.update(result.get("resources", {}))
+        attempt.timing.update(result.get("timing", {}))
+        self._judge(attempt, Outcome("returned", 0, None, 0, 0.0), result)
 
     def _generation(self) -> None:
         from genbench.generation import Generation
@@ -268,7 +279,7 @@ class Worker:
             examples_served=int(attempt.generation.get("examples_served", 0)),
             raw_access=bool(attempt.generation.get("raw_access", False)),
             resources=attempt.resources,
-            environment=environment.describe(spec.device, spec.threads),
+            environment=environment.describe(spec.device, spec.threads) | _isolation(spec),
             source=spec.source,
             attempt={
                 "n": spec.attempt,
@@ -338,6 +349,7 @@ def cell_of(spec: CellSpec, scoring: Mapping[str, str] | None = None) -> dict[st
             "pretrained_on": description.pretrained_on,
             "summary": description.summary,
             "params_passed": dict(choice.params_passed),
+            **({"unranked": description.unranked} if description.unranked else {}),
         },
         "seed": spec.seed,
     }
@@ -412,6 +424,13 @@ def main(path: str) -> int:
 def _source_attempt(spec: CellSpec) -> str | None:
     path = spec.reuse or (spec.resume.parent if spec.resume else None)
     return path.name if path else None
+
+
+def _isolation(spec: CellSpec) -> dict[str, str]:
+    """What a record says of a generator that had no process of its own."""
+    if not spec.generator.ref.inline:
+        return {}
+    return {"isolation": "none: the generator ran in the caller's process, without limits"}
 
 
 def _error(phase: str, error: BaseException) -> dict[str, Any]:

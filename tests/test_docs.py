@@ -21,12 +21,15 @@ PAGES = [
     ROOT / "suites" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
 ]
-FOLDERS = ("results", "results-a", "results-b", "reports", "reports/ci", "suites", "a", "b")
+FOLDERS = ("pictures", "photos", "results", "results-a", "results-b")
+FOLDERS += ("reports", "reports/ci", "suites", "a", "b")
 README = (ROOT / "README.md").read_text()
 
 
 def blocks(text: str, language: str = "") -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    """The fenced blocks of a language; a fence that closes one block never opens another."""
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [body for kind, body in fenced if kind == language]
 
 
 def commands() -> list[str]:
@@ -47,7 +50,7 @@ def test_every_command_in_the_pages_parses(
     monkeypatch.chdir(tmp_path)
     words = shlex.split(line)[1:]
     for word in words:  # what the page's reader would have
-        if word.endswith((".npz", ".py", ".toml")):
+        if word.endswith((".npz", ".py", ".toml", ".csv", ".npy")):
             (tmp_path / word).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / word).write_text("")
         elif word in FOLDERS:
@@ -96,3 +99,66 @@ def test_every_dependency_has_a_sentence() -> None:
     assert len(packages) > 15
     for line in packages:
         assert re.search(r"#\s+\S+(\s+\S+){2,}", line), line
+
+
+BRING_YOUR_OWN = (ROOT / "docs" / "bring-your-own.md").read_text()
+
+
+@pytest.mark.slow
+def test_bring_your_own_samples_and_data(run_genbench: Command, tmp_path: Path) -> None:
+    """The commands of the page, one after the other, on a folder of pictures."""
+    import numpy as np
+    from PIL import Image
+
+    from genbench.data import load_split
+    from genbench.suite import load_suite
+
+    mnist = load_suite("mnist")
+    valid = load_split(mnist.dataset, mnist.space, "valid")
+    assert valid.y is not None
+    for place in ("pictures", "photos"):
+        for i in range(1100):
+            path = tmp_path / place / str(valid.y[i]) / f"{i:04}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(valid.x[i, 0]).save(path)
+    (tmp_path / "pictures" / "3" / "broken.png").write_bytes(b"")
+    np.savez(tmp_path / "samples.npz", x=valid.x[:1000], y=valid.y[:1000])
+    points = np.random.default_rng(0).normal(size=(400, 2))
+    (tmp_path / "orbits.csv").write_text("\n".join(f"{a},{b}" for a, b in points))
+    lines = [line for block in blocks(BRING_YOUR_OWN) for line in block.splitlines()]
+    wanted = ("genbench score", "genbench new", "genbench suite", "genbench run --suite ./pets")
+    lines = [line for line in lines if line.startswith(wanted) and "inception" not in line]
+    assert len(lines) == 6
+    for line in lines:
+        more = ("-g", "vae", "--skip", "downstream") if line.startswith("genbench run") else ()
+        done = run_genbench(*shlex.split(line)[1:], *more)
+        assert done.code == 0, f"{line}\n{done.err}"
+    assert (tmp_path / "pets-cnn-1.safetensors").is_file()
+    assert (tmp_path / "orbits.toml").is_file()
+
+
+@pytest.mark.slow
+def test_the_pages_notebook_and_adapter_run(run_genbench: Command, tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    import torch
+    from torch import nn
+
+    notebook, adapter = blocks(BRING_YOUR_OWN, "python")
+    subprocess.run([sys.executable, "-c", notebook], cwd=tmp_path, check=True, capture_output=True)
+    assert (tmp_path / "results" / "report" / "index.html").is_file()
+    net = nn.Sequential(nn.Linear(16, 784), nn.Tanh())
+    torch.save(net.state_dict(), tmp_path / "net.pt")
+    (tmp_path / "theirs.py").write_text(adapter)
+    (line,) = (
+        line
+        for block in blocks(BRING_YOUR_OWN)
+        for line in block.splitlines()
+        if "theirs.py" in line
+    )
+    done = run_genbench(*shlex.split(line)[1:], "--json", "--skip", "downstream")
+    assert done.code == 0, done.err
+    (mine,) = (cell for cell in done.lines if cell["generator"] == "mine")
+    assert mine["metrics"]["fid"]["value"] > 100
+    assert mine["metrics"]["nll"]["status"] == "not_applicable"

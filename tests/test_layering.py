@@ -50,6 +50,12 @@ FORBIDDEN = [
     ("testing", ("genbench.cli", "genbench.report", "genbench.scoring", "genbench.suite")),
     ("scaffold", ("torch", "genbench.cli", "genbench.worker", "genbench.executors")),
     ("contract", ("genbench.suite", "genbench.generation", "genbench.store")),
+    ("imagefiles", ("torch", "genbench.suite", "genbench.data", "genbench.external")),
+    ("arrayfiles", ("genbench.suite", "genbench.data", "genbench.external")),
+    ("external", ("genbench.worker", "genbench.cli", "genbench.report", "genbench.data")),
+    ("adapters", ("genbench.suite", "genbench.worker", "genbench.store", "genbench.cli")),
+    ("newsuite", ("genbench.worker", "genbench.cli", "genbench.report", "genbench.metrics")),
+    ("api", ("torch", "genbench.cli")),
     ("generator", ("genbench.suite", "genbench.records", "genbench.metrics")),
 ]  # fmt: skip
 

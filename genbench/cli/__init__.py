@@ -48,17 +48,17 @@ class _Group(click.Group):
 def cli() -> None:
     """Train, score and rank generative models under one budget.
 
-        \b
-        Start with
-          genbench run --suite mnist --profile smoke     four models on real MNIST, minutes
-          genbench run --suite mnist                     the real thing, half an hour on two cores
-          genbench list                                  what there is to run
+    \b
+    Start with
+      genbench run --suite mnist --profile smoke     four models on real MNIST, minutes
+      genbench run --suite mnist                     the real thing, half an hour on two cores
+      genbench list                                  what there is to run
 
-        A run writes one record per model and seed into ./results and a leaderboard to
-        ./results/report/index.html. The same command again runs only what is missing.
+    A run writes one record per model and seed into ./results and a leaderboard to
+    ./results/report/index.html. The same command again runs only what is missing.
 
-        \b
-        Exit codes: 0 all cells ok, 1 a bug of ours, 2 usage or configuration, 3 some cell failed,
+    \b
+    Exit codes: 0 all cells ok, 1 a bug of ours, 2 usage or configuration, 3 some cell failed,
     4 regression, 5 not comparable, 6 conformance or verification failed, 7 declined: no evidence
     of benefit, 130 interrupted (run again to continue).
     """
@@ -78,6 +78,7 @@ for _command in (
     results.status,
     archive.results_,
     suites.suite,
+    new.new,
     data.data,
     doctor.doctor,
     selftest.selftest,

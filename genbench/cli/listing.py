@@ -108,9 +108,10 @@ def _metrics() -> list[dict[str, Any]]:
 
 
 def _extractors() -> list[dict[str, Any]]:
+    from genbench import extensions
     from genbench.features import list_extractors
 
-    return [
+    rows = [
         {
             "name": name,
             "version": info.version,
@@ -121,6 +122,11 @@ def _extractors() -> list[dict[str, Any]]:
         }
         for name, info in list_extractors().items()
     ]
+    for name, entries in sorted(extensions.announced(extensions.EXTRACTORS).items()):
+        about = ", ".join(entry.value for entry in entries)
+        rows.append({"name": name, "version": "-", "kind": "-", "sha256": "-", "accuracy": "-",
+                     "about": about})  # fmt: skip
+    return rows
 
 
 _LISTS = {

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from genbench.cli import new_suite
+
 
 @click.group()
 def new() -> None:
@@ -41,3 +43,6 @@ def generator(name: str, parent: Path) -> None:
         f"      pip install {place}     then it is known as -g {name}",
         err=True,
     )
+
+
+new.add_command(new_suite.suite)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -141,59 +141,39 @@ def run(
       genbench run --suite mnist --sweep vae:latent=8,16,32
       genbench run --suite digits --plugin my_model.py
     """
-    from genbench import environment
+    from functools import partial
+
+    from genbench import api
     from genbench.cellspec import PARTS
     from genbench.cli.terminal import listener, print_plan, print_result
-    from genbench.executors.local import LocalExecutor
-    from genbench.publish import renew_report
-    from genbench.runner import RunOptions, plan, resolve_device, run_suite
-    from genbench.selection import choose, parse_seeds
-    from genbench.store import Store
-    from genbench.suite import load_suite
+    from genbench.selection import parse_seeds
 
     if only and skip:
         raise click.UsageError("--only and --skip exclude each other: give one")
-    suite = load_suite(suite_name, profile)
-    options = RunOptions(
-        seeds=parse_seeds(seeds) if seeds is not None else suite.seeds,
-        jobs=jobs,
-        device=resolve_device(device),
-        parts=tuple(p for p in PARTS if p == (only or p) and p != skip),
-        fresh=fresh,
-        keep_failed=keep_failed,
+    asked: dict[str, Any] = {
+        "plugins": plugins,
+        "sweeps": sweeps,
+        "profile": profile,
+        "seeds": None if seeds is None else parse_seeds(seeds),
+        "results": results,
+        "jobs": jobs,
+        "parts": [p for p in PARTS if p == (only or p) and p != skip],
+        "fresh": fresh,
+        "keep_failed": keep_failed,
+        "controls": not no_controls,
+    }
+    if dry_run:
+        print_plan(api.plan(suite_name, generators, **asked).cells, as_json=as_json)
+        return 0
+    result = api.run(
+        suite_name,
+        generators,
+        **asked,
+        device=device,
         timeout=timeout,
         memory_limit=None if memory_limit is None else memory_limit << 20,
-        argv_source=environment.source(["genbench", *sys.argv[1:]]),
+        report=not no_report,
+        show=partial(listener, as_json=as_json),
     )
-    store = Store(results)
-    with LocalExecutor() as executor:
-        choices = choose(
-            suite, generators, plugins, executor, controls=not no_controls, sweeps=sweeps
-        )
-        if dry_run:
-            print_plan(plan(suite, choices, store, options), as_json=as_json)
-            return 0
-
-        def renew() -> Path | None:
-            out = results / "report"
-            return None if no_report else renew_report(store, out, suite.folder_name)
-
-        def renew_between_cells() -> None:
-            try:
-                renew()
-            except Exception as error:  # a report that fails must not end a run of hours
-                click.echo(f"the report was not renewed: {type(error).__name__}: {error}", err=True)
-
-        with listener(suite, as_json=as_json) as shown:
-            result = run_suite(
-                suite,
-                choices,
-                store,
-                options,
-                executor,
-                shown,
-                renew_between_cells,
-            )
-    page = renew()
-    print_result(result, store, page, as_json=as_json)
+    print_result(result, as_json=as_json)
     return result.exit_code

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
+from typing import Literal
 
 import click
 
 
 @click.command()
-@click.argument("samples", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("samples", type=click.Path(path_type=Path, exists=True))
 @click.option(
     "--suite", "suite_name", required=True, metavar="NAME|FILE", help="Score against this suite."
 )
 @click.option(
     "--name", default=None, metavar="TEXT", help="Call the row this; default: the file's name."
+)
+@click.option(
+    "--labels",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Labels of arrays (.npy, or one per line) or of images (.csv of file,label).",
+)
+@click.option(
+    "--on-bad",
+    type=click.Choice(["fail", "skip"]),
+    default="fail",
+    show_default=True,
+    help="What to do about image files that are not of the suite's space; each is named.",
 )
 @click.option("--profile", default=None, metavar="P", help="Profile of the suite.")
 @click.option(
@@ -33,40 +46,46 @@ def score(
     samples: Path,
     suite_name: str,
     name: str | None,
+    labels: Path | None,
+    on_bad: Literal["fail", "skip"],
     profile: str | None,
     results: Path,
     device: str,
     as_json: bool,
     no_report: bool,
 ) -> int:
-    """Score samples that were made elsewhere: an .npz with x (and y), or an .npy.
+    """Score samples that were made elsewhere, by any model in any framework.
 
-    Images are uint8 (n, C, H, W) or (n, H, W), points float32 (n, d), labels int64 (n,). The
-    result is an ordinary record; metrics that need the model are not applicable. With more rows
-    than the suite asks for, a seeded subset is scored; with fewer, the row is shown unranked.
+    SAMPLES is a file of arrays (.npz, .npy, .pt, .safetensors) with x and, if labelled, y; or a
+    folder or .zip of .png, .jpg or .webp. Image arrays are uint8 (n, C, H, W), (n, H, W, C) or
+    (n, H, W), points float32 (n, d), labels int64 (n,). Image files are labelled by the class
+    folders they lie in, or by --labels.
+
+    The result is an ordinary record, marked as scored; metrics that need the model are not
+    applicable. Of more rows than the suite asks for, a seeded subset is scored; with fewer, the
+    row is shown unranked.
+
+    \b
+    Examples
+      genbench score samples.npz --suite mnist --name mine
+      genbench score pictures --suite mnist --on-bad skip
     """
-    from genbench import environment
-    from genbench.cli.terminal import listener, print_result
-    from genbench.executors.local import LocalExecutor
-    from genbench.external import stage
-    from genbench.publish import renew_report
-    from genbench.runner import RunOptions, resolve_device, run_suite
-    from genbench.selection import controls_of
-    from genbench.store import Store
-    from genbench.suite import load_suite
+    from functools import partial
 
-    suite = load_suite(suite_name, profile)
-    store = Store(results)
-    options = RunOptions(
-        seeds=(0,),
-        device=resolve_device(device),
-        argv_source=environment.source(["genbench", *sys.argv[1:]]),
+    from genbench import api
+    from genbench.cli.terminal import listener, print_result
+
+    result = api.score(
+        samples,
+        suite_name,
+        name=name,
+        labels=labels,
+        on_bad=on_bad,
+        profile=profile,
+        results=results,
+        device=device,
+        report=not no_report,
+        show=partial(listener, as_json=as_json),
     )
-    choice = stage(samples, suite, name, store)
-    with LocalExecutor() as executor:
-        choices = [choice, *controls_of(suite, executor)]
-        with listener(suite, as_json=as_json) as shown:
-            result = run_suite(suite, choices, store, options, executor, shown)
-    page = None if no_report else renew_report(store, results / "report", suite.folder_name)
-    print_result(result, store, page, as_json=as_json)
+    print_result(result, as_json=as_json)
     return result.exit_code

@@ -20,6 +20,7 @@ def check(names: tuple[str, ...]) -> int:
     Without arguments: every shipped suite. Exit code 6 if anything is wrong.
     """
     from genbench.data import verify_files
+    from genbench.features import extractor_problems
     from genbench.suite import load_suite, profiles_of, shipped
     from genbench.suite_lock import check_lock
 
@@ -32,6 +33,8 @@ def check(names: tuple[str, ...]) -> int:
         problems += [
             f"{name}: {f.path}: {f.problem}" for f in files if not f.ok and f not in absent
         ]
+        asked = extractor_problems(found.extractors_asked, found.space, found.extractors)
+        problems += [f"{name}: {problem}" for problem in asked]
         checked = f"{len(files)} data files checked"
         told = f"data not here: genbench data fetch {name}" if absent else checked
         click.echo(f"{found.name} {found.version}: {told}")

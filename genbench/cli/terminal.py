@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,25 +16,16 @@ from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 
+from genbench.api import Result
+from genbench.narration import Lines, describe, left
 from genbench.plan import Cell
 from genbench.publish import task_results
 from genbench.records import Record
 from genbench.report.columns import Column
 from genbench.report.rows import Row, table
 from genbench.report.rows import Table as Leaderboard
-from genbench.runner import Listener, Progress, RunResult
-from genbench.store import Store
+from genbench.runner import Listener, Progress
 from genbench.suite import Suite
-
-PHASES = {
-    "import": "loading",
-    "data": "reading data",
-    "fit": "training",
-    "sample": "sampling",
-    "state": "saving",
-    "log_prob": "likelihood",
-    "metrics": "scoring",
-}
 
 
 @contextmanager
@@ -51,74 +41,22 @@ def listener(suite: Suite, *, as_json: bool) -> Iterator[Listener]:
         ) as bars:
             yield _Live(suite, bars, as_json)
     else:
-        yield _Lines(suite, as_json)
+        yield Lines(suite, _say, _print_json if as_json else None)
 
 
-class _Lines:
-    """A line per cell, and one every quarter minute while it runs."""
-
-    def __init__(self, suite: Suite, as_json: bool) -> None:
-        self.suite = suite
-        self._as_json = as_json
-        self._cells = 0
-        self._todo = 0
-        self._count = 0
-        self._last = 0.0
-
-    def planned(self, cells: Sequence[Cell]) -> None:
-        self._cells = len(cells)
-        self._todo = sum(c.todo not in ("done", "kept") for c in cells)
-        again = sum(c.todo == "score" for c in cells)
-        more = f", {again} of them from stored samples" if again else ""
-        self.say(
-            f"{self.suite.name} {self.suite.version}, profile {self.suite.profile}: "
-            f"{self._cells} cells, {self._todo} to do{more}"
-        )
-        for cell in cells:
-            if cell.todo == "run" and cell.latest is not None:
-                status = cell.latest.record.status
-                why = "--fresh" if status in ("ok", "skipped") else f"it was {status}"
-                self.say(f"{cell.label} runs again: {why}")
-            elif cell.todo == "resume":
-                self.say(f"{cell.label} continues from its checkpoint")
-
-    def started(self, cell: Cell) -> None:
-        self._last = time.monotonic()
-
-    def progressed(self, cell: Cell, progress: Progress, seconds_left: float | None) -> None:
-        if time.monotonic() - self._last >= 15:
-            self._last = time.monotonic()
-            self.say(f"  {cell.label}: {describe(progress)}{left(seconds_left)}")
-
-    def ended(self, cell: Cell, record: Record) -> None:
-        self._count += 1
-        self.say(f"[{self._count}/{self._todo}] {cell.label}: {self.outcome(record)}")
-        if self._as_json:
-            click.echo(json.dumps(cell_line(record), sort_keys=True, allow_nan=False))
-
-    def stopping(self, hard: bool) -> None:
-        self.say("stopping now" if hard else "finishing what is being written; once more stops now")
-
-    def outcome(self, record: Record) -> str:
-        """One cell's result in a few words."""
-        if record.status != "ok":
-            error = record.error or {}
-            return f"{record.status} in {error.get('phase')}: {error.get('message')}"
-        value = record.metrics.get(self.suite.primary)
-        number = "" if value is None or value.value is None else f"{value.value:.4g}"
-        seconds = record.times.get("wall_s", 0)
-        return f"ok, {self.suite.primary} {number}, {seconds:.0f} s"
-
-    def say(self, text: str) -> None:
-        """A line for people."""
-        click.echo(text, err=True)
+def _say(text: str) -> None:
+    click.echo(text, err=True)
 
 
-class _Live(_Lines):
+def _print_json(line: dict[str, Any]) -> None:
+    click.echo(json.dumps(line, sort_keys=True, allow_nan=False))
+
+
+class _Live(Lines):
     """A bar per running cell that is redrawn in place."""
 
     def __init__(self, suite: Suite, bars: Bars, as_json: bool) -> None:
-        super().__init__(suite, as_json)
+        super().__init__(suite, self._print, _print_json if as_json else None)
         self._bars = bars
         self._tasks: dict[str, TaskID] = {}
 
@@ -137,45 +75,8 @@ class _Live(_Lines):
         self._bars.remove_task(self._tasks.pop(cell.key))
         super().ended(cell, record)
 
-    def say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         self._bars.console.print(text, markup=False, highlight=False)
-
-
-def describe(progress: Progress) -> str:
-    """What a cell is doing, in a few words."""
-    words = [PHASES.get(progress.phase, progress.phase)]
-    if progress.detail:
-        words.append(progress.detail)
-    if progress.total:
-        words.append(f"{progress.done:,} of {progress.total:,}")
-    words += [f"{k} {v:.4g}" for k, v in sorted(progress.scalars.items()) if v is not None]
-    return " · ".join(words)
-
-
-def left(seconds: float | None) -> str:
-    """The time left, to the precision that such an estimate deserves."""
-    if seconds is None:
-        return ""
-    if seconds < 90:
-        return f" · about {max(5, round(seconds / 5) * 5)} s left"
-    return f" · about {round(seconds / 60)} min left"
-
-
-def cell_line(record: Record) -> dict[str, Any]:
-    """A record as one line of ``--json``."""
-    return {
-        "record_id": record.record_id,
-        "generator": record.generator,
-        "params": dict(record.cell["generator"]["params"]),
-        "seed": record.seed,
-        "status": record.status,
-        "error": None if record.error is None else record.error.get("message"),
-        "metrics": {
-            name: {"status": m.status, "value": m.value, "reason": m.reason}
-            for name, m in record.metrics.items()
-        },
-        "timing": dict(record.timing),
-    }
 
 
 def print_plan(cells: Sequence[Cell], *, as_json: bool) -> None:
@@ -189,31 +90,33 @@ def print_plan(cells: Sequence[Cell], *, as_json: bool) -> None:
     click.echo(f"{sum(c.todo not in ('done', 'kept') for c in cells)} of {len(cells)} cells to do")
 
 
-def print_result(result: RunResult, store: Store, page: Path | None, *, as_json: bool) -> None:
+def print_result(result: Result, *, as_json: bool) -> None:
     """The table, what failed, the paths written, and the next command."""
-
-    def say(text: str) -> None:
-        click.echo(text, err=True)
-
+    ended = result.ended
     if not as_json:
-        print_table(store.root / result.suite.folder_name)
-    for stored in result.failed:
+        print_table(result.folder)
+    for note in result.notes:
+        _say(f"note:    {note}")
+    for stored in ended.failed:
         error = stored.record.error or {}
-        say(
+        _say(
             f"{stored.record.status}: {stored.record.generator} seed {stored.record.seed} in "
             f"{error.get('phase')}: {error.get('message')} (see {stored.folder / 'log.txt'})"
         )
-    say(f"records: {store.root / result.suite.folder_name}")
-    if page is not None:
-        say(f"report:  {page}")
-    if result.interrupted:
-        say("next:    the same command again continues where this stopped")
-    elif result.failed:
-        say("next:    the same command again retries the failed cells only")
-    elif result.suite.profile == "smoke":
-        say(f"next:    genbench run --suite {result.suite.name}   (profile standard)")
-    elif len({s.record.seed for s in result.stored}) == 1:
-        say("next:    add --seeds 0,1,2 to see the spread between trainings (runs two more seeds)")
+    _say(f"records: {result.folder}")
+    if result.page is not None:
+        _say(f"report:  {result.page}")
+    scored = any(cell.generator.is_external for cell in ended.cells)
+    if ended.interrupted:
+        _say("next:    the same command again continues where this stopped")
+    elif ended.failed:
+        _say("next:    the same command again retries the failed cells only")
+    elif scored:
+        _say("next:    genbench run with the same --suite puts trained models beside this row")
+    elif ended.suite.profile == "smoke":
+        _say(f"next:    genbench run --suite {ended.suite.name}   (profile standard)")
+    elif len({s.record.seed for s in ended.stored}) == 1:
+        _say("next:    add --seeds 0,1,2 to see the spread between trainings (runs two more seeds)")
 
 
 def print_table(folder: Path) -> None:
@@ -249,7 +152,8 @@ def _sheet(found: Leaderboard, shown: Sequence[Column]) -> Table:
     sheet.add_column("fit s", justify="right")
     ids = [c.id for c in shown]
     for row in (*found.ranked, *found.unranked):
-        sheet.add_row(*_cells(row, ids, row.values[found.columns[0].id].rank or "–"))
+        rank = row.values[found.columns[0].id].rank or "–"
+        sheet.add_row(*_cells(row, ids, rank, " (scored)" if row.family == "scored" else ""))
     if found.controls:
         sheet.add_section()
     for row in found.controls:

@@ -1,7 +1,8 @@
 """Data sets by loader name: one split at a time, checked against its checksums and its space.
 
 A loader is a module with ``read(dataset, space, split)`` and ``verify(dataset)``; `LOADERS` maps
-the name that a suite writes to the module, which is imported only when it is asked for.
+the name that a suite writes to the module, which is imported only when it is asked for. Packages
+add loaders of their own under the entry-point group ``genbench.loaders``.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any, Literal, Protocol, cast, get_args
 
 import numpy as np
 
+from genbench import extensions
 from genbench.data.files import FileCheck
 from genbench.data.split import Split
 from genbench.errors import DataError, UsageError, did_you_mean
@@ -23,7 +25,9 @@ SplitName = Literal["train", "valid", "test"]
 
 LOADERS = {
     "arrays": "genbench.data.arrays",
+    "csv": "genbench.data.csv_table",
     "idx": "genbench.data.idx",
+    "image-folder": "genbench.data.image_folder",
     "sklearn-digits": "genbench.data.digits",
     "toy": "genbench.data.toy",
 }
@@ -76,11 +80,15 @@ def verify_files(dataset: Mapping[str, Any]) -> list[FileCheck]:
 
 def _loader(dataset: Mapping[str, Any]) -> Loader:
     name = dataset["loader"]
-    if name not in LOADERS:
+    if name in LOADERS:
+        return cast(Loader, import_module(LOADERS[name]))
+    known = extensions.announced(extensions.LOADERS)
+    if name not in known:
         raise UsageError(
-            f"data set {dataset['name']!r} asks for loader {name!r}: {did_you_mean(name, LOADERS)}"
+            f"data set {dataset['name']!r} asks for loader {name!r}: "
+            f"{did_you_mean(name, {*LOADERS, *known})}"
         )
-    return cast(Loader, import_module(LOADERS[name]))
+    return cast(Loader, extensions.load(extensions.LOADERS, name, ("read", "verify")))
 
 
 def _check(rows: Split, space: Space, where: str) -> None:

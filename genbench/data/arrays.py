@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genbench.data.files import FileCheck, check_files, declared, read_checked
-from genbench.data.rows import row_range
+from genbench.data.rows import positions, row_range
 from genbench.data.split import Split
 from genbench.errors import DataError
 from genbench.generator import Space
@@ -23,16 +23,16 @@ def read(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
     entry = declared(dataset, rows.file)
     arrays = _arrays(read_checked(dataset, entry), entry["path"], space.classes > 0)
     x = arrays["x"]
-    part = rows.within(len(x))
+    part = rows.chosen(len(x), lambda: positions(x))
     if space.classes == 0:
-        return Split(x[part].copy(), None)
+        return Split(x[part], None)
     y = arrays["y"]
     if y.shape != (len(x),) or y.dtype.kind not in "iu":
         raise DataError(
             f"data file {entry['path']} has y of {y.dtype} and shape {y.shape}, expected "
             f"whole numbers of shape ({len(x)},): save one label per row of x"
         )
-    return Split(x[part].copy(), y[part].astype(np.int64))
+    return Split(x[part], y[part].astype(np.int64))
 
 
 def verify(dataset: Mapping[str, Any]) -> list[FileCheck]:

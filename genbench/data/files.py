@@ -1,7 +1,8 @@
 """The files a data set declares: where they are, and whether they are what the suite says.
 
-A file is looked for beside its suite first. A data set that does not ship with the package may lie
-in any of `places`; what is found there is believed for its hash, not for its name.
+A file is looked for beside its suite first, then in the data set's own ``folder``. A data set that
+does not ship with the package may lie in any of `places`; what is found there is believed for its
+hash, not for its name.
 """
 
 from __future__ import annotations
@@ -136,14 +137,17 @@ def places(dataset: Mapping[str, Any]) -> list[Path]:
 
 
 def locate(dataset: Mapping[str, Any], entry: Mapping[str, Any]) -> Path:
-    """Where a declared file is: beside the suite, or else in the first of `places` that has it.
+    """Where a declared file is: beside the suite, in the ``folder``, or in the first of `places`.
 
-    Where it is nowhere, the path beside the suite, whose absence the reader then reports.
+    Where it is nowhere, the path in the folder or beside the suite, whose absence the reader tells.
     """
     beside = _path(dataset, entry)
     name = beside.name.removesuffix(".gz")
-    others = (folder / kind for folder in places(dataset) for kind in (name, f"{name}.gz"))
-    return next((path for path in (beside, *others) if path.is_file()), beside)
+    folder = dataset.get("folder")
+    own = [] if folder is None else [Path(dataset["root"]) / str(folder) / beside.name]
+    others = (place / kind for place in places(dataset) for kind in (name, f"{name}.gz"))
+    tried = (beside, *own, *others)
+    return next((path for path in tried if path.is_file()), own[0] if own else beside)
 
 
 def _path(dataset: Mapping[str, Any], entry: Mapping[str, Any]) -> Path:
@@ -164,6 +168,8 @@ def _read(dataset: Mapping[str, Any], entry: Mapping[str, Any]) -> bytes:
         if entry.get("urls"):
             folders = ", ".join(map(str, places(dataset)))
             remedy = f"run `genbench data fetch {dataset['name']}`, or put it into one of {folders}"
+        elif "folder" in dataset:
+            remedy = "put it back, or correct [dataset] folder"
         else:
             remedy = "reinstall the package that ships the suite"
         raise DataError(

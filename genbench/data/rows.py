@@ -1,21 +1,31 @@
-"""Which rows of which file a split is, as ``[dataset.split]`` writes it."""
+"""Which rows of which file a split is, as ``[dataset.split]`` writes it.
+
+Either a range of rows, or a share: the rows whose content's digest, read as a number in [0, 1),
+falls between two bounds. Rows that are equal fall into one split, and a row that is added moves no
+other.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from genbench.errors import DataError, UsageError
 
 
 @dataclass(frozen=True, slots=True)
 class RowRange:
-    """Rows ``start .. stop - 1`` of a file (or pair of files) called `file`."""
+    """Rows ``start .. stop - 1`` of a file (or pair of files) called `file`, or a share of them."""
 
     file: str
-    start: int
-    stop: int | None
+    start: int = 0
+    stop: int | None = None
+    share: tuple[float, float] | None = None
 
     def within(self, n: int) -> slice:
         """These rows of a file that has `n`.
@@ -33,9 +43,39 @@ class RowRange:
             )
         return slice(self.start, stop)
 
+    def chosen(self, n: int, places: Callable[[], Sequence[float]]) -> NDArray[np.intp]:
+        """The numbers of these rows in a file that has `n`.
+
+        Parameters
+        ----------
+        places
+            Gives each row's `position`; asked for only where the split is a share.
+        """
+        if self.share is None:
+            return np.arange(n, dtype=np.intp)[self.within(n)]
+        at = np.asarray(places())
+        return np.flatnonzero((at >= self.share[0]) & (at < self.share[1]))
+
+
+def position(content: str) -> float:
+    """Where a SHA-256 in hex falls in [0, 1)."""
+    return int(content[:13], 16) / 2**52  # as many bits as a float holds exactly
+
+
+def positions(x: NDArray[Any]) -> list[float]:
+    """The `position` of each row's bytes."""
+    return [position(digest) for digest in digests(x)]
+
+
+def digests(x: NDArray[Any]) -> list[str]:
+    """SHA-256 of each row's bytes, hex."""
+    return [hashlib.sha256(row.data).hexdigest() for row in np.ascontiguousarray(x)]
+
 
 def row_range(dataset: Mapping[str, Any], split: str) -> RowRange:
-    """Read ``split = { file = "train", rows = [0, 50000] }``; without rows, the whole file.
+    """Read ``{ file = "train", rows = [0, 50000] }`` or ``{ file = "data", share = [0.0, 0.8] }``.
+
+    With neither, the whole file.
 
     Raises
     ------
@@ -43,13 +83,24 @@ def row_range(dataset: Mapping[str, Any], split: str) -> RowRange:
         If the entry is not of this form.
     """
     entry = dataset["split"][split]
-    form = 'write { file = "NAME", rows = [FIRST, LAST + 1] }'
+    form = 'write { file = "NAME", rows = [FIRST, LAST + 1] } or { ..., share = [0.0, 0.8] }'
     if not isinstance(entry, Mapping) or not isinstance(entry.get("file"), str):
         raise UsageError(f"data set {dataset['name']!r}, split {split} is {entry!r}: {form}")
+    share = entry.get("share")
+    if share is not None:
+        if set(entry) != {"file", "share"} or not _is_share(share):
+            raise UsageError(f"data set {dataset['name']!r}, split {split} is {entry!r}: {form}")
+        return RowRange(entry["file"], share=(float(share[0]), float(share[1])))
     rows = entry.get("rows", [0, None])
     if set(entry) - {"file", "rows"} or not _is_range(rows):
         raise UsageError(f"data set {dataset['name']!r}, split {split} is {dict(entry)!r}: {form}")
     return RowRange(entry["file"], rows[0], rows[1])
+
+
+def _is_share(share: Any) -> bool:
+    if not isinstance(share, list) or len(share) != 2:
+        return False
+    return all(type(s) in (int, float) for s in share) and 0 <= share[0] < share[1] <= 1
 
 
 def _is_range(rows: Any) -> bool:

@@ -75,6 +75,8 @@ def why_not(spec: CellSpec) -> str | None:
     generator = spec.generator
     if generator.is_control:
         return "controls are not refitted"
+    if generator.ref.inline:
+        return "its class lives in the caller's process: put it into a file to have it refitted"
     if generator.description.pretrained_on:
         return f"saw other data: {generator.description.pretrained_on}"
     return None

@@ -1,1 +1,25 @@
-"""How workers are started. Specs cross the wire as JSON, never as pickles."""
+"""How workers are started: local processes now. Specs cross the wire, never pickles."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from genbench.cellspec import CellSpec
+    from genbench.executors.local import Ended
+
+
+class Executor(Protocol):
+    """What the run loop needs of whoever runs cells."""
+
+    def submit(self, spec: CellSpec) -> None:
+        """Start a worker for a cell."""
+
+    def poll(self, seconds: float) -> list[Ended]:
+        """Wait at most `seconds` for workers to end."""
+
+    def stop(self) -> None:
+        """Ask every worker to finish writing and end."""
+
+    def kill(self) -> None:
+        """End every worker now."""

@@ -6,16 +6,20 @@ weights, `load_extractor` builds the network and checks the weights against that
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from genbench.errors import UsageError, did_you_mean
+from genbench import extensions
+from genbench.errors import PluginError, UsageError, did_you_mean
 from genbench.generator import Space
 
 if TYPE_CHECKING:
@@ -144,8 +148,13 @@ def list_extractors() -> dict[str, ExtractorInfo]:
     return dict(sorted(_table().items()))
 
 
-def load_extractor(name: str, space: Space) -> Extractor:
+def load_extractor(name: str, space: Space, own: Sequence[Mapping[str, Any]] = ()) -> Extractor:
     """The extractor called `name`, ready for samples of `space`.
+
+    Parameters
+    ----------
+    own
+        Tables of the classifiers that come with a suite (`genbench.suite.Suite.extractors`).
 
     Raises
     ------
@@ -153,10 +162,17 @@ def load_extractor(name: str, space: Space) -> Extractor:
         If there is no such extractor, or it does not read samples of this space.
     DataError
         If its weights are missing or are not those that the table's hash names.
+    PluginError
+        If a package announces it and it cannot be loaded.
     """
+    for table in own:
+        if table["name"] == name:
+            from genbench.features.classifier import load_classifier
+
+            return load_classifier(_own_info(table, space), Path(table["path"]))
     known = list_extractors()
     if name not in known:
-        raise UsageError(f"there is no extractor {name!r}: {did_you_mean(name, known)}")
+        return _announced(name, space)
     info = known[name]
     problem = info.mismatch(space)
     if problem is not None:
@@ -172,6 +188,86 @@ def load_extractor(name: str, space: Space) -> Extractor:
         from genbench.features.inception import load_inception
 
         return load_inception(info, space)
-    from genbench.features.classifier import load_classifier
+    from genbench.features.classifier import load_classifier, shipped_weights
 
-    return load_classifier(info)
+    return load_classifier(info, shipped_weights(info))
+
+
+def extractor_problems(
+    asked: Sequence[str], space: Space, own: Sequence[Mapping[str, Any]] = ()
+) -> list[str]:
+    """What keeps the extractors that a suite asks for from being used; loads no network.
+
+    Weights that have to be fetched are not looked for.
+
+    Parameters
+    ----------
+    asked
+        Their names.
+    own
+        As for `load_extractor`.
+    """
+    problems = [problem for table in own if (problem := _altered(table)) is not None]
+    known, packages = list_extractors(), extensions.announced(extensions.EXTRACTORS)
+    ours = {table["name"] for table in own}
+    for name in asked:
+        if name in known:
+            mismatch = known[name].mismatch(space)
+            if mismatch is not None:
+                problems.append(f"extractor {name!r} {mismatch}: choose another")
+        elif name not in ours and name not in packages:
+            told = did_you_mean(name, {*known, *ours, *packages})
+            problems.append(f"there is no extractor {name!r}: {told}")
+    return problems
+
+
+def _altered(table: Mapping[str, Any]) -> str | None:
+    """What is wrong with the weights of a suite's own classifier, or None."""
+    path = Path(table["path"])
+    try:
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        return f"cannot read the weights {path}: {error.strerror}: put them back"
+    if found != table["sha256"]:
+        expected = table["sha256"]
+        return f"weights {path} have sha256 {found}, expected {expected}: make the suite anew"
+    return None
+
+
+def _own_info(table: Mapping[str, Any], space: Space) -> ExtractorInfo:
+    return ExtractorInfo(
+        name=table["name"],
+        version=table["version"],
+        kind=space.kind,
+        shape=space.shape,
+        levels=space.levels,
+        classes=space.classes,
+        file=Path(table["path"]).name,
+        sha256=table["sha256"],
+        accuracy=table.get("accuracy"),
+        trained_on=table["trained_on"],
+        licence=table.get("licence", ""),
+        channels=tuple(table["channels"]),
+    )
+
+
+def _announced(name: str, space: Space) -> Extractor:
+    """An extractor of another package: what its entry point makes of the space."""
+    packages = extensions.announced(extensions.EXTRACTORS)
+    if name not in packages:
+        known = {*list_extractors(), *packages}
+        raise UsageError(f"there is no extractor {name!r}: {did_you_mean(name, known)}")
+    make = extensions.load(extensions.EXTRACTORS, name)
+    try:
+        found: Extractor = make(space)
+    except Exception as error:
+        raise PluginError(
+            f"extractor {name!r} cannot be made for {space}: {type(error).__name__}: {error}"
+        ) from error
+    missing = [a for a in ("name", "version", "sha256", "identity", "extract")
+               if not hasattr(found, a)]  # fmt: skip
+    if missing:
+        raise PluginError(f"extractor {name!r} lacks {', '.join(missing)}: add it")
+    if found.name != name:
+        raise PluginError(f"extractor {name!r} calls itself {found.name!r}: make them equal")
+    return found

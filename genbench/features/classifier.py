@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -111,16 +112,20 @@ def _precision_settings() -> list[tuple[Any, str, Any]]:
     return [(owner, "fp32_precision", "ieee") for owner in owners]
 
 
-def load_classifier(info: ExtractorInfo) -> ClassifierExtractor:
-    """The shipped classifier that `info` describes, its file checked against `info.sha256`.
+def shipped_weights(info: ExtractorInfo) -> Path:
+    """The file that `info` names among those that ship with genbench."""
+    return Path(str(resources.files("genbench.suites"))) / "weights" / info.file
+
+
+def load_classifier(info: ExtractorInfo, source: Path) -> ClassifierExtractor:
+    """The classifier that `info` describes, its file checked against `info.sha256`.
 
     Raises
     ------
     DataError
         If the file is missing, altered or does not fit the network.
     """
-    source = resources.files("genbench.suites") / "weights" / info.file
-    remedy = "reinstall genbench, or retrain with `python -m genbench.features.training`"
+    remedy = "reinstall genbench, or make anew the suite that it came with"
     try:
         data = source.read_bytes()
     except OSError as error:

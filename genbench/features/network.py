@@ -11,9 +11,9 @@ FEATURES = 128
 class ClassifierNet(nn.Module):
     """A small convolutional classifier whose last hidden layer serves as the feature space.
 
-    Images of 16 pixels and more first become four channels of half the size (2x2 space-to-depth).
-    Each 3x3 convolution is followed by batch normalisation and ReLU, and by 2x2 max pooling where
-    the map is larger than four pixels.
+    Images of 16 pixels and more, even in both, first become four channels of half the size (2x2
+    space-to-depth). Each 3x3 convolution is followed by batch normalisation and ReLU, and by 2x2
+    max pooling where the map is larger than four pixels.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class ClassifierNet(nn.Module):
         super().__init__()
         depth, height, width = shape
         layers: list[nn.Module] = []
-        if min(height, width) >= 16:
+        if min(height, width) >= 16 and height % 2 == width % 2 == 0:
             layers += [nn.PixelUnshuffle(2)]
             depth, height, width = 4 * depth, height // 2, width // 2
         for channel in channels:

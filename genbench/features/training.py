@@ -143,18 +143,25 @@ PLANS = {
 }
 
 
-def train_extractor(name: str, folder: Path) -> ExtractorInfo:
-    """Train the extractor `name`; write its weights and its table entry into `folder`."""
-    plan = PLANS[name]
-    dataset, space = _suite_data(plan.suite)
-    train = load_split(dataset, space, "train")
-    net = train_classifier_net(
-        torch.from_numpy(train.x),
-        torch.from_numpy(np.asarray(train.y)),
-        space,
-        plan.recipe,
-        report=lambda epoch, loss: print(f"{name}: epoch {epoch}, loss {loss:.4f}", flush=True),
-    )
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A trained extractor: what the table says of it, the network, and the bytes of its file."""
+
+    info: ExtractorInfo
+    extractor: ClassifierExtractor
+    data: bytes
+
+
+def train_on(
+    name: str,
+    train: Split,
+    space: Space,
+    plan: Plan,
+    report: Callable[[int, float], None] = lambda epoch, loss: None,
+) -> Trained:
+    """Train an extractor on these rows by the plan's recipe; its accuracy is still unknown."""
+    x, y = torch.from_numpy(train.x), torch.from_numpy(np.asarray(train.y))
+    net = train_classifier_net(x, y, space, plan.recipe, report=report)
     data = serialise({key: value.contiguous() for key, value in net.state_dict().items()})
     info = ExtractorInfo(
         name=name,
@@ -170,11 +177,25 @@ def train_extractor(name: str, folder: Path) -> ExtractorInfo:
         licence=plan.licence,
         channels=plan.recipe.channels,
     )
-    extractor = ClassifierExtractor(info, net)
-    print(f"{name}: validation {accuracy(extractor, load_split(dataset, space, 'valid')):.4f}")
-    share = accuracy(extractor, load_split(dataset, space, "test"))
-    info = replace(info, accuracy=round(share, 4))
-    (folder / info.file).write_bytes(data)
+    return Trained(info, ClassifierExtractor(info, net), data)
+
+
+def train_extractor(name: str, folder: Path) -> ExtractorInfo:
+    """Train the extractor `name`; write its weights and its table entry into `folder`."""
+    plan = PLANS[name]
+    dataset, space = _suite_data(plan.suite)
+    found = train_on(
+        name,
+        load_split(dataset, space, "train"),
+        space,
+        plan,
+        lambda epoch, loss: print(f"{name}: epoch {epoch}, loss {loss:.4f}", flush=True),
+    )
+    valid = accuracy(found.extractor, load_split(dataset, space, "valid"))
+    print(f"{name}: validation {valid:.4f}")
+    share = accuracy(found.extractor, load_split(dataset, space, "test"))
+    info = replace(found.info, accuracy=round(share, 4))
+    (folder / info.file).write_bytes(found.data)
     _write_entry(folder / "extractors.json", info)
     return info
 

@@ -5,24 +5,41 @@ from __future__ import annotations
 import csv
 import io
 import json
-from typing import Any
+import math
+from typing import TYPE_CHECKING, Any
 
 from genbench.report.page import Page
-from genbench.report.rows import Row
+from genbench.report.rows import Row, Table
 from genbench.report.text import visible
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def wide_csv(page: Page) -> str:
     """One line per generator: means and interval ends of every metric, costs, status."""
-    ids = [c.id for c in page.table.columns]
+    return _csv(*_wide(page.table))
+
+
+def frame(table: Table) -> pd.DataFrame:
+    """The same as a pandas frame; what has no number is NaN."""
+    import pandas as pd
+
+    head, lines = _wide(table)
+    known = [[math.nan if value is None else value for value in line] for line in lines]
+    return pd.DataFrame(known, columns=head)
+
+
+def _wide(table: Table) -> tuple[list[str], list[list[Any]]]:
+    ids = [c.id for c in table.columns]
     head = ["generator", "parameters_passed", "version", "provider", "family", "likelihood",
             "control", "published", "status", "seeds_done", "seeds_planned"]  # fmt: skip
     head += [f"{i}{suffix}" for i in ids for suffix in ("", "_low", "_high", "_rank")]
     head += ["fit_seconds", "samples_per_second", "peak_bytes", "parameters"]
-    return _csv(head, [_wide(row, ids) for row in page.table.rows])
+    return head, [_wide_line(row, ids) for row in table.rows]
 
 
-def _wide(row: Row, ids: list[str]) -> list[Any]:
+def _wide_line(row: Row, ids: list[str]) -> list[Any]:
     line: list[Any] = [row.name, row.passed, row.version, row.provider, row.family, row.likelihood,
                        row.control, row.published, row.status, len(row.done),
                        row.seeds_planned]  # fmt: skip

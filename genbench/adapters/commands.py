@@ -1,0 +1,108 @@
+"""A command of any language and framework that writes its samples into an npz."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genbench.adapters.frozen import UNKNOWN, Caller, Draw, Range, caller, frozen, located
+from genbench.errors import ContractError, PluginError
+from genbench.generator import Kind, Space
+
+if TYPE_CHECKING:
+    import torch
+
+PLACES = ("{n}", "{seed}", "{out}")
+
+
+def command(
+    name: str,
+    words: Sequence[str],
+    *,
+    files: Sequence[str | Path] = (),
+    labels: bool = False,
+    low: float | None = None,
+    high: float | None = None,
+    kinds: Sequence[Kind] = ("image",),
+    pretrained_on: str | None = UNKNOWN,
+) -> type:
+    """A generator from a command that writes ``x`` into an ``.npz``.
+
+    It is started for every chunk of samples (``sample_chunk`` of the suite), in the folder of the
+    file that calls this, without a shell.
+
+    Parameters
+    ----------
+    words
+        The command, such as ``["python", "sample.py", "{n}", "{seed}", "{out}"]``: ``{n}``,
+        ``{seed}`` and ``{out}`` are filled in, and ``{labels}``, an ``.npy`` of int64, if it takes
+        labels.
+    files
+        Scripts and weights it uses; their digests become part of the version.
+    low, high
+        The floats that stand for black and white, unless it writes uint8.
+
+    Raises
+    ------
+    PluginError
+        If `words` leave out a place that must be filled in, or a file is absent.
+    """
+    by = caller()
+    if isinstance(words, str):
+        raise PluginError(
+            f"command of generator {name!r} is one text: give a list with each word apart"
+        )
+    places = (*PLACES, "{labels}") if labels else PLACES
+    missing = [place for place in places if not any(place in word for word in words)]
+    if missing:
+        raise PluginError(
+            f"command of generator {name!r} is {list(words)!r}: it has no place for "
+            f"{', '.join(missing)}: put them among its words"
+        )
+
+    def load(space: Space, device: torch.device) -> Draw:
+        return lambda n, seed, given: _run(name, words, by, n, seed, given if labels else None)
+
+    values = None if low is None or high is None else Range(low, high)
+    return frozen(
+        name, load, by, family="command", summary=f"The command {' '.join(words)}.", kinds=kinds,
+        labels=labels, files=[located(by, f) for f in files], pretrained_on=pretrained_on,
+        values=values,
+    )  # fmt: skip
+
+
+def _run(name: str, words: Sequence[str], by: Caller, n: int, seed: int, labels: Any) -> Any:
+    import numpy as np
+
+    from genbench.arrayfiles import open_arrays
+
+    with tempfile.TemporaryDirectory(prefix="genbench-") as folder:
+        out, label_file = Path(folder) / "samples.npz", Path(folder) / "labels.npy"
+        if labels is not None:
+            np.save(label_file, labels.cpu().numpy())
+        filled = {"{n}": n, "{seed}": seed, "{out}": out, "{labels}": label_file}
+        told = [_fill(word, filled) for word in words]
+        try:
+            done = subprocess.run(told, cwd=by.folder, capture_output=True, text=True, check=False)
+        except OSError as error:
+            raise ContractError(f"command of generator {name!r} does not start: {error}") from error
+        print(done.stdout, done.stderr, sep="", end="")  # into the attempt's log
+        if done.returncode or not out.is_file():
+            how = f"exit code {done.returncode}" if done.returncode else "no {out} was written"
+            last = "; ".join(done.stderr.strip().splitlines()[-3:])
+            raise ContractError(f"command of generator {name!r} ended with {how}: {last}")
+        with open_arrays(out) as arrays:
+            if "x" not in arrays:
+                raise ContractError(
+                    f"command of generator {name!r} wrote arrays {', '.join(arrays)}: name them x"
+                )
+            return arrays["x"].all()
+
+
+def _fill(word: str, filled: dict[str, Any]) -> str:
+    for place, value in filled.items():
+        word = word.replace(place, str(value))
+    return word

@@ -1,0 +1,58 @@
+"""A plain function that returns samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from genbench.adapters.frozen import UNKNOWN, Draw, Range, caller, frozen
+from genbench.generator import Kind, Space
+
+if TYPE_CHECKING:
+    import torch
+
+
+def function(
+    name: str,
+    sample: Callable[..., Any],
+    *,
+    kinds: Sequence[Kind] = ("image",),
+    labels: bool = False,
+    low: float | None = None,
+    high: float | None = None,
+    pretrained_on: str | None = UNKNOWN,
+) -> type:
+    """A generator from ``sample(n, seed)``, or ``sample(n, seed, labels)`` with `labels` true.
+
+    Parameters
+    ----------
+    sample
+        Returns `n` rows as an array or tensor: images as uint8, or as floats with `low` and `high`
+        given; points as floats. Labels come as an int64 array ``(n,)``.
+    low, high
+        The floats that stand for black and white.
+    pretrained_on
+        What shaped the model; None only if nothing but the suite's train split did.
+    """
+
+    def load(space: Space, device: torch.device) -> Draw:
+        def draw(n: int, seed: int, given: Any) -> Any:
+            if not labels:
+                return sample(n, seed)
+            return sample(n, seed, None if given is None else given.cpu().numpy())
+
+        return draw
+
+    values = None if low is None or high is None else Range(low, high)
+    return frozen(
+        name,
+        load,
+        caller(),
+        family="function",
+        summary=(sample.__doc__ or f"The function {sample.__name__}.").strip(),
+        kinds=kinds,
+        labels=labels,
+        pretrained_on=pretrained_on,
+        values=values,
+        code=sample,
+    )

@@ -1,0 +1,129 @@
+"""Image files in a folder, listed with their checksums in a table beside the suite.
+
+The table is a CSV with the columns ``path,sha256,content,label``: the file relative to the data
+set's ``folder``, the digests of the file and of its pixels, and its class number (empty where the
+space has none). `content` decides the split, so that equal pictures lie in one.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from genbench.data.files import FileCheck, check_file, declared, read_checked
+from genbench.data.rows import position, row_range
+from genbench.data.split import Split
+from genbench.errors import DataError
+from genbench.generator import Space
+from genbench.imagefiles import BadImage, Folder, decode
+
+ROLE = "table"
+COLUMNS = ("path", "sha256", "content", "label")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One image of the table."""
+
+    path: str
+    sha256: str
+    content: str
+    label: str
+
+
+def read(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
+    """The images of the table whose content falls into the split's share, in the table's order."""
+    rows = row_range(dataset, split)
+    entries = _table(dataset, rows.file)
+    chosen = rows.chosen(len(entries), lambda: [position(e.content) for e in entries])
+    x = np.empty((len(chosen), *space.shape), np.uint8)
+    for place, index in enumerate(chosen):
+        x[place] = _image(dataset, entries[index], space)
+    if not space.classes:
+        return Split(x, None)
+    return Split(x, np.array([_label(entries[i]) for i in chosen], np.int64))
+
+
+def verify(dataset: Mapping[str, Any]) -> list[FileCheck]:
+    """The table, and every image that it lists."""
+    entry = declared(dataset, ROLE)
+    table = check_file(dataset, entry)
+    if not table.ok:
+        return [table]
+    try:
+        return [table, *(_check(dataset, e) for e in _table(dataset, ROLE))]
+    except DataError as error:
+        return [FileCheck(entry["path"], table.bytes, table.sha256, False, str(error))]
+
+
+def write_table(entries: list[Entry]) -> bytes:
+    """The table as `read` reads it."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([e.path, e.sha256, e.content, e.label] for e in entries)
+    return buffer.getvalue().encode()
+
+
+def _table(dataset: Mapping[str, Any], role: str) -> list[Entry]:
+    declared_ = declared(dataset, role)
+    name = declared_["path"]
+    text = read_checked(dataset, declared_).decode("utf-8", "replace")
+    head, *lines = list(csv.reader(io.StringIO(text))) or [[]]
+    if tuple(head) != COLUMNS or any(len(line) != len(COLUMNS) for line in lines):
+        raise DataError(f"{name} is not a table of {','.join(COLUMNS)}: make the suite anew")
+    entries = [Entry(*line) for line in lines]
+    for entry in entries:
+        path = PurePosixPath(entry.path)
+        if path.is_absolute() or ".." in path.parts or "\\" in entry.path:
+            raise DataError(f"{name} lists {entry.path!r}, which leaves the folder: remove it")
+    return entries
+
+
+def _folder(dataset: Mapping[str, Any]) -> Folder:
+    return Folder(Path(dataset["root"]) / dataset.get("folder", ""), ())
+
+
+def _image(dataset: Mapping[str, Any], entry: Entry, space: Space) -> Any:
+    try:
+        return decode(_content(dataset, entry), space)
+    except BadImage as error:
+        raise DataError(f"image {entry.path} of data set {dataset['name']!r} {error}") from error
+
+
+def _content(dataset: Mapping[str, Any], entry: Entry) -> bytes:
+    folder = _folder(dataset)
+    try:
+        data = folder.read(entry.path)
+    except BadImage as error:
+        raise DataError(
+            f"image {folder.root / entry.path} {error}: put it back, or correct [dataset] folder"
+        ) from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != entry.sha256:
+        raise DataError(
+            f"image {folder.root / entry.path} has sha256 {found}, expected {entry.sha256}: "
+            "put the old one back, or make the suite anew"
+        )
+    return data
+
+
+def _check(dataset: Mapping[str, Any], entry: Entry) -> FileCheck:
+    try:
+        data = _content(dataset, entry)
+    except DataError as error:
+        return FileCheck(entry.path, 0, "", False, str(error))
+    return FileCheck(entry.path, len(data), entry.sha256, True)
+
+
+def _label(entry: Entry) -> int:
+    if not entry.label.isdigit():
+        raise DataError(f"image {entry.path} has the label {entry.label!r}, expected a number")
+    return int(entry.label)

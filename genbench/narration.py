@@ -1,0 +1,129 @@
+"""A run told in lines: what is planned, what each cell is doing, how it ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from genbench.plan import Cell
+from genbench.records import Record
+from genbench.runner import Progress
+from genbench.suite import Suite
+
+PHASES = {
+    "import": "loading",
+    "data": "reading data",
+    "fit": "training",
+    "sample": "sampling",
+    "state": "saving",
+    "log_prob": "likelihood",
+    "metrics": "scoring",
+}
+
+
+class Lines:
+    """A line per cell, and one every quarter minute while it runs.
+
+    Parameters
+    ----------
+    say
+        Takes a line for people.
+    emit
+        Takes each ended cell as data, if anyone wants it.
+    """
+
+    def __init__(
+        self,
+        suite: Suite,
+        say: Callable[[str], None],
+        emit: Callable[[dict[str, Any]], None] | None = None,
+    ) -> None:
+        self.suite = suite
+        self.say = say
+        self._emit = emit
+        self._cells = 0
+        self._todo = 0
+        self._count = 0
+        self._last = 0.0
+
+    def planned(self, cells: Sequence[Cell]) -> None:
+        self._cells = len(cells)
+        self._todo = sum(c.todo not in ("done", "kept") for c in cells)
+        again = sum(c.todo == "score" for c in cells)
+        more = f", {again} of them from stored samples" if again else ""
+        self.say(
+            f"{self.suite.name} {self.suite.version}, profile {self.suite.profile}: "
+            f"{self._cells} cells, {self._todo} to do{more}"
+        )
+        for cell in cells:
+            if cell.todo == "run" and cell.latest is not None:
+                status = cell.latest.record.status
+                why = "--fresh" if status in ("ok", "skipped") else f"it was {status}"
+                self.say(f"{cell.label} runs again: {why}")
+            elif cell.todo == "resume":
+                self.say(f"{cell.label} continues from its checkpoint")
+
+    def started(self, cell: Cell) -> None:
+        self._last = time.monotonic()
+
+    def progressed(self, cell: Cell, progress: Progress, seconds_left: float | None) -> None:
+        if time.monotonic() - self._last >= 15:
+            self._last = time.monotonic()
+            self.say(f"  {cell.label}: {describe(progress)}{left(seconds_left)}")
+
+    def ended(self, cell: Cell, record: Record) -> None:
+        self._count += 1
+        self.say(f"[{self._count}/{self._todo}] {cell.label}: {self.outcome(record)}")
+        if self._emit is not None:
+            self._emit(cell_line(record))
+
+    def stopping(self, hard: bool) -> None:
+        self.say("stopping now" if hard else "finishing what is being written; once more stops now")
+
+    def outcome(self, record: Record) -> str:
+        """One cell's result in a few words."""
+        if record.status != "ok":
+            error = record.error or {}
+            return f"{record.status} in {error.get('phase')}: {error.get('message')}"
+        value = record.metrics.get(self.suite.primary)
+        number = "" if value is None or value.value is None else f"{value.value:.4g}"
+        seconds = record.times.get("wall_s", 0)
+        return f"ok, {self.suite.primary} {number}, {seconds:.0f} s"
+
+
+def describe(progress: Progress) -> str:
+    """What a cell is doing, in a few words."""
+    words = [PHASES.get(progress.phase, progress.phase)]
+    if progress.detail:
+        words.append(progress.detail)
+    if progress.total:
+        words.append(f"{progress.done:,} of {progress.total:,}")
+    words += [f"{k} {v:.4g}" for k, v in sorted(progress.scalars.items()) if v is not None]
+    return " · ".join(words)
+
+
+def left(seconds: float | None) -> str:
+    """The time left, to the precision that such an estimate deserves."""
+    if seconds is None:
+        return ""
+    if seconds < 90:
+        return f" · about {max(5, round(seconds / 5) * 5)} s left"
+    return f" · about {round(seconds / 60)} min left"
+
+
+def cell_line(record: Record) -> dict[str, Any]:
+    """A record as one line of ``--json``."""
+    return {
+        "record_id": record.record_id,
+        "generator": record.generator,
+        "params": dict(record.cell["generator"]["params"]),
+        "seed": record.seed,
+        "status": record.status,
+        "error": None if record.error is None else record.error.get("message"),
+        "metrics": {
+            name: {"status": m.status, "value": m.value, "reason": m.reason}
+            for name, m in record.metrics.items()
+        },
+        "timing": dict(record.timing),
+    }

@@ -1,0 +1,237 @@
+"""A user's data, looked at once: its space, its files' checksums, its copies."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genbench.arrayfiles import open_arrays
+from genbench.data.csv_table import parse_csv
+from genbench.data.image_folder import ROLE, Entry, write_table
+from genbench.data.rows import digests
+from genbench.errors import DataError
+from genbench.generator import Space
+from genbench.imagefiles import BadImage, ImageFiles, decode, header, open_images
+
+SPLIT_NAMES = {"train", "training", "valid", "val", "validation", "test", "testing"}
+NAMED = 100
+LEVELS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Data as a suite names them.
+
+    Parameters
+    ----------
+    dataset
+        The ``[dataset]`` table without its split.
+    role
+        Of the file that the splits are shares of.
+    files
+        What has to be written beside the suite: name -> content.
+    """
+
+    space: Space
+    dataset: dict[str, Any]
+    role: str
+    files: dict[str, bytes] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def image_source(name: str, place: Path, folder: Path, *, skip_bad: bool) -> Source:
+    """A folder of images of one size; one folder per class where they are labelled.
+
+    Raises
+    ------
+    DataError
+        Naming each file that is not an image of the size that most have.
+    """
+    if not place.is_dir():
+        raise DataError(f"no folder of images at {place}: unpack it first")
+    with open_images(place) as files:
+        heads = _headers(files)
+        shape = Counter(h for h in heads if isinstance(h, tuple)).most_common(1)
+        if not shape:
+            raise DataError(f"{place} holds no readable image ({files.names[0]} {heads[0]})")
+        channels = max(h[0] for h in heads if isinstance(h, tuple) and h[1:] == shape[0][0][1:])
+        size = Space("image", (channels, *shape[0][0][1:]), levels=LEVELS)
+        labels, classes, told = _classes(files.names)
+        entries, bad = _entries(files, size, labels)
+    if bad and not skip_bad:
+        listed = "\n  ".join([*bad[:NAMED], *_more(bad)])
+        raise DataError(
+            f"{len(bad)} of {len(labels):,} files of {place} cannot be used:\n  {listed}\n"
+            "repair them, or leave them out with --on-bad skip"
+        )
+    space = Space("image", size.shape, levels=LEVELS, classes=len(classes))
+    table = f"{name}.files.csv"
+    content = write_table(entries)
+    dataset = {
+        "name": name,
+        "loader": "image-folder",
+        "folder": _from(folder, place),
+        "class_names": classes,
+        "files": [_file(ROLE, table, content)],
+    }
+    skipped = [f"skipped: {line}" for line in [*bad[:NAMED], *_more(bad)]]
+    copies = _copies([e.content for e in entries], [e.label for e in entries])
+    return Source(space, dataset, ROLE, {table: content}, (*skipped, *told, *copies))
+
+
+def npz_source(name: str, file: Path, folder: Path) -> Source:
+    """An ``.npz`` with ``x``: uint8 ``(n, C, H, W)`` or float32 ``(n, d)``, and perhaps ``y``.
+
+    Raises
+    ------
+    DataError
+        If it holds something else.
+    """
+    if file.suffix.lower() != ".npz":
+        raise DataError(f"{file.name} is no .npz: save it with numpy.savez(FILE, x=..., y=...)")
+    with open_arrays(file) as arrays:
+        if "x" not in arrays:
+            names = ", ".join(arrays) or "nothing"
+            raise DataError(f"{file.name} has no array 'x' (it holds {names}): name it x")
+        x = arrays["x"].all()
+        y = arrays["y"].all() if "y" in arrays else None
+    space = _space_of(file.name, x, y)
+    notes = _copies(digests(x), None if y is None else [str(v) for v in y])
+    dataset = {"name": name, "loader": "arrays"}
+    return Source(space, *_one_file(dataset, file, folder), notes=notes)
+
+
+def csv_source(name: str, file: Path, folder: Path) -> Source:
+    """A CSV of points.
+
+    Raises
+    ------
+    DataError
+        Naming the line and column of what is no number.
+    """
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {file}: {error.strerror or error}") from error
+    x = parse_csv(content, file.name)
+    space = Space("points", (x.shape[1],))
+    dataset = {"name": name, "loader": "csv"}
+    return Source(space, *_one_file(dataset, file, folder), notes=_copies(digests(x), None))
+
+
+def _one_file(dataset: dict[str, Any], file: Path, folder: Path) -> tuple[dict[str, Any], str]:
+    entry = _file("data", file.name, file.read_bytes())
+    if file.resolve().parent != folder.resolve():
+        dataset = {**dataset, "folder": _from(folder, file.parent)}
+    return {**dataset, "files": [entry]}, "data"
+
+
+def _file(role: str, name: str, content: bytes) -> dict[str, Any]:
+    digest = hashlib.sha256(content).hexdigest()
+    return {"role": role, "path": name, "bytes": len(content), "sha256": digest}
+
+
+def _from(folder: Path, place: Path) -> str:
+    """`place` relative to `folder` where it lies in it, so that both can be moved together."""
+    there, here = place.resolve(), folder.resolve()
+    return there.relative_to(here).as_posix() if there.is_relative_to(here) else os.fspath(there)
+
+
+def _headers(files: ImageFiles) -> list[tuple[int, int, int] | str]:
+    found: list[tuple[int, int, int] | str] = []
+    for name in files.names:
+        try:
+            found.append(header(files.read(name)))
+        except BadImage as error:
+            found.append(str(error))
+    return found
+
+
+def _entries(
+    files: ImageFiles, space: Space, labels: Sequence[str]
+) -> tuple[list[Entry], list[str]]:
+    entries, bad = [], []
+    for name, label in zip(files.names, labels, strict=True):
+        try:
+            data = files.read(name)
+            content = hashlib.sha256(decode(data, space).data).hexdigest()
+        except BadImage as error:
+            bad.append(f"{name} {error}")
+        else:
+            entries.append(Entry(name, hashlib.sha256(data).hexdigest(), content, label))
+    return entries, bad
+
+
+def _classes(names: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
+    """Each file's class number as text, the names of the classes, and what to tell about it.
+
+    The first folder is the class. Folders called train, test and the like are looked through.
+    """
+    told = []
+    paths = [PurePosixPath(name).parts for name in names]
+    tops = {p[0].lower() for p in paths if len(p) > 1}
+    if tops and tops <= SPLIT_NAMES and all(len(p) > 1 for p in paths):
+        told.append(f"folders {', '.join(sorted(tops))} are read as one set and split anew")
+        paths = [p[1:] for p in paths]
+    loose = sum(len(p) == 1 for p in paths)
+    if loose == len(paths):
+        return [""] * len(paths), [], [*told, "no labels: the images lie in no class folders"]
+    if loose:
+        raise DataError(f"{loose} images lie outside the class folders: move them into one")
+    folders = {p[0] for p in paths}
+    if len(folders) == 1:
+        return [""] * len(paths), [], [*told, f"no labels: all images lie in {folders.pop()!r}"]
+    key = (lambda n: (int(n), n)) if all(n.isdecimal() for n in folders) else (lambda n: (0, n))
+    classes = sorted(folders, key=key)
+    number = {name: str(i) for i, name in enumerate(classes)}
+    return [number[p[0]] for p in paths], classes, told
+
+
+def _copies(contents: Sequence[str], labels: Sequence[str] | None) -> tuple[str, ...]:
+    """What to tell about rows that are equal."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for index, content in enumerate(contents):
+        groups[content].append(index)
+    copies = [group for group in groups.values() if len(group) > 1]
+    if not copies:
+        return ("no two rows are equal",)
+    rows = sum(len(group) for group in copies)
+    notes = [f"{rows} rows are exact copies in {len(copies)} groups: each group is in one split"]
+    if labels is not None:
+        torn = sum(len({labels[i] for i in group}) > 1 for group in copies)
+        if torn:
+            notes.append(f"{torn} groups of copies carry different labels: correct them")
+    return tuple(notes)
+
+
+def _more(bad: Sequence[str]) -> list[str]:
+    return [f"and {len(bad) - NAMED:,} more"] if len(bad) > NAMED else []
+
+
+def _space_of(name: str, x: NDArray[Any], y: NDArray[Any] | None) -> Space:
+    if x.dtype == np.uint8 and x.ndim == 4 and x.shape[1] in (1, 3):
+        classes = 0
+        if y is not None:
+            if y.shape != (len(x),) or y.dtype.kind not in "iu" or int(y.min()) < 0:
+                raise DataError(
+                    f"{name}: y is {y.dtype} of shape {y.shape}, expected labels from 0 up, "
+                    f"int64 of shape ({len(x)},)"
+                )
+            classes = int(y.max()) + 1
+        return Space("image", x.shape[1:], levels=LEVELS, classes=classes)
+    if x.dtype == np.float32 and x.ndim == 2:
+        if y is not None:
+            raise DataError(f"{name}: points have no labels: leave y out")
+        return Space("points", (x.shape[1],))
+    raise DataError(
+        f"{name}: x is {x.dtype} of shape {x.shape}: save images as uint8 (n, C, H, W) with 1 or 3 "
+        "channels, points as float32 (n, d)"
+    )

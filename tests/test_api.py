@@ -1,0 +1,240 @@
+"""Run and score from Python: the same library function as the command line, and from a notebook."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+import genbench
+from genbench import api
+from genbench.cli import cli
+from genbench.errors import DataError, PluginError, UsageError
+from genbench.generator import GeneratorSpec
+from genbench.inline import choice_of, source_of
+from tests.conftest import TINY
+from tests.plugins.normal import Normal
+
+
+def test_importing_genbench_costs_nothing() -> None:
+    code = (
+        "import sys, genbench; "
+        "print(sorted({'torch', 'pandas', 'numpy', 'click', 'scipy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_package_offers_what_it_says() -> None:
+    assert genbench.run is api.run
+    assert genbench.score is api.score
+    assert callable(genbench.metrics.frechet_distance)
+    assert set(genbench.__all__) <= set(dir(genbench))
+    with pytest.raises(AttributeError, match="has no attribute 'runn'"):
+        genbench.runn  # noqa: B018
+
+
+class _Called(Exception):
+    """Says with what a library function was called."""
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "expected"),
+    [
+        (
+            ["run", "--suite", "digits", "-g", "vae", "--seeds", "1,2", "--skip", "downstream",
+             "--no-controls", "--memory-limit", "10", "--no-report"],
+            "run",
+            {"seeds": (1, 2), "parts": ["metrics"], "controls": False, "memory_limit": 10 << 20,
+             "report": False, "jobs": 1},
+        ),
+        (["run", "--suite", "digits", "--dry-run"], "plan", {"seeds": None, "fresh": False}),
+        (
+            ["score", ".", "--suite", "digits", "--on-bad", "skip", "--name", "mine"],
+            "score",
+            {"on_bad": "skip", "name": "mine", "labels": None},
+        ),
+    ],
+)  # fmt: skip
+def test_the_command_line_calls_the_same_function(
+    words: list[str], name: str, expected: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def called(*args: Any, **options: Any) -> Any:
+        raise _Called({"args": args, **options})
+
+    monkeypatch.setattr(api, name, called)
+    error = CliRunner().invoke(cli, words).exception
+    assert isinstance(error, _Called), error
+    (given,) = error.args
+    assert "digits" in given["args"]
+    assert {k: given[k] for k in expected} == expected
+
+
+# Classes.
+
+
+@dataclass(frozen=True)
+class Params:
+    scale: float = 1.0
+
+
+SPEC: dict[str, Any] = {
+    "version": "1", "family": "gaussian", "kinds": ("points",), "labels": "none",
+    "likelihood": None, "params": Params,
+}  # fmt: skip
+
+NET = """
+FACTOR = 2.0
+class Net:
+    def forward(self, x):
+        return x * FACTOR
+class Mine:
+    spec = SPEC
+    def fit(self, train, run):
+        self.net = Net()
+    def sample(self, n, *, seed, labels=None):
+        return [self.net.forward(i) for i in range(n)]
+"""
+
+
+def defined(text: str) -> Any:
+    """The class Mine of a module that is no file, as a notebook defines it."""
+    names: dict[str, Any] = {"__name__": "__main__", "SPEC": GeneratorSpec(name="mine", **SPEC)}
+    exec(compile(text, "<cell>", "exec"), names)
+    return names["Mine"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("range(n)", "range(n + 1)"),
+        ("x * FACTOR", "x / FACTOR"),
+        ("FACTOR = 2.0", "FACTOR = 3.0"),
+        ("labels=None", "labels=0"),
+    ],
+)
+def test_edited_code_of_a_notebook_is_another_generator(old: str, new: str) -> None:
+    assert old in NET
+    assert source_of(defined(NET)) == source_of(defined("\n\n# a comment" + NET))
+    assert source_of(defined(NET)) != source_of(defined(NET.replace(old, new)))
+
+
+def test_a_class_of_a_file_runs_from_its_file() -> None:
+    choice = choice_of((Normal, {"scale": 2.0}))
+    assert not choice.ref.inline
+    assert choice.ref.module == "tests.plugins.normal"
+    assert choice.params == {"scale": 2.0, "batch": 100}
+    assert choice.params_passed == {"scale": 2.0}
+
+
+def test_a_class_that_another_process_can_find_runs_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "theirs_of_a_test.py").write_text(
+        "from genbench.adapters import function\n"
+        "Theirs = function('theirs', lambda n, seed: n, kinds=('points',))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("theirs_of_a_test")
+    ref = choice_of(module.Theirs).ref
+    assert (ref.attr, ref.file) == ("Theirs", str(tmp_path / "theirs_of_a_test.py"))
+
+    class Local(Normal):
+        pass
+
+    assert choice_of(Local).ref.inline
+
+
+def test_faults_of_classes_and_arguments_are_named(tmp_path: Path) -> None:
+    with pytest.raises(PluginError, match="<class 'int'> is no generator: give a name, or a class"):
+        genbench.run(TINY, [int], results=tmp_path)
+    with pytest.raises(UsageError, match="has no parameter 'scal': did you mean 'scale'"):
+        genbench.run(TINY, [(Normal, {"scal": 1})], results=tmp_path)
+    with pytest.raises(UsageError, match="'normal' models points, suite 'digits' holds image"):
+        genbench.run("digits", [Normal], results=tmp_path)
+    with pytest.raises(UsageError, match="on_bad is 'ignore': use 'fail' or 'skip'"):
+        genbench.score("a.npz", TINY, on_bad="ignore", results=tmp_path)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="no samples at"):
+        genbench.score("a.npz", TINY, results=tmp_path)
+    with pytest.raises(UsageError, match="did you mean 'mnist'"):
+        genbench.run("mnst", results=tmp_path)
+
+
+NOTEBOOK = """
+import os, sys
+from dataclasses import dataclass
+import torch, genbench
+from genbench import GeneratorSpec
+
+@dataclass(frozen=True)
+class Params:
+    scale: float = 1.0
+
+class Mine:
+    spec = GeneratorSpec(name="mine", version="1", family="gaussian", kinds=("points",),
+                         labels="none", likelihood=None, params=Params)
+    def __init__(self, params, space, device):
+        self.params = params
+    def fit(self, train, run):
+        self.mean, self.process = 0, os.getpid()
+        for x, _ in train.batches(100, seed=run.seed):
+            self.mean = self.mean + x.sum(0) / run.budget
+    def sample(self, n, *, seed, labels=None):
+        assert self.process == os.getpid() == HERE
+        noise = torch.randn(n, 2, generator=torch.Generator().manual_seed(seed))
+        return self.mean + self.params.scale * noise
+    def state_dict(self):
+        return {"mean": self.mean}
+    def load_state_dict(self, state):
+        self.mean = state["mean"]
+
+class Broken(Mine):
+    spec = GeneratorSpec(name="broken", version="1", family="gaussian", kinds=("points",),
+                         labels="none", likelihood=None, params=Params)
+    def fit(self, train, run):
+        raise ValueError("out of luck")
+
+HERE = os.getpid()
+torch.set_num_threads(1)
+r = genbench.run(sys.argv[1], generators=[Mine, Broken], seeds=[0])
+assert torch.get_num_threads() == 1
+again = genbench.run(sys.argv[1], generators=[Mine], seeds=[0])
+assert {c.todo for c in again.ended.cells} == {"done"}
+t = r.table().set_index("generator")
+assert type(t).__module__.startswith("pandas")
+assert t.loc["mine", "fid"] > 0 and t.loc["mine", "fid_low"] < t.loc["mine", "fid"]
+assert t.fid.dtype == float and t.loc["broken", "fid"] != t.loc["broken", "fid"]
+assert r.report().is_file() and r.exit_code == 3
+s = genbench.score(torch.randn(300, 2), sys.argv[1], name="normal")
+assert "normal" in set(s.table().generator)
+import json
+print(json.dumps([rec.to_json() for rec in r.records]))
+"""
+
+
+def test_a_notebook_runs_its_own_classes_in_its_process(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", NOTEBOOK, str(TINY)],
+        cwd=tmp_path, capture_output=True, text=True, check=False, env=dict(os.environ),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    records = {r["cell"]["generator"]["name"]: r for r in json.loads(done.stdout)}
+    assert set(records) == {"mine", "broken", "heldout", "noise"}
+    mine = records["mine"]
+    assert mine["status"] == "ok"
+    assert mine["examples_served"] == 2000
+    assert mine["cell"]["generator"]["provider"] == "the caller's process"
+    assert len(mine["cell"]["generator"]["source"]) == 64
+    assert mine["environment"]["isolation"].startswith("none: the generator ran in the caller's")
+    assert "isolation" not in records["heldout"]["environment"]
+    assert records["broken"]["status"] == "failed"
+    assert records["broken"]["error"]["message"] == "out of luck"
+    assert records["broken"]["error"]["phase"] == "fit"
