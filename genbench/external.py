@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from genbench.arrayfile import READ_ERRORS
 from genbench.cellspec import GeneratorChoice
 from genbench.errors import DataError
 from genbench.generation import label_violation, save_arrays
@@ -94,7 +95,7 @@ def _read(file: Path) -> tuple[Array, Array | None]:
                 names = ", ".join(stored.files) or "nothing"
                 raise DataError(f"{file.name} has no array 'x' (it holds {names}): name it x")
             return stored["x"], stored["y"] if "y" in stored.files else None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except READ_ERRORS as error:
         raise DataError(f"cannot read {file.name} as arrays without pickle: {error}") from error
 
 

@@ -7,6 +7,7 @@ samples it holds the training rows and no others; the reference rows are loaded 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import signal
@@ -24,19 +25,19 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from genbench import plugins, tensorfile
+from genbench.arrayfile import read_npz
 from genbench.cellspec import CellSpec
 from genbench.data import Split, load_split
-from genbench.errors import ContractError, DataError, UsageError
+from genbench.errors import ContractError, StoreError, UsageError
 from genbench.generator import Samples
 from genbench.metrics.table import LIKELIHOOD_METRICS
 from genbench.seeds import derive_seed
-from genbench.store import write_bytes, write_json
+from genbench.store import CHECKPOINT, write_bytes, write_json
 from genbench.training import Budget, HarnessRun, MemoryTrainData, Stopped
 
 SAMPLES = "samples.npz"
 STATE = "state.safetensors"
 LIKELIHOOD = "likelihood.npz"
-CHECKPOINT = "checkpoint.safetensors"
 RESULT = "generation.json"
 PROGRESS = "progress.json"
 
@@ -87,7 +88,9 @@ class Generation:
         self.space = spec.suite.space
         self.device = torch.device(spec.device)
         self.result = GenerationResult()
+        self._run: HarnessRun | None = None
         self._stopping = False
+        self._since = [time.time(), 0]  # when the phase began, and how much was done by then
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
@@ -127,6 +130,7 @@ class Generation:
 
     def _phase(self, name: str, work: Callable[[], Any]) -> Any:
         self.result.phase = name
+        self._since = [time.time(), 0]
         self._progress(0, 0, {})
         start = time.perf_counter()
         value = work()
@@ -163,6 +167,7 @@ class Generation:
             stop=stop,
             report=self._progress,
         )
+        self._run = run
         try:
             generator.fit(data, run)
         finally:
@@ -300,15 +305,19 @@ class Generation:
         return ContractError(f"generator {self.spec.generator.name!r}: {what} {problem}")
 
     def _progress(self, done: int, total: int, scalars: Mapping[str, float]) -> None:
+        if self.result.phase == "fit" and self._since[1] == 0 and self._run is not None:
+            self._since[1] = self._run.restored_from
         body = {
             "phase": self.result.phase,
             "done": done,
             "total": total,
             "scalars": {k: v if abs(v) < float("inf") else None for k, v in scalars.items()},
             "time": time.time(),
+            "since": self._since,
         }
         data = json.dumps(body).encode()
-        write_bytes(self.spec.folder / PROGRESS, data, sync=False)
+        with contextlib.suppress(StoreError):  # a full disk costs the news, not the fit
+            write_bytes(self.spec.folder / PROGRESS, data, sync=False)
 
     def _fail(self, kind: str, message: str, trace: str) -> None:
         self.result.error = {
@@ -358,11 +367,7 @@ def save_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
 
 def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     """Read what `save_arrays` wrote; pickled objects are refused."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"cannot read {path} as an npz file: {error}") from error
+    return read_npz(path, str(path))
 
 
 def _to_numpy(x: Any) -> npt.NDArray[Any]:

@@ -66,7 +66,7 @@ def run_isolated(
         os.close(reader)
         _child(work, writer)
     os.close(writer)
-    with log.open("ab") as file:
+    with log.open("ab", buffering=0) as file:
         watch = _Watch(pid, reader, file.write, stopping, timeout, memory_limit)
         try:
             return watch.until_end()
@@ -76,8 +76,7 @@ def run_isolated(
 
 def die_with_parent(parent: int) -> None:
     """End this process within a second of its parent's end, however that came about."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    killed_with_parent(parent)
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -85,6 +84,14 @@ def die_with_parent(parent: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+
+
+def killed_with_parent(parent: int) -> None:
+    """Have the system kill this process when its parent ends, where the system can (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it ended before we asked
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _child(work: Callable[[], None], writer: int) -> NoReturn:
@@ -187,9 +194,10 @@ class _Watch:
                 return
             room = LOG_MAX_BYTES - self._kept
             if room > 0:
-                self._write(data[:room])
-                if len(data) > room:
-                    self._write(b"\n[log cut here: more than 4 MiB]\n")
+                with contextlib.suppress(OSError):  # a full disk costs the log, not the cell
+                    self._write(data[:room])
+                    if len(data) > room:
+                        self._write(b"\n[log cut here: more than 4 MiB]\n")
             self._kept += len(data)
             wait = 0.0
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from genbench import plugins
 from genbench.cellspec import CONTROL_SPLITS, GeneratorChoice
-from genbench.errors import UsageError, did_you_mean
+from genbench.errors import PluginError, UsageError, did_you_mean, shorten
 from genbench.executors.local import LocalExecutor
 from genbench.plugins import GeneratorRef
 from genbench.suite import Suite
@@ -128,7 +129,9 @@ def _from_files(files: Sequence[str], executor: LocalExecutor) -> list[tuple[str
     found: dict[str, GeneratorRef] = {}
     for text in files:
         path_text, _, wanted = text.partition(".py:")
-        path = Path(path_text + (".py" if wanted else "")).resolve()
+        path = Path(path_text + (".py" if wanted else "")).absolute()
+        if not os.path.isfile(path):  # before a process is started for it
+            raise PluginError(f"no plugin file at {shorten(str(path))}: check the path")
         classes = executor.classes_in(path)
         if wanted and wanted not in [cls for cls, _ in classes]:
             raise UsageError(

@@ -7,6 +7,7 @@ worker is still there to write down what happened.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -27,6 +28,7 @@ from genbench.errors import GenbenchError, StoreError
 from genbench.isolation import Outcome, run_isolated
 from genbench.records import Artifact, MetricValue, Record, Status
 from genbench.store import (
+    SPEC,
     artifact,
     read_json,
     read_record,
@@ -36,7 +38,6 @@ from genbench.store import (
     write_record,
 )
 
-SPEC = "spec.json"
 LOG = "log.txt"
 LOG_TAIL_BYTES = 8192
 
@@ -69,6 +70,7 @@ class Worker:
         self.spec = spec
         self._stopping = False
         self._started = datetime.now(UTC)
+        self._clock = time.monotonic()
 
     def run(self) -> Record:
         """Run the cell and write its record; every way it can end becomes a record."""
@@ -252,7 +254,7 @@ class Worker:
             times={
                 "started": self._started.isoformat(timespec="seconds"),
                 "finished": finished.isoformat(timespec="seconds"),
-                "wall_s": (finished - self._started).total_seconds(),
+                "wall_s": time.monotonic() - self._clock,
             },
         )
 
@@ -267,7 +269,8 @@ class Worker:
     def _progress(self, what: str) -> None:
         body = {"phase": "metrics", "done": 0, "total": 0, "scalars": {}, "what": what,
                 "time": time.time()}  # fmt: skip
-        write_bytes(self.spec.folder / "progress.json", json.dumps(body).encode(), sync=False)
+        with contextlib.suppress(StoreError):  # a full disk costs the news, not the scores
+            write_bytes(self.spec.folder / "progress.json", json.dumps(body).encode(), sync=False)
 
     def _read_result(self) -> dict[str, Any]:
         try:

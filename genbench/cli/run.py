@@ -63,7 +63,7 @@ import click
     default="auto",
     show_default=True,
     metavar="auto|cpu|cuda[:i]",
-    help="Train and score here; auto takes a GPU where there is one.",
+    help="Train and score here; auto takes a GPU where there is one, with -j all of them.",
 )
 @click.option(
     "--only",
@@ -137,7 +137,7 @@ def run(
     from genbench.cli.terminal import listener, print_plan, print_result
     from genbench.executors.local import LocalExecutor
     from genbench.publish import renew_report
-    from genbench.runner import RunOptions, plan, resolve_device, run_suite
+    from genbench.runner import RunOptions, plan, resolve_devices, run_suite
     from genbench.selection import choose, parse_seeds
     from genbench.store import Store
     from genbench.suite import load_suite
@@ -145,10 +145,12 @@ def run(
     if only and skip:
         raise click.UsageError("--only and --skip exclude each other: give one")
     suite = load_suite(suite_name, profile)
+    devices = resolve_devices(device, jobs)
     options = RunOptions(
         seeds=parse_seeds(seeds) if seeds is not None else suite.seeds,
         jobs=jobs,
-        device=resolve_device(device),
+        device=devices[0],
+        devices=devices,
         parts=tuple(p for p in PARTS if p == (only or p) and p != skip),
         fresh=fresh,
         keep_failed=keep_failed,

@@ -56,7 +56,7 @@ def build(tasks: Sequence[TaskResults], out: Path, single_file: bool, badge: boo
                 body = site.render("task.html.j2", page=found, **_head(heavy))
                 site.write(f"{found.id}.html", body)
             _write_cells(site, found)
-            for name, content in _data(found).items():
+            for name, content in site.data(found).items():
                 site.write(f"data/{found.id}-{name}", content)
     if badge:
         for found in pages:
@@ -193,6 +193,7 @@ class _Site:
         self.script = "".join(_asset(name) for name in SCRIPTS)
         self._written: dict[str, str] = {}
         self._names: dict[int, str] = {}
+        self._data: dict[str, dict[str, str]] = {}
         self._taken: set[str] = set()
 
     def cell_name(self, entry: Entry) -> str:
@@ -201,9 +202,9 @@ class _Site:
         if key not in self._names:
             record_id = entry.record.record_id
             name = record_id if _ULID.fullmatch(record_id) else text.slug(record_id)
-            while name in self._taken:
+            while name.casefold() in self._taken:  # some file systems know no case
                 name = f"{name}-2"
-            self._taken.add(name)
+            self._taken.add(name.casefold())
             self._names[key] = name
         return self._names[key]
 
@@ -249,11 +250,17 @@ class _Site:
     def downloads(self, found: Page) -> list[tuple[str, str]]:
         """Names and addresses of the page's data."""
         if not self.single:
-            return [(name, f"data/{found.id}-{name}") for name in _data(found)]
+            return [(name, f"data/{found.id}-{name}") for name in self.data(found)]
         return [
             (name, "data:text/plain;base64," + base64.b64encode(content.encode()).decode())
-            for name, content in _data(found).items()
+            for name, content in self.data(found).items()
         ]
+
+    def data(self, found: Page) -> dict[str, str]:
+        """The page's data by file name, made once."""
+        if found.id not in self._data:
+            self._data[found.id] = _data(found)
+        return self._data[found.id]
 
     def write(self, name: str, content: str) -> None:
         """Put a text file into the report."""
