@@ -23,6 +23,8 @@ MetricStatus = Literal["ok", "not_applicable", "failed", "undefined"]
 STATUSES = ("ok", "failed", "timeout", "oom", "interrupted", "skipped")
 METRIC_STATUSES = ("ok", "not_applicable", "failed", "undefined")
 
+_LEAVES = frozenset((str, int, float, bool, type(None)))
+
 # What may differ between two runs that computed the same thing.
 _NOT_RESULT = ("digest", "result_digest", "record_id", "times", "timing", "resources",
                "environment", "source", "attempt", "artifacts")  # fmt: skip
@@ -243,12 +245,14 @@ def _is_finite(number: float) -> bool:
 
 def _plain(value: Any) -> Any:
     """Dataclasses, mappings and tuples as JSON data; anything else unchanged."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
+    if type(value) in _LEAVES:  # nearly all of a record, so first
+        return value
+    if isinstance(value, dict | Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [item if type(item) in _LEAVES else _plain(item) for item in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     return value
 
 

@@ -22,6 +22,7 @@ from genbench.report import text
 from genbench.report.cells import CellView, cell_view, record_json
 from genbench.report.exports import long_csv, table_json, wide_csv
 from genbench.report.figures import Figure
+from genbench.report.halves import in_halves
 from genbench.report.images import Picture
 from genbench.report.inputs import Entry, TaskResults
 from genbench.report.page import Page, compare_data, cost_columns, page, page_id, verdict
@@ -78,12 +79,17 @@ def _identities(tasks: Sequence[TaskResults]) -> dict[str, TaskResults]:
 def _write_cells(site: _Site, found: Page) -> None:
     up = "../index.html" if site.alone else f"../{found.id}.html"
     head = _head([site.script], home="../index.html")
-    for row, entry in found.entries:
-        name = site.cell_name(entry)
-        view = cell_view(row, entry, found, site.place_above, f"{name}.json")
-        site.write(f"cells/{name}.json", view.json)
-        body = site.render("cell.html.j2", view=view, page=found, up=up, **head)
-        site.write(f"cells/{name}.html", body)
+    names = [site.cell_name(entry) for _, entry in found.entries]
+
+    def write(cells: Sequence[tuple[str, tuple[Row, Entry]]]) -> dict[str, str]:
+        for name, (row, entry) in cells:
+            view = cell_view(row, entry, found, site.place_above, f"{name}.json")
+            site.write(f"cells/{name}.json", view.json)
+            body = site.render("cell.html.j2", view=view, page=found, up=up, **head)
+            site.write(f"cells/{name}.html", body)
+        return site.written
+
+    site.written.update(in_halves(write, list(zip(names, found.entries, strict=True))))
 
 
 def _badge(found: Page) -> dict[str, Any]:
@@ -126,7 +132,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        short=text.shorten,
+        short=lambda v, limit=48: text.shorten(v if isinstance(v, str) else text.plain(v), limit),
         num=lambda v, digits=4: text.number(v, digits) if _is_number(v) else str(v),
         seconds=lambda v: text.duration(v if _is_number(v) else None),
         bytes=lambda v: text.size(v if _is_number(v) else None),
@@ -191,7 +197,7 @@ class _Site:
         self.single = single
         self.alone = True
         self.script = "".join(_asset(name) for name in SCRIPTS)
-        self._written: dict[str, str] = {}
+        self.written: dict[str, str] = {}
         self._names: dict[int, str] = {}
         self._data: dict[str, dict[str, str]] = {}
         self._taken: set[str] = set()
@@ -234,7 +240,7 @@ class _Site:
         if self.single:
             return picture.uri
         name = f"images/{picture.name}"
-        if name not in self._written:
+        if name not in self.written:
             self._put(name, picture.data)
         return name
 
@@ -268,7 +274,7 @@ class _Site:
 
     def _put(self, name: str, data: bytes) -> None:
         path = self.out / name
-        self._written[name] = hashlib.sha256(data).hexdigest()
+        self.written[name] = hashlib.sha256(data).hexdigest()
         try:
             if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:
                 return
@@ -287,9 +293,9 @@ class _Site:
     def finish(self) -> None:
         """Remove what an earlier report left here and this one does not have; list the files."""
         for name in self._before():
-            if name not in self._written and _OURS.fullmatch(name) and ".." not in name:
+            if name not in self.written and _OURS.fullmatch(name) and ".." not in name:
                 (self.out / name).unlink(missing_ok=True)
-        body = {"schema": "genbench.report-files/1", "files": dict(sorted(self._written.items()))}
+        body = {"schema": "genbench.report-files/1", "files": dict(sorted(self.written.items()))}
         self.write(MANIFEST, json.dumps(body, indent=1) + "\n")
 
     def _before(self) -> list[str]:
