@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import secrets
 import stat
@@ -232,7 +233,9 @@ def read_json(path: Path) -> Any:
             raise StoreError(f"{path} is no plain file: results hold nothing else")
         if found.st_size > MAX_RECORD_BYTES:
             raise StoreError(f"{path} is larger than {MAX_RECORD_BYTES} bytes")
-        return json.loads(path.read_bytes(), parse_constant=_refuse_constant)
+        return json.loads(
+            path.read_bytes(), parse_constant=_refuse, parse_int=_whole, parse_float=_finite
+        )
     except (ValueError, RecursionError) as error:
         raise StoreError(f"{path} is not valid JSON: {error}") from error
     except OSError as error:
@@ -342,5 +345,16 @@ def folders_in(folder: Path) -> Iterator[Path | Problem]:
         yield Problem(folder, f"cannot read it: {error.strerror or error}")
 
 
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
+def _refuse(name: str) -> Any:
+    raise ValueError(f"{shorten(name, 40)} is not a number that we use")
+
+
+def _whole(text: str) -> int:
+    """Whole numbers that every float, database and table can hold."""
+    return int(text) if len(text) < 19 else _refuse(text)
+
+
+def _finite(text: str) -> float:
+    """Numbers such as 1e999 are infinite once they are read."""
+    number = float(text)
+    return number if math.isfinite(number) else _refuse(text)

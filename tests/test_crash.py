@@ -42,7 +42,7 @@ def test_every_signal_stops_a_run_that_can_go_on(
         process.send_signal(number)
         if len(signals) > 1:
             process.stderr.readline()  # type: ignore[union-attr]
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 130, err
     assert "Traceback" not in err
     stopped = records(tmp_path / "results")["slow", 0]

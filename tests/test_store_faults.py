@@ -191,6 +191,37 @@ def test_a_faulty_record_is_told_and_left_out(
     assert len(pd.read_csv(tmp_path / "table.csv")) == 1
 
 
+@pytest.mark.parametrize("fault", RECORD_FAULTS, ids=lambda f: f.__name__)
+def test_a_comparison_refuses_results_that_hold_a_faulty_record(
+    tmp_path: Path, fault: Callable[[Path], Path]
+) -> None:
+    """Passing over it would make a row missing, or a regression unseen."""
+    whole, harmed = tmp_path / "whole", tmp_path / "harmed"
+    for root in (whole, harmed):
+        put(root, "sound", SOUND)
+        folder = put(root, "faulty", FAULTY, 1)
+    at = fault(folder)
+    for words in (
+        ["compare", str(whole), str(harmed)],
+        ["compare", str(harmed), str(whole)],
+        ["gate", "--baseline", str(harmed), "--candidate", str(whole)],
+        ["gate", "--baseline", str(whole), "--candidate", str(harmed)],
+    ):
+        done = CliRunner().invoke(cli, words, standalone_mode=False)
+        assert isinstance(done.exception, StoreError), (words, done.exception)
+        assert str(at) in str(done.exception)
+
+
+def test_a_metric_of_another_version_is_compared_without_a_direction(tmp_path: Path) -> None:
+    metrics = {"mystery": fixtures.metric("fid", 1.0, 0)}
+    for name in ("a", "b"):
+        put(tmp_path / name, "g", SOUND, metrics=metrics)
+    words = ["compare", str(tmp_path / "a"), str(tmp_path / "b")]
+    done = CliRunner().invoke(cli, words, standalone_mode=False)
+    assert done.exception is None, done.exception
+    assert "mystery" in done.output
+
+
 @pytest.mark.parametrize("body", ["{", "[]", "null", '{"suite": {}}', '{"task": 1}', "\x00\xff"])
 def test_a_broken_suite_file_costs_its_own_task_only(tmp_path: Path, body: str) -> None:
     root = tmp_path / "results"

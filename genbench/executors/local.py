@@ -28,7 +28,7 @@ ALLOCATOR = {
 }
 
 DESCRIBE_SECONDS = 60.0
-START_SECONDS = 120.0
+START_SECONDS = 300.0  # a cold disk or a crowded machine
 
 
 @dataclass(frozen=True, slots=True)
