@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import hashlib
 import json
 import os
@@ -41,6 +42,16 @@ _OURS = re.compile(r"(index|[a-z0-9._-]+)\.html|(cells|data|images)/[A-Za-z0-9._
 
 def build(tasks: Sequence[TaskResults], out: Path, single_file: bool, badge: bool = False) -> Path:
     """See `genbench.report.build_report`."""
+    # The records are many, stay until the end and hold no cycles: not looked at by each collection,
+    # they are not copied by the second process either.
+    gc.freeze()
+    try:
+        return _build(tasks, out, single_file, badge)
+    finally:
+        gc.unfreeze()
+
+
+def _build(tasks: Sequence[TaskResults], out: Path, single_file: bool, badge: bool) -> Path:
     site = _Site(out, single_file)
     pages = [
         page(task, identity, site.place)
