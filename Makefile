@@ -4,13 +4,14 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 RESULTS ?= results
 
-.PHONY: run test check fast format bench site clean help
+.PHONY: run test check format bench docs clean help
 
 help:
 	@echo "make run    install, then run the mnist suite at smoke and at standard, report after each cell"
 	@echo "make test   install with the test extra and run all tests"
 	@echo "make check  what every commit passes: ruff, format, mypy --strict, fast tests"
 	@echo "make bench  the speed tables of benchmarks/"
+	@echo "make docs   the documentation as a site in build/docs, warnings as errors"
 
 $(BIN)/genbench: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -43,6 +44,15 @@ format: $(VENV)/.test
 
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks
+
+$(VENV)/.docs: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	@touch $@ $(BIN)/genbench
+
+docs: $(VENV)/.docs
+	$(BIN)/mkdocs build --strict --quiet
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -9,6 +9,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 TABLES = (
     ("bench_harness.py",),
+    ("bench_report.py",),
     ("bench_metrics.py", "--d", "128"),
     ("bench_metrics.py", "--d", "2048"),
 )

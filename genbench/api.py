@@ -24,7 +24,7 @@ from genbench.inline import InProcessExecutor, choice_of
 from genbench.narration import Lines
 from genbench.publish import renew_report, task_results
 from genbench.records import Record
-from genbench.runner import Listener, RunOptions, RunResult, resolve_device, run_suite
+from genbench.runner import Listener, RunOptions, RunResult, resolve_devices, run_suite
 from genbench.runner import plan as plan_cells
 from genbench.selection import choose, controls_of, require_kind
 from genbench.store import Store
@@ -270,10 +270,12 @@ def _options(
     timeout: float | None,
     memory_limit: int | None,
 ) -> RunOptions:
+    devices = resolve_devices(device, jobs)
     return RunOptions(
         seeds=suite.seeds if seeds is None else tuple(seeds),
         jobs=jobs,
-        device=resolve_device(device),
+        device=devices[0],
+        devices=devices,
         parts=tuple(p for p in PARTS if p in parts),
         fresh=fresh,
         keep_failed=keep_failed,

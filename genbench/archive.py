@@ -5,26 +5,32 @@ Nothing here imports torch or a plugin: reading results runs no code that they n
 
 from __future__ import annotations
 
+import os
 import shutil
+import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genbench.errors import StoreError, UsageError, did_you_mean
-from genbench.records import Record, canonical_json
+from genbench.records import Artifact, Record, canonical_json
 from genbench.store import (
     CACHE,
+    LINK,
     PROGRESS,
     RECORD,
     SUITE,
     Problem,
     Store,
     Stored,
+    exists,
+    folders_in,
     inside,
     newest,
-    read_json,
+    read_suite,
     sha256_file,
     write_bytes,
 )
@@ -59,44 +65,48 @@ def verify(root: Path) -> Verified:
     UsageError
         If `root` is no directory.
     """
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise UsageError(f"no results folder {root}: give one that `genbench run` wrote to")
     problems: list[Problem] = []
     records = artifacts = absent = 0
-    for folder in _folders(root, problems):
-        for attempt in Store(root).attempts(folder):
-            if isinstance(attempt, Problem):
-                problems.append(attempt)
-                continue
-            records += 1
-            for item in attempt.record.artifacts:
-                path = inside(attempt.folder, item.path)
-                if path is None and (attempt.folder / item.path).is_symlink():
-                    problems.append(Problem(attempt.folder / item.path, "is a link"))
-                elif path is None:
-                    absent += 1
-                elif sha256_file(path) != item.sha256:
-                    problems.append(Problem(path, f"is not the {item.role} of its record: changed"))
-                else:
-                    artifacts += 1
+    for attempt in _attempts(root):
+        if isinstance(attempt, Problem):
+            problems.append(attempt)
+            continue
+        records += 1
+        for item in attempt.record.artifacts:
+            problem = _damage(attempt, item)
+            if problem is not None:
+                problems.append(problem)
+            elif inside(attempt.folder, item.path) is None:
+                absent += 1
+            else:
+                artifacts += 1
     return Verified(records, artifacts, tuple(problems), absent)
 
 
-def _folders(root: Path, problems: list[Problem]) -> Iterator[Path]:
-    """Readable task folders; what hides in the others becomes a problem."""
-    for entry in sorted(root.iterdir()):
-        if entry.is_symlink():
-            problems.append(Problem(entry, "is a link: results hold plain files only"))
-        elif entry.is_dir() and entry.name != CACHE and (entry / SUITE).is_file():
-            try:
-                read_json(entry / SUITE)
-            except StoreError as error:
-                problems.append(Problem(entry / SUITE, str(error)))
-            yield entry
-        elif entry.is_dir() and any(entry.glob(f"*/seed-*/*/{RECORD}")):
-            problems.append(
-                Problem(entry, f"holds records but no {SUITE}: merge it from elsewhere")
-            )
+def _attempts(root: Path) -> Iterator[Stored | Problem]:
+    """Everything that `root` holds, usable or not."""
+    store = Store(root)
+    for folder in store.tasks():
+        if isinstance(folder, Problem):
+            yield folder
+        else:
+            yield from store.attempts(folder)
+
+
+def _damage(attempt: Stored, item: Artifact) -> Problem | None:
+    """What is wrong with an artefact; None if it is whole, or simply not there."""
+    path = inside(attempt.folder, item.path)
+    if path is None:
+        place = attempt.folder / item.path
+        return Problem(place, LINK) if os.path.islink(place) else None
+    try:
+        if sha256_file(path) == item.sha256:
+            return None
+    except StoreError as error:
+        return Problem(path, str(error))
+    return Problem(path, f"is not the {item.role} of its record: changed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +144,14 @@ def merge(sources: Sequence[Path], into: Path, *, light: bool = False) -> Merged
     problems: list[Problem] = []
     for source in sources:
         store = Store(source)
-        folders = store.task_folders()
+        folders = list(store.tasks())
         if not folders:
             raise UsageError(f"no results in {source}: give a folder that `genbench run` wrote to")
         for folder in folders:
-            suite = read_json(folder / SUITE)
+            if isinstance(folder, Problem):
+                problems.append(folder)
+                continue
+            suite = read_suite(folder)
             if not (into / folder.name / SUITE).is_file():
                 target.write_suite(folder.name, suite)
             for attempt in _wanted(store, folder, light, problems):
@@ -196,8 +209,8 @@ def garbage(root: Path, *, cache: bool = False) -> list[Garbage]:
     found = []
     store = Store(root)
     for folder in store.task_folders():
-        for cell in sorted(folder.glob("*/seed-*")):
-            if cell.is_symlink():
+        for cell in store.cells(folder):
+            if isinstance(cell, Problem):
                 continue
             valid = [a for a in store.attempts_in(cell) if isinstance(a, Stored)]
             counts = newest(valid)
@@ -208,9 +221,8 @@ def garbage(root: Path, *, cache: bool = False) -> list[Garbage]:
             ]
             found += [
                 _waste(path, "an attempt that ended without a record")
-                for path in sorted(cell.iterdir())
-                if path.is_dir() and not path.is_symlink()
-                if not (path / RECORD).exists() and not _recent(path)
+                for path in folders_in(cell)
+                if isinstance(path, Path) and _died(path)
             ]
     if cache and (root / CACHE).is_dir():
         found.append(_waste(root / CACHE, "cached features and classifiers"))
@@ -233,9 +245,14 @@ def _waste(path: Path, reason: str) -> Garbage:
     return Garbage(path, reason, size)
 
 
-def _recent(folder: Path) -> bool:
-    times = [p.lstat().st_mtime for p in (folder, folder / PROGRESS) if p.exists()]
-    return time.time() - max(times) < STILL_ALIVE_SECONDS
+def _died(attempt: Path) -> bool:
+    """No record, and no sign of life for a while; what cannot be read is left alone."""
+    try:
+        places = [p for p in (attempt, attempt / PROGRESS) if exists(p)]
+        newest_news = max(p.lstat().st_mtime for p in places)
+        return not exists(attempt / RECORD) and time.time() - newest_news >= STILL_ALIVE_SECONDS
+    except (StoreError, OSError, ValueError):
+        return False
 
 
 def table(roots: Sequence[Path]) -> pd.DataFrame:
@@ -328,13 +345,11 @@ def export(roots: Sequence[Path], out: Path) -> int:
         elif suffix == ".parquet":
             frame.to_parquet(out, index=False)
         else:
-            import sqlite3
-            from contextlib import closing
-
             with closing(sqlite3.connect(out)) as database:
                 frame.to_sql("metrics", database, index=False, if_exists="replace")
     except ImportError as error:
         raise UsageError("parquet needs pyarrow: pip install pyarrow, or export to .csv") from error
-    except OSError as error:
-        raise StoreError(f"cannot write {out}: {error.strerror or error}") from error
+    except (OSError, sqlite3.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise StoreError(f"cannot write {out}: {reason}") from error
     return len(frame)

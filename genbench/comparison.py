@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genbench.aggregation import Difference, Summary, difference, group, summarize
-from genbench.errors import UsageError
+from genbench.errors import StoreError, UsageError
 from genbench.metrics.table import METRICS
 from genbench.publish import gather
 from genbench.records import Record
@@ -82,8 +82,21 @@ def compare_places(a: Path, b: Path) -> list[Line]:
 
 
 def tasks_of(place: Path) -> dict[str, TaskResults]:
-    """What a results directory holds, by the name of suite, version, task and profile."""
-    found, _ = gather([place])
+    """What a results directory holds, by the name of suite, version, task and profile.
+
+    Raises
+    ------
+    StoreError
+        If something in it cannot be used: a comparison must not pass over what it cannot read.
+    """
+    found, problems = gather([place])
+    if problems:
+        first, more = problems[0], len(problems) - 1
+        raise StoreError(
+            f"{place} holds what cannot be used: {first.path}: {first.reason}"
+            f"{f', and {more} more' if more else ''}: mend or remove it "
+            f"(genbench results verify {place} lists all)"
+        )
     return {
         f"{t.suite['suite']['name']}@{t.suite['suite']['version']}-{t.suite['task'][7:15]}"
         f"-{t.suite['profile']}": t
@@ -109,7 +122,8 @@ def rows_of(task: TaskResults) -> Mapping[str, list[Record]]:
 
 
 def _line(task: str, label: str, metric: str, a: list[Record], b: list[Record]) -> Line:
-    up = METRICS[metric.partition("@")[0]].higher_is_better
+    info = METRICS.get(metric.partition("@")[0])  # another version's metric has no direction here
+    up = None if info is None else info.higher_is_better
     sides = [_summary(records, metric) for records in (a, b)]
     left, right = sides
     name = label.partition(" ")[0]

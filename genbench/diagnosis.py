@@ -82,7 +82,7 @@ def _memory() -> Check:
 
 
 def _disk(results: Path) -> Check:
-    place = next(p for p in (results.resolve(), *results.resolve().parents) if p.exists())
+    place = next(p for p in (results.absolute(), *results.absolute().parents) if os.path.exists(p))
     free = shutil.disk_usage(place).free
     return Check(
         "disk", free > LEAST_DISK_BYTES, f"{free / 2**30:.1f} GiB free", "free 1 GiB of disk"
@@ -90,8 +90,8 @@ def _disk(results: Path) -> Check:
 
 
 def _writable(results: Path) -> Check:
-    if not results.exists():
-        parent = results.resolve().parent
+    if not os.path.exists(results) and len(results.name) < 256:
+        parent = results.absolute().parent
         return Check(
             "results", os.access(parent, os.W_OK), f"{results} can be made", "use --results"
         )

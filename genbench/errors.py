@@ -63,6 +63,12 @@ class MetricError(GenbenchError):
         self.status = status
 
 
+def shorten(text: str, limit: int = 80) -> str:
+    """`text` in one line of at most `limit` printable characters, for a message that quotes it."""
+    line = "".join(c if c.isprintable() else "?" for c in " ".join(text[: 4 * limit].split()))
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
 def did_you_mean(given: str, known: Iterable[str]) -> str:
     """A closing phrase for 'unknown X' messages: the nearest known name, or all of them."""
     names = sorted(known)

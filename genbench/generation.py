@@ -22,19 +22,19 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from genbench import tensorfile
+from genbench.arrayfile import read_npz
 from genbench.cellspec import CellSpec
 from genbench.data import Split, load_split
-from genbench.errors import DataError, UsageError
+from genbench.errors import UsageError
 from genbench.harnessed import FitResult, Harnessed, requested_labels
 from genbench.metrics.table import LIKELIHOOD_METRICS
 from genbench.seeds import derive_seed
-from genbench.store import write_bytes, write_json, write_progress
+from genbench.store import CHECKPOINT, write_bytes, write_json, write_progress
 from genbench.training import Stopped
 
 SAMPLES = "samples.npz"
 STATE = "state.safetensors"
 LIKELIHOOD = "likelihood.npz"
-CHECKPOINT = "checkpoint.safetensors"
 RESULT = "generation.json"
 PROGRESS = "progress.json"
 
@@ -101,6 +101,7 @@ class Generation:
         self._cls = cls
         self._signalled = False
         self._asked = stopping
+        self._since = (time.time(), 0)  # when the phase began, and how much was done by then
         if stopping is None:
             signal.signal(signal.SIGTERM, self._on_signal)
             signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -145,6 +146,7 @@ class Generation:
 
     def _phase(self, name: str, work: Callable[[], Any]) -> Any:
         self.result.phase = name
+        self._since = (time.time(), 0)
         self._progress(0, 0, {})
         start = time.perf_counter()
         value = work()
@@ -255,7 +257,11 @@ class Generation:
         return np.concatenate(values)
 
     def _progress(self, done: int, total: int, scalars: Mapping[str, float]) -> None:
-        write_progress(self.spec.folder / PROGRESS, self.result.phase, done, total, scalars)
+        if self.result.phase == "fit" and self.spec.resume and self._since[1] == 0 and done:
+            self._since = (time.time(), done)  # the pace is that of what was not there before
+        write_progress(
+            self.spec.folder / PROGRESS, self.result.phase, done, total, scalars, since=self._since
+        )
 
     def _fail(self, kind: str, message: str, trace: str) -> None:
         self.result.error = {
@@ -278,8 +284,4 @@ def save_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
 
 def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     """Read what `save_arrays` wrote; pickled objects are refused."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"cannot read {path} as an npz file: {error}") from error
+    return read_npz(path, str(path))

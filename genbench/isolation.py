@@ -22,6 +22,7 @@ import psutil
 LOG_MAX_BYTES = 4 << 20
 GRACE_SECONDS = 20.0
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,28 +57,43 @@ def run_isolated(
 
     Its stdout and stderr go to `log`, of which at most `LOG_MAX_BYTES` are kept. When `stopping`
     turns true it gets SIGTERM, and SIGKILL after `GRACE_SECONDS`. Whatever it forked is killed
-    with it.
+    with it, and so is any other process that the caller starts meanwhile: call this from a process
+    that does nothing else.
     """
     reader, writer = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
+    _adopt_orphans()
+    ours = frozenset(psutil.Process().children())
     pid = os.fork()
     if pid == 0:
         os.close(reader)
         _child(work, writer)
     os.close(writer)
-    with log.open("ab") as file:
-        watch = _Watch(pid, reader, file.write, stopping, timeout, memory_limit)
+    with log.open("ab", buffering=0) as file:
+        watch = _Watch(pid, ours, reader, file.write, stopping, timeout, memory_limit)
         try:
             return watch.until_end()
         finally:
             os.close(reader)
 
 
+def _adopt_orphans() -> None:
+    """Become the parent of descendants whose own ended, where the system can (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def _descendants(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return list(process.children(recursive=True))
+    except psutil.Error:
+        return []
+
+
 def die_with_parent(parent: int) -> None:
     """End this process within a second of its parent's end, however that came about."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    killed_with_parent(parent)
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -85,6 +101,14 @@ def die_with_parent(parent: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+
+
+def killed_with_parent(parent: int) -> None:
+    """Have the system kill this process when its parent ends, where the system can (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it ended before we asked
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _child(work: Callable[[], None], writer: int) -> NoReturn:
@@ -115,6 +139,7 @@ class _Watch:
     def __init__(
         self,
         pid: int,
+        ours: frozenset[psutil.Process],
         reader: int,
         write: Callable[[bytes], object],
         stopping: Callable[[], bool],
@@ -122,6 +147,7 @@ class _Watch:
         memory_limit: int | None,
     ) -> None:
         self._pid = pid
+        self._ours = ours
         self._reader = reader
         self._write = write
         self._stopping = stopping
@@ -187,9 +213,10 @@ class _Watch:
                 return
             room = LOG_MAX_BYTES - self._kept
             if room > 0:
-                self._write(data[:room])
-                if len(data) > room:
-                    self._write(b"\n[log cut here: more than 4 MiB]\n")
+                with contextlib.suppress(OSError):  # a full disk costs the log, not the cell
+                    self._write(data[:room])
+                    if len(data) > room:
+                        self._write(b"\n[log cut here: more than 4 MiB]\n")
             self._kept += len(data)
             wait = 0.0
 
@@ -198,9 +225,10 @@ class _Watch:
             os.killpg(self._pid, number)
 
     def _kill_tree(self) -> None:
-        """SIGKILL to its group and to descendants that left the group."""
-        with contextlib.suppress(psutil.Error):
-            for child in psutil.Process(self._pid).children(recursive=True):
-                with contextlib.suppress(psutil.Error):
-                    child.kill()
+        """SIGKILL to its group, and to descendants that left the group or whose parent is gone."""
         self._signal(signal.SIGKILL)
+        with contextlib.suppress(psutil.Error):
+            for child in set(psutil.Process().children()) - self._ours:
+                for process in (*_descendants(child), child):
+                    with contextlib.suppress(psutil.Error):
+                        process.kill()

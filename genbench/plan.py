@@ -11,11 +11,13 @@ from genbench.cellspec import PARTS, GeneratorChoice
 from genbench.downstream import protocols
 from genbench.metrics.table import METRICS, split_id
 from genbench.records import digest
-from genbench.store import Store, Stored, newest
+from genbench.store import CHECKPOINT, Store, Stored, inside, newest
 from genbench.suite import Suite
 
 # Raise it when scoring itself changes what a stored value would be.
 SCORING_VERSION = 1
+
+WORKER_LOST = "WorkerLost"  # the error's type in a record that the harness had to write
 
 Todo = Literal["done", "kept", "score", "resume", "run"]
 
@@ -32,7 +34,9 @@ class Cell:
     latest
         The attempt that counts so far, or None.
     source
-        The attempt whose samples (`score`) or checkpoint (`resume`) is used.
+        The attempt whose samples are scored again (`score`), or None.
+    checkpoint
+        The checkpoint that a fit continues from (`resume`), or None.
     parts
         Of ``metrics`` and ``downstream``, what has to be computed.
     """
@@ -45,6 +49,7 @@ class Cell:
     latest: Stored | None
     source: Stored | None
     parts: tuple[str, ...]
+    checkpoint: Path | None = None
 
     @property
     def attempt(self) -> int:
@@ -140,15 +145,41 @@ def _cell(
     todo: Todo = "run"
     source = None
     if latest is not None and not fresh:
-        todo, source, parts = _judge(suite, latest, attempts, threads, parts, keep_failed)
-    return Cell(key, choice, seed, folder, todo, latest, source, parts)
+        todo, source, parts = _judge(suite, latest, attempts, parts, keep_failed)
+    checkpoint = None
+    if todo == "run" and not fresh and (latest is None or _cut_short(latest)):
+        checkpoint = _checkpoint(store, folder, key, threads, latest)
+    todo = "resume" if checkpoint is not None else todo
+    return Cell(key, choice, seed, folder, todo, latest, source, parts, checkpoint)
+
+
+def _cut_short(latest: Stored) -> bool:
+    """Whether the attempt ended from outside: stopped, or its worker was killed."""
+    error = latest.record.error or {}
+    return latest.record.status == "interrupted" or error.get("type") == WORKER_LOST
+
+
+def _checkpoint(
+    store: Store, folder: Path, key: str, threads: int, latest: Stored | None
+) -> Path | None:
+    """The newest checkpoint of this cell: of an attempt killed without a record, or of `latest`.
+
+    Only at the same number of threads do the rest of a fit and a whole one give the same bytes.
+    """
+    for attempt, order in store.unfinished(store.root / folder):
+        if order.get("cell_key") == key and order.get("threads") == threads:
+            path = inside(attempt, CHECKPOINT)
+            if path is not None and (latest is None or attempt.name > latest.record.record_id):
+                return path
+    if latest is None or latest.record.environment.get("threads") != threads:
+        return None
+    return latest.artifact("checkpoint")
 
 
 def _judge(
     suite: Suite,
     latest: Stored,
     attempts: Sequence[Stored],
-    threads: int,
     parts: tuple[str, ...],
     keep_failed: bool,
 ) -> tuple[Todo, Stored | None, tuple[str, ...]]:
@@ -167,7 +198,4 @@ def _judge(
     sampled = [a for a in attempts if a.artifact("samples") is not None]
     if sampled:
         return "score", newest(sampled), parts
-    same_threads = record.environment.get("threads") == threads
-    if record.status == "interrupted" and same_threads and latest.artifact("checkpoint"):
-        return "resume", latest, parts
     return "run", None, parts

@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 import inspect
 import json
+import os
 import re
 import sys
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from genbench.errors import PluginError, UsageError, did_you_mean
+from genbench.errors import PluginError, UsageError, did_you_mean, shorten
 from genbench.generator import CONTRACT, GeneratorSpec
 
 GROUP = "genbench.generators"
@@ -327,8 +328,8 @@ def _import_module(ref: GeneratorRef) -> Any:
 
 
 def _import_file(path: Path) -> Any:
-    if not path.is_file():
-        raise PluginError(f"no plugin file at {path}: check the path")
+    if not os.path.isfile(path):
+        raise PluginError(f"no plugin file at {shorten(str(path))}: check the path")
     name = "genbench_plugin_" + hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
     if name in sys.modules:
         return sys.modules[name]

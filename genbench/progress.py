@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
+from typing import Any
 
-from genbench.errors import StoreError
-from genbench.store import PROGRESS, RECORD, Problem, Store, Stored, newest, read_json
+from genbench.errors import StoreError, shorten
+from genbench.store import PROGRESS, RECORD, Problem, Store, Stored, folders_in, newest, read_json
 
 # A worker says something at least this often while it fits; scoring may be silent for longer.
 STALE_SECONDS = 120.0
@@ -15,10 +17,17 @@ STALE_SECONDS = 120.0
 def overview(root: Path) -> list[str]:
     """One line per cell, by task."""
     lines: list[str] = []
-    for folder in Store(root).task_folders():
+    store = Store(root)
+    for folder in store.tasks():
+        if isinstance(folder, Problem):
+            lines.append(f"{folder.path.name}: {folder.reason}")
+            continue
         lines.append(folder.name)
-        cells = sorted(p for p in folder.glob("*/seed-*") if p.is_dir())
-        lines += [f"  {c.parent.name} {c.name}: {_cell(root, c)}" for c in cells]
+        for cell in store.cells(folder):
+            if isinstance(cell, Problem):
+                lines.append(f"  {cell.path.name}: {cell.reason}")
+            else:
+                lines.append(f"  {cell.parent.name} {cell.name}: {_cell(root, cell)}")
     return lines or [f"no results in {root}"]
 
 
@@ -34,23 +43,50 @@ def _cell(root: Path, folder: Path) -> str:
     record = stored.record
     text = f"{record.status}, attempt {record.attempt.get('n', 1)}"
     if record.error:
-        text += f", in {record.error.get('phase')}: {record.error.get('message')}"
+        text += shorten(f", in {record.error.get('phase')}: {record.error.get('message')}", 300)
     return text
 
 
 def _running(folder: Path) -> str | None:
-    for attempt in sorted(folder.iterdir(), reverse=True):
+    attempts = [a for a in folders_in(folder) if isinstance(a, Path)]
+    for attempt in reversed(attempts):
         path = attempt / PROGRESS
-        if (attempt / RECORD).is_file() or not path.is_file():
+        if os.path.lexists(attempt / RECORD) or not os.path.isfile(path):
             continue
         try:
             body = read_json(path)
             silent = time.time() - float(body["time"])
-            phase, done, total = body["phase"], int(body["done"]), int(body["total"])
-        except (StoreError, KeyError, TypeError, ValueError):
+            phase, done, total = str(body["phase"]), int(body["done"]), int(body["total"])
+            share = f" {done:,} of {total:,}" if total else ""
+            news = share + _scalars(body) + _left(body, done, total)
+        except (StoreError, KeyError, TypeError, ValueError, OverflowError):
             continue
-        share = f" {done:,} of {total:,}" if total else ""
         if silent > STALE_SECONDS and phase != "metrics":
-            return f"silent for {silent:.0f} s in {phase}{share}: probably dead, run again"
-        return f"running: {phase}{share}"
+            return f"silent for {silent:.0f} s in {shorten(phase)}{share}: probably dead, run again"
+        return f"running: {shorten(phase)}{news}"
     return None
+
+
+def _scalars(body: dict[str, Any]) -> str:
+    """The last losses that the generator reported."""
+    found = body.get("scalars")
+    if not isinstance(found, dict):
+        return ""
+    known = [(str(k), v) for k, v in found.items() if isinstance(v, int | float)]
+    return "".join(f", {shorten(name, 20)} {value:.4g}" for name, value in known[:4])
+
+
+def _left(body: dict[str, Any], done: int, total: int) -> str:
+    """Time left at the pace of this phase; nothing where the clock or the news do not tell."""
+    since = body.get("since")
+    if not (isinstance(since, list) and len(since) == 2 and total):
+        return ""
+    spent, made = float(body["time"]) - float(since[0]), done - int(since[1])
+    if spent <= 0 or made <= 0:
+        return ""
+    seconds = spent / made * (total - done)
+    return (
+        f", about {seconds:,.0f} s left"
+        if seconds < 120
+        else f", about {seconds / 60:,.0f} min left"
+    )

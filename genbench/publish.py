@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from genbench.errors import UsageError
-from genbench.report.inputs import Entry, TaskResults
-from genbench.store import SUITE, Problem, Store, Stored, read_json
+from genbench.report.inputs import Entry, Snapshot, TaskResults
+from genbench.store import SUITE, Problem, Store, Stored, read_suite
 
 
 def task_results(folder: Path, *, published: bool = False) -> TaskResults:
     """The suite and the valid records of one task folder; if asked, the published ones too."""
     store = Store(folder.parent)
     found = [Entry(s.record, s.folder) for s in store.records(folder)]
-    return _task(read_json(folder / SUITE), found, published)
+    return _task(read_suite(folder), found, published)
 
 
-def _task(suite: Any, entries: list[Entry], published: bool) -> TaskResults:
+def _task(suite: Mapping[str, Any], entries: list[Entry], published: bool) -> TaskResults:
     """A task; published entries stand beside those of generators that were run."""
     ran = any(e.record.cell["generator"].get("family") != "control" for e in entries)
-    task = str(suite.get("task", "")) if isinstance(suite, dict) else ""
-    return TaskResults(suite, [*entries, *(published_entries(task) if published and ran else ())])
+    beside = published_entries(suite["task"]) if published and ran else ()
+    return TaskResults(suite, [*entries, *beside])
 
 
 @cache
@@ -44,7 +46,7 @@ def published_entries(task: str) -> tuple[Entry, ...]:
     return tuple(
         Entry(stored.record, stored.folder, published=True)
         for folder in store.task_folders()
-        if read_json(folder / SUITE).get("task") == task
+        if read_suite(folder)["task"] == task
         for stored in store.records(folder)
     )
 
@@ -59,10 +61,27 @@ def renew_report(store: Store, out: Path, folder_name: str | None = None) -> Pat
     return build_report([task_results(f, published=True) for f in folders], out)
 
 
+@dataclass
+class _Gathered:
+    """What several places hold of one task."""
+
+    suite: Mapping[str, Any]
+    entries: dict[tuple[str, str], Entry] = field(default_factory=dict)
+    history: dict[str, list[Entry]] = field(default_factory=dict)
+
+    def add(self, label: str, entries: Sequence[Entry], *, past: bool) -> None:
+        self.history.setdefault(label, []).extend(entries)
+        for entry in () if past else entries:
+            key = (entry.record.record_id, entry.record.cell_key)
+            self.entries.setdefault(key, entry)  # a copy of a record is no second attempt
+
+
 def gather(
-    places: Sequence[Path], *, published: bool = False
+    places: Sequence[Path], *, published: bool = False, past: Mapping[str, Path] | None = None
 ) -> tuple[list[TaskResults], list[Problem]]:
     """Tasks and unusable files below several results directories or task folders.
+
+    What several places hold of one task is put together; each place is one point of its history.
 
     Parameters
     ----------
@@ -70,21 +89,42 @@ def gather(
         Results directories or task folders.
     published
         Add the records of the same tasks that ship with the package.
+    past
+        Results directories by a label, which stand in the history alone.
 
     Raises
     ------
     UsageError
         If a place is missing or holds no results.
     """
-    tasks: list[TaskResults] = []
+    found: dict[str, _Gathered] = {}
     problems: list[Problem] = []
-    for place in places:
-        folders = [place] if (place / SUITE).is_file() else Store(place).task_folders()
-        if not folders:
-            raise UsageError(f"no results in {place}: give a folder that `genbench run` wrote to")
-        for folder in folders:
+    now = [(str(place), place, False) for place in places]
+    for label, place, is_past in [*now, *((k, p, True) for k, p in (past or {}).items())]:
+        for folder in _task_folders(place):
+            if isinstance(folder, Problem):
+                problems.append(folder)
+                continue
+            suite = read_suite(folder)
             attempts = list(Store(folder.parent).attempts(folder))
-            entries = [Entry(a.record, a.folder) for a in attempts if isinstance(a, Stored)]
-            tasks.append(_task(read_json(folder / SUITE), entries, published))
             problems += [a for a in attempts if isinstance(a, Problem)]
-    return tasks, problems
+            if is_past and suite["task"] not in found:
+                continue
+            entries = [Entry(a.record, a.folder) for a in attempts if isinstance(a, Stored)]
+            found.setdefault(suite["task"], _Gathered(suite)).add(label, entries, past=is_past)
+    return [_together(task, published) for task in found.values()], problems
+
+
+def _task_folders(place: Path) -> list[Path | Problem]:
+    if os.path.isfile(place / SUITE):
+        return [place]
+    folders = list(Store(place).tasks())
+    if not folders:
+        raise UsageError(f"no results in {place}: give a folder that `genbench run` wrote to")
+    return folders
+
+
+def _together(task: _Gathered, published: bool) -> TaskResults:
+    made = _task(task.suite, list(task.entries.values()), published)
+    history = [Snapshot(label, entries) for label, entries in task.history.items()]
+    return replace(made, history=history if len(history) > 1 else ())

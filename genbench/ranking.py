@@ -182,7 +182,10 @@ def _ranked(
     better: Counter[RowKey] = Counter()
     worse: Counter[RowKey] = Counter()
     ties: dict[RowKey, list[RowKey]] = defaultdict(list)
-    for (a, b), differ in zip(pairs, rejected, strict=True):
+    bases: dict[RowKey, set[Basis]] = {row.row: {row.basis} for row in rows}
+    for ((a, b), found), differ in zip(pairs.items(), rejected, strict=True):
+        bases[a].add(found.basis)
+        bases[b].add(found.basis)
         if differ:
             above, below = (a, b) if score[a] < score[b] else (b, a)
             worse[above] += 1
@@ -198,7 +201,7 @@ def _ranked(
             rank_interval=(1 + better[row.row], len(rows) - worse[row.row]),
             of=len(rows),
             ties=tuple(sorted(ties[row.row])),
-            basis=_weakest([row.basis, *(d.basis for key, d in pairs.items() if row.row in key)]),
+            basis=_weakest(bases[row.row]),
             at_floor=_at_floor(row, floors, higher_is_better),
         )
         for row in rows

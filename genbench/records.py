@@ -23,6 +23,8 @@ MetricStatus = Literal["ok", "not_applicable", "failed", "undefined"]
 STATUSES = ("ok", "failed", "timeout", "oom", "interrupted", "skipped")
 METRIC_STATUSES = ("ok", "not_applicable", "failed", "undefined")
 
+_LEAVES = frozenset((str, int, float, bool, type(None)))
+
 # What may differ between two runs that computed the same thing.
 _NOT_RESULT = ("digest", "result_digest", "record_id", "times", "timing", "resources",
                "environment", "source", "attempt", "artifacts")  # fmt: skip
@@ -154,7 +156,11 @@ class Record:
                 "read it with the genbench version that wrote it"
             )
         without = {name: value for name, value in body.items() if name != "digest"}
-        if body.get("digest") != digest(without):
+        try:
+            found = digest(without)
+        except (ValueError, RecursionError) as error:  # infinity, half a character, too deep
+            raise StoreError(f"the record has no canonical form: {error}") from error
+        if body.get("digest") != found:
             raise StoreError("the record's digest does not match its content: it was altered")
         fields = {f.name: f for f in dataclasses.fields(cls)}
         unknown = sorted(set(body) - set(fields) - {"schema", "digest", "result_digest"})
@@ -166,7 +172,7 @@ class Record:
             values["artifacts"] = tuple(Artifact(**a) for a in body.get("artifacts", ()))
             record = cls(**values)
             record._check()
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
             raise StoreError(f"the record is malformed: {type(error).__name__}: {error}") from error
         return record
 
@@ -187,6 +193,10 @@ class Record:
             _expect(dict, getattr(self, key), key)
         if self.error is not None:
             _expect(dict, self.error, "error")
+        for item in self.artifacts:
+            for name in ("role", "path", "sha256"):
+                _expect(str, getattr(item, name), f"artifacts.{name}")
+            _expect(int, item.bytes, "artifacts.bytes")
         _expect(int, self.examples_served, "examples_served")
         _expect(int, self.attempt.get("n", 1), "attempt.n")
 
@@ -204,21 +214,51 @@ def metric_value(body: Any) -> MetricValue:
     metric = MetricValue(**values)
     if metric.status not in METRIC_STATUSES:
         raise ValueError(f"metric status {metric.status!r} is unknown")
-    if metric.status == "ok" and not (
-        isinstance(metric.value, int | float) and math.isfinite(metric.value)
-    ):
-        raise ValueError(f"an ok metric needs a finite value, got {metric.value!r}")
+    if (metric.status == "ok") != (metric.value is not None):
+        raise ValueError(f"a metric that is {metric.status} has the value {metric.value!r}")
+    numbers = [metric.value, metric.std_error, metric.n, metric.seconds]
+    if metric.interval is not None:
+        bounds = (metric.interval.low, metric.interval.high, metric.interval.level)
+        if None in bounds:
+            raise ValueError("an interval lacks an end or its level")
+        numbers += bounds
+        _expect(str, metric.interval.method, "interval.method")
+    for number in numbers:
+        _finite(number)
+    for text in (metric.unit, metric.reason):
+        if text is not None:
+            _expect(str, text, "unit or reason")
+    if metric.higher_is_better not in (None, True, False):
+        raise ValueError(f"higher_is_better is {metric.higher_is_better!r}")
+    _expect(str, metric.signature, "signature")
+    _expect(dict, metric.details, "details")
     return metric
+
+
+def _finite(number: Any) -> None:
+    if number is None:
+        return
+    if isinstance(number, bool) or not isinstance(number, int | float) or not _is_finite(number):
+        raise ValueError(f"{number!r} stands where a finite number belongs")
+
+
+def _is_finite(number: float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # a whole number that no float can hold
+        return False
 
 
 def _plain(value: Any) -> Any:
     """Dataclasses, mappings and tuples as JSON data; anything else unchanged."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
+    if type(value) in _LEAVES:  # nearly all of a record, so first
+        return value
+    if isinstance(value, dict | Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [item if type(item) in _LEAVES else _plain(item) for item in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     return value
 
 

@@ -17,7 +17,7 @@ from genbench.cellspec import PARTS, CellSpec, GeneratorChoice
 from genbench.errors import StoreError, UsageError
 from genbench.executors import Executor
 from genbench.executors.local import Ended
-from genbench.plan import Cell, build_plan
+from genbench.plan import WORKER_LOST, Cell, build_plan
 from genbench.records import Record
 from genbench.store import CACHE, Store, Stored, new_ulid, newest, read_json, read_record
 from genbench.suite import Suite
@@ -36,6 +36,8 @@ class RunOptions:
         Workers at a time; threads are divided among them.
     parts
         Which of ``metrics`` and ``downstream`` to compute.
+    device, devices
+        Where cells run; with several `devices` each takes as many cells at a time as the others.
     fresh
         Run every cell again, whatever is stored.
     keep_failed
@@ -47,6 +49,7 @@ class RunOptions:
     seeds: tuple[int, ...]
     jobs: int = 1
     device: str = "cpu"
+    devices: tuple[str, ...] = ()
     parts: tuple[str, ...] = PARTS
     fresh: bool = False
     keep_failed: bool = False
@@ -182,6 +185,7 @@ class _Loop:
         after_cell: Callable[[], object],
     ) -> None:
         self.stops = 0
+        self._passed_on = 0
         self._suite = suite
         self._waiting = [c for c in cells if c.todo not in ("done", "kept")]
         self._store = store
@@ -190,10 +194,12 @@ class _Loop:
         self._listener = listener
         self._after_cell = after_cell
         self._under_way: dict[Path, tuple[Cell, float]] = {}
+        self._devices: dict[Path, str] = {}
         self._eta = _Eta(suite, store)
 
     def run(self) -> None:
         while (self._waiting and not self.stops) or self._under_way:
+            self._pass_on_stops()
             while self._waiting and not self.stops and len(self._under_way) < self._options.jobs:
                 self._start(self._waiting.pop(0))
             for ended in self._executor.poll(POLL_SECONDS):
@@ -201,13 +207,18 @@ class _Loop:
             self._show()
 
     def stop(self) -> None:
-        """Called by a signal: first finish writing, then end at once."""
+        """Called by a signal, between any two instructions: so it counts and does nothing more."""
         self.stops += 1
-        self._listener.stopping(self.stops > 1)
-        if self.stops == 1:
-            self._executor.stop()
-        else:
-            self._executor.kill()
+
+    def _pass_on_stops(self) -> None:
+        """First ask the workers to finish writing; from the second time on, end them at once."""
+        if self.stops > self._passed_on:
+            self._passed_on = self.stops
+            self._listener.stopping(self.stops > 1)
+            if self.stops == 1:
+                self._executor.stop()
+            else:
+                self._executor.kill()
 
     def _start(self, cell: Cell) -> None:
         options = self._options
@@ -220,11 +231,11 @@ class _Loop:
             suite=self._suite,
             generator=cell.generator,
             seed=cell.seed,
-            device=options.device,
+            device=self._slot(),
             threads=options.threads,
             attempt=cell.attempt,
             reuse=cell.source.folder.resolve() if scores_again and cell.source else None,
-            resume=_checkpoint(cell),
+            resume=None if cell.checkpoint is None else cell.checkpoint.resolve(),
             parts=cell.parts,
             timeout=options.timeout,
             memory_limit=options.memory_limit or default_memory_limit(options.jobs),
@@ -233,11 +244,18 @@ class _Loop:
             source=options.argv_source,
         )
         self._under_way[spec.folder] = (cell, time.monotonic())
+        self._devices[spec.folder] = spec.device
         self._listener.started(cell)
         self._executor.submit(spec)
 
+    def _slot(self) -> str:
+        """The device with the fewest cells under way; of equals the first."""
+        taken = list(self._devices.values())
+        return min(self._options.devices or (self._options.device,), key=taken.count)
+
     def _end(self, ended: Ended) -> None:
         cell, start = self._under_way.pop(ended.spec.folder)
+        del self._devices[ended.spec.folder]
         try:
             record = read_record(ended.spec.folder / "record.json")
         except StoreError:
@@ -256,7 +274,7 @@ class _Loop:
         if ended.code == -signal.SIGKILL:
             how += ", which the system sends when memory runs out"
         message = f"the worker ended by {how} and wrote no record"
-        error = {"phase": "worker", "type": "WorkerLost", "message": message}
+        error = {"phase": "worker", "type": WORKER_LOST, "message": message}
         return record_of_loss(ended.spec, "failed", error)
 
     def _show(self) -> None:
@@ -285,6 +303,22 @@ def read_progress(folder: Path) -> Progress | None:
 def default_memory_limit(jobs: int) -> int:
     """80 % of the machine's memory, divided among the workers."""
     return int(psutil.virtual_memory().total * 0.8 / jobs)
+
+
+def resolve_devices(text: str, jobs: int) -> tuple[str, ...]:
+    """The devices that `jobs` workers share: every GPU for ``auto`` and ``cuda``, or the one named.
+
+    Raises
+    ------
+    UsageError
+        If it is not there.
+    """
+    first = resolve_device(text)
+    if jobs == 1 or first == "cpu" or ":" in text:
+        return (first,)
+    import torch
+
+    return tuple(f"cuda:{index}" for index in range(torch.cuda.device_count()))
 
 
 def resolve_device(text: str) -> str:
@@ -351,13 +385,6 @@ class _Eta:
     @staticmethod
     def _key(cell: Cell) -> tuple[str, bool]:
         return cell.generator.name, cell.todo == "score"
-
-
-def _checkpoint(cell: Cell) -> Path | None:
-    if cell.todo != "resume" or cell.source is None:
-        return None
-    path = cell.source.artifact("checkpoint")
-    return None if path is None else path.resolve()
 
 
 def _latest(store: Store, cell: Cell) -> Stored | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from genbench import plugins
 from genbench.cellspec import CONTROL_SPLITS, GeneratorChoice
-from genbench.errors import UsageError, did_you_mean
+from genbench.errors import PluginError, UsageError, did_you_mean, shorten
 from genbench.executors.local import LocalExecutor
 from genbench.plugins import GeneratorRef
 from genbench.suite import Suite
@@ -187,6 +188,8 @@ def from_files(files: Sequence[str], executor: LocalExecutor) -> list[tuple[str,
     found: dict[str, GeneratorRef] = {}
     for text in files:
         path, wanted = file_and_class(text)
+        if not os.path.isfile(path):  # before a process is started for it
+            raise PluginError(f"no plugin file at {shorten(str(path))}: check the path")
         classes = executor.classes_in(path)
         if wanted and wanted not in [cls for cls, _ in classes]:
             raise UsageError(

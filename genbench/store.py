@@ -7,10 +7,13 @@ that died, and is ignored.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import math
 import os
 import secrets
+import stat
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -18,14 +21,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genbench.errors import StoreError
+from genbench.errors import StoreError, shorten
 from genbench.records import Artifact, Record
 
 RECORD = "record.json"
 PROGRESS = "progress.json"
+SPEC = "spec.json"
+CHECKPOINT = "checkpoint.safetensors"
 SUITE = "suite.json"
 CACHE = ".cache"
 MAX_RECORD_BYTES = 64 << 20
+LINK = "is a link: results hold plain files only"
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -37,13 +43,25 @@ class Stored:
     record: Record
     folder: Path
 
+    @property
+    def task(self) -> str:
+        """Hash of the task that the record is about."""
+        return str(self.record.cell["suite"]["task"])
+
+    @property
+    def of(self) -> str:
+        """The suite, version and profile that the record is about."""
+        suite = self.record.cell["suite"]
+        return shorten(f"{suite['name']}@{suite['version']} {suite['profile']}")
+
     def artifact(self, role: str) -> Path | None:
         """Path of the artefact with this role, if it is there and its digest holds."""
         for artifact in self.record.artifacts:
             if artifact.role == role:
                 path = inside(self.folder, artifact.path)
-                if path is not None and sha256_file(path) == artifact.sha256:
-                    return path
+                with contextlib.suppress(StoreError):  # unreadable: as good as absent
+                    if path is not None and sha256_file(path) == artifact.sha256:
+                        return path
         return None
 
 
@@ -91,30 +109,80 @@ class Store:
         write_json(folder / SUITE, body)
         return folder
 
+    def tasks(self) -> Iterator[Path | Problem]:
+        """The task folders, sorted by name; links, and folders of records that name no suite."""
+        for folder in folders_in(self.root):
+            if isinstance(folder, Problem):
+                yield folder
+                continue
+            try:
+                named = exists(folder / SUITE)
+                if named:
+                    read_suite(folder)
+            except StoreError as error:
+                yield Problem(folder / SUITE, str(error))
+                continue
+            if named:
+                yield folder
+            elif any(folder.glob(f"*/seed-*/*/{RECORD}")):
+                yield Problem(folder, f"holds records but no {SUITE}: merge it from elsewhere")
+
     def task_folders(self) -> list[Path]:
-        """The task folders, sorted by name."""
-        if not self.root.is_dir():
-            return []
-        return sorted(
-            p for p in self.root.iterdir() if not p.is_symlink() and (p / SUITE).is_file()
-        )
+        """The task folders that can be used, sorted by name."""
+        return [folder for folder in self.tasks() if isinstance(folder, Path)]
 
     def attempts(self, folder: Path) -> Iterator[Stored | Problem]:
-        """Every attempt below `folder` that wrote a record, valid or not, in sorted order."""
-        for row in _plain_folders(folder):
-            for seed in _plain_folders(row):
-                yield from self.attempts_in(seed)
+        """Every attempt below a task folder that wrote a record, in sorted order.
+
+        What cannot be used is a `Problem`: a record that is not valid or of another task, a link,
+        a folder that cannot be read. Other files, and folders without a record, are left alone.
+        """
+        task = read_suite(folder)["task"] if os.path.isfile(folder / SUITE) else None
+        for cell in self.cells(folder):
+            for found in [cell] if isinstance(cell, Problem) else self.attempts_in(cell):
+                if isinstance(found, Stored) and task not in (None, found.task):
+                    yield Problem(found.folder / RECORD, f"is a record of another task, {found.of}")
+                else:
+                    yield found
+
+    def cells(self, folder: Path) -> Iterator[Path | Problem]:
+        """The cells' folders in a task folder, ``<generator>~<hash>/seed-<n>``, sorted."""
+        for row in folders_in(folder):
+            if isinstance(row, Problem):
+                yield row
+            else:
+                yield from folders_in(row)
 
     def attempts_in(self, cell_folder: Path) -> Iterator[Stored | Problem]:
         """Every attempt at the cell in ``.../<generator>~<hash>/seed-<n>``."""
-        for attempt in _plain_folders(cell_folder):
-            path = attempt / RECORD
-            if not path.is_file():
+        for attempt in folders_in(cell_folder):
+            if isinstance(attempt, Problem):
+                yield attempt
                 continue
+            path = attempt / RECORD
             try:
-                yield Stored(read_record(path), attempt)
+                if not exists(path):
+                    continue  # an attempt that died, or one that is running
+                record = read_record(path)
+                if record.record_id == attempt.name:
+                    yield Stored(record, attempt)
+                else:
+                    name = shorten(record.record_id)
+                    yield Problem(path, f"is the record of another attempt, {name}: it was moved")
             except StoreError as error:
                 yield Problem(path, str(error))
+
+    def unfinished(self, cell_folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """Attempts at a cell that ended, or have not ended yet, without a record; newest first.
+
+        Each with the order that it was given, as far as that can be read.
+        """
+        attempts = [a for a in folders_in(cell_folder) if isinstance(a, Path)]
+        for attempt in reversed(attempts):
+            with contextlib.suppress(StoreError):
+                if not exists(attempt / RECORD):
+                    order = read_json(attempt / SPEC)
+                    yield attempt, order if isinstance(order, dict) else {}
 
     def records(self, folder: Path) -> list[Stored]:
         """The valid records below `folder`."""
@@ -139,14 +207,35 @@ def read_record(path: Path) -> Record:
     return Record.from_json(read_json(path))
 
 
+def read_suite(folder: Path) -> dict[str, Any]:
+    """The resolved suite of a task folder, as `Store.write_suite` kept it.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be read or does not say which task it is.
+    """
+    body = read_json(folder / SUITE)
+    about = body.get("suite") if isinstance(body, dict) else None
+    named = isinstance(about, dict) and {"name", "version"} <= set(about)
+    if not named or not all(isinstance(body.get(key), str) for key in ("task", "profile")):
+        raise StoreError(f"{folder / SUITE} is no suite: it lacks suite, task or profile")
+    return dict(body)
+
+
 def read_json(path: Path) -> Any:
     """JSON from a file of bounded size, NaN refused; `StoreError` if it is not that."""
     try:
-        if path.is_symlink():
-            raise StoreError(f"{path} is a link: results hold plain files only")
-        if path.stat().st_size > MAX_RECORD_BYTES:
+        found = path.lstat()
+        if stat.S_ISLNK(found.st_mode):
+            raise StoreError(f"{path} {LINK}")
+        if not stat.S_ISREG(found.st_mode):
+            raise StoreError(f"{path} is no plain file: results hold nothing else")
+        if found.st_size > MAX_RECORD_BYTES:
             raise StoreError(f"{path} is larger than {MAX_RECORD_BYTES} bytes")
-        return json.loads(path.read_bytes(), parse_constant=_refuse_constant)
+        return json.loads(
+            path.read_bytes(), parse_constant=_refuse, parse_int=_whole, parse_float=_finite
+        )
     except (ValueError, RecursionError) as error:
         raise StoreError(f"{path} is not valid JSON: {error}") from error
     except OSError as error:
@@ -173,12 +262,20 @@ def write_progress(
     total: int = 0,
     scalars: Mapping[str, float] | None = None,
     what: str = "",
+    since: tuple[float, int] | None = None,
 ) -> None:
-    """Say what a running cell is at; read by `genbench.runner.read_progress`."""
+    """Say what a running cell is at; a full disk costs the news and nothing else.
+
+    Parameters
+    ----------
+    since
+        When the phase began, seconds since 1970, and how much was done by then.
+    """
     finite = {k: v if abs(v) < float("inf") else None for k, v in (scalars or {}).items()}
     body = {"phase": phase, "done": done, "total": total, "scalars": finite, "what": what,
-            "time": time.time()}  # fmt: skip
-    write_bytes(path, json.dumps(body).encode(), sync=False)
+            "time": time.time(), "since": since}  # fmt: skip
+    with contextlib.suppress(StoreError):
+        write_bytes(path, json.dumps(body).encode(), sync=False)
 
 
 def write_bytes(path: Path, data: bytes, *, sync: bool = True) -> None:
@@ -196,14 +293,19 @@ def write_bytes(path: Path, data: bytes, *, sync: bool = True) -> None:
         os.replace(name, path)
     except OSError as error:
         if name is not None:
-            Path(name).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                Path(name).unlink(missing_ok=True)
         raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def artifact(folder: Path, role: str, name: str) -> Artifact:
-    """Describe a file that stands in an attempt's folder."""
+    """Describe a file that stands in an attempt's folder; `StoreError` if it cannot be read."""
     path = folder / name
-    return Artifact(role, name, sha256_file(path), path.stat().st_size)
+    found = sha256_file(path)
+    try:
+        return Artifact(role, name, found, path.stat().st_size)
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def inside(folder: Path, relative: str) -> Path | None:
@@ -212,15 +314,29 @@ def inside(folder: Path, relative: str) -> Path | None:
     if Path(relative).is_absolute() or not path.is_relative_to(folder) or path == folder:
         return None
     steps = [path, *path.parents][: len(path.relative_to(folder).parts)]
-    if any(step.is_symlink() for step in steps) or not path.is_file():
+    if any(os.path.islink(step) for step in steps) or not os.path.isfile(path):
         return None
     return path
 
 
+def exists(path: Path) -> bool:
+    """Whether something is there, be it a link to nothing; `StoreError` if that cannot be told."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
+    return True
+
+
 def sha256_file(path: Path) -> str:
-    """SHA-256 of a file's content, hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """SHA-256 of a file's content, hex; `StoreError` if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def new_ulid(now: float | None = None) -> str:
@@ -230,17 +346,38 @@ def new_ulid(now: float | None = None) -> str:
     return "".join(_CROCKFORD[(value >> shift) & 31] for shift in range(125, -1, -5))
 
 
-def _plain_folders(folder: Path) -> list[Path]:
+def folders_in(folder: Path) -> Iterator[Path | Problem]:
+    """The folders in a folder, sorted by name; hidden ones and one that has gone are no matter.
+
+    A link in their place, and a folder that cannot be read, is a `Problem`: neither is followed,
+    and neither is passed over in silence.
+    """
     try:
         with os.scandir(folder) as entries:
-            return [
-                Path(e.path)
-                for e in sorted(entries, key=lambda e: e.name)
-                if e.is_dir(follow_symlinks=False) and not e.name.startswith(".")
-            ]
-    except OSError:
-        return []
+            found = sorted(entries, key=lambda e: e.name)
+            for entry in found:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_symlink():
+                    yield Problem(Path(entry.path), LINK)
+                elif entry.is_dir(follow_symlinks=False):
+                    yield Path(entry.path)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        yield Problem(folder, f"cannot read it: {error.strerror or error}")
 
 
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
+def _refuse(name: str) -> Any:
+    raise ValueError(f"{shorten(name, 40)} is not a number that we use")
+
+
+def _whole(text: str) -> int:
+    """Whole numbers that every float, database and table can hold."""
+    return int(text) if len(text) < 19 else _refuse(text)
+
+
+def _finite(text: str) -> float:
+    """Numbers such as 1e999 are infinite once they are read."""
+    number = float(text)
+    return number if math.isfinite(number) else _refuse(text)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import re
 import tomllib
 from collections.abc import Mapping
@@ -18,13 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from genbench.downstream import protocols
-from genbench.errors import UsageError, did_you_mean
+from genbench.errors import UsageError, did_you_mean, shorten
 from genbench.generator import Space
 from genbench.metrics.table import METRICS, split_id
 from genbench.records import digest
 
 MAX_BYTES = 1 << 20
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+-]{0,31}")
 DEFAULT_PROFILE = "standard"
 
 # What each table may hold: key -> (type, required). A dict stands for a table that a loader or a
@@ -314,16 +316,13 @@ def load_suite(name_or_file: str, profile: str | None = None) -> Suite:
     """
     path = _find(name_or_file)
     text = _read(path)
-    try:
-        document = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UsageError(f"{path} is not valid TOML: {error}") from error
-    return _Checker(path, text).suite(document, profile or DEFAULT_PROFILE)
+    return _Checker(path, text).suite(_parse(path, text), profile or DEFAULT_PROFILE)
 
 
 def profiles_of(name_or_file: str) -> tuple[str, ...]:
     """Names of the profiles a suite has, ``standard`` included."""
-    document = tomllib.loads(_read(_find(name_or_file)))
+    path = _find(name_or_file)
+    document = _parse(path, _read(path))
     return tuple(sorted({DEFAULT_PROFILE, *document.get("profiles", {})}))
 
 
@@ -333,13 +332,20 @@ def _find(name_or_file: str) -> Path:
         return known[name_or_file]
     path = Path(name_or_file)
     if path.suffix == ".toml" or "/" in name_or_file:
-        if path.is_file():
+        if os.path.isfile(path):  # Path.is_file raises for names too long
             return path
-        raise UsageError(f"no suite file at {name_or_file}: check the path")
+        raise UsageError(f"no suite file at {shorten(name_or_file)}: check the path")
     raise UsageError(
-        f"unknown suite {name_or_file!r}: {did_you_mean(name_or_file, known)}; "
+        f"unknown suite {shorten(name_or_file)!r}: {did_you_mean(name_or_file, known)}; "
         "a file of your own needs a path ending in .toml"
     )
+
+
+def _parse(path: Path, text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # ValueError: numbers of thousands of digits too
+        raise UsageError(f"{path} is not valid TOML: {error}") from error
 
 
 def _read(path: Path) -> str:
@@ -370,6 +376,10 @@ class _Checker:
         resolved = {k: v for k, v in document.items() if k != "profiles"}
         chosen: dict[str, Any] = resolved
         for name, override in profiles.items():
+            if not NAME.fullmatch(name):
+                self._fail(
+                    f"profile {shorten(name)!r} has no usable name", "use lower case, digits and -"
+                )
             merged = _merge(resolved, override)
             self._keys(merged)
             self._values(merged)
@@ -378,7 +388,7 @@ class _Checker:
         self._values(resolved)
         try:
             plain: dict[str, Any] = json.loads(json.dumps(chosen, allow_nan=False))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             self._fail(f"a value has no JSON form ({error})", "use numbers, strings, lists, tables")
         return Suite(plain, profile, self._path.resolve().parent)
 
@@ -419,7 +429,15 @@ class _Checker:
             self._fail(f"schema {document['schema']} is unknown", "use schema = 1", "schema")
         if not NAME.fullmatch(suite["name"]):
             self._fail(
-                f"name {suite['name']!r} is not usable", "use lower case, digits and -", "name"
+                f"name {shorten(suite['name'])!r} is not usable",
+                "use lower case, digits and -",
+                "name",
+            )
+        if not VERSION.fullmatch(suite["version"]):  # it becomes part of a folder's name
+            self._fail(
+                f"version {shorten(suite['version'])!r} is not usable",
+                "use digits, letters, dots",
+                "version",
             )
         for table, key, low in (
             (protocol, "n_samples", 2),

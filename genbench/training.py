@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from genbench import tensorfile
-from genbench.errors import UsageError
+from genbench.errors import StoreError, UsageError
 from genbench.generator import Batch, Space
 from genbench.seeds import derive_seed
 
@@ -114,17 +115,29 @@ class HarnessRun:
                 "curves": self._curves.state(),
                 "state": dict(state()),
             }
-            tensorfile.save(self._checkpoint_file, body)
-            self.checkpoints += 1
+            self._save(self._checkpoint_file, body)
             self._last_save = time.monotonic()
         if stopping:
             raise Stopped
 
+    def _save(self, path: Path, body: Mapping[str, Any]) -> None:
+        """Write a checkpoint; one that cannot be written costs time after a crash, not the fit."""
+        try:
+            tensorfile.save(path, body)
+        except StoreError as error:
+            print(f"genbench: no checkpoint: {error}", file=sys.stderr, flush=True)
+        else:
+            self.checkpoints += 1
+
     def restore(self) -> Mapping[str, Any] | None:
-        """See `genbench.generator.Run.restore`."""
+        """See `genbench.generator.Run.restore`. A checkpoint that is damaged counts as none."""
         if self._resume_file is None:
             return None
-        body = tensorfile.load(self._resume_file, device=self.device)
+        try:
+            body = tensorfile.load(self._resume_file, device=self.device)
+        except StoreError as error:
+            print(f"genbench: starting afresh: {error}", file=sys.stderr, flush=True)
+            return None
         self._budget.served = self.restored_from = int(body["served"])
         self._curves.load(body["curves"])
         state: Mapping[str, Any] = body["state"]

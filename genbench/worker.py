@@ -28,6 +28,7 @@ from genbench.errors import GenbenchError, StoreError
 from genbench.isolation import Outcome, run_isolated
 from genbench.records import Artifact, MetricValue, Record, Status
 from genbench.store import (
+    SPEC,
     artifact,
     read_json,
     read_record,
@@ -37,7 +38,6 @@ from genbench.store import (
     write_record,
 )
 
-SPEC = "spec.json"
 LOG = "log.txt"
 LOG_TAIL_BYTES = 8192
 
@@ -76,6 +76,7 @@ class Worker:
         self.spec = spec
         self._stopping = False
         self._started = datetime.now(UTC)
+        self._clock = time.monotonic()
 
     def run(self) -> Record:
         """Run the cell and write its record; every way it can end becomes a record."""
@@ -292,7 +293,7 @@ class Worker:
             times={
                 "started": self._started.isoformat(timespec="seconds"),
                 "finished": finished.isoformat(timespec="seconds"),
-                "wall_s": (finished - self._started).total_seconds(),
+                "wall_s": time.monotonic() - self._clock,
             },
         )
 

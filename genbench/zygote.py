@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from genbench.errors import GenbenchError
-from genbench.isolation import die_with_parent
+from genbench.isolation import die_with_parent, killed_with_parent
 
 
 class Zygote:
@@ -220,5 +220,7 @@ def _read_all(fd: int) -> bytes:
 
 
 if __name__ == "__main__":
+    # Importing torch takes seconds, in which nobody reads the pipe that would tell of the end.
+    killed_with_parent(int(sys.argv[1]))
     Zygote().serve()
     os._exit(0)  # what it has imported takes seconds to take down in good order

@@ -6,12 +6,12 @@ import hashlib
 import io
 import math
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
-from sklearn.datasets import load_digits
 
 from genbench.metrics.table import METRICS
 from genbench.records import Artifact, Interval, MetricValue, Record, digest
@@ -291,7 +291,7 @@ def _curves(family: str, seed: int) -> dict[str, Any]:
 def _grids(home: Path, name: str, seed: int) -> list[Artifact]:
     noise = {"gan": 0.4, "vae": 2.0, "flow": 1.6, "dna": 1.2, "gaussian": 5.0}.get(name, 0.0)
     rng = np.random.default_rng([seed, len(name)])
-    digits = load_digits()
+    digits = _digits()
     rows = [rng.choice(np.flatnonzero(digits.target == c), 10) for c in range(10)]
     real = np.stack([digits.images[r] for r in rows])  # (10, 10, 8, 8)
     fake = np.clip(real + rng.normal(0, noise, real.shape), 0, 16)
@@ -301,6 +301,13 @@ def _grids(home: Path, name: str, seed: int) -> list[Artifact]:
         _png(home, "real", np.stack([digits.images[np.sort(r)] for r in rows])),
         _png(home, "neighbours", pairs),
     ]
+
+
+@cache
+def _digits() -> Any:
+    from sklearn.datasets import load_digits  # slow to import, and few tests need the pictures
+
+    return load_digits()
 
 
 def _png(home: Path, role: str, tiles: np.ndarray) -> Artifact:

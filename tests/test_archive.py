@@ -23,7 +23,8 @@ OLD, NEW = "01ARZ3NDEKTSV4RRFFQ69G5FAA", "01ARZ3NDEKTSV4RRFFQ69G5FAB"
 
 def fill(root: Path, seed: int = 0, ulid: str = OLD, n: int = 1) -> Path:
     """One task folder with one attempt, its samples and its grid."""
-    Store(root).write_suite("tiny@1-abc-smoke", {"name": "tiny"})
+    suite = {"suite": {"name": "tiny", "version": "1"}, "task": "sha256:1", "profile": "smoke"}
+    Store(root).write_suite("tiny@1-abc-smoke", suite)
     folder = root / "tiny@1-abc-smoke" / "g~00000000" / f"seed-{seed}" / ulid
     write_bytes(folder / "samples.npz", b"samples of " + ulid.encode())
     write_bytes(folder / "grid.png", b"grid")

@@ -113,3 +113,28 @@ def test_results_are_read_without_pickle() -> None:
                 assert keywords.get("allow_pickle") == "False", file
             if name == "torch.load":
                 assert keywords.get("weights_only") == "True", file
+
+
+def test_reading_results_imports_no_plugin_and_no_torch(tmp_path: Path) -> None:
+    """Records name generators; whatever reads records must not go and fetch them."""
+    results = Path(__file__).parent.parent / "reports" / "ci"
+    commands = [
+        ["report", results, "-o", tmp_path / "site"],
+        ["results", "verify", results],
+        ["results", "export", results, "-o", tmp_path / "table.csv"],
+        ["results", "merge", results, "--into", tmp_path / "merged"],
+        ["status", results],
+        ["compare", results, results],
+    ]
+    code = (
+        "import sys; from importlib.metadata import EntryPoint\n"
+        "def refuse(self): raise AssertionError(f'{self.value} was loaded')\n"
+        "EntryPoint.load = refuse\n"
+        "from genbench.cli import cli\n"
+        f"for words in {[[str(w) for w in words] for words in commands]!r}:\n"
+        "    assert not cli.main(words, standalone_mode=False), words\n"
+        "bad = [m for m in sys.modules if m.startswith(('genbench.baselines.', 'torch'))]\n"
+        "print(sorted(bad), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1] == "[]", done.stderr

@@ -180,7 +180,7 @@ def start(cwd: Path, *args: object) -> subprocess.Popen[str]:
     )
 
 
-def wait_for_fit(results: Path, examples: int, seconds: float = 60) -> Path:
+def wait_for_fit(results: Path, examples: int, seconds: float = 300) -> Path:
     """The progress file of a cell that has been served some examples."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -201,7 +201,7 @@ def test_a_stopped_run_continues_to_the_same_samples(run_genbench: Command, tmp_
     process = start(tmp_path, "run", *SLOW, "--results", "cut")
     wait_for_fit(tmp_path / "cut", 500)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 130, err
     assert "the same command again continues" in err
     stopped = records(tmp_path / "cut")["slow", 0]
@@ -238,7 +238,7 @@ def test_no_worker_outlives_its_parent_by_two_seconds(tmp_path: Path, victim: st
     os.kill(process.pid if victim == "harness" else family[0].pid, signal.SIGKILL)
     _, left = psutil.wait_procs(family, timeout=2)
     assert not [p for p in left if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
 
 
 def test_a_killed_worker_gets_a_record_from_the_harness(tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ def test_a_killed_worker_gets_a_record_from_the_harness(tmp_path: Path) -> None:
     wait_for_fit(tmp_path / "results", 100)
     worker = psutil.Process(process.pid).children()[0].children()[0]
     worker.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     assert process.returncode == 3
     record = records(tmp_path / "results")["slow", 0]
     assert record.status == "failed"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import textwrap
 from pathlib import Path
 from typing import Any
 
 import click
 
-from genbench.errors import GenbenchError, UsageError, did_you_mean
+from genbench.errors import GenbenchError, UsageError, did_you_mean, shorten
 
 SECTIONS = ("suites", "generators", "metrics", "extractors")
 
@@ -172,10 +173,10 @@ def _find(what: str) -> dict[str, Any]:
 
         return record_schema()
     path = Path(what)
-    if path.suffix == ".json" or (path / "record.json").is_file():
+    if path.suffix == ".json" or os.path.isfile(path / "record.json"):
         from genbench.store import read_json
 
-        body = read_json(path / "record.json" if path.is_dir() else path)
+        body = read_json(path / "record.json" if os.path.isdir(path) else path)
         if not isinstance(body, dict):
             raise UsageError(f"{what} holds no record")
         return body
@@ -190,7 +191,7 @@ def _find(what: str) -> dict[str, Any]:
         extractor = list_extractors()[what]
         return {name: _plain(getattr(extractor, name)) for name in extractor.__slots__}
     known = {*shipped(), *installed(), *METRICS, *list_extractors(), "schema"}
-    raise UsageError(f"nothing is called {what!r}: {did_you_mean(what, known)}")
+    raise UsageError(f"nothing is called {shorten(what)!r}: {did_you_mean(what, known)}")
 
 
 def _generator(name: str) -> dict[str, Any]:

@@ -29,18 +29,41 @@ RESULTS = click.Path(path_type=Path, exists=True, file_okay=False)
 @click.option(
     "--badge", is_flag=True, help="Write data/SUITE-VERSION-PROFILE-badge.svg: who leads."
 )
+@click.option(
+    "--at",
+    "revisions",
+    multiple=True,
+    metavar="REV",
+    help="Show how the values were at this git revision of the RESULTS too; repeat for more.",
+)
 def report(
-    places: tuple[Path, ...], out: Path | None, single_file: bool, published: bool, badge: bool
+    places: tuple[Path, ...],
+    out: Path | None,
+    single_file: bool,
+    published: bool,
+    badge: bool,
+    revisions: tuple[str, ...],
 ) -> int:
     """Build the offline HTML report from stored records.
 
-    RESULTS are folders that `genbench run` wrote to, or task folders within them.
+    RESULTS are folders that `genbench run` wrote to, or task folders within them. Several folders
+    of one task make one page, with a figure of each metric over time.
     """
+    from tempfile import TemporaryDirectory
+
     from genbench.publish import gather
     from genbench.report import build_report
+    from genbench.revisions import extract
 
     places = places or (Path("results"),)
-    tasks, problems = gather(places, published=published)
+    with TemporaryDirectory() as scratch:
+        past: dict[str, Path] = {}
+        for index, revision in enumerate(revisions):
+            for place in places:
+                label = f"{place}@{revision}" if len(places) > 1 else revision
+                past[label] = Path(scratch) / f"{index}-{len(past)}"
+                extract(place, revision, past[label])
+        tasks, problems = gather(places, published=published, past=past)
     for problem in problems:
         click.echo(f"left out: {problem.path}: {problem.reason}", err=True)
     page = build_report(tasks, out or places[0] / "report", single_file=single_file, badge=badge)

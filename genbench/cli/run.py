@@ -70,7 +70,7 @@ import click
     default="auto",
     show_default=True,
     metavar="auto|cpu|cuda[:i]",
-    help="Train and score here; auto takes a GPU where there is one.",
+    help="Train and score here; auto takes a GPU where there is one, with -j all of them.",
 )
 @click.option(
     "--only",

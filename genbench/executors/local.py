@@ -168,7 +168,7 @@ class LocalExecutor:
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "genbench.zygote"],
+                [sys.executable, "-m", "genbench.zygote", str(os.getpid())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._log,

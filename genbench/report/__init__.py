@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from genbench.report.inputs import Entry, TaskResults
+from genbench.report.inputs import Entry, Snapshot, TaskResults
 
-__all__ = ["Entry", "TaskResults", "build_report"]
+__all__ = ["Entry", "Snapshot", "TaskResults", "build_report"]
 
 
 def build_report(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import hashlib
 import json
 import os
@@ -22,6 +23,7 @@ from genbench.report import text
 from genbench.report.cells import CellView, cell_view, record_json
 from genbench.report.exports import long_csv, table_json, wide_csv
 from genbench.report.figures import Figure
+from genbench.report.halves import in_halves
 from genbench.report.images import Picture
 from genbench.report.inputs import Entry, TaskResults
 from genbench.report.page import Page, compare_data, cost_columns, page, page_id, verdict
@@ -40,6 +42,16 @@ _OURS = re.compile(r"(index|[a-z0-9._-]+)\.html|(cells|data|images)/[A-Za-z0-9._
 
 def build(tasks: Sequence[TaskResults], out: Path, single_file: bool, badge: bool = False) -> Path:
     """See `genbench.report.build_report`."""
+    # The records are many, stay until the end and hold no cycles: not looked at by each collection,
+    # they are not copied by the second process either.
+    gc.freeze()
+    try:
+        return _build(tasks, out, single_file, badge)
+    finally:
+        gc.unfreeze()
+
+
+def _build(tasks: Sequence[TaskResults], out: Path, single_file: bool, badge: bool) -> Path:
     site = _Site(out, single_file)
     pages = [
         page(task, identity, site.place)
@@ -56,7 +68,7 @@ def build(tasks: Sequence[TaskResults], out: Path, single_file: bool, badge: boo
                 body = site.render("task.html.j2", page=found, **_head(heavy))
                 site.write(f"{found.id}.html", body)
             _write_cells(site, found)
-            for name, content in _data(found).items():
+            for name, content in site.data(found).items():
                 site.write(f"data/{found.id}-{name}", content)
     if badge:
         for found in pages:
@@ -78,12 +90,17 @@ def _identities(tasks: Sequence[TaskResults]) -> dict[str, TaskResults]:
 def _write_cells(site: _Site, found: Page) -> None:
     up = "../index.html" if site.alone else f"../{found.id}.html"
     head = _head([site.script], home="../index.html")
-    for row, entry in found.entries:
-        name = site.cell_name(entry)
-        view = cell_view(row, entry, found, site.place_above, f"{name}.json")
-        site.write(f"cells/{name}.json", view.json)
-        body = site.render("cell.html.j2", view=view, page=found, up=up, **head)
-        site.write(f"cells/{name}.html", body)
+    names = [site.cell_name(entry) for _, entry in found.entries]
+
+    def write(cells: Sequence[tuple[str, tuple[Row, Entry]]]) -> dict[str, str]:
+        for name, (row, entry) in cells:
+            view = cell_view(row, entry, found, site.place_above, f"{name}.json")
+            site.write(f"cells/{name}.json", view.json)
+            body = site.render("cell.html.j2", view=view, page=found, up=up, **head)
+            site.write(f"cells/{name}.html", body)
+        return site.written
+
+    site.written.update(in_halves(write, list(zip(names, found.entries, strict=True))))
 
 
 def _badge(found: Page) -> dict[str, Any]:
@@ -126,7 +143,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        short=text.shorten,
+        short=lambda v, limit=48: text.shorten(v if isinstance(v, str) else text.plain(v), limit),
         num=lambda v, digits=4: text.number(v, digits) if _is_number(v) else str(v),
         seconds=lambda v: text.duration(v if _is_number(v) else None),
         bytes=lambda v: text.size(v if _is_number(v) else None),
@@ -191,8 +208,9 @@ class _Site:
         self.single = single
         self.alone = True
         self.script = "".join(_asset(name) for name in SCRIPTS)
-        self._written: dict[str, str] = {}
+        self.written: dict[str, str] = {}
         self._names: dict[int, str] = {}
+        self._data: dict[str, dict[str, str]] = {}
         self._taken: set[str] = set()
 
     def cell_name(self, entry: Entry) -> str:
@@ -201,9 +219,9 @@ class _Site:
         if key not in self._names:
             record_id = entry.record.record_id
             name = record_id if _ULID.fullmatch(record_id) else text.slug(record_id)
-            while name in self._taken:
+            while name.casefold() in self._taken:  # some file systems know no case
                 name = f"{name}-2"
-            self._taken.add(name)
+            self._taken.add(name.casefold())
             self._names[key] = name
         return self._names[key]
 
@@ -233,7 +251,7 @@ class _Site:
         if self.single:
             return picture.uri
         name = f"images/{picture.name}"
-        if name not in self._written:
+        if name not in self.written:
             self._put(name, picture.data)
         return name
 
@@ -249,11 +267,17 @@ class _Site:
     def downloads(self, found: Page) -> list[tuple[str, str]]:
         """Names and addresses of the page's data."""
         if not self.single:
-            return [(name, f"data/{found.id}-{name}") for name in _data(found)]
+            return [(name, f"data/{found.id}-{name}") for name in self.data(found)]
         return [
             (name, "data:text/plain;base64," + base64.b64encode(content.encode()).decode())
-            for name, content in _data(found).items()
+            for name, content in self.data(found).items()
         ]
+
+    def data(self, found: Page) -> dict[str, str]:
+        """The page's data by file name, made once."""
+        if found.id not in self._data:
+            self._data[found.id] = _data(found)
+        return self._data[found.id]
 
     def write(self, name: str, content: str) -> None:
         """Put a text file into the report."""
@@ -261,7 +285,7 @@ class _Site:
 
     def _put(self, name: str, data: bytes) -> None:
         path = self.out / name
-        self._written[name] = hashlib.sha256(data).hexdigest()
+        self.written[name] = hashlib.sha256(data).hexdigest()
         try:
             if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:
                 return
@@ -280,9 +304,9 @@ class _Site:
     def finish(self) -> None:
         """Remove what an earlier report left here and this one does not have; list the files."""
         for name in self._before():
-            if name not in self._written and _OURS.fullmatch(name) and ".." not in name:
+            if name not in self.written and _OURS.fullmatch(name) and ".." not in name:
                 (self.out / name).unlink(missing_ok=True)
-        body = {"schema": "genbench.report-files/1", "files": dict(sorted(self._written.items()))}
+        body = {"schema": "genbench.report-files/1", "files": dict(sorted(self.written.items()))}
         self.write(MANIFEST, json.dumps(body, indent=1) + "\n")
 
     def _before(self) -> list[str]:

@@ -97,12 +97,12 @@ def record_json(record: Record) -> str:
 def _lines(value: Any) -> str:
     """JSON with a line per metric, curve or field; the own indent of `json` is slow and longer."""
     if not isinstance(value, dict) or not value:
-        return json.dumps(value, sort_keys=True, ensure_ascii=False)
-    lines = (
-        f"  {json.dumps(key)}: {json.dumps(value[key], sort_keys=True, ensure_ascii=False)}"
-        for key in sorted(value)
-    )
+        return _json(value)
+    lines = (f"  {json.dumps(key)}: {_json(value[key])}" for key in sorted(value))
     return "{\n" + ",\n".join(lines) + "\n }"
+
+
+_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode  # made once: it is slow to make
 
 
 def command(record: Record) -> str:

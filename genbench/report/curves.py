@@ -26,13 +26,16 @@ def points(curve: Any, limit: int = MAX_POINTS) -> list[tuple[float, float | Non
     if not isinstance(x, list) or not isinstance(y, list) or len(x) != len(y):
         return []
     step = max(1, -(-len(x) // limit))
-    kept = [i for i in range(len(x)) if (len(x) - 1 - i) % step == 0]
-    return [(float(x[i]), _finite(y[i])) for i in kept if _finite(x[i]) is not None]
+    kept = range((len(x) - 1) % step, len(x), step)  # the last one always
+    return [(float(x[i]), _rounded(y[i])) for i in kept if _is_finite(x[i])]
 
 
-def _finite(value: Any) -> float | None:
-    good = isinstance(value, int | float) and math.isfinite(value)
-    return float(f"{value:.5g}") if good else None
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _rounded(value: Any) -> float | None:
+    return float(f"{value:.5g}") if _is_finite(value) else None
 
 
 def training_curves(table: Table, colour: Mapping[str, str]) -> Figure | None:

@@ -30,6 +30,19 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What one of several results folders, or one revision of a folder, holds of a task."""
+
+    label: str
+    entries: Sequence[Entry]
+
+    @property
+    def time(self) -> str:
+        """When its newest record was finished, ISO 8601; empty if no record says so."""
+        return max((str(e.record.times.get("finished", "")) for e in self.entries), default="")
+
+
+@dataclass(frozen=True, slots=True)
 class TaskResults:
     """All entries of one task (suite, version, profile): one page of the report.
 
@@ -39,7 +52,10 @@ class TaskResults:
         The resolved suite as JSON data, as stored in ``suite.json`` of a results folder.
     entries
         In any order; several attempts at a cell may be given, the newest ok one counts.
+    history
+        The folders and revisions that were given, for values over time; empty for a single one.
     """
 
     suite: Mapping[str, Any]
     entries: Sequence[Entry]
+    history: Sequence[Snapshot] = ()

@@ -11,6 +11,7 @@ from genbench.report import utility
 from genbench.report.columns import Column
 from genbench.report.curves import training_curves
 from genbench.report.figures import Figure, colours, likelihoods, per_class, strips
+from genbench.report.history import history
 from genbench.report.images import (
     ArtefactError,
     Picture,
@@ -128,6 +129,7 @@ def page(task: TaskResults, identity: str, place: Place) -> Page:
         per_class(board),
         metric_pairs(board, colour),
         correlations(board),
+        history(board, task.history, colour),
     )
     real, samples = gallery(board, str(task.suite.get("space", {}).get("kind", "")), place)
     counted = [(row, entry) for row in board.rows for entry in row.entries]

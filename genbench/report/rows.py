@@ -124,7 +124,7 @@ def table(task: TaskResults) -> Table:
     """The table of one task."""
     entries = _counted(task.entries)
     records = [entry.record for entry in entries]
-    own = {entry.record.record_id: entry for entry in entries}
+    own = {id(entry.record): entry for entry in entries}  # ids of records are a stranger's text
     cols = columns(task.suite, {name for record in records for name in record.metrics})
     rank: dict[str, dict[RowKey, Standing]] = {}
     for column in cols:
@@ -135,9 +135,7 @@ def table(task: TaskResults) -> Table:
     planned = _planned(group(e.record for e in entries if not e.published) or groups)
     labels = _labels(groups)
     rows = {
-        key: _row(
-            i, key, [own[r.record_id] for r in members], cols, rank, scales, planned, labels[key]
-        )
+        key: _row(i, key, [own[id(r)] for r in members], cols, rank, scales, planned, labels[key])
         for i, (key, members) in enumerate(groups.items())
     }
     order = list(rank[cols[0].id]) if cols else list(rows)
@@ -215,6 +213,9 @@ def _row(
 ) -> Row:
     records = [entry.record for entry in entries]
     done = [r for r in records if r.status == "ok"]
+    # Times taken while other cells ran are worth nothing beside times of an idle machine.
+    alone = [r for r in done if r.timing.get("exclusive", True)]
+    timed = alone or done
     first = records[0]
     control = is_control(first)
     standing = rank[cols[0].id][key] if cols else None
@@ -234,12 +235,12 @@ def _row(
         values={c.id: _value(rank[c.id][key], scales.get(c.id)) for c in cols},
         entries=tuple(entries),
         seeds_planned=len(records) if control else planned,
-        fit_s=_mean(r.timing.get("fit_s") for r in done),
-        sampling_rate=_mean(map(_rate, done)),
+        fit_s=_mean(r.timing.get("fit_s") for r in timed),
+        sampling_rate=_mean(map(_rate, timed)),
         peak_bytes=max((_number(r.resources.get("peak_rss_bytes")) or 0 for r in done), default=0)
         or None,
         parameters=_mean(r.resources.get("parameters") for r in done),
-        exclusive=all(r.timing.get("exclusive", True) for r in done),
+        exclusive=bool(alone) or not done,
         status=_status(records, planned, control),
         unranked="" if standing is None or standing.ranked else (standing.reason or "unranked"),
     )

@@ -19,6 +19,8 @@ _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 def visible(text: str) -> str:
     """`text` with control, direction and zero-width characters written out, as in ``\\u202e``."""
+    if text.isascii() and text.isprintable():  # most are, and this is fast
+        return text
     return _HIDDEN.sub(_shown, text)
 
 

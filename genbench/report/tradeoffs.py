@@ -25,24 +25,25 @@ from genbench.report.figures import (
     symbols,
     value_axis,
 )
-from genbench.report.rows import Row, Table
+from genbench.report.rows import Row, Table, Value
 from genbench.report.text import plot_label
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a generator costs; `portable` costs do not depend on the machine."""
+    """What a generator costs: the same anywhere (`portable`), or only idle machines (`timed`)."""
 
     key: str
     title: str
     of: Callable[[Row], float | None]
     portable: bool = False
+    timed: bool = False
 
 
 COSTS = (
-    Cost("fit", "Training time [s]", lambda r: r.fit_s),
+    Cost("fit", "Training time [s]", lambda r: r.fit_s, timed=True),
     Cost("sample", "Time per 1,000 samples [s]",
-         lambda r: None if not r.sampling_rate else 1000 / r.sampling_rate),
+         lambda r: None if not r.sampling_rate else 1000 / r.sampling_rate, timed=True),
     Cost("memory", "Peak memory [GB]", lambda r: None if not r.peak_bytes else r.peak_bytes / 1e9),
     Cost("parameters", "Parameters", lambda r: r.parameters or None, portable=True),
 )  # fmt: skip
@@ -95,6 +96,7 @@ def _shown(table: Table, column: Column, cost: Cost) -> list[Row]:
         if row.values[column.id].number is not None
         and cost.of(row) is not None
         and (cost.portable or not row.published)
+        and (row.exclusive or not cost.timed)
     ]
 
 
@@ -105,21 +107,10 @@ def _quality_cost(
     values = [row.values[column.id] for row in rows]
     y = [float(v.number or 0.0) for v in values]
     front = pareto_front(x, y, bool(column.higher_is_better))
-    marks = symbols(table.generators)
-    traces = [_front(x, y, front)]
-    for i, row in enumerate(rows):
-        traces.append(
-            {"type": "scatter", "mode": "markers" if crowded(rows) else "markers+text",
-             "x": [x[i]], "y": [y[i]], "text": [plot_label(row.label, 22)],
-             "textposition": "top center" if i % 2 else "bottom center",
-             "customdata": [plot_label(row.family)], "name": plot_label(row.label, 22),
-             "error_y": error_bar([values[i]], colour[row.id]),
-             "marker": {"size": 13, "color": colour[row.id],
-                        "symbol": marks[row.id] + ("-open" if row.unranked else ""),
-                        "opacity": 1.0 if front[i] else 0.65},
-             "hovertemplate": "<b>%{text}</b> (%{customdata})<br>cost %{x:.4g}<br>value %{y:.5g}"
-                              "<extra></extra>"}
-        )  # fmt: skip
+    shapes = symbols(table.generators)
+    marks = {row.id: shapes[row.id] + ("-open" if row.unranked else "") for row in rows}
+    draw = _as_one if crowded(rows) else _one_by_one
+    traces = [_front(x, y, front), *draw(rows, x, y, values, front, marks, colour)]
     scale = table.scales.get(column.id)
     floor = scale.floor if scale else None
     everything = [*y, *(v.low for v in values if v.low is not None)]
@@ -133,6 +124,54 @@ def _quality_cost(
     )
     names = ", ".join(row.label for row, on in zip(rows, front, strict=True) if on)
     return figure, f"On the front: {names}."
+
+
+_HOVER = "<b>%{text}</b> (%{customdata})<br>cost %{x:.4g}<br>value %{y:.5g}<extra></extra>"
+
+
+def _one_by_one(
+    rows: Sequence[Row],
+    x: Sequence[float],
+    y: Sequence[float],
+    values: Sequence[Value],
+    front: Sequence[bool],
+    marks: Mapping[str, str],
+    colour: Mapping[str, str],
+) -> list[dict[str, Any]]:
+    """A trace per row, with its name beside it and an error bar in its colour."""
+    return [
+        {"type": "scatter", "mode": "markers+text",
+         "x": [x[i]], "y": [y[i]], "text": [plot_label(row.label, 22)],
+         "textposition": "top center" if i % 2 else "bottom center",
+         "customdata": [plot_label(row.family)], "name": plot_label(row.label, 22),
+         "error_y": error_bar([values[i]], colour[row.id]),
+         "marker": {"size": 13, "color": colour[row.id], "symbol": marks[row.id],
+                    "opacity": 1.0 if front[i] else 0.65},
+         "hovertemplate": _HOVER}
+        for i, row in enumerate(rows)
+    ]  # fmt: skip
+
+
+def _as_one(
+    rows: Sequence[Row],
+    x: Sequence[float],
+    y: Sequence[float],
+    values: Sequence[Value],
+    front: Sequence[bool],
+    marks: Mapping[str, str],
+    colour: Mapping[str, str],
+) -> list[dict[str, Any]]:
+    """One trace of all rows: a page of many generators would hold megabytes of traces."""
+    return [
+        {"type": "scatter", "mode": "markers", "x": x, "y": y,
+         "text": [plot_label(row.label, 22) for row in rows],
+         "customdata": [plot_label(row.family) for row in rows],
+         "error_y": error_bar(values, GREY),
+         "marker": {"size": 13, "color": [colour[row.id] for row in rows],
+                    "symbol": [marks[row.id] for row in rows],
+                    "opacity": [1.0 if on else 0.65 for on in front]},
+         "hovertemplate": _HOVER}
+    ]  # fmt: skip
 
 
 def _front(x: Sequence[float], y: Sequence[float], front: Sequence[bool]) -> dict[str, Any]:

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from genbench import training
 from genbench.generator import GeneratorSpec, Run, Space, TrainData
 
 
 @dataclass(frozen=True)
 class SlowParams:
     pause: float = 0.02
+    save_every: float = 30.0
 
 
 class Slow:
@@ -35,6 +37,7 @@ class Slow:
         self.walk = torch.zeros(2)
 
     def fit(self, train: TrainData, run: Run) -> None:
+        training.CHECKPOINT_SECONDS = self.params.save_every
         rng = torch.Generator().manual_seed(run.seed)
         state = run.restore()
         if state is not None:

@@ -1,0 +1,58 @@
+"""A results folder as it was at a git revision: its records alone, read without a checkout."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path, PurePosixPath
+
+from genbench.errors import UsageError, shorten
+from genbench.store import MAX_RECORD_BYTES, RECORD, SUITE, write_bytes
+
+FILE_MODES = (b"100644", b"100755")  # links and submodules are not followed
+
+
+def extract(folder: Path, revision: str, into: Path) -> None:
+    """Write the ``record.json`` and ``suite.json`` files that `folder` held at `revision`.
+
+    Parameters
+    ----------
+    folder
+        A results folder within a git work tree.
+    revision
+        A commit, tag or branch.
+    into
+        An empty folder.
+
+    Raises
+    ------
+    UsageError
+        If git is not there, or knows no such folder or revision.
+    """
+    if shutil.which("git") is None:
+        raise UsageError("--at needs git, which is not installed here")
+    commit = _git(folder, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
+    listed = _git(folder, "ls-tree", "-r", "-l", "-z", commit.decode().strip(), ".")
+    found = False
+    for line in filter(None, listed.split(b"\0")):
+        about, _, name = line.partition(b"\t")
+        path = PurePosixPath(name.decode("utf-8", "replace"))
+        if path.name not in (RECORD, SUITE) or ".." in path.parts or path.is_absolute():
+            continue
+        mode, kind, sha, size = about.split()
+        if mode in FILE_MODES and kind == b"blob" and int(size) <= MAX_RECORD_BYTES:
+            write_bytes(into / path, _git(folder, "cat-file", "blob", sha.decode()), sync=False)
+            found = True
+    if not found:
+        raise UsageError(f"{folder} held no results at {shorten(revision)}: give another revision")
+
+
+def _git(folder: Path, *words: str) -> bytes:
+    done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, check=False)
+    if done.returncode:
+        reason = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise UsageError(
+            f"git cannot read {folder}: {reason[-1] if reason else done.returncode}: "
+            "give --at a revision of the repository that holds the folder"
+        )
+    return done.stdout

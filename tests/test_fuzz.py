@@ -1,0 +1,382 @@
+"""Whatever a file or a command line holds, what comes out is a result or one of our own errors.
+
+Each test is boxed by its number of examples; none may take more memory than its input allows.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import struct
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from genbench.arrayfile import read_npz
+from genbench.cli import cli
+from genbench.errors import DataError, GenbenchError, PluginError, StoreError, UsageError
+from genbench.records import Record, digest
+from genbench.report import Entry, TaskResults
+from genbench.report.images import ArtefactError, cloud, grid_picture
+from genbench.store import read_record, write_json
+from genbench.suite import load_suite
+from tests import report_fixtures as fixtures
+from tests.conftest import TINY
+from tests.test_records import make_record
+
+BOXED = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+# What JSON and TOML can hold at worst: no number of ours, half a character, a whole tree.
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20),
+    st.sampled_from([10**400, -1, 1 << 63, float("inf"), "\ud800", "\x00", "x" * 10_000, "../..",
+                     "<script>", "1e999"]),
+)  # fmt: skip
+TREES = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+def paths(node: Any, here: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every place in a tree of dicts and lists, the root left out."""
+    items = node.items() if isinstance(node, dict) else enumerate(node)
+    for key, value in items:
+        yield (*here, key)
+        if isinstance(value, dict | list):
+            yield from paths(value, (*here, key))
+
+
+def planted(body: Any, path: tuple[Any, ...], value: Any) -> Any:
+    """A copy of `body` with `value` at `path`; None there deletes."""
+    body = copy.deepcopy(body)
+    node = body
+    for key in path[:-1]:
+        node = node[key]
+    node[path[-1]] = value
+    return body
+
+
+def damaged(data: bytes) -> st.SearchStrategy[bytes]:
+    """The bytes with a few replaced, or cut off, or something else altogether."""
+    places = st.lists(
+        st.tuples(st.integers(0, len(data) - 1), st.integers(0, 255)), min_size=1, max_size=8
+    )
+    return st.one_of(
+        places.map(lambda changes: _replaced(data, changes)),
+        st.integers(0, len(data) - 1).map(lambda end: data[:end]),
+        st.binary(max_size=200),
+        st.binary(max_size=40).map(lambda tail: data[:60] + tail + data[60:]),
+    )
+
+
+def _replaced(data: bytes, changes: list[tuple[int, int]]) -> bytes:
+    array = bytearray(data)
+    for place, value in changes:
+        array[place] = value
+    return bytes(array)
+
+
+# -- suites ------------------------------------------------------------------------------------
+
+TEXT = TINY.read_text()
+LINES = TEXT.splitlines()
+
+
+def check_suite(path: Path) -> None:
+    """Read a suite and everything that the harness asks of it."""
+    try:
+        suite = load_suite(str(path))
+    except UsageError:
+        return
+    folder = suite.folder_name
+    assert folder.isprintable()
+    assert len(folder) < 200
+    assert "/" not in folder
+    assert suite.describe()["hash"] == suite.suite_hash
+    for name in ("space", "dataset", "n_samples", "sample_chunk", "seeds", "metrics", "controls"):
+        getattr(suite, name)
+
+
+@BOXED
+@given(where=st.integers(0, len(LINES) - 1), value=st.data())
+def test_any_value_in_a_suite_is_used_or_refused(
+    tmp_path: Path, where: int, value: st.DataObject
+) -> None:
+    key, equals, _ = LINES[where].partition("=")
+    new = value.draw(
+        st.one_of(
+            st.sampled_from(["-1", "0", "1e999", "nan", "[]", "[[]]", "{}", '""', "true", '"../.."',
+                             "1979-05-27", "9" * 5000, "[1, 'a']", "{ a = 1 }",
+                             '"' + "x" * 9999 + '"']),
+            st.text(max_size=20),
+        )
+    )  # fmt: skip
+    lines = [*LINES]
+    lines[where] = f"{key}={new}" if equals else new
+    (tmp_path / "s.toml").write_text("\n".join(lines), "utf-8", "replace")
+    check_suite(tmp_path / "s.toml")
+
+
+@BOXED
+@given(data=damaged(TEXT.encode()))
+def test_a_damaged_suite_is_used_or_refused(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "s.toml").write_bytes(data)
+    check_suite(tmp_path / "s.toml")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 20_000, "a." * 20_000 + "b = 1", "a = " + "[" * 5000 + "]" * 5000,
+     "\n".join(f"k{i} = {i}" for i in range(60_000)), TEXT + "\n" * 2_000_000,
+     TEXT.replace('version = "1.0.0"', 'version = "../../../tmp/x"'),
+     TEXT + '\n[profiles."../x"]\n'],
+    ids=["open", "dotted", "nested", "keys", "large", "version", "profile"],
+)  # fmt: skip
+def test_a_suite_made_to_hurt_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "s.toml").write_text(text)
+    with pytest.raises(UsageError, match=r"s\.toml"):
+        load_suite(str(tmp_path / "s.toml"))
+
+
+# -- records -----------------------------------------------------------------------------------
+
+RECORD = json.loads(
+    json.dumps(
+        make_record(
+            timing={"fit_s": 1.5, "sample_s": 0.5, "metrics_s": 2.0, "exclusive": True},
+            resources={"peak_rss_bytes": 1000, "n_sampled": 10, "parameters": 5},
+            curves={"loss": {"examples": [1, 2, 3], "value": [0.5, None, 0.25]}},
+            environment={"python": "3.11", "threads": 2, "packages": {"torch": "2"}},
+            source={"argv": ["genbench"], "git_commit": None},
+            error={"phase": "fit", "type": "E", "message": "m", "traceback": "t", "log_tail": "l"},
+            times={"started": "2026-01-01T00:00:00+00:00", "wall_s": 3.0},
+        ).to_json()
+    )
+)
+PLACES = sorted(paths(RECORD), key=str)
+
+
+def signed(body: Any) -> Any:
+    """With a digest that holds, as a stranger with our source would write it."""
+    body.pop("digest", None)
+    try:
+        return {**body, "digest": digest(body)}
+    except (ValueError, RecursionError):
+        return body
+
+
+@settings(BOXED, max_examples=150)
+@given(path=st.sampled_from(PLACES), value=TREES)
+def test_any_value_in_a_record_is_used_or_refused(
+    tmp_path: Path, path: tuple[Any, ...], value: Any
+) -> None:
+    body = signed(planted(RECORD, path, value))
+    (tmp_path / "record.json").write_text(json.dumps(body))
+    try:
+        found = read_record(tmp_path / "record.json")
+    except StoreError:
+        return
+    assert Record.from_json(json.loads(json.dumps(found.to_json()))) == found
+    show(tmp_path, found)
+
+
+def show(folder: Path, record: Record) -> None:
+    """Everything that reads a record once it has been accepted."""
+    from genbench import archive
+    from genbench.report import build_report
+
+    suite = fixtures.suite(task=record.cell["suite"]["task"])
+    build_report([TaskResults(suite, [Entry(record, folder)])], folder / "site")
+    assert list(archive._lines(record))
+
+
+@BOXED
+@given(data=damaged(json.dumps(RECORD).encode()))
+def test_a_damaged_record_is_refused(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "record.json").write_bytes(data)
+    try:
+        found = read_record(tmp_path / "record.json")
+    except StoreError:
+        return
+    assert found == Record.from_json(RECORD), (
+        "only what changes nothing passes: blanks between tokens"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 100_000, '{"a":' * 100_000, "1" * 100_000, '{"schema": "genbench.record/1", "x": 1e999}',
+     '{"schema": "genbench.record/1", "x": "\\ud800"}', "\ufeff{}", "NaN"],
+)  # fmt: skip
+def test_json_made_to_hurt_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "record.json").write_text(text)
+    with pytest.raises(StoreError):
+        read_record(tmp_path / "record.json")
+
+
+def test_a_record_of_a_million_metrics_is_read_or_refused_in_bounded_time(tmp_path: Path) -> None:
+    metrics = {f"m{i}": {"status": "undefined"} for i in range(300_000)}
+    (tmp_path / "record.json").write_text(json.dumps(signed({**RECORD, "metrics": metrics})))
+    assert len(read_record(tmp_path / "record.json").metrics) == 300_000
+    with (tmp_path / "large.json").open("wb") as file:
+        file.truncate(65 << 20)
+    with pytest.raises(StoreError, match="larger than"):
+        read_record(tmp_path / "large.json")
+
+
+# -- arrays, weights and pictures --------------------------------------------------------------
+
+
+def npz(compress: bool = True) -> bytes:
+    buffer = io.BytesIO()
+    write: Callable[..., None] = np.savez_compressed if compress else np.savez
+    write(buffer, x=np.arange(20, dtype=np.float32).reshape(10, 2), y=np.arange(10))
+    return buffer.getvalue()
+
+
+@settings(BOXED, max_examples=200)
+@given(data=st.one_of(damaged(npz()), damaged(npz(compress=False))))
+def test_a_damaged_npz_is_read_or_refused(data: bytes) -> None:
+    try:
+        found = read_npz(io.BytesIO(data), "it")
+    except DataError:
+        pass
+    else:
+        assert all(isinstance(array, np.ndarray) for array in found.values())
+
+
+def test_a_zip_bomb_is_refused_unread() -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x.npy", b"\0" * (64 << 20))
+    with pytest.raises(DataError, match="unpacks to 67108864 bytes, over 1000000"):
+        read_npz(buffer, "it", max_bytes=1_000_000)
+
+
+def test_a_header_that_promises_terabytes_is_refused() -> None:
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,), }"
+    data = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("x.npy", data)
+    with pytest.raises(DataError, match="cannot read it as an npz"):
+        read_npz(buffer, "it")
+
+
+def test_pickled_arrays_are_refused_unread() -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, x=np.array([print], dtype=object))
+    with pytest.raises(DataError, match="without pickle"):
+        read_npz(buffer, "it")
+
+
+def stored(folder: Path, name: str, role: str, data: bytes) -> Entry:
+    """An entry whose artefact holds these bytes, with a digest that holds."""
+    (folder / name).write_bytes(data)
+    artifact = fixtures._artifact(folder, role, name)
+    cell = fixtures.cell_of("g", "gan", 0)
+    return Entry(fixtures.record("01A", cell, artifacts=(artifact,)), folder)
+
+
+def png() -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@settings(BOXED, max_examples=200)
+@given(data=damaged(png()))
+def test_a_damaged_png_is_shown_or_left_out(tmp_path: Path, data: bytes) -> None:
+    entry = stored(tmp_path, "grid.png", "grid", data)
+    try:
+        picture = grid_picture(entry, "grid")
+    except ArtefactError:
+        return
+    assert picture.width * picture.height <= 4_000_000
+
+
+@BOXED
+@given(data=damaged(npz()))
+def test_a_damaged_cloud_is_shown_or_left_out(tmp_path: Path, data: bytes) -> None:
+    entry = stored(tmp_path, "points.npz", "points", data)
+    try:
+        assert cloud(entry, "points").shape[1] == 2
+    except ArtefactError:
+        return
+
+
+def test_damaged_weights_are_refused(tmp_path: Path) -> None:
+    """In one process of its own, since it needs torch."""
+    code = f"""
+import io, random, pathlib, torch
+from genbench import tensorfile
+from genbench.errors import StoreError
+place = pathlib.Path({str(tmp_path)!r})
+tensorfile.save(place / "a", {{"w": torch.arange(6.0), "s": [1, "x", None]}})
+data, rng, refused = (place / "a").read_bytes(), random.Random(0), 0
+for _ in range(300):
+    bad = bytearray(data)
+    for _ in range(rng.randint(1, 6)):
+        bad[rng.randrange(len(bad))] = rng.randrange(256)
+    (place / "b").write_bytes(bytes(bad[: rng.choice([len(bad), rng.randrange(len(bad))])]))
+    try:
+        tensorfile.load(place / "b")
+    except StoreError:
+        refused += 1
+print(refused)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 200
+
+
+# -- the command line --------------------------------------------------------------------------
+
+WORDS = st.one_of(
+    st.sampled_from(
+        ["--suite", "digits", "mnist", "--profile", "smoke", "-g", "vae", "vae:latent=x", "vae:",
+         ":", "=", "--seeds", "0,1", "--results", "results", "-j", "0", "--json", "--dry-run", "-o",
+         "out", ".", "", "--", "-", "--plugin", "x.py", "x.py:", "--tolerance", "fid=5%",
+         "fid=", "--into", "--baseline", "--candidate", "verify", "merge", "gc", "export", "check",
+         "fid", "schema", "record.json", "s.toml", "--name", "\u202e", "x" * 5000, "--strict"]
+    ),
+    st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=12),
+)  # fmt: skip
+COMMANDS = ("run", "list", "show", "score", "report", "compare", "gate", "status", "results",
+            "results verify", "results merge", "results export", "suite check")  # fmt: skip
+
+
+@settings(BOXED, max_examples=150)
+@given(command=st.sampled_from(COMMANDS), words=st.lists(WORDS, max_size=6))
+def test_any_command_line_is_obeyed_or_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, words: list[str]
+) -> None:
+    def refuse(*args: Any) -> Any:
+        raise PluginError("no generator is started here")
+
+    monkeypatch.setattr("genbench.executors.local.LocalExecutor._started", refuse)
+    monkeypatch.setattr("genbench.external.stage", refuse)
+    monkeypatch.chdir(tmp_path)
+    write_json(tmp_path / "record.json", RECORD)
+    (tmp_path / "s.toml").write_text(TEXT)
+    done = CliRunner().invoke(cli, [*command.split(), *words], standalone_mode=False)
+    typed = (GenbenchError, click.ClickException, click.exceptions.Exit, click.Abort)
+    assert done.exception is None or isinstance(done.exception, typed), done.exc_info
