@@ -92,7 +92,7 @@ def test_listing_shows_what_is_wrong_with_each(run_genbench: Command, site: Path
     rows = {row["name"]: row for row in json.loads(done.out)["generators"]}
     for name, problem in PROBLEMS.items():
         assert problem in rows[name]["problem"]
-    assert "two packages claim this name" in rows["twin"]["problem"]
+    assert "announced by twin_one 1.0 and twin_two 1.0" in rows["twin"]["problem"]
     assert not rows["sound"].get("problem")
     assert not rows["vae"].get("problem")
 

@@ -50,8 +50,8 @@ def test_a_third_partys_package_is_listed_checked_run_and_reported(
 
 def shown() -> list[str]:
     """The command lines of the page, in order."""
-    blocks = re.findall(r"^```\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    lines = [line for block in blocks for line in block.splitlines()]
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    lines = [line for language, block in blocks if not language for line in block.splitlines()]
     return [re.split(r"\s{2,}#?|\s#", line)[0] for line in lines if line.strip()]
 
 
