@@ -31,8 +31,10 @@ def extract(folder: Path, revision: str, into: Path) -> None:
     """
     if shutil.which("git") is None:
         raise UsageError("--at needs git, which is not installed here")
-    commit = _git(folder, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
-    listed = _git(folder, "ls-tree", "-r", "-l", "-z", commit.decode().strip(), ".")
+    commit = _git(
+        folder, revision, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}"
+    )
+    listed = _git(folder, revision, "ls-tree", "-r", "-l", "-z", commit.decode().strip(), ".")
     found = False
     for line in filter(None, listed.split(b"\0")):
         about, _, name = line.partition(b"\t")
@@ -41,18 +43,21 @@ def extract(folder: Path, revision: str, into: Path) -> None:
             continue
         mode, kind, sha, size = about.split()
         if mode in FILE_MODES and kind == b"blob" and int(size) <= MAX_RECORD_BYTES:
-            write_bytes(into / path, _git(folder, "cat-file", "blob", sha.decode()), sync=False)
+            write_bytes(
+                into / path, _git(folder, revision, "cat-file", "blob", sha.decode()), sync=False
+            )
             found = True
     if not found:
         raise UsageError(f"{folder} held no results at {shorten(revision)}: give another revision")
 
 
-def _git(folder: Path, *words: str) -> bytes:
+def _git(folder: Path, revision: str, *words: str) -> bytes:
     done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, check=False)
     if done.returncode:
         reason = done.stderr.decode("utf-8", "replace").strip().splitlines()
         raise UsageError(
-            f"git cannot read {folder}: {reason[-1] if reason else done.returncode}: "
+            f"git cannot read {folder} at {shorten(revision)}: "
+            f"{reason[-1] if reason else done.returncode}: "
             "give --at a revision of the repository that holds the folder"
         )
     return done.stdout

@@ -125,6 +125,8 @@ class HarnessRun:
         try:
             tensorfile.save(path, body)
         except StoreError as error:
+            if not isinstance(error.__cause__, OSError):
+                raise  # the state is not made of tensors: the author's mistake, not the disk's
             print(f"genbench: no checkpoint: {error}", file=sys.stderr, flush=True)
         else:
             self.checkpoints += 1

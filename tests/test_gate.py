@@ -20,7 +20,7 @@ from tests.test_ranking import metric, record
 
 SUITE = {
     "suite": {"name": "toy", "version": "1", "primary": "fid"},
-    "task": "sha256:0123456789abcdef",
+    "task": "sha256:smoke",
     "profile": "smoke",
 }
 HERE = {"processor": "one", "packages": {"torch": "2"}}
