@@ -143,7 +143,7 @@ class InProcessExecutor:
     def __init__(self, inner: Executor, classes: Mapping[str, type]) -> None:
         self._inner = inner
         self._classes = classes
-        self._stop = False
+        self.stopping = False
 
     def submit(self, spec: CellSpec) -> None:
         """Run the generator here if it lives here, then start a worker that scores."""
@@ -153,7 +153,7 @@ class InProcessExecutor:
             spec.folder.mkdir(parents=True, exist_ok=True)
             cls = self._classes[spec.generator.name]
             with torch_left_as_found():
-                Generation(spec, cls, stopping=lambda: self._stop).run()
+                Generation(spec, cls, stopping=lambda: self.stopping).run()
         self._inner.submit(spec)
 
     def poll(self, seconds: float) -> list[Ended]:
@@ -161,13 +161,11 @@ class InProcessExecutor:
         return self._inner.poll(seconds)
 
     def stop(self) -> None:
-        """Ask the generator that runs here, and every worker, to end."""
-        self._stop = True
+        """Ask every worker to end."""
         self._inner.stop()
 
     def kill(self) -> None:
         """End every worker now; what runs here ends at its next batch."""
-        self._stop = True
         self._inner.kill()
 
 

@@ -209,6 +209,7 @@ class _Loop:
     def stop(self) -> None:
         """Called by a signal, between any two instructions: so it counts and does nothing more."""
         self.stops += 1
+        self._executor.stopping = True
 
     def _pass_on_stops(self) -> None:
         """First ask the workers to finish writing; from the second time on, end them at once."""

@@ -10,7 +10,13 @@ if TYPE_CHECKING:
 
 
 class Executor(Protocol):
-    """What the run loop needs of whoever runs cells."""
+    """What the run loop needs of whoever runs cells.
+
+    `stopping` turns true as soon as a stop is asked for. A signal may set it at any moment, also
+    while `submit` is busy; `stop` follows when the loop comes round.
+    """
+
+    stopping: bool
 
     def submit(self, spec: CellSpec) -> None:
         """Start a worker for a cell."""

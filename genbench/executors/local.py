@@ -53,6 +53,7 @@ class LocalExecutor:
 
     def __init__(self, log: IO[bytes] | None = None) -> None:
         self._log = log
+        self.stopping = False
         self._process: subprocess.Popen[bytes] | None = None
         self._ids = (str(i) for i in itertools.count())
         self._running: dict[str, CellSpec] = {}
