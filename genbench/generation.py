@@ -22,12 +22,12 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from genbench import tensorfile
-from genbench.arrayfile import read_npz
 from genbench.cellspec import CellSpec
 from genbench.data import Split, load_split
 from genbench.errors import UsageError
 from genbench.harnessed import FitResult, Harnessed, requested_labels
 from genbench.metrics.table import LIKELIHOOD_METRICS
+from genbench.npzfile import read_npz
 from genbench.seeds import derive_seed
 from genbench.store import CHECKPOINT, write_bytes, write_json, write_progress
 from genbench.training import Stopped

@@ -24,9 +24,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from genbench.arrayfile import read_npz
 from genbench.cli import cli
 from genbench.errors import DataError, GenbenchError, PluginError, StoreError, UsageError
+from genbench.npzfile import read_npz
 from genbench.records import Record, digest
 from genbench.report import Entry, TaskResults
 from genbench.report.images import ArtefactError, cloud, grid_picture

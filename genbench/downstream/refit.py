@@ -68,7 +68,7 @@ class RefitSpec:
             "folder": str(self.folder),
             "generator": self.generator.to_json(),
             "space": self.space.to_json(),
-            "seed": self.seed,
+            "seed": str(self.seed),  # 64 bits: more than a JSON number holds everywhere
             "budget": self.budget,
             "draw": self.draw,
             "chunk": self.chunk,
@@ -83,6 +83,7 @@ class RefitSpec:
         """Undo `to_json`."""
         values = {k: v for k, v in body.items() if k != "schema"}
         values["folder"], values["progress"] = Path(values["folder"]), Path(values["progress"])
+        values["seed"] = int(values["seed"])
         values["generator"] = GeneratorChoice.from_json(values["generator"])
         values["space"] = Space.from_json(values["space"])
         return cls(**values)

@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
-from genbench.arrayfile import read_npz
 from genbench.errors import DataError
+from genbench.npzfile import read_npz
 from genbench.records import Artifact
 from genbench.report.inputs import Entry
 

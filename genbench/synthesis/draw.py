@@ -62,7 +62,7 @@ class StoredGenerator:
                 "space": self.space.to_json(),
                 "state": str(self.state.resolve()),
                 "n": n,
-                "seed": seed,
+                "seed": str(seed),  # 64 bits: more than a JSON number holds everywhere
                 "chunk": self.chunk,
                 "device": self.device,
                 "threads": self.threads,
@@ -88,7 +88,7 @@ def main(path: str) -> None:
     subject = Harnessed(choice, Space.from_json(order["space"]), device)
     subject.generator.load_state_dict(tensorfile.load(Path(order["state"]), device=device))
     labels = None if order["labels"] is None else np.array(order["labels"], np.int64)
-    drawn = subject.draw(order["n"], chunk=order["chunk"], seed=order["seed"], labels=labels)
+    drawn = subject.draw(order["n"], chunk=order["chunk"], seed=int(order["seed"]), labels=labels)
     save_arrays(Path(order["to"]), drawn)
 
 
