@@ -18,6 +18,7 @@ from genbench.synthesis.filters import Filters, near_threshold, pixel_distance
 from tests.conftest import HERE, PLUGINS, Done, genbench
 from tests.report_fixtures import cell_of, record
 
+pytestmark = pytest.mark.slow
 IMAGES = HERE / "tiny-images.toml"
 BASE = ("synthesize", "--suite", IMAGES, "--plugin", PLUGINS / "parrot.py")
 
@@ -67,6 +68,7 @@ def test_no_row_repeats_and_none_is_a_training_row(made: Path) -> None:
     assert not set(rows) & train
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of rdflib, which mlcroissant uses
 def test_the_metadata_is_croissant_and_reads_the_images(made: Path) -> None:
     data = mlcroissant.Dataset(made / "metadata.json")
     assert not data.metadata.issues.errors

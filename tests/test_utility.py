@@ -16,6 +16,7 @@ from genbench.suite import load_suite
 from tests.conftest import HERE, PLUGINS, Command, genbench
 from tests.test_run import records
 
+pytestmark = pytest.mark.slow
 IMAGES = HERE / "tiny-images.toml"
 PARROT = ("--suite", IMAGES, "--plugin", PLUGINS / "parrot.py", "--no-report")
 DOWNSTREAM = ("augmentation_gain", "imbalance_recall", "robust_accuracy")
