@@ -19,6 +19,7 @@ from torch import Tensor
 from genbench.cellspec import GeneratorChoice
 from genbench.contract import draw, log_prob_of, make_generator
 from genbench.data import Split
+from genbench.data.split import proportional
 from genbench.generator import Space
 from genbench.seeds import derive_seed
 from genbench.training import Budget, HarnessRun, MemoryTrainData, Stopped
@@ -172,11 +173,7 @@ def requested_labels(train: Labels, classes: int, n: int, seed: int) -> Labels:
     train
         Training labels, int64 ``(n_train,)``.
     """
-    share = np.bincount(train, minlength=classes) / len(train) * n
-    counts = np.floor(share).astype(np.int64)
-    remainder = np.argsort(-(share - counts), kind="stable")[: n - counts.sum()]
-    counts[remainder] += 1
-    return permuted_labels(counts, seed)
+    return permuted_labels(proportional(train, classes, n), seed)
 
 
 def permuted_labels(counts: npt.NDArray[np.int64], seed: int) -> Labels:

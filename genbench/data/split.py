@@ -23,3 +23,12 @@ class Split:
 
     x: NDArray[Any]
     y: NDArray[np.int64] | None
+
+
+def proportional(y: NDArray[np.int64], classes: int, n: int) -> NDArray[np.int64]:
+    """How many of `n` rows each class gets, in the proportions of `y` (largest remainder)."""
+    share = np.bincount(y, minlength=classes) / len(y) * n
+    counts = np.floor(share).astype(np.int64)
+    remainder = np.argsort(-(share - counts), kind="stable")[: n - counts.sum()]
+    counts[remainder] += 1
+    return counts

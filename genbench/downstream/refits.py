@@ -173,6 +173,7 @@ def _rows(
     spec: CellSpec, protocols: Protocols, job: Job, x: Array, y: NDArray[np.int64]
 ) -> dict[str, Array]:
     """The real rows of a job, and the labels that its generator will be asked for."""
+    from genbench.data.split import proportional
     from genbench.downstream import subsets
     from genbench.harnessed import permuted_labels
 
@@ -184,7 +185,7 @@ def _rows(
         for c, lacking in subsets.missing(y[chosen], i.classes).items():
             wanted[c] = lacking
     else:
-        wanted = subsets.proportional(y[chosen], classes, job.n * protocols.augmentation.ratios[-1])
+        wanted = proportional(y[chosen], classes, job.n * protocols.augmentation.ratios[-1])
     arrays: dict[str, Array] = {"x": x[chosen], "y": y[chosen]}
     if spec.generator.description.labels == "given":
         arrays["labels"] = permuted_labels(wanted, seed)

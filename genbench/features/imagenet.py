@@ -1,0 +1,86 @@
+"""What networks trained on ImageNet share as extractors: colour, batches, probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from genbench.errors import ContractError
+from genbench.features import ExtractorInfo, Features
+from genbench.features.classifier import plain_float32
+from genbench.generator import Space
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MOST_ROWS = 50  # at a time: at 299 x 299 pixels they need about 1 GB
+
+
+class ImageNetExtractor:
+    """Pooled features and class probabilities of a network that reads colour images.
+
+    Parameters
+    ----------
+    net
+        The frozen module, moved to where rows are.
+    forward
+        Given `net` and uint8 rows ``(n, 3, H, W)`` in 0 .. 255: features ``(n, d)`` and logits.
+    """
+
+    def __init__(
+        self,
+        info: ExtractorInfo,
+        space: Space,
+        net: Any,
+        forward: Callable[[Any, Tensor], tuple[Tensor, Tensor]],
+        sha256: str,
+    ) -> None:
+        self.name = info.name
+        self.version = info.version
+        self.sha256 = sha256
+        self.identity = f"{info.name}/{info.version}:{sha256[:8]}"
+        self._space = space
+        self._net = net
+        self._forward = forward
+
+    def extract(
+        self,
+        x: Tensor | NDArray[Any],
+        *,
+        device: torch.device | str = "cpu",
+        batch_size: int = MOST_ROWS,
+    ) -> Features:
+        """Features and probabilities float32 of images ``(n, C, H, W)`` with 1 or 3 channels.
+
+        Grey images become three equal channels; grey levels are spread over 0 .. 255.
+
+        Raises
+        ------
+        ContractError
+            If `x` is not a batch of uint8 images of the suite's shape.
+        """
+        images = torch.from_numpy(np.ascontiguousarray(x)) if isinstance(x, np.ndarray) else x
+        shape = tuple(images.shape)
+        if shape[1:] != self._space.shape or images.dtype != torch.uint8 or not len(images):
+            raise ContractError(
+                f"extractor {self.name} got {images.dtype} of shape {shape}, expected at least one "
+                f"row of uint8 (n, {', '.join(map(str, self._space.shape))})"
+            )
+        net, size = self._net.to(device), min(batch_size, MOST_ROWS)
+        features, probabilities = [], []
+        with torch.inference_mode(), plain_float32(torch.device(device)):
+            for rows in torch.split(images, size):
+                found, logits = self._forward(net, self._colour(rows.to(device)))
+                features.append(found.cpu())
+                probabilities.append(logits.softmax(1).cpu())
+        return Features(torch.cat(features).numpy(), torch.cat(probabilities).numpy())
+
+    def _colour(self, rows: Tensor) -> Tensor:
+        top = self._space.levels - 1
+        if top != 255:
+            rows = (rows.float() * (255 / top)).round().to(torch.uint8)
+        return rows.expand(-1, 3, -1, -1) if rows.shape[1] == 1 else rows
