@@ -30,8 +30,13 @@ import click
 )
 @click.option("--plugin", "plugins", multiple=True, metavar="FILE[:Class]", help="As in `run`.")
 @click.option("--profile", default=None, metavar="P", help="Profile of the suite.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0),
-              help="Seed of the training that is used and of the drawing.")  # fmt: skip
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Seed of the training that is used and of the drawing.",
+)
 @click.option(
     "--balance",
     type=click.Choice(["classes"]),
@@ -69,7 +74,13 @@ import click
     show_default=True,
     help="Take the trained generator from here, and train it here if it is not there.",
 )
-@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:i]")
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="auto|cpu|cuda[:i]",
+    help="Train and draw here.",
+)
 def synthesize(
     suite_name: str,
     generator: str,
