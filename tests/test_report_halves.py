@@ -19,6 +19,9 @@ from tests import report_fixtures as fixtures
 def _always(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(halves, "ENOUGH", 2)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1}, raising=False)
+    # Threads that tests before these left behind do no work here.
+    count, idle = threading.active_count, threading.active_count() - 1
+    monkeypatch.setattr(threading, "active_count", lambda: count() - idle)
 
 
 def written_by(items: Sequence[int]) -> dict[str, str]:
