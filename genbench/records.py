@@ -225,6 +225,10 @@ def metric_value(body: Any) -> MetricValue:
         _expect(str, metric.interval.method, "interval.method")
     for number in numbers:
         _finite(number)
+    if metric.interval is not None and not (
+        metric.interval.low <= metric.interval.high and 0 < metric.interval.level < 1
+    ):
+        raise ValueError(f"{metric.interval} is no interval: its ends or its level are wrong")
     for text in (metric.unit, metric.reason):
         if text is not None:
             _expect(str, text, "unit or reason")

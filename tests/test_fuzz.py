@@ -20,7 +20,7 @@ import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -185,6 +185,8 @@ def signed(body: Any) -> Any:
 
 @settings(BOXED, max_examples=150)
 @given(path=st.sampled_from(PLACES), value=TREES)
+@example(path=("metrics", "fid", "interval", "level"), value=0)  # once divided by the quantile of 0
+@example(path=("metrics", "fid", "interval", "level"), value=2)
 def test_any_value_in_a_record_is_used_or_refused(
     tmp_path: Path, path: tuple[Any, ...], value: Any
 ) -> None:
