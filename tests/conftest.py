@@ -13,9 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from genbench.executors.local import LocalExecutor
+
+# CI draws the same examples every time, so that red means a change and not a lucky draw; by hand
+# every run draws new ones, and what they find becomes an @example.
+hypothesis.settings.register_profile("repeatable", derandomize=True)
+if os.environ.get("GENBENCH_REPEATABLE"):
+    hypothesis.settings.load_profile("repeatable")
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
