@@ -48,6 +48,7 @@ IMPLEMENTATIONS: Mapping[str, Implementation] = {
     "trtr_accuracy": _CLASSIFIER,
     "trts_accuracy": _CLASSIFIER,
     "augmentation_gain": _CLASSIFIER,
+    "imbalance_recall": _CLASSIFIER,
     "robust_accuracy": _CLASSIFIER,
 }
 
