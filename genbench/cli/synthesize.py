@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from pathlib import Path
 
 import click
@@ -109,57 +108,48 @@ def synthesize(
       genbench synthesize --suite mnist -g flow -n 4000 --balance classes \\
           --filter confidence=0.9 --drop-near-copies --if-helps -o more-digits
     """
-    from genbench import environment
+    from functools import partial
+
+    from genbench import api
     from genbench.cli.terminal import listener
-    from genbench.errors import UsageError
-    from genbench.executors.local import LocalExecutor
-    from genbench.runner import RunOptions, available_cores, resolve_device, run_suite
-    from genbench.selection import choose
-    from genbench.store import Store
+    from genbench.runner import resolve_device
     from genbench.suite import load_suite
-    from genbench.synthesis.write import require_free
-
-    confidence, shares = _confidence(filter_), _splits(splits)
-    require_free(out, overwrite)
-    suite = load_suite(suite_name, profile)
-    store = Store(results)
-    options = RunOptions(
-        seeds=(seed,),
-        device=resolve_device(device),
-        parts=("metrics", "downstream") if if_helps else ("metrics",),
-        argv_source=environment.source(["genbench", *sys.argv[1:]]),
-    )
-    with LocalExecutor() as executor:
-        choices = choose(suite, (generator,), plugins, executor, controls=False)
-        with listener(suite, as_json=False) as shown:
-            result = run_suite(suite, choices, store, options, executor, shown)
-    if not result.stored or result.failed or result.interrupted:
-        click.echo(f"error: {generator} has no finished training to draw from", err=True)
-        return result.exit_code or 3
-    stored = result.stored[0]
-
     from genbench.synthesis.build import Request
     from genbench.synthesis.evidence import require_help
-    from genbench.synthesis.run import Options
+    from genbench.synthesis.run import Options, require_buildable
     from genbench.synthesis.run import synthesize as build_set
+    from genbench.synthesis.write import require_free
+
+    options = Options(_confidence(filter_), drop_near_copies, resolve_device(device))
+    request = Request(rows, balance is not None, _splits(splits), seed)
+    require_free(out, overwrite)
+    require_buildable(load_suite(suite_name, profile), request, options)
+    trained = api.run(
+        suite_name,
+        (generator,),
+        plugins=plugins,
+        profile=profile,
+        seeds=(seed,),
+        results=results,
+        device=device,
+        parts=("metrics", "downstream") if if_helps else ("metrics",),
+        controls=False,
+        report=False,
+        show=partial(listener, as_json=False),
+    )
+    if trained.exit_code:
+        click.echo(f"error: {generator} has no finished training to draw from", err=True)
+        return trained.exit_code
+    (cell,), (stored,) = trained.ended.cells, trained.ended.stored
 
     if if_helps:
         click.echo(f"evidence: {require_help(stored.record, rows)}", err=True)
-    if drop_near_copies and "valid" not in suite.document["dataset"]["split"]:
-        raise UsageError("--drop-near-copies needs a valid split to measure distances of")
 
     def progress(what: str, done: int, total: int) -> None:
         click.echo(f"  {what}" + (f" · {done:,} of {total:,}" if total > 1 else ""), err=True)
 
     made = build_set(
-        suite,
-        choices[0],
-        stored,
-        store,
-        Request(rows, balance is not None, shares, seed),
-        Options(confidence, drop_near_copies, options.device, available_cores()),
-        out,
-        progress,
+        trained.ended.suite, cell.generator, stored, trained.store, request, options, out, progress
     )
     for reason, count in made.removed.items():
         click.echo(f"{reason + ':':32}{count:>9,} left out")

@@ -63,8 +63,7 @@ def build(
     Raises
     ------
     UsageError
-        If `MAX_DRAWN` times the rows asked for were drawn and too few stayed, or classes are to
-        be balanced that nobody knows.
+        If `MAX_DRAWN` times the rows asked for were drawn and too few stayed.
     """
     classes = source.space.classes
     quota = _quota(source, train_y, request)
@@ -114,8 +113,6 @@ def _quota(source: StoredGenerator, train_y: NDArray[np.int64] | None, request: 
     """Rows of each class; a single number where classes are left as they come."""
     classes = source.space.classes
     if request.balance:
-        if not classes:
-            raise UsageError("--balance classes needs a suite with class labels: leave it out")
         even = np.full(classes, request.n // classes, np.int64)
         even[: request.n % classes] += 1
         return even

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from genbench.cellspec import GeneratorChoice
-from genbench.data import load_split
+from genbench.data import Split, load_split
 from genbench.downstream.classifier import NAME, VERSION, Classifier, predict
 from genbench.downstream.recipe import Recipe
 from genbench.errors import UsageError
@@ -41,8 +40,7 @@ class Options:
 
     confidence: float | None
     near_copies: bool
-    device: str
-    threads: int
+    device: str = "cpu"
 
 
 def synthesize(
@@ -57,12 +55,15 @@ def synthesize(
 ) -> Provenance:
     """Build a data set of `request.n` rows from the generator whose cell is `stored`.
 
+    It is drawn with as many threads as it was trained with.
+
     Raises
     ------
     UsageError
-        If the suite does not hold images, the cell has no stored state, or too few rows pass.
+        As `require_buildable`; if the cell has no stored state, or too few rows pass.
     """
-    source = stored_generator(suite, choice, stored, options)
+    require_buildable(suite, request, options)
+    source = _stored_generator(suite, choice, stored, options.device)
     train = load_split(suite.dataset, suite.space, "train")
     filters = Filters(train.x)
     if options.near_copies:
@@ -70,7 +71,7 @@ def synthesize(
         filters.near = near_threshold(train.x, load_split(suite.dataset, suite.space, "valid").x)
     judge = None
     if options.confidence is not None:
-        judge = _judge(suite, store, train, options)
+        judge = _judge(suite, store, train, source.device)
         filters.classify = lambda x: predict(judge, x)
         filters.confidence = options.confidence
     built = build(source, train.y, request, filters, lambda a, b: progress("drawing", a, b))
@@ -94,41 +95,44 @@ def synthesize(
     return write(out, built, provenance, lambda a, b: progress("writing", a, b))
 
 
-def stored_generator(
-    suite: Suite, choice: GeneratorChoice, stored: Stored, options: Options
-) -> StoredGenerator:
-    """The fitted generator of a cell.
+def require_buildable(suite: Suite, request: Request, options: Options) -> None:
+    """Refuse, before anything is trained, what this suite cannot give.
 
     Raises
     ------
     UsageError
-        If its state is not there, or the suite holds no images.
+        If it holds no images, or lacks the labels, the validation rows or the classifier that the
+        options need.
     """
+    lacks = None
     if suite.space.kind != "image":
-        raise UsageError(
-            f"suite {suite.name!r} holds {suite.space.kind}: synthesize builds image data sets"
-        )
+        lacks = f"holds {suite.space.kind}: synthesize builds image data sets"
+    elif request.balance and not suite.space.classes:
+        lacks = "has no class labels: leave --balance out"
+    elif options.near_copies and "valid" not in suite.document["dataset"]["split"]:
+        lacks = "has no valid split to measure distances of: leave --drop-near-copies out"
+    elif options.confidence is not None and "tstr" not in suite.document.get("downstream", {}):
+        lacks = "has no classifier ([downstream.tstr]): leave --filter out"
+    if lacks is not None:
+        raise UsageError(f"suite {suite.name!r} {lacks}")
+
+
+def _stored_generator(
+    suite: Suite, choice: GeneratorChoice, stored: Stored, device: str
+) -> StoredGenerator:
     state = stored.artifact("state")
     if state is None:
         raise UsageError(
             f"the weights of {choice.name} are not in {stored.folder}: run it again with --fresh"
         )
-    return StoredGenerator(
-        choice, suite.space, state, suite.sample_chunk, options.device, options.threads
-    )
+    threads = int(stored.record.environment.get("threads", 1))
+    return StoredGenerator(choice, suite.space, state, suite.sample_chunk, device, threads)
 
 
-def _judge(suite: Suite, store: Store, train: Any, options: Options) -> Classifier:
-    table = suite.document.get("downstream", {}).get("tstr")
-    if table is None or train.y is None:
-        raise UsageError(
-            f"--filter confidence needs the suite's classifier and {suite.name!r} has no "
-            "[downstream.tstr]: leave it out"
-        )
-    recipe = Recipe(
-        suite.space, int(table["steps"]), int(table["batch_size"]), 0, options.device
-    )  # fmt: skip
-    return recipe.fit(train.x, train.y, cache=store.root / CACHE)
+def _judge(suite: Suite, store: Store, train: Split, device: str) -> Classifier:
+    table = suite.document["downstream"]["tstr"]
+    recipe = Recipe(suite.space, int(table["steps"]), int(table["batch_size"]), 0, device)
+    return recipe.fit(train.x, np.asarray(train.y), cache=store.root / CACHE)
 
 
 def _counts(built: Built) -> dict[str, dict[str, int]]:
