@@ -107,6 +107,7 @@ TABLES: dict[str, dict[str, tuple[type | tuple[type, ...], bool]]] = {
         "headline_n": (int, True),
         "headline_ratio": (int, True),
         "confidence": ((int, float), False),
+        "test_rows": (int, False),
     },
     "downstream.classical": {
         "shift": ((int, float), False),

@@ -46,7 +46,16 @@ def test_a_second_process_that_dies_costs_time_only() -> None:
     assert list(in_halves(work, range(4))) == ["0", "1", "2", "3"]
 
 
-def test_an_error_in_either_half_is_raised_here() -> None:
+def test_an_error_in_either_half_is_raised_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    children: list[int] = []
+    fork = os.fork
+
+    def remembered() -> int:
+        children.append(fork())
+        return children[-1]
+
+    monkeypatch.setattr(os, "fork", remembered)
+
     def work(items: Sequence[int]) -> dict[str, str]:
         if 3 in items:
             raise StoreError("cannot write 3")
@@ -55,8 +64,10 @@ def test_an_error_in_either_half_is_raised_here() -> None:
     for items in (range(4), [3, 0, 1, 2]):
         with pytest.raises(StoreError, match="cannot write 3"):
             in_halves(work, items)
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert len(children) == 2
+    for child in children:
+        with pytest.raises(ChildProcessError):  # it is waited for, no zombie stays
+            os.waitpid(child, os.WNOHANG)
 
 
 def test_a_process_with_threads_is_not_forked() -> None:

@@ -66,6 +66,14 @@ def test_arms_are_paired_and_all_there(found: dict[str, Record]) -> None:
     }  # fmt: skip
 
 
+def test_the_suite_says_on_how_many_rows_the_arms_are_tested(found: dict[str, Record]) -> None:
+    value = found["parrot"].metrics["augmentation_gain"]
+    assert value.signature.endswith("|reference=test:250")
+    for point in value.details["points"]:
+        counts = 250 * np.array(point["accuracies"])
+        assert counts == pytest.approx(counts.round())
+
+
 def test_arms_without_synthetic_rows_are_the_same_for_every_generator(
     found: dict[str, Record],
 ) -> None:

@@ -188,6 +188,7 @@ def test_the_tables_become_protocols():
         ("headline_ratio = 2", "headline_ratio = 3", "use one of [1, 2]"),
         ("replicates = 3", "replicates = 1", "replicates is 1: it must be at least 2"),
         ("confidence = 0.99", "confidence = 1.5", "it must be from 0 to 1"),
+        ("test_rows = 250", "test_rows = -1", "test_rows of [downstream.augmentation] is -1"),
         ("rotation = 10", "rotatoin = 10", "did you mean 'rotation'"),
         ("classes = [8, 9]", "classes = [8, 10]", "name some, not all, of 0..9"),
         ("keep = 0.1", "keep = 3", "keep of [downstream.imbalance] is 3"),

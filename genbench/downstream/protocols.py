@@ -35,6 +35,8 @@ class Augmentation:
     confidence
         Rows of a generator without labels are kept if the classifier trained on the same real rows
         names them at least this surely.
+    test_rows
+        Test rows that tell the accuracies and the recalls, classes in proportion; 0 means all.
     """
 
     n: tuple[int, ...]
@@ -46,6 +48,7 @@ class Augmentation:
     headline_n: int
     headline_ratio: int
     confidence: float = 0.9
+    test_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +203,8 @@ def _whole(table: str, values: list[Any], low: int, key: str) -> Iterator[Compla
 
 def _ranges(tables: Mapping[str, Any], classes: int) -> Iterator[Complaint]:
     bounds = (
-        ("augmentation", "confidence", 0, 1), ("classical", "shift", 0, 0.5),
+        ("augmentation", "confidence", 0, 1), ("augmentation", "test_rows", 0, 1 << 30),
+        ("classical", "shift", 0, 0.5),
         ("classical", "rotation", 0, 180), ("classical", "scale", 0, 0.5),
         ("imbalance", "n", 2 * max(classes, 1), 1 << 30), ("imbalance", "keep", 0, 1),
         ("imbalance", "replicates", 2, 1000), ("robustness", "epsilon", 0, 1),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -22,6 +23,7 @@ from genbench.downstream.protocols import Protocols
 from genbench.downstream.recipe import Recipe
 from genbench.downstream.refits import Job, Refitted, why_not
 from genbench.downstream.robustness import Attacked
+from genbench.downstream.subsets import stratified
 from genbench.downstream.tstr import train_on_synthetic
 from genbench.errors import GenbenchError, MetricError, StoreError
 from genbench.metrics.table import METRICS
@@ -112,8 +114,9 @@ class Utility:
 
     def _measure(self, asked: Protocols) -> dict[str, MetricValue]:
         a = asked.augmentation
-        curve = Curve(asked, self.test)
-        rare = Rare(asked.imbalance, self.test) if asked.imbalance else None
+        tested = self._tested(a.test_rows)
+        curve = Curve(asked, tested)
+        rare = Rare(asked.imbalance, tested) if asked.imbalance else None
         attacked = None
         if asked.robustness:
             attacked = Attacked(asked.robustness, a.headline_ratio, self.test, self._seed)
@@ -149,6 +152,14 @@ class Utility:
         fit_s = sum(r.seconds for r in self.refits.values())
         seconds["augmentation_gain"] += fit_s
         return {id_: replace(value, seconds=seconds[id_]) for id_, value in values.items()}
+
+    def _tested(self, n: int) -> Split:
+        """`n` test rows, the same for every generator; all of them for 0 or too many."""
+        x, y = self.test.x, np.asarray(self.test.y)
+        if not 0 < n < len(x):
+            return self.test
+        rows = stratified(y, self.spec.suite.space.classes, n, self._seed)
+        return Split(x[rows], y[rows])
 
     def _recipe(self, asked: Protocols, seed: int) -> Recipe:
         a = asked.augmentation
