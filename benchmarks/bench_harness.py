@@ -1,6 +1,6 @@
 """What the harness costs: start-up, seconds a cell beyond its own work, and the training loop.
 
-    python benchmarks/bench_harness.py
+    python -m benchmarks.bench_harness
 
 Prints one table. The training loop is measured against a bare PyTorch loop over the same model and
 rows, in turn, so that a drifting machine slows both; the ratio's median over the pairs is shown.

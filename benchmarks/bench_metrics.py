@@ -1,6 +1,6 @@
 """Speed of `metrics.evaluate` side by side with torch-fidelity and prdc, same rows, same values.
 
-    python benchmarks/bench_metrics.py --d 128 --n 10000
+    python -m benchmarks.bench_metrics --d 128 --n 10000
 
 Prints seconds, ratios, the largest relative difference of any value, and the extra memory each side
 took at its peak. Every side runs once, in a process of its own, with all threads of the machine.

@@ -1,6 +1,6 @@
 """What a report of many records costs: 1,000 records over 50 generators.
 
-    python benchmarks/bench_report.py [--profile]
+    python -m benchmarks.bench_report [--profile]
 
 Prints the seconds and CPU seconds of building it, alone and again over itself, and the size of its
 index page. The records are made up, with curves, logs and sample grids like those of a real run.
@@ -11,12 +11,9 @@ from __future__ import annotations
 import argparse
 import cProfile
 import pstats
-import sys
 import tempfile
 import time
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from genbench.report import Entry, TaskResults, build_report
 from tests import report_fixtures as fixtures

@@ -1,6 +1,6 @@
 """How often each metric's 95 % interval holds its target, over fresh generated samples.
 
-    python benchmarks/interval_coverage.py --n 1000 --repetitions 400 --truth 600
+    python -m benchmarks.interval_coverage --n 1000 --repetitions 400 --truth 600
 
 The reference is fixed; the target is the mean of the metric over `--truth` fresh sets of n rows,
 the intervals are those of `--repetitions` further sets. Honest intervals land in 90 - 98 %.
