@@ -7,10 +7,10 @@ centred gradient penalty on real and fake points (R1 + R2; Huang et al., 2024). 
 projection (Miyato & Koyama, 2018), and D also learns to prefer a real image's own class to a wrong
 one (matching-aware; Reed et al., 2016). Its scores are multiplied by a gain: after 300,000 MNIST
 images the FID was 2.7 at gain 4 with a little of that preference (weight 0.03), 3.6 at gain 1 with
-0.2, which D then needed to learn the classes at all (validation rows, one seed). The image nets follow DCGAN (Radford et al., 2016) but work
-at half resolution: 2x2 pixels are one position with four channels, which costs a quarter. Samples
-come from an average of the generator's weights (Yazici et al., 2019) whose batch-normalisation
-statistics are recomputed at the end.
+0.2, which D then needed to learn the classes (validation rows, one seed). The image nets follow
+DCGAN (Radford et al., 2016) but work at half resolution: 2x2 pixels are one position with four
+channels, which costs a quarter. Samples come from an average of the generator's weights (Yazici et
+al., 2019) whose batch-normalisation statistics are recomputed at the end.
 
 Both nets are updated simultaneously: the one backward pass of D also gives the slope dD/dx at each
 fake, from which the generator's gradient follows, so D is never run a second time.
