@@ -21,10 +21,11 @@ from genbench.executors import Executor
 from genbench.executors.local import LocalExecutor
 from genbench.external import OnBad, stage
 from genbench.inline import InProcessExecutor, choice_of
+from genbench.machine import resolve_devices
 from genbench.narration import Lines
 from genbench.publish import renew_report, task_results
 from genbench.records import Record
-from genbench.runner import Listener, RunOptions, RunResult, resolve_devices, run_suite
+from genbench.runner import Listener, RunOptions, RunResult, run_suite
 from genbench.runner import plan as plan_cells
 from genbench.selection import choose, controls_of, require_kind
 from genbench.store import Store

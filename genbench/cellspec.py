@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from genbench.plugins import Description, GeneratorRef
+from genbench.store import SPEC, read_json, write_json
 from genbench.suite import Suite
 
 SCHEMA = "genbench.cellspec/1"
@@ -158,3 +159,15 @@ class CellSpec:
         values["generator"] = GeneratorChoice.from_json(values["generator"])
         values["parts"] = tuple(values["parts"])
         return cls(**values)
+
+
+def write_spec(spec: CellSpec) -> Path:
+    """Put the order for a cell into its folder, where a worker finds it."""
+    path = spec.folder / SPEC
+    write_json(path, spec.to_json())
+    return path
+
+
+def read_spec(path: Path) -> CellSpec:
+    """Read what `write_spec` wrote."""
+    return CellSpec.from_json(read_json(path))

@@ -18,6 +18,7 @@ from genbench.errors import GenbenchError
 from genbench.executors.local import LocalExecutor
 from genbench.features import list_extractors, load_extractor
 from genbench.generator import Space
+from genbench.machine import available_cores
 from genbench.plugins import find, installed
 from genbench.store import Store
 from genbench.suite import load_suite, shipped
@@ -68,7 +69,7 @@ def _packages() -> Iterator[Check]:
 def _device() -> Check:
     import torch
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = available_cores()
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
         return Check("device", True, f"{', '.join(names)}; {cores} cores")

@@ -8,8 +8,8 @@ from typing import Any
 
 from genbench.plan import Cell
 from genbench.records import Record
-from genbench.runner import Progress
 from genbench.suite import Suite
+from genbench.timeleft import Progress
 
 PHASES = {
     "import": "loading",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,17 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-import psutil
-
+from genbench.account import record_of_loss
 from genbench.cellspec import PARTS, CellSpec, GeneratorChoice
-from genbench.errors import StoreError, UsageError
+from genbench.errors import StoreError
 from genbench.executors import Executor
 from genbench.executors.local import Ended
+from genbench.machine import available_cores, default_memory_limit
 from genbench.plan import WORKER_LOST, Cell, build_plan
 from genbench.records import Record
-from genbench.store import CACHE, Store, Stored, new_ulid, newest, read_json, read_record
+from genbench.store import CACHE, Store, Stored, new_ulid, newest, read_record
 from genbench.suite import Suite
-from genbench.worker import record_of_loss
+from genbench.timeleft import Progress, TimeLeft, read_progress
 
 POLL_SECONDS = 0.25
 
@@ -61,17 +60,6 @@ class RunOptions:
     def threads(self) -> int:
         """Threads of each worker."""
         return max(1, available_cores() // self.jobs)
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """What a running cell last said of itself."""
-
-    phase: str
-    done: int
-    total: int
-    scalars: Mapping[str, float | None]
-    detail: str = ""
 
 
 class Listener(Protocol):
@@ -164,13 +152,6 @@ def plan(
     )
 
 
-def available_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 class _Loop:
     """The state of one run."""
 
@@ -195,7 +176,7 @@ class _Loop:
         self._after_cell = after_cell
         self._under_way: dict[Path, tuple[Cell, float]] = {}
         self._devices: dict[Path, str] = {}
-        self._eta = _Eta(suite, store)
+        self._eta = TimeLeft(suite, store)
 
     def run(self) -> None:
         while (self._waiting and not self.stops) or self._under_way:
@@ -284,108 +265,6 @@ class _Loop:
             if progress is not None:
                 left = self._eta.left(cell, time.monotonic() - start, progress, self._waiting)
                 self._listener.progressed(cell, progress, left)
-
-
-def read_progress(folder: Path) -> Progress | None:
-    """What the cell that runs in an attempt's folder last said, or None."""
-    try:
-        body = read_json(folder / "progress.json")
-        return Progress(
-            str(body["phase"]),
-            int(body["done"]),
-            int(body["total"]),
-            dict(body["scalars"]),
-            str(body.get("what", "")),
-        )
-    except (StoreError, KeyError, TypeError, ValueError):
-        return None
-
-
-def default_memory_limit(jobs: int) -> int:
-    """80 % of the machine's memory, divided among the workers."""
-    return int(psutil.virtual_memory().total * 0.8 / jobs)
-
-
-def resolve_devices(text: str, jobs: int) -> tuple[str, ...]:
-    """The devices that `jobs` workers share: every GPU for ``auto`` and ``cuda``, or the one named.
-
-    Raises
-    ------
-    UsageError
-        If it is not there.
-    """
-    first = resolve_device(text)
-    if jobs == 1 or first == "cpu" or ":" in text:
-        return (first,)
-    import torch
-
-    return tuple(f"cuda:{index}" for index in range(torch.cuda.device_count()))
-
-
-def resolve_device(text: str) -> str:
-    """``auto``, ``cpu``, ``cuda`` or ``cuda:i`` as a device that is there. Imports torch if asked.
-
-    Raises
-    ------
-    UsageError
-        If it is not there.
-    """
-    if text == "cpu":
-        return "cpu"
-    if text != "auto" and text.partition(":")[0] != "cuda":
-        raise UsageError(f"unknown device {text!r}: use auto, cpu, cuda or cuda:0")
-    if text == "auto" and not _nvidia_driver_is_there():
-        return "cpu"
-    import torch
-
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if text == "auto":
-        return "cuda:0" if count else "cpu"
-    index = text.partition(":")[2] or "0"
-    if not index.isdigit() or int(index) >= count:
-        raise UsageError(f"device {text!r} is not there: this machine has {count} CUDA devices")
-    return f"cuda:{index}"
-
-
-def _nvidia_driver_is_there() -> bool:
-    """Whether it is worth importing torch to ask for CUDA devices."""
-    return any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/dxg").exists()
-
-
-class _Eta:
-    """An estimate of the time left: what each generator's cells took so far."""
-
-    def __init__(self, suite: Suite, store: Store) -> None:
-        self._known: dict[tuple[str, bool], float] = {}
-        for stored in store.records(store.root / suite.folder_name):
-            wall = stored.record.times.get("wall_s")
-            scored = stored.record.attempt.get("resumed_from") is not None
-            if stored.record.status == "ok" and isinstance(wall, int | float):
-                self._known[(stored.record.generator, scored)] = float(wall)
-
-    def learn(self, cell: Cell, seconds: float) -> None:
-        self._known[self._key(cell)] = seconds
-
-    def left(
-        self, cell: Cell, elapsed: float, progress: Progress, waiting: Sequence[Cell]
-    ) -> float | None:
-        """Seconds left for `cell` and all waiting cells; None while nothing is known."""
-        mine = self._known.get(self._key(cell))
-        if progress.phase == "fit" and progress.total and progress.done:
-            share = progress.done / progress.total
-            fitted = elapsed / share
-            mine = max(mine or 0.0, fitted)
-        others = [self._known.get(self._key(c)) for c in waiting]
-        known = [t for t in (mine, *others) if t is not None]
-        if not known:
-            return None
-        typical = sum(known) / len(known)
-        rest = max(0.0, (mine if mine is not None else typical) - elapsed)
-        return rest + sum(t if t is not None else typical for t in others)
-
-    @staticmethod
-    def _key(cell: Cell) -> tuple[str, bool]:
-        return cell.generator.name, cell.todo == "score"
 
 
 def _latest(store: Store, cell: Cell) -> Stored | None:

@@ -21,32 +21,20 @@ from pathlib import Path
 from typing import Any
 
 from genbench import environment
-from genbench.cellspec import CellSpec
+from genbench.account import LOG, ROLES, cell_of, dataset_of, files_of, log_tail, source_attempt
+from genbench.cellspec import CellSpec, read_spec
 from genbench.downstream import protocols, refits
 from genbench.downstream.refits import Job, Refitted
 from genbench.errors import GenbenchError, StoreError
 from genbench.isolation import Outcome, run_isolated
 from genbench.records import Artifact, MetricValue, Record, Status
 from genbench.store import (
-    SPEC,
     artifact,
     read_json,
     read_record,
     sha256_file,
-    write_json,
     write_progress,
     write_record,
-)
-
-LOG = "log.txt"
-LOG_TAIL_BYTES = 8192
-
-_ROLES = (
-    ("samples", "samples.npz"),
-    ("state", "state.safetensors"),
-    ("likelihood", "likelihood.npz"),
-    ("checkpoint", "checkpoint.safetensors"),
-    ("log", LOG),
 )
 
 
@@ -202,7 +190,7 @@ class Worker:
         if self.spec.reuse is None:
             return False
         earlier = read_record(self.spec.reuse / "record.json")
-        for _, name in _ROLES[:3]:
+        for _, name in ROLES[:3]:
             if (self.spec.reuse / name).is_file():
                 _link(self.spec.reuse / name, self.spec.folder / name)
         attempt.timing.update(earlier.timing)
@@ -284,7 +272,7 @@ class Worker:
             source=spec.source,
             attempt={
                 "n": spec.attempt,
-                "resumed_from": _source_attempt(spec),
+                "resumed_from": source_attempt(spec),
                 "checkpoints": attempt.generation.get("checkpoints", 0),
                 "resumed_at": attempt.generation.get("resumed_at", 0),
             },
@@ -301,9 +289,8 @@ class Worker:
         folder = self.spec.folder
         if attempt.status == "ok":
             (folder / "checkpoint.safetensors").unlink(missing_ok=True)
-        found = [artifact(folder, role, n) for role, n in _ROLES if (folder / n).is_file()]
-        found += [artifact(folder, role, n) for role, n in sorted(attempt.pictures.items())]
-        return tuple(found)
+        pictures = sorted(attempt.pictures.items())
+        return files_of(folder) + tuple(artifact(folder, role, n) for role, n in pictures)
 
     def _progress(self, what: str) -> None:
         """Say what is being computed; a point at which a stopped run ends."""
@@ -328,90 +315,6 @@ class Worker:
         self._stopping = True
 
 
-def cell_of(spec: CellSpec, scoring: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """The record's ``cell``: which suite, generator and seed, and how which part was scored."""
-    choice, suite = spec.generator, spec.suite
-    description = choice.description
-    return {
-        "suite": {
-            "name": suite.name,
-            "version": suite.version,
-            "task": suite.task_hash,
-            "hash": suite.suite_hash,
-            "scoring": dict(scoring or {}),
-            "profile": suite.profile,
-        },
-        "generator": {
-            **choice.identity(),
-            "family": description.family,
-            "labels": description.labels,
-            "likelihood": description.likelihood,
-            "reference": description.reference,
-            "pretrained_on": description.pretrained_on,
-            "summary": description.summary,
-            "params_passed": dict(choice.params_passed),
-            **({"unranked": description.unranked} if description.unranked else {}),
-        },
-        "seed": spec.seed,
-    }
-
-
-def dataset_of(spec: CellSpec) -> dict[str, Any]:
-    """The record's ``dataset``: its name and the digests of its files."""
-    table = spec.suite.document["dataset"]
-    files = [{"path": f["path"], "sha256": f["sha256"]} for f in table.get("files", ())]
-    body = {"name": table["name"], "files": files}
-    if "content_sha256" in table:
-        body["content_sha256"] = table["content_sha256"]
-    return body
-
-
-def record_of_loss(spec: CellSpec, status: Status, error: Mapping[str, Any]) -> Record:
-    """The record of an attempt whose worker ended without writing one; written by the harness."""
-    spec.folder.mkdir(parents=True, exist_ok=True)
-    body = {**error, "log_tail": log_tail(spec.folder)}
-    record = Record(
-        record_id=spec.folder.name,
-        cell_key=spec.cell_key,
-        status=status,
-        cell=cell_of(spec),
-        dataset=dataset_of(spec),
-        metrics={},
-        environment={"device": spec.device, "threads": spec.threads},
-        source=spec.source,
-        attempt={"n": spec.attempt, "resumed_from": _source_attempt(spec)},
-        error=body,
-        artifacts=tuple(
-            artifact(spec.folder, role, n) for role, n in _ROLES if (spec.folder / n).is_file()
-        ),
-    )
-    write_record(spec.folder, record)
-    return record
-
-
-def log_tail(folder: Path) -> str:
-    """The last part of an attempt's log, as text."""
-    path = folder / LOG
-    if not path.is_file():
-        return ""
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - LOG_TAIL_BYTES))
-        return file.read().decode("utf-8", "replace")
-
-
-def write_spec(spec: CellSpec) -> Path:
-    """Put the order for a cell into its folder, where a worker finds it."""
-    path = spec.folder / SPEC
-    write_json(path, spec.to_json())
-    return path
-
-
-def read_spec(path: Path) -> CellSpec:
-    """Read what `write_spec` wrote."""
-    return CellSpec.from_json(read_json(path))
-
-
 def main(path: str) -> int:
     """Run the cell that a spec file orders; 0 once its record is written."""
     try:
@@ -420,11 +323,6 @@ def main(path: str) -> int:
         print(f"genbench worker: {error}", file=sys.stderr)
         return error.exit_code
     return 0 if record.status in ("ok", "skipped") else 3
-
-
-def _source_attempt(spec: CellSpec) -> str | None:
-    path = spec.reuse or (spec.resume.parent if spec.resume else None)
-    return path.name if path else None
 
 
 def _isolation(spec: CellSpec) -> dict[str, str]:

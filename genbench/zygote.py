@@ -169,9 +169,10 @@ def _import_heavy_things() -> None:
 
 def _run(spec: str) -> int:
     from genbench import worker
+    from genbench.account import LOG
+    from genbench.cellspec import read_spec
 
-    order = worker.read_spec(Path(spec))
-    log = os.open(order.folder / worker.LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    log = os.open(read_spec(Path(spec)).folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
     return worker.main(spec)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from genbench import diagnosis, runner
+from genbench import diagnosis, machine, runner
 from genbench.cellspec import CellSpec, GeneratorChoice
 from genbench.cli import cli
 from genbench.diagnosis import Check, diagnose
@@ -100,7 +100,7 @@ def test_cells_that_run_beside_others_are_marked_so(tmp_path: Path) -> None:
 
 
 def test_one_device_named_is_the_only_one_used() -> None:
-    assert runner.resolve_devices("cpu", 4) == ("cpu",)
+    assert machine.resolve_devices("cpu", 4) == ("cpu",)
 
 
 def timed(name: str, seed: int, fit_s: float, exclusive: bool) -> Entry:

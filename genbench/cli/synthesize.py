@@ -112,7 +112,7 @@ def synthesize(
 
     from genbench import api
     from genbench.cli.terminal import listener
-    from genbench.runner import resolve_device
+    from genbench.machine import resolve_device
     from genbench.suite import load_suite
     from genbench.synthesis.build import Request
     from genbench.synthesis.evidence import require_help

@@ -24,8 +24,9 @@ from genbench.records import Record
 from genbench.report.columns import Column
 from genbench.report.rows import Row, table
 from genbench.report.rows import Table as Leaderboard
-from genbench.runner import Listener, Progress
+from genbench.runner import Listener
 from genbench.suite import Suite
+from genbench.timeleft import Progress
 
 
 @contextmanager

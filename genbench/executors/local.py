@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from genbench.cellspec import CellSpec
+from genbench.cellspec import CellSpec, write_spec
 from genbench.errors import GenbenchError, PluginError
 from genbench.plugins import Description, GeneratorRef
-from genbench.worker import write_spec
 
 # glibc hands large blocks back to the system after every operation and takes them again for the
 # next; keeping them saves a training loop on the CPU the page faults. Other libcs ignore these.

@@ -9,6 +9,8 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
+from genbench.machine import available_cores
+
 T = TypeVar("T")
 Work = Callable[[Sequence[T]], Mapping[str, str]]
 
@@ -52,8 +54,7 @@ def in_halves(work: Work[T], items: Sequence[T]) -> dict[str, str]:
 
 def _can_fork() -> bool:
     """Whether there is a second core, and no thread that a fork would cut off in its work."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    return cores > 1 and threading.active_count() == 1
+    return available_cores() > 1 and threading.active_count() == 1
 
 
 def _answer(writer: int, work: Work[T], items: Sequence[T]) -> None:

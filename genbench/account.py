@@ -1,0 +1,104 @@
+"""What a record tells of its cell whoever writes it: the worker, or the harness in its place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from genbench.cellspec import CellSpec
+from genbench.records import Artifact, Record, Status
+from genbench.store import artifact, write_record
+
+LOG = "log.txt"
+LOG_TAIL_BYTES = 8192
+
+ROLES = (
+    ("samples", "samples.npz"),
+    ("state", "state.safetensors"),
+    ("likelihood", "likelihood.npz"),
+    ("checkpoint", "checkpoint.safetensors"),
+    ("log", LOG),
+)
+
+
+def cell_of(spec: CellSpec, scoring: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The record's ``cell``: which suite, generator and seed, and how which part was scored."""
+    choice, suite = spec.generator, spec.suite
+    description = choice.description
+    return {
+        "suite": {
+            "name": suite.name,
+            "version": suite.version,
+            "task": suite.task_hash,
+            "hash": suite.suite_hash,
+            "scoring": dict(scoring or {}),
+            "profile": suite.profile,
+        },
+        "generator": {
+            **choice.identity(),
+            "family": description.family,
+            "labels": description.labels,
+            "likelihood": description.likelihood,
+            "reference": description.reference,
+            "pretrained_on": description.pretrained_on,
+            "summary": description.summary,
+            "params_passed": dict(choice.params_passed),
+            **({"unranked": description.unranked} if description.unranked else {}),
+        },
+        "seed": spec.seed,
+    }
+
+
+def dataset_of(spec: CellSpec) -> dict[str, Any]:
+    """The record's ``dataset``: its name and the digests of its files."""
+    table = spec.suite.document["dataset"]
+    files = [{"path": f["path"], "sha256": f["sha256"]} for f in table.get("files", ())]
+    body = {"name": table["name"], "files": files}
+    if "content_sha256" in table:
+        body["content_sha256"] = table["content_sha256"]
+    return body
+
+
+def record_of_loss(spec: CellSpec, status: Status, error: Mapping[str, Any]) -> Record:
+    """The record of an attempt whose worker ended without writing one; written by the harness."""
+    spec.folder.mkdir(parents=True, exist_ok=True)
+    body = {**error, "log_tail": log_tail(spec.folder)}
+    record = Record(
+        record_id=spec.folder.name,
+        cell_key=spec.cell_key,
+        status=status,
+        cell=cell_of(spec),
+        dataset=dataset_of(spec),
+        metrics={},
+        environment={"device": spec.device, "threads": spec.threads},
+        source=spec.source,
+        attempt={"n": spec.attempt, "resumed_from": source_attempt(spec)},
+        error=body,
+        artifacts=files_of(spec.folder),
+    )
+    write_record(spec.folder, record)
+    return record
+
+
+def log_tail(folder: Path) -> str:
+    """The last part of an attempt's log, as text."""
+    path = folder / LOG
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - LOG_TAIL_BYTES))
+        return file.read().decode("utf-8", "replace")
+
+
+def files_of(folder: Path) -> tuple[Artifact, ...]:
+    """The files that an attempt keeps, those that are there."""
+    return tuple(artifact(folder, role, n) for role, n in ROLES if (folder / n).is_file())
+
+
+def source_attempt(spec: CellSpec) -> str | None:
+    """Id of the attempt whose samples or checkpoint this one began with."""
+    path = spec.reuse or (spec.resume.parent if spec.resume else None)
+    return path.name if path else None
