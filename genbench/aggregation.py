@@ -16,7 +16,7 @@ from typing import Literal
 from scipy import special
 
 from genbench.errors import UsageError
-from genbench.metrics.table import LIKELIHOOD_METRICS
+from genbench.metrics.table import LIKELIHOOD_METRICS, METRICS
 from genbench.records import Interval, MetricValue, Record, canonical_json, digest
 
 Basis = Literal["seeds", "sampling", "unknown"]
@@ -129,6 +129,15 @@ class Difference:
 def is_control(record: Record) -> bool:
     """Whether `record` calibrates the table and is never ranked."""
     return bool(record.cell["generator"].get("family") == "control")
+
+
+def direction(records: Iterable[Record], metric: str) -> bool | None:
+    """Which way is better: ours to say for our metrics, the records' for a package's own."""
+    info = METRICS.get(metric.partition("@")[0])
+    if info is not None:
+        return info.higher_is_better
+    told = [r.metrics[metric].higher_is_better for r in records if metric in r.metrics]
+    return told[0] if told else None
 
 
 def group(records: Iterable[Record]) -> dict[RowKey, list[Record]]:
@@ -332,6 +341,35 @@ def difference(a: Summary, b: Summary) -> Difference:
     return Difference(
         estimate, error, df, _interval(estimate, error, df, method), p_value, basis
     )  # fmt: skip
+
+
+def paired_difference(a: Summary, b: Summary) -> Difference | None:
+    """Like `difference`, seed by seed (Student's t); None unless both have the same seeds, two up.
+
+    Only where both rows were made in one environment is a seed the same trial in both: see
+    `genbench.comparison.same_environment`.
+    """
+    if a.mean is None or b.mean is None or incomparable(a, b) is not None:
+        return None
+    if len(a.values) < 2 or set(a.values) != set(b.values):
+        return None
+    gaps = [a.values[seed] - b.values[seed] for seed in sorted(a.values)]
+    mean, error, df = mean_of(gaps)
+    if error == 0.0:
+        point = Interval(mean, mean, LEVEL, "paired")
+        return Difference(mean, 0.0, df, point, 1.0 if mean == 0.0 else 0.0, "seeds")
+    p_value = 2 * float(special.stdtr(df, -abs(mean) / error))
+    return Difference(mean, error, df, _interval(mean, error, df, "paired"), p_value, "seeds")
+
+
+def mean_of(values: Sequence[float]) -> tuple[float, float, float]:
+    """Mean, its standard error and the degrees of freedom; NaN for the last two of one value."""
+    n = len(values)
+    mean = math.fsum(values) / n
+    if n < 2:
+        return mean, math.nan, math.nan
+    variance = math.fsum((v - mean) ** 2 for v in values) / (n - 1)
+    return mean, math.sqrt(variance / n), float(n - 1)
 
 
 def incomparable(a: Summary, b: Summary) -> str | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench.errors import StoreError, UsageError, did_you_mean
+from genbench.errors import StoreError, UsageError, did_you_mean, shorten
 from genbench.records import Artifact, Record, canonical_json
 from genbench.store import (
     CACHE,
@@ -327,7 +327,8 @@ def export(roots: Sequence[Path], out: Path) -> int:
     Raises
     ------
     UsageError
-        If the suffix is none of `FORMATS`, there are no records, or parquet lacks its library.
+        If the suffix is none of `FORMATS`, there are no records, parquet lacks its library, or the
+        format cannot hold a value.
     StoreError
         If the file cannot be written.
     """
@@ -348,8 +349,15 @@ def export(roots: Sequence[Path], out: Path) -> int:
             with closing(sqlite3.connect(out)) as database:
                 frame.to_sql("metrics", database, index=False, if_exists="replace")
     except ImportError as error:
-        raise UsageError("parquet needs pyarrow: pip install pyarrow, or export to .csv") from error
+        raise UsageError(
+            "parquet needs pyarrow: pip install -U pyarrow, or export to .csv"
+        ) from error
     except (OSError, sqlite3.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise StoreError(f"cannot write {out}: {reason}") from error
+    except (ValueError, TypeError, OverflowError, LookupError, NotImplementedError) as error:
+        # pyarrow's own errors derive from these: a column of several types, too large a number.
+        raise UsageError(
+            f"{suffix} cannot hold this table: {shorten(str(error), 200)}: export to .csv"
+        ) from error
     return len(frame)

@@ -10,8 +10,8 @@ import json
 import math
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -20,6 +20,7 @@ import numpy.lib.format as npy
 from numpy.typing import NDArray
 
 from genbench.errors import DataError
+from genbench.npzfile import READ_ERRORS
 
 SUFFIXES = (".npz", ".npy", ".pt", ".pth", ".safetensors")
 MOST_BYTES = 64 << 30  # of one array, as its header claims; rows are read as they are needed
@@ -66,33 +67,61 @@ def open_arrays(file: Path) -> Iterator[Mapping[str, StoredArray]]:
             f"{file.name}: {file.suffix or 'no suffix'} is not read: use {', '.join(SUFFIXES)}, "
             "or a folder or .zip of images"
         )
-    try:
-        with readers[file.suffix.lower()](file) as arrays:
+    reading = _reading_errors()
+    with ExitStack() as stack:
+        with _refusing(file, reading):
+            arrays = stack.enter_context(readers[file.suffix.lower()](file))
             for name, array in arrays.items():
-                if math.prod(array.shape) * array.dtype.itemsize > MOST_BYTES:
-                    raise DataError(
-                        f"{file.name}: array {name} claims {array.dtype} of shape {array.shape}, "
-                        f"over {MOST_BYTES >> 30} GiB: give a part of it"
-                    )
-                if not array.shape:
-                    raise DataError(f"{file.name}: array {name} is a single number, not rows")
-            yield arrays
-    except DataError:
-        raise
-    except _errors() as error:
+                _check(file.name, name, array)
+        # What the caller does with the rows is its own: only what a file's content may cause.
+        with _refusing(file, (OSError, ValueError, RuntimeError, MemoryError)):
+            yield {name: _refused_late(file, array, reading) for name, array in arrays.items()}
+
+
+def _check(file: str, name: str, array: StoredArray) -> None:
+    if not array.shape:
+        raise DataError(f"{file}: array {name} is a single number, not rows")
+    if min(array.shape) < 0:
+        raise DataError(f"{file}: array {name} claims the shape {array.shape}: it is forged")
+    # An axis of length 0 would leave the others free to claim anything.
+    if math.prod(max(1, n) for n in array.shape) * array.dtype.itemsize > MOST_BYTES:
+        raise DataError(
+            f"{file}: array {name} claims {array.dtype} of shape {array.shape}, "
+            f"over {MOST_BYTES >> 30} GiB: give a part of it"
+        )
+
+
+def _refused_late(
+    file: Path, array: StoredArray, errors: tuple[type[Exception], ...]
+) -> StoredArray:
+    """The array, whose rows are read when they are asked for and may be damaged then."""
+
+    def take(rows: Array) -> Array:
+        with _refusing(file, errors):
+            return array.take(rows)
+
+    return replace(array, take=take)
+
+
+@contextmanager
+def _refusing(file: Path, errors: tuple[type[Exception], ...]) -> Iterator[None]:
+    try:
+        yield
+    except errors as error:
         raise DataError(
             f"cannot read {file.name} as arrays without pickle: {_one_line(error)}: save it again "
             "with numpy.savez, or as safetensors"
         ) from error
 
 
-def _errors() -> tuple[type[Exception], ...]:
+def _reading_errors() -> tuple[type[Exception], ...]:
     from pickle import UnpicklingError  # what torch.load raises for what it refuses to run
 
     from safetensors import SafetensorError
 
-    return (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, SafetensorError,
-            UnpicklingError, KeyError, NotImplementedError, MemoryError)  # fmt: skip
+    # The last three are torch's unpickler on opcodes that do not fit one another.
+    return (*READ_ERRORS, SafetensorError, UnpicklingError, IndexError, AttributeError,
+            AssertionError)  # fmt: skip
 
 
 def _one_line(error: Exception) -> str:

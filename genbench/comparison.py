@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from genbench.aggregation import Difference, Summary, difference, group, summarize
+from genbench.aggregation import (
+    Difference,
+    Summary,
+    difference,
+    direction,
+    group,
+    paired_difference,
+    summarize,
+)
 from genbench.errors import StoreError, UsageError
-from genbench.metrics.table import METRICS
 from genbench.publish import gather
-from genbench.records import Record
+from genbench.records import Record, canonical_json, digest
 from genbench.report.inputs import TaskResults
 
 
@@ -78,7 +85,12 @@ def compare_places(a: Path, b: Path) -> list[Line]:
             f"({', '.join(sorted(ours))} against {', '.join(sorted(theirs))}): "
             "compare runs of one suite, version and profile"
         )
-    return [line for name in common for line in _lines(name, ours[name], theirs[name])]
+    return lines({name: ours[name] for name in common}, theirs)
+
+
+def lines(a: Mapping[str, TaskResults], b: Mapping[str, TaskResults]) -> list[Line]:
+    """`compare_places` for results already read: tasks of `a`, all of which `b` has."""
+    return [line for name, task in a.items() for line in _lines(name, task, b[name])]
 
 
 def tasks_of(place: Path) -> dict[str, TaskResults]:
@@ -114,16 +126,43 @@ def _lines(task: str, a: TaskResults, b: TaskResults) -> Iterator[Line]:
 
 
 def rows_of(task: TaskResults) -> Mapping[str, list[Record]]:
-    """Records by name and parameters: versions and sources are what a comparison is about."""
-    return {
-        f"{key.name} {key.params}" if key.params != "{}" else key.name: list(records)
-        for key, records in group([e.record for e in task.entries]).items()
-    }
+    """Records by name and the parameters that were asked for.
+
+    Versions, sources and defaults are what a comparison is about; of several the newest counts.
+    """
+    found: dict[str, list[Record]] = {}
+    for key, records in group([e.record for e in task.entries]).items():
+        passed = records[0].cell["generator"].get("params_passed") or {}
+        label = f"{key.name} {canonical_json(dict(passed)).decode()}" if passed else key.name
+        if label not in found or _made(records) > _made(found[label]):
+            found[label] = list(records)
+    return found
+
+
+def _made(records: Sequence[Record]) -> str:
+    """When the newest of them was made: ids sort by time."""
+    return max(record.record_id for record in records)
+
+
+def same_environment(a: Sequence[Record], b: Sequence[Record]) -> bool:
+    """Whether seeds are the same trials in both: machine, threads and libraries are equal."""
+    return _fingerprint(a) == _fingerprint(b)
+
+
+def _fingerprint(records: Sequence[Record]) -> str:
+    """What must be equal for seeds to be the same trial: machine, threads, libraries."""
+    parts = []
+    for record in records:
+        environment = dict(record.environment)
+        packages = dict(environment.pop("packages", {}))
+        packages.pop("genbench", None)
+        environment.pop("memory_bytes", None)
+        parts.append(digest({"environment": environment, "packages": packages}))
+    return digest(sorted(set(parts)))
 
 
 def _line(task: str, label: str, metric: str, a: list[Record], b: list[Record]) -> Line:
-    info = METRICS.get(metric.partition("@")[0])  # another version's metric has no direction here
-    up = None if info is None else info.higher_is_better
+    up = direction((*a, *b), metric)
     sides = [_summary(records, metric) for records in (a, b)]
     left, right = sides
     name = label.partition(" ")[0]
@@ -131,7 +170,8 @@ def _line(task: str, label: str, metric: str, a: list[Record], b: list[Record]) 
         missing = "A" if left is None or left.mean is None else "B"
         means = [None if s is None else s.mean for s in sides]
         return Line(task, name, metric, means[0], means[1], None, f"no number in {missing}", up)
-    change = difference(right, left)
+    change = paired_difference(right, left) if same_environment(a, b) else None
+    change = change or difference(right, left)
     return Line(task, name, metric, left.mean, right.mean, change, change.reason or "", up)
 
 

@@ -6,13 +6,14 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
-from genbench import environment
+from genbench import environment, extensions
 from genbench.data import verify_files
 from genbench.errors import GenbenchError
 from genbench.executors.local import LocalExecutor
@@ -42,11 +43,13 @@ def diagnose(results: Path) -> list[Check]:
         _python(),
         *_packages(),
         _device(),
+        _threads(),
         _memory(),
         _disk(results),
         _writable(results),
         *_data(),
         *_extractors(),
+        *_extensions(),
         *_generators(),
     ]
 
@@ -76,6 +79,18 @@ def _device() -> Check:
     return Check("device", True, f"no GPU; {environment.processor()}, {cores} cores")
 
 
+def _threads() -> Check:
+    import torch
+
+    threads, cores = torch.get_num_threads(), available_cores()
+    return Check(
+        "threads",
+        threads <= cores,
+        f"torch uses {threads} threads on {cores} cores",
+        f"unset OMP_NUM_THREADS, or set it to {cores} or fewer",
+    )
+
+
 def _memory() -> Check:
     memory = psutil.virtual_memory()
     found = f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free"
@@ -83,18 +98,26 @@ def _memory() -> Check:
 
 
 def _disk(results: Path) -> Check:
-    place = next(p for p in (results.absolute(), *results.absolute().parents) if os.path.exists(p))
-    free = shutil.disk_usage(place).free
+    free = shutil.disk_usage(_nearest(results)).free
     return Check(
         "disk", free > LEAST_DISK_BYTES, f"{free / 2**30:.1f} GiB free", "free 1 GiB of disk"
     )
 
 
+def _nearest(results: Path) -> Path:
+    """The folder itself, or the nearest of those above it that is there."""
+    path = results.absolute()
+    return next(place for place in (path, *path.parents) if os.path.exists(place))
+
+
 def _writable(results: Path) -> Check:
-    if not os.path.exists(results) and len(results.name) < 256:
-        parent = results.absolute().parent
+    named = all(len(os.fsencode(part)) < 256 for part in results.parts)
+    if named and not os.path.lexists(results):
+        place = _nearest(results)
+        if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
+            return Check("results", True, f"{results} can be made")
         return Check(
-            "results", os.access(parent, os.W_OK), f"{results} can be made", "use --results"
+            "results", False, f"{results} cannot be made in {place}", "choose another: --results"
         )
     try:
         Store(results).prepare()
@@ -129,6 +152,28 @@ def _extractors() -> Iterator[Check]:
             yield Check(f"extractor {name}", False, str(error), "reinstall genbench")
             continue
         yield Check(f"extractor {name}", True, f"weights {info.sha256[:12]}")
+
+
+def _extensions() -> Iterator[Check]:
+    """Loaders, extractors and metrics of other packages, imported here as a run imports them."""
+    from genbench.metrics.custom import find as find_metric
+
+    groups: tuple[tuple[str, str, Callable[[str], Any]], ...] = (
+        ("loader", extensions.LOADERS,
+         lambda name: extensions.load(extensions.LOADERS, name, ("read", "verify"))),
+        ("extractor", extensions.EXTRACTORS,
+         lambda name: extensions.load(extensions.EXTRACTORS, name)),
+        ("metric", extensions.METRICS, find_metric),
+    )  # fmt: skip
+    for kind, group, load in groups:
+        for name, entries in sorted(extensions.announced(group).items()):
+            try:
+                load(name)
+            except GenbenchError as error:
+                remedy = "fix or uninstall the plugin"
+                yield Check(f"{kind} {name}", False, str(error), remedy)
+                continue
+            yield Check(f"{kind} {name}", True, f"of {extensions.owner(entries[0])}")
 
 
 def _generators() -> Iterator[Check]:

@@ -1,4 +1,4 @@
-"""What installed packages add besides generators: loaders and extractors, by entry points.
+"""What installed packages add besides generators: loaders, extractors, metrics; by entry points.
 
 Names are read from package metadata; code is imported when its name is asked for, and only then.
 """
@@ -12,6 +12,7 @@ from genbench.errors import PluginError
 
 LOADERS = "genbench.loaders"
 EXTRACTORS = "genbench.extractors"
+METRICS = "genbench.metrics"
 
 
 def announced(group: str) -> dict[str, list[metadata.EntryPoint]]:
@@ -36,12 +37,12 @@ def load(group: str, name: str, needs: tuple[str, ...] = ()) -> Any:
         If two packages claim the name, it does not import, or it lacks something.
     """
     entries = announced(group)[name]
-    owners = " and ".join(sorted(_owner(entry) for entry in entries))
+    owners = " and ".join(sorted(owner(entry) for entry in entries))
     if len(entries) > 1:
         raise PluginError(f"{group} {name!r} is announced by {owners}: uninstall one")
     try:
         found = entries[0].load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a module that exits ends no run
         raise PluginError(
             f"{group} {name!r} of {owners} does not import: {type(error).__name__}: {error}"
         ) from error
@@ -51,5 +52,6 @@ def load(group: str, name: str, needs: tuple[str, ...] = ()) -> Any:
     return found
 
 
-def _owner(entry: metadata.EntryPoint) -> str:
+def owner(entry: metadata.EntryPoint) -> str:
+    """Package and version that announce it."""
     return f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value

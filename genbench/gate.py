@@ -21,15 +21,18 @@ from genbench.aggregation import (
     RowKey,
     Summary,
     difference,
+    direction,
     is_control,
+    mean_of,
+    paired_difference,
     quantile,
     summarize,
 )
-from genbench.comparison import number, rows_of, tasks_of
+from genbench.comparison import number, rows_of, same_environment, tasks_of
 from genbench.errors import GenbenchError, UsageError, did_you_mean
-from genbench.metrics.table import METRICS, metric_info, split_id
+from genbench.metrics.table import METRICS, split_id
 from genbench.ranking import holm
-from genbench.records import Record, digest
+from genbench.records import Record
 from genbench.report.inputs import TaskResults
 
 Verdict = Literal["pass", "regression", "inconclusive"]
@@ -140,6 +143,8 @@ class Gate:
             return "regression"
         if any(j.verdict == "inconclusive" and j.decides for j in mine):
             return "inconclusive"
+        if self.not_run and aspect in (None, "coverage"):
+            return "inconclusive"
         return "pass"
 
 
@@ -191,12 +196,13 @@ def _judge_task(
         yield _cells(task, name, before, after)
         if not after:
             continue
-        same = _fingerprint(before) == _fingerprint(after)
+        same = same_environment(before, after)
         for metric in dict.fromkeys(m for r in before for m in r.metrics):
             a, b = summarize(before, metric), summarize(after, metric)
             if a.mean is None:
                 continue
-            yield _metric(task, name, metric, a, b, same, tolerances, metric == primary)
+            up = direction(before, metric)
+            yield _metric(task, name, metric, up, a, b, same, tolerances, metric == primary)
         if same:
             for cost in COSTS:
                 yield from _cost(task, name, cost, before, after, tolerances)
@@ -216,10 +222,9 @@ def _cells(task: str, name: str, before: Sequence[Record], after: Sequence[Recor
 
 
 def _metric(
-    task: str, name: str, metric: str, a: Summary, b: Summary, same: bool,
+    task: str, name: str, metric: str, up: bool | None, a: Summary, b: Summary, same: bool,
     tolerances: Mapping[str, Tolerance], decides: bool,
 ) -> Judgement:  # fmt: skip
-    up = metric_info(metric).higher_is_better
     if b.mean is None:
         why = b.reason or "no number"
         return Judgement("coverage", task, name, metric, "regression", a.mean, None, note=why)
@@ -231,10 +236,10 @@ def _metric(
         return replace(told, note=change.reason or "")
     sign = -1.0 if up else 1.0
     base = tolerances.get(metric, tolerances.get("quality", QUALITY_TOLERANCE))
-    pairs = sorted(set(a.values) & set(b.values))
-    if same and len(pairs) >= 2 and len(pairs) == len(a.values) == len(b.values):
-        gaps = [sign * (b.values[s] - a.values[s]) for s in pairs]
-        return _weighed(told, *_mean(gaps), base, "paired by seed")
+    matched = paired_difference(b, a) if same else None
+    if matched is not None and matched.estimate is not None:
+        return _weighed(told, sign * matched.estimate, matched.std_error or 0.0, matched.df, base,
+                        "paired by seed")  # fmt: skip
     if a.basis != "seeds" or b.basis != "seeds":
         # One seed shows its sampling error and nothing of the spread between trainings.
         harm = sign * change.estimate
@@ -267,7 +272,7 @@ def _cost_summary(records: Sequence[Record], cost: str) -> Summary | None:
     values = _costs(records, cost)
     if not values:
         return None
-    mean, error, df = _mean(values)
+    mean, error, df = mean_of(values)
     known = len(values) > 1
     return Summary(
         RowKey.of(records[0]), cost, False, "ok", mean=mean, std_error=error if known else None,
@@ -283,16 +288,6 @@ def _costs(records: Sequence[Record], cost: str) -> list[float]:
         if r.status == "ok" and (cost.endswith("bytes") or r.timing.get("exclusive", False))
     ]
     return [float(v) for v in values if v is not None]
-
-
-def _mean(values: Sequence[float]) -> tuple[float, float, float]:
-    """Mean, its standard error and the degrees of freedom."""
-    n = len(values)
-    mean = math.fsum(values) / n
-    if n < 2:
-        return mean, math.nan, math.nan
-    variance = math.fsum((v - mean) ** 2 for v in values) / (n - 1)
-    return mean, math.sqrt(variance / n), float(n - 1)
 
 
 def _weighed(
@@ -321,18 +316,6 @@ def _decide(found: Sequence[Judgement]) -> Iterator[Judgement]:
         rejected |= dict(zip(mine, holm([found[i].p_value for i in mine], 0.025), strict=True))
     for i, judgement in enumerate(found):
         yield replace(judgement, verdict="regression") if rejected.get(i) else judgement
-
-
-def _fingerprint(records: Sequence[Record]) -> str:
-    """What must be equal for seeds to be the same trial: machine, threads, libraries."""
-    parts = []
-    for record in records:
-        environment = dict(record.environment)
-        packages = dict(environment.pop("packages", {}))
-        packages.pop("genbench", None)
-        environment.pop("memory_bytes", None)
-        parts.append(digest({"environment": environment, "packages": packages}))
-    return digest(sorted(set(parts)))
 
 
 def markdown(gate: Gate) -> str:

@@ -50,6 +50,7 @@ class GenerationResult:
     raw_access: bool = False
     checkpoints: int = 0
     resumed_at: int = 0
+    seconds_before: float = 0.0
     curves: dict[str, Any] = field(default_factory=dict)
     timing: dict[str, float] = field(default_factory=dict)
     resources: dict[str, Any] = field(default_factory=dict)
@@ -136,6 +137,8 @@ class Generation:
         if self.spec.reuse is None:
             train = self._phase("data", lambda: self._split(self.spec.split))
             self._phase("fit", lambda: self._fit(subject, train))
+            # An interrupted fit costs what all its parts took.
+            self.result.timing["fit_s"] += self.result.seconds_before
             self._phase("sample", lambda: self._sample(subject, train))
             self._phase("state", lambda: self._save_state(subject))
         plan = likelihood_plan(self.spec)

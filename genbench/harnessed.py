@@ -37,6 +37,7 @@ class FitResult:
     raw_access: bool = False
     checkpoints: int = 0
     resumed_at: int = 0
+    seconds_before: float = 0.0
     curves: dict[str, Any] = field(default_factory=dict)
 
 
@@ -118,6 +119,7 @@ class Harnessed:
             result.raw_access = data.raw_access
             result.checkpoints = run.checkpoints
             result.resumed_at = run.restored_from
+            result.seconds_before = run.seconds_before
             result.curves = run.curves
         if self._stopping():
             raise Stopped

@@ -23,6 +23,7 @@ from PIL import Image
 
 from genbench.errors import DataError
 from genbench.generator import Space
+from genbench.npzfile import READ_ERRORS
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 FORMATS = ("PNG", "JPEG", "WEBP")
@@ -117,7 +118,7 @@ def open_images(place: Path) -> Iterator[ImageFiles]:
         return
     try:
         file = zipfile.ZipFile(place)
-    except (OSError, zipfile.BadZipFile, ValueError) as error:
+    except READ_ERRORS as error:  # a damaged directory asks for versions, codings, places
         raise DataError(f"cannot read {place.name} as a zip: {error}: pack it again") from error
     with file:
         names, ignored = _members(place, file)
@@ -233,6 +234,8 @@ def _members(place: Path, file: zipfile.ZipFile) -> tuple[tuple[str, ...], int]:
     for info in file.infolist():
         name = info.filename
         path = PurePosixPath(name)
+        if not path.parts:  # "./", as zip and tar write the folder itself
+            continue
         if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in path.parts[0]:
             raise DataError(f"{place.name} has the member {name!r}, which leaves it: pack it again")
         if info.is_dir() or path.name.startswith(".") or path.parts[0] == "__MACOSX":

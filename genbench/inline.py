@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import inspect
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
+from itertools import chain
 from pathlib import Path
-from types import CodeType, FunctionType
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleType
 from typing import Any
 
 from genbench import plugins
@@ -26,6 +27,8 @@ from genbench.generator import GeneratorSpec
 from genbench.plugins import GeneratorRef
 
 PROVIDER = "the caller's process"
+MOST_VALUES = 10_000  # that are looked at below one name; of a longer list the rest is not read
+MOST_NESTED = 50
 
 _NOT_CODE = ("__dict__", "__weakref__", "__doc__", "__module__", "__firstlineno__",
              "__static_attributes__")  # fmt: skip
@@ -80,53 +83,131 @@ def source_of(cls: type) -> str:
     """A digest of the class's code and of what it uses of its own module, however it was typed in.
 
     Two classes that a notebook defines one after the other under one name are told apart by it, and
-    so is the same class after a network in another cell was changed.
+    so is the same class after a network, or a list of its widths, in another cell was changed.
     """
-    key = hashlib.sha256()
-    _add_class(cls, key, set())
-    return key.hexdigest()
+    source = _Source(cls.__module__, {id(cls)})
+    source.add_class(cls)
+    return source.key.hexdigest()
 
 
-def _add_class(cls: type, key: Any, seen: set[int]) -> None:
-    key.update(f"class {cls.__qualname__}".encode())
-    for base in cls.__bases__:
-        _add(base, base.__qualname__, cls.__module__, key, seen)
-    for name, value in sorted(vars(cls).items()):
-        if name not in _NOT_CODE:
-            plain = getattr(value, "__func__", getattr(value, "fget", value))
-            _add(plain, name, cls.__module__, key, seen)
+class _Source:
+    """A digest of code and of the values it refers to; the same in every process.
 
+    Parameters
+    ----------
+    module
+        Classes and functions of this module count by their code, all others by their name.
+    seen
+        Classes and functions that have been added: they may refer to one another.
+    """
 
-def _add(value: Any, name: str, module: str, key: Any, seen: set[int]) -> None:
-    if isinstance(value, bool | int | float | str | bytes | tuple):
-        key.update(f"{name}={value!r}".encode())
-    elif isinstance(value, GeneratorSpec):
-        key.update(f"{name}={value.version}".encode())
-        _add(value.params, "params", module, key, seen)
-    elif getattr(value, "__module__", None) == module and id(value) not in seen:
-        seen.add(id(value))
+    def __init__(self, module: str, seen: set[int]) -> None:
+        self.key = hashlib.sha256()
+        self._module = module
+        self._seen = seen
+        self._within: list[int] = []  # the containers around a value: one may hold itself
+        self._left = MOST_VALUES
+
+    def add_class(self, cls: type) -> None:
+        """The code and the values in a class's body, and its bases."""
+        self._say(f"class {cls.__qualname__}")
+        for base in cls.__bases__:
+            self.add(base.__qualname__, base)
+        for name, value in sorted(vars(cls).items()):
+            if name not in _NOT_CODE:
+                self.add(name, getattr(value, "__func__", getattr(value, "fget", value)))
+
+    def add(self, name: str, value: Any) -> None:
+        """A value under the name by which code refers to it."""
+        self._left = self._left - 1 if self._within else MOST_VALUES
+        self._say(f"{name}={type(value).__qualname__}")
+        if isinstance(value, bool | int | float | complex | str | bytes):
+            self._say(repr(value))
+        elif isinstance(value, GeneratorSpec):
+            self._say(value.version)
+            self.add("params", value.params)
+        elif isinstance(value, ModuleType):
+            self._say(value.__name__)
+        elif isinstance(value, type | FunctionType | BuiltinFunctionType):
+            self._add_definition(value)
+        elif id(value) not in self._within and len(self._within) < MOST_NESTED:
+            self._within.append(id(value))
+            self._add_content(value)
+            self._within.pop()
+
+    def _say(self, text: str) -> None:
+        self.key.update(f"{len(text)} {text}".encode())  # the length, as texts follow one another
+
+    def _add_definition(self, value: Any) -> None:
+        self._say(f"{value.__module__}.{value.__qualname__}")
+        if value.__module__ != self._module or id(value) in self._seen:
+            return
+        self._seen.add(id(value))
         if isinstance(value, type):
-            _add_class(value, key, seen)
+            self.add_class(value)
         elif isinstance(value, FunctionType):
-            key.update(f"def {name}{inspect.signature(value)}".encode())
-            _add_code(value.__code__, value.__globals__, module, key, seen)
+            for given in inspect.signature(value, follow_wrapped=False).parameters.values():
+                self.add(f"{given.kind} {given.name}", given.default)
+            for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True):
+                self.add(name, _content(cell))
+            self._add_code(value.__code__, value.__globals__)
+
+    def _add_content(self, value: Any) -> None:
+        """Of what is neither a container nor a dataclass, nothing but its type is known."""
+        if isinstance(value, list | tuple):
+            self._add_items(len(value), (("", item) for item in value))
+        elif isinstance(value, dict):
+            pairs = ((("key", k), ("value", v)) for k, v in value.items())
+            self._add_items(len(value), chain.from_iterable(pairs))
+        elif isinstance(value, set | frozenset):
+            self._add_set(value)
+        elif is_dataclass(value):
+            for field in fields(value):
+                self.add(field.name, getattr(value, field.name, None))
+        if type(value).__module__ == self._module:
+            self._add_definition(type(value))
+
+    def _add_items(self, n: int, items: Iterable[tuple[str, Any]]) -> None:
+        self._say(str(n))
+        for name, item in items:
+            if self._left < 0:
+                return
+            self.add(name, item)
+
+    def _add_set(self, values: Collection[Any]) -> None:
+        """In an order of their own: a set of texts has another one in every process."""
+        self._say(str(len(values)))
+        if len(values) > self._left:
+            return
+        digests = []
+        for value in values:
+            alone = _Source(self._module, set(self._seen))
+            alone._within = [*self._within]
+            alone._left = self._left // len(values)
+            alone.add("", value)
+            digests.append(alone.key.hexdigest())
+        self._left -= len(values)
+        self._say("".join(sorted(digests)))
+
+    def _add_code(self, code: CodeType, names: Mapping[str, Any]) -> None:
+        self.key.update(code.co_code)
+        for constant in code.co_consts:
+            if isinstance(constant, CodeType):
+                self._add_code(constant, names)
+            else:
+                self.add("", constant)
+        for name in code.co_names:
+            if name in names:
+                self.add(name, names[name])
+            else:
+                self._say(name)
 
 
-def _add_code(
-    code: CodeType, names: Mapping[str, Any], module: str, key: Any, seen: set[int]
-) -> None:
-    key.update(code.co_code)
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            _add_code(constant, names, module, key, seen)
-        elif isinstance(constant, frozenset):  # in another order in every process
-            key.update(repr(sorted(map(repr, constant))).encode())
-        else:
-            key.update(repr(constant).encode())
-    for name in code.co_names:
-        key.update(name.encode())
-        if name in names:
-            _add(names[name], name, module, key, seen)
+def _content(cell: CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # its variable has no value yet
+        return None
 
 
 class InProcessExecutor:

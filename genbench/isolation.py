@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -193,16 +193,14 @@ class _Watch:
         return Outcome("returned" if code == 0 else "exited", code, name, self._peak, seconds)
 
     def _sample_memory(self) -> None:
-        with contextlib.suppress(psutil.Error):
-            process = psutil.Process(self._pid)
-            rss = process.memory_info().rss
-            for child in process.children(recursive=True):
-                with contextlib.suppress(psutil.Error):
-                    rss += child.memory_info().rss
-            self._peak = max(self._peak, rss)
-            if self._memory_limit is not None and rss > self._memory_limit:
-                self._ended_by = "oom"
-                self._kill_tree()
+        rss = 0
+        for process in self._theirs():
+            with contextlib.suppress(psutil.Error):
+                rss += process.memory_info().rss
+        self._peak = max(self._peak, rss)
+        if self._memory_limit is not None and rss > self._memory_limit:
+            self._ended_by = "oom"
+            self._kill_tree()
 
     def _copy_log(self, wait: float) -> None:
         while select.select([self._reader], [], [], wait)[0]:
@@ -225,10 +223,15 @@ class _Watch:
             os.killpg(self._pid, number)
 
     def _kill_tree(self) -> None:
-        """SIGKILL to its group, and to descendants that left the group or whose parent is gone."""
+        """SIGKILL to its group, and to all that left the group or whose parent is gone."""
         self._signal(signal.SIGKILL)
+        for process in self._theirs():
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+
+    def _theirs(self) -> Iterator[psutil.Process]:
+        """The process and all that it started; where their parents are gone, they are ours now."""
         with contextlib.suppress(psutil.Error):
             for child in set(psutil.Process().children()) - self._ours:
-                for process in (*_descendants(child), child):
-                    with contextlib.suppress(psutil.Error):
-                        process.kill()
+                yield from _descendants(child)
+                yield child

@@ -9,8 +9,9 @@ from typing import Literal
 
 from genbench.cellspec import PARTS, GeneratorChoice
 from genbench.downstream import protocols
-from genbench.metrics.table import METRICS, split_id
-from genbench.records import digest
+from genbench.metrics.custom import provider
+from genbench.metrics.table import METRICS
+from genbench.records import MetricValue, digest
 from genbench.store import CHECKPOINT, Store, Stored, inside, newest
 from genbench.suite import Suite
 
@@ -30,7 +31,7 @@ class Cell:
     ----------
     todo
         ``done``; ``kept`` (failed, left alone as asked); ``score`` (samples are there, numbers are
-        not); ``resume`` (a checkpoint is there); ``run``.
+        not, or failed); ``resume`` (a checkpoint is there); ``run``.
     latest
         The attempt that counts so far, or None.
     source
@@ -99,14 +100,18 @@ def cell_folder(suite: Suite, choice: GeneratorChoice, seed: int) -> Path:
 
 def scoring_keys(suite: Suite) -> dict[str, str]:
     """By part, the digest of all that decides its numbers, given the samples."""
-    return {
-        part: digest({"suite": suite.part_hash(part), "scoring": SCORING_VERSION}) for part in PARTS
-    }
+    bodies = {part: {"suite": suite.part_hash(part), "scoring": SCORING_VERSION} for part in PARTS}
+    packages = {metric.id: provider(metric.id) for metric in suite.metrics}
+    packages = {id_: package for id_, package in packages.items() if package is not None}
+    if packages:  # their next version may answer otherwise
+        bodies["metrics"]["packages"] = packages
+    return {part: digest(body) for part, body in bodies.items()}
 
 
 def part_of(metric: str) -> str:
-    """Which part of the scoring a metric id belongs to."""
-    return "downstream" if "classifier" in METRICS[split_id(metric)[0]].needs else "metrics"
+    """Which part of the scoring a metric id belongs to; a package's own are made of features."""
+    info = METRICS.get(metric.partition("@")[0])
+    return "downstream" if info is not None and "classifier" in info.needs else "metrics"
 
 
 def expected(suite: Suite, part: str) -> set[str]:
@@ -120,11 +125,18 @@ def expected(suite: Suite, part: str) -> set[str]:
     return found | set(asked.metrics if asked else ())
 
 
-def _has(stored: object, have: set[str], part: str, key: str, wanted: set[str]) -> bool:
-    """Whether a record holds a part of the scores as the suite asks for it now."""
-    if not wanted <= have:
+def _has(
+    stored: object, have: Mapping[str, MetricValue], part: str, key: str, wanted: set[str]
+) -> bool:
+    """Whether a record holds a part of the scores, if only as reasons, as the suite asks now."""
+    if not wanted <= set(have):
         return False
     return not wanted or (isinstance(stored, Mapping) and stored.get(part) == key)
+
+
+def _stumbled(have: Mapping[str, MetricValue], wanted: set[str]) -> bool:
+    """Whether a value of a part failed: what kept it from being computed may be mended by now."""
+    return any(have[id_].status == "failed" for id_ in wanted & set(have))
 
 
 def _cell(
@@ -185,14 +197,18 @@ def _judge(
 ) -> tuple[Todo, Stored | None, tuple[str, ...]]:
     record, asked = latest.record, parts
     if record.status in ("ok", "skipped"):
-        stored, have = record.cell["suite"].get("scoring"), set(record.metrics)
+        stored, have = record.cell["suite"].get("scoring"), record.metrics
         keys = scoring_keys(suite)
-        parts = tuple(p for p in parts if not _has(stored, have, p, keys[p], expected(suite, p)))
+        wanted = {part: expected(suite, part) for part in parts}
+        lacking = [p for p in parts if not _has(stored, have, p, keys[p], wanted[p])]
+        failed = [] if keep_failed else [p for p in parts if _stumbled(have, wanted[p])]
+        parts = tuple(part for part in parts if part in lacking or part in failed)
         if record.status == "skipped" or not parts:
             return "done", None, ()
         if latest.artifact("samples") is not None:
             return "score", latest, parts
-        return "run", None, asked
+        # A failed value alone is not worth another fit.
+        return ("run", None, asked) if lacking else ("done", None, ())
     if keep_failed and record.status != "interrupted":
         return "kept", None, ()
     sampled = [a for a in attempts if a.artifact("samples") is not None]

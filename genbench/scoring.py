@@ -21,6 +21,7 @@ from genbench.downstream.refits import Job, Refitted
 from genbench.errors import GenbenchError
 from genbench.features import Extractor, Features, load_extractor
 from genbench.generation import load_arrays, save_arrays
+from genbench.metrics.custom import described
 from genbench.metrics.evaluation import evaluate
 from genbench.metrics.likelihood import nll_bits_per_dim, nll_nats
 from genbench.metrics.signatures import signature
@@ -106,11 +107,11 @@ class Scorer:
         return spaces
 
     def _evaluate(self, space: str, ids: list[str]) -> dict[str, MetricValue]:
-        names = {split_id(id_)[0]: id_ for id_ in ids}
+        infos = {id_: described(id_) for id_ in ids}
         try:
             extract, identity = self._features_in(space)
             real, fake = extract(self.split(self._reference).x), extract(self.samples["x"])
-            needs_train = any("train" in METRICS[name].needs for name in names)
+            needs_train = any("train" in info.needs for info in infos.values())
             train = extract(self.split("train").x).features if needs_train else None
         except (GenbenchError, MemoryError) as error:
             return {id_: self._untold(id_, "failed", str(error)) for id_ in ids}
@@ -118,8 +119,8 @@ class Scorer:
         found = evaluate(
             real.features,
             fake.features,
-            tuple(names),
-            parameters=self._parameters(names),
+            ids,
+            parameters={r.id: r.parameters for r in self.spec.suite.metrics if r.id in infos},
             real_labels=reference.y,
             fake_labels=self.samples.get("y"),
             train=train,
@@ -129,17 +130,13 @@ class Scorer:
         )
         context = f"extractor={identity}|reference={self._reference}"
         return {
-            names[name]: replace(
+            id_: replace(
                 value,
                 signature=f"{value.signature}|{context}",
-                unit=METRICS[name].unit_for(self.space.kind),
+                unit=infos[id_].unit_for(self.space.kind),
             )
-            for name, value in found.items()
+            for id_, value in found.items()
         }
-
-    def _parameters(self, names: Mapping[str, str]) -> dict[str, Mapping[str, Any]]:
-        by_id = {request.id: request.parameters for request in self.spec.suite.metrics}
-        return {name: by_id[id_] for name, id_ in names.items()}
 
     def _features_in(self, space: str) -> tuple[Callable[[Array], Features], str]:
         """How rows become features in a feature space, and its name for signatures."""
@@ -256,7 +253,7 @@ class Scorer:
 
     def _untold(self, id_: str, status: Any, reason: str) -> MetricValue:
         """A typed cell for a metric that has no number."""
-        info = METRICS[split_id(id_)[0]]
+        info = described(id_)
         return MetricValue(
             status=status,
             reason=reason,

@@ -150,7 +150,7 @@ class Suite:
         protocol = self.document["protocol"]
         scored["protocol"] = {k: v for k, v in protocol.items() if k != "seeds"}
         if "extractors" in self.document:
-            scored["extractors"] = {t["name"]: t["sha256"] for t in self.document["extractors"]}
+            scored["extractors"] = self._weights()
         return digest({"task": self.task_hash, "primary": self.primary, **scored})
 
     def part_hash(self, part: str) -> str:
@@ -160,7 +160,13 @@ class Suite:
         if part == "metrics":
             scored = {"metrics": self.document["metrics"]}
             scored |= {key: protocol[key] for key in ("reference", "extractor")}
+            if self.document.get("extractors"):  # without any, the hash stays what it was before
+                scored["extractors"] = self._weights()
         return digest({"task": self.task_hash, **scored})
+
+    def _weights(self) -> dict[str, str]:
+        """The suite's own extractors by name, each with the digest of its weights."""
+        return {t["name"]: t["sha256"] for t in self.document["extractors"]}
 
     @property
     def folder_name(self) -> str:

@@ -6,10 +6,11 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from genbench.downstream import protocols
-from genbench.errors import UsageError, did_you_mean, shorten
+from genbench.errors import GenbenchError, UsageError, did_you_mean, shorten
+from genbench.metrics.signatures import implementation
 from genbench.metrics.table import METRICS, split_id
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
@@ -261,11 +262,8 @@ class Checker:
 
     def _metrics(self, document: Mapping[str, Any]) -> None:
         ids = [metric["id"] for metric in document["metrics"]]
-        for id_ in ids:
-            try:
-                split_id(id_)
-            except UsageError as error:
-                self._fail(str(error), "see `genbench list metrics`", id_)
+        for metric in document["metrics"]:
+            self._metric(metric, document["protocol"]["extractor"])
         if len(set(ids)) != len(ids):
             self._fail("a metric id stands twice in [[metrics]]", "keep one", "metrics")
         primary = document["suite"]["primary"]
@@ -275,8 +273,27 @@ class Checker:
                 did_you_mean(primary, ids),
                 "primary",
             )
-        if METRICS[split_id(primary)[0]].higher_is_better is None:
+        info = METRICS.get(split_id(primary)[0])
+        if info is None:  # reports rank without importing anybody's package
+            self._fail(f"primary {primary!r} is another package's", "choose a built-in", "primary")
+        if info.higher_is_better is None:
             self._fail(f"primary {primary!r} has no direction", "choose another", "primary")
+
+    def _metric(self, metric: Mapping[str, Any], own: str) -> None:
+        """One entry of [[metrics]], `own` the suite's extractor; imports a package's metric."""
+        id_ = metric["id"]
+        try:
+            name, extractor = split_id(id_)
+            known = implementation(id_).defaults
+        except GenbenchError as error:
+            self._fail(str(error), "see `genbench list metrics`", id_)
+        for key in metric:
+            if key != "id" and key not in known:
+                what = f"metric {id_!r} has no parameter {shorten(key)!r}"
+                self._fail(what, did_you_mean(key, known), key, below=id_)
+        if extractor is not None and (extractor == own or name.startswith("pixel_")):
+            why = "is the suite's own extractor" if extractor == own else "plays no part on pixels"
+            self._fail(f"{extractor!r} in {id_!r} {why}", f"write {name!r}", id_)
 
     def _space(self, table: Mapping[str, Any]) -> None:
         shape = table["shape"]
@@ -288,15 +305,19 @@ class Checker:
         if table["kind"] == "image" and not 2 <= table.get("levels", 0) <= 256:
             self._fail("an image space needs levels", "set levels between 2 and 256", "levels")
 
-    def _fail(self, what: str, remedy: str, key: str | None = None) -> None:
-        line = self._line(key) if key else None
+    def _fail(
+        self, what: str, remedy: str, key: str | None = None, *, below: str | None = None
+    ) -> NoReturn:
+        """Complain, with the line of `key`: the first one, or the first below another's."""
+        start = (self._line(below) if below else None) or 0
+        line = self._line(key, start) if key else None
         place = f"{self._path}, line {line}" if line else str(self._path)
         raise UsageError(f"{place}: {what}: {remedy}")
 
-    def _line(self, key: str) -> int | None:
+    def _line(self, key: str, start: int = 0) -> int | None:
         name = re.escape(key.rsplit(".", 1)[-1].removesuffix("[]"))
         pattern = re.compile(rf"^\s*(\[+[\w.\"-]*\b{name}\]+|\"?{name}\"?\s*=|id\s*=\s*\"{name}\")")
-        for number, line in enumerate(self._lines, start=1):
+        for number, line in enumerate(self._lines[start:], start=start + 1):
             if pattern.match(line):
                 return number
         return None

@@ -6,6 +6,7 @@ states and random-generator states can be checkpointed and read back safely.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
@@ -37,6 +38,7 @@ def save(path: Path, body: Mapping[str, Any]) -> None:
     tensors: dict[str, Tensor] = {}
     structure = json.dumps(_encode(body, tensors, "state"))
     data = _serialise(tensors or {"_": torch.zeros(1)}, {"structure": structure})
+    name = None
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "wb") as file:
@@ -45,6 +47,9 @@ def save(path: Path, body: Mapping[str, Any]) -> None:
             os.fsync(file.fileno())
         os.replace(name, path)
     except OSError as error:
+        if name is not None:
+            with contextlib.suppress(OSError):
+                Path(name).unlink(missing_ok=True)
         raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
 
 

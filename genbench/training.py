@@ -74,8 +74,9 @@ class HarnessRun:
         self._stop = stop
         self._report = report
         self._curves = _Curves(budget.examples)
-        self._last_report = self._last_save = time.monotonic()
+        self._began = self._last_report = self._last_save = time.monotonic()
         self.restored_from = 0
+        self.seconds_before = 0.0
         self.checkpoints = 0
 
     @property
@@ -112,6 +113,7 @@ class HarnessRun:
         if self._checkpoint_file is not None and (stopping or due):
             body = {
                 "served": self.served,
+                "seconds": self.seconds_before + time.monotonic() - self._began,
                 "curves": self._curves.state(),
                 "state": dict(state()),
             }
@@ -141,6 +143,7 @@ class HarnessRun:
             print(f"genbench: starting afresh: {error}", file=sys.stderr, flush=True)
             return None
         self._budget.served = self.restored_from = int(body["served"])
+        self.seconds_before = float(body.get("seconds", 0.0))
         self._curves.load(body["curves"])
         state: Mapping[str, Any] = body["state"]
         return state

@@ -264,7 +264,7 @@ class Worker:
             dataset=dataset_of(spec),
             metrics=attempt.metrics,
             curves=attempt.generation.get("curves", {}),
-            timing={**attempt.timing, "exclusive": spec.exclusive},
+            timing={"exclusive": spec.exclusive, **attempt.timing},
             examples_served=int(attempt.generation.get("examples_served", 0)),
             raw_access=bool(attempt.generation.get("raw_access", False)),
             resources=attempt.resources,

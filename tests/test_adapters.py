@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from genbench.adapters import command, diffusers_pipeline, function, onnx, torch
 from genbench.errors import ContractError, GenbenchError, PluginError
 from genbench.generator import Space
 from genbench.plugins import GeneratorRef, checked, classes_in, description_of
+from tests.test_isolation import is_gone
 
 GREY = Space("image", (1, 8, 8), levels=256, classes=10)
 COLOUR = Space("image", (3, 8, 8), levels=256)
@@ -171,6 +174,25 @@ def test_a_command(tmp_path: Path) -> None:
     labels = torch.arange(7)
     x = sampled(cls, GREY, labels=labels)
     assert torch.equal(x.flatten(1).amin(1) // 20, labels)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+def test_a_command_does_not_outlive_the_process_that_samples(tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    sleeper = "import os, sys, time; print(os.getpid(), flush=True); time.sleep(99)"
+    words = ["sh", "-c", f"exec '{sys.executable}' -S -c '{sleeper}' > '{file}'"]
+    code = (
+        "from pathlib import Path; from genbench.adapters.commands import _ended\n"
+        "from genbench.adapters.frozen import Caller\n"
+        f"_ended({words!r}, Caller('a test', Path({str(tmp_path)!r})))"
+    )
+    sampling = subprocess.Popen([sys.executable, "-c", code])
+    while not (file.exists() and file.read_text().endswith("\n")):
+        assert sampling.poll() is None
+        time.sleep(0.05)
+    sampling.kill()
+    sampling.wait()
+    assert is_gone(int(file.read_text()))
 
 
 @pytest.mark.slow

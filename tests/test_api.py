@@ -127,6 +127,61 @@ def test_edited_code_of_a_notebook_is_another_generator(old: str, new: str) -> N
     assert source_of(defined(NET)) != source_of(defined(NET.replace(old, new)))
 
 
+VALUES = """
+import math
+from dataclasses import dataclass
+WIDTHS = [32, (16, None)]
+TABLE = {"depth": [3], "acts": [math.exp]}
+NAMES = {0, 8}
+WIDE = list(range(20_000))
+WIDE.append(WIDE)
+@dataclass
+class Config:
+    rate: float = 0.1
+CONFIG = Config(0.2)
+def times(k):
+    return lambda x: x * k
+SCALED = times(2)
+class Mine:
+    spec = SPEC
+    options = {"bias": None}
+    other = object()
+    def fit(self, train, run):
+        return WIDE, WIDTHS, TABLE, NAMES, CONFIG, SCALED, math.pi
+    def sample(self, n, *, seed, labels=None, at=object(), shape=(1, [2])):
+        return seed in {"p", "q"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("[32, ", "[64, "),
+        ("None)]", "0)]"),
+        ('"depth": [3]', '"depth": [4]'),
+        ('"depth":', '"width":'),
+        ("math.exp", "math.log"),
+        ("{0, 8}", "{0, 9}"),
+        ("Config(0.2)", "Config(0.3)"),
+        ("times(2)", "times(3)"),
+        ('"bias": None', '"bias": False'),
+        ("(1, [2])", "(1, [3])"),
+        ('{"p", "q"}', '{"p", "r"}'),
+        ("20_000", "20_001"),
+    ],
+)
+def test_an_edited_value_that_code_refers_to_is_another_generator(old: str, new: str) -> None:
+    assert VALUES.count(old) == 1
+    assert source_of(defined(VALUES)) != source_of(defined(VALUES.replace(old, new)))
+
+
+def test_a_digest_of_code_is_the_same_in_every_process() -> None:
+    """Objects lie elsewhere there and sets have another order, as these have of one text."""
+    other = VALUES.replace("{0, 8}", "set([8, 0])")
+    assert [*{0, 8}] != [*{8, 0}]
+    assert source_of(defined(VALUES)) == source_of(defined(other))
+
+
 def test_a_class_of_a_file_runs_from_its_file() -> None:
     choice = choice_of((Normal, {"scale": 2.0}))
     assert not choice.ref.inline

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -171,6 +172,43 @@ def test_bad_exports_are_refused_with_a_remedy(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot write"):
         archive.export([tmp_path / "a"], tmp_path / "file" / "t.csv")
+
+
+def test_export_to_parquet_can_be_read_back(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    fill(tmp_path / "a")
+    lines = archive.export([tmp_path / "a"], tmp_path / "t.parquet")
+    back, table = pd.read_parquet(tmp_path / "t.parquet"), archive.table([tmp_path / "a"])
+    assert len(back) == lines
+    for name in archive.COLUMNS:
+        assert back[name].isna().tolist() == table[name].isna().tolist()
+        assert back[name].dropna().tolist() == table[name].dropna().tolist()
+
+
+def test_parquet_without_its_library_is_refused_with_a_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path / "a")
+    for name in ("pyarrow", "fastparquet"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(UsageError, match="pip install -U pyarrow, or export to"):
+        archive.export([tmp_path / "a"], tmp_path / "t.parquet")
+    assert not (tmp_path / "t.parquet").exists()
+
+
+@pytest.mark.parametrize("suffix", [".sqlite", ".parquet"])
+def test_a_table_that_a_format_cannot_hold_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+    fill(tmp_path / "a")
+    mixed = archive.table([tmp_path / "a"]).astype({"n": object})
+    mixed.loc[0, "n"] = 1 << 70
+    mixed.loc[1, "n"] = "many"
+    monkeypatch.setattr(archive, "table", lambda roots: mixed)
+    with pytest.raises(UsageError, match=f"{suffix} cannot hold this table: .*export to .csv"):
+        archive.export([tmp_path / "a"], tmp_path / f"t{suffix}")
 
 
 def test_results_that_are_none_are_refused(tmp_path: Path) -> None:

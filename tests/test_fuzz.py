@@ -5,6 +5,7 @@ Each test is boxed by its number of examples; none may take more memory than its
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import io
 import json
@@ -14,7 +15,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 import numpy as np
@@ -23,9 +24,13 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from safetensors.numpy import save as safetensors_of
 
+from genbench.arrayfiles import open_arrays
 from genbench.cli import cli
 from genbench.errors import DataError, GenbenchError, PluginError, StoreError, UsageError
+from genbench.generator import Space
+from genbench.imagefiles import BadImage, decode, open_images
 from genbench.npzfile import read_npz
 from genbench.records import Record, digest
 from genbench.report import Entry, TaskResults
@@ -265,6 +270,75 @@ def test_a_damaged_npz_is_read_or_refused(data: bytes) -> None:
         assert all(isinstance(array, np.ndarray) for array in found.values())
 
 
+def npy(order: Literal["C", "F"]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.asarray(np.arange(20.0).reshape(10, 2), order=order))
+    return buffer.getvalue()
+
+
+ARRAY_FILES = st.one_of(
+    st.tuples(st.just("x.npz"), st.one_of(damaged(npz()), damaged(npz(compress=False)))),
+    st.tuples(st.just("x.npy"), st.one_of(damaged(npy("C")), damaged(npy("F")))),
+    st.tuples(
+        st.just("x.safetensors"),
+        damaged(safetensors_of({"x": np.zeros((10, 2), np.float32), "y": np.arange(10)})),
+    ),
+)
+
+
+@pytest.mark.filterwarnings("ignore")  # numpy's, on headers that Python 2 may have written
+@settings(BOXED, max_examples=300)
+@given(file=ARRAY_FILES)
+def test_a_damaged_file_of_arrays_is_read_or_refused(
+    tmp_path: Path, file: tuple[str, bytes]
+) -> None:
+    path = tmp_path / file[0]
+    path.write_bytes(file[1])
+    try:
+        with open_arrays(path) as arrays:
+            for array in arrays.values():
+                assert array.all().shape == array.shape
+    except DataError:
+        pass
+
+
+def test_a_fault_of_who_reads_arrays_is_not_blamed_on_the_file(tmp_path: Path) -> None:
+    (tmp_path / "x.npy").write_bytes(npy("C"))
+    with pytest.raises(KeyError, match="y"), open_arrays(tmp_path / "x.npy") as arrays:
+        arrays["y"]
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_damaged_pt_file_is_read_or_refused(tmp_path: Path, zipped: bool) -> None:
+    """In one process of its own, since it needs torch."""
+    code = f"""
+import pathlib, random, torch
+from genbench.arrayfiles import open_arrays
+from genbench.errors import DataError
+place = pathlib.Path({str(tmp_path)!r})
+body = {{"x": torch.zeros(10, 2), "y": torch.arange(10)}}
+torch.save(body, place / "a.pt", _use_new_zipfile_serialization={zipped})
+data, rng, refused = (place / "a.pt").read_bytes(), random.Random(0), 0
+for _ in range(300):
+    bad = bytearray(data)
+    for _ in range(rng.randint(1, 6)):
+        bad[rng.randrange(len(bad))] = rng.randrange(256)
+    (place / "b.pt").write_bytes(bytes(bad[: rng.choice([len(bad), rng.randrange(len(bad))])]))
+    try:
+        with open_arrays(place / "b.pt") as arrays:
+            for array in arrays.values():
+                array.all()
+    except DataError:
+        refused += 1
+print(refused)
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 100
+
+
 def test_a_zip_bomb_is_refused_unread() -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -313,6 +387,35 @@ def test_a_damaged_png_is_shown_or_left_out(tmp_path: Path, data: bytes) -> None
     except ArtefactError:
         return
     assert picture.width * picture.height <= 4_000_000
+
+
+def zip_of_images(method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """With its own folder as a member, which some archivers write."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        archive.writestr("./", b"")
+        for name in ("a/0.png", "b/1.png", "notes.txt"):
+            archive.writestr(name, png())
+    return buffer.getvalue()
+
+
+@settings(BOXED, max_examples=300)
+@given(data=st.one_of(damaged(zip_of_images()), damaged(zip_of_images(zipfile.ZIP_STORED))))
+def test_a_damaged_zip_of_images_is_read_or_refused(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "x.zip").write_bytes(data)
+    try:
+        with open_images(tmp_path / "x.zip") as files:
+            for name in files.names:
+                with contextlib.suppress(BadImage):
+                    decode(files.read(name), Space("image", (1, 8, 8), levels=256))
+    except DataError:
+        pass
+
+
+def test_a_zip_that_holds_its_own_folder_is_read(tmp_path: Path) -> None:
+    (tmp_path / "x.zip").write_bytes(zip_of_images())
+    with open_images(tmp_path / "x.zip") as files:
+        assert files.names == ("a/0.png", "b/1.png")
 
 
 @BOXED

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from genbench import gate
+from genbench import comparison, gate
 from genbench.cli import cli
 from genbench.errors import UsageError
 from genbench.records import Record
@@ -46,6 +46,7 @@ def verdict_of(old: list[Record], new: list[Record], **tolerances: gate.Toleranc
     return gate.judge_tasks(results(old), results(new), tolerances).verdict()
 
 
+NOTHING = "no difference shown"
 STEADY = cells("a", {0: 5.0, 1: 5.02, 2: 4.99})
 
 
@@ -212,3 +213,36 @@ def test_markdown_escapes_what_would_break_a_table() -> None:
     text = gate.markdown(gate.judge_tasks(results(before), results(evil)))
     assert "a\\|b" in text
     assert "<script>" not in text
+
+
+def test_a_changed_default_is_judged_and_not_taken_for_a_lost_row() -> None:
+    """Rows are followed by the parameters that were asked for."""
+
+    def with_default(rows: list[Record], value: int) -> list[Record]:
+        made = []
+        for row in rows:
+            generator = {**row.cell["generator"], "params": {"width": value}, "params_passed": {}}
+            made.append(dataclasses.replace(row, cell={**row.cell, "generator": generator}))
+        return made
+
+    found = gate.judge_tasks(
+        results(with_default(STEADY, 24)), results(with_default(STEADY, 32)), {}
+    )
+    assert found.verdict() == "pass"
+    assert [j.candidate for j in found.judgements if j.what == "cells"] == [3]
+
+
+def test_a_task_that_the_candidate_did_not_run_is_no_pass() -> None:
+    both = results(STEADY) | {"other": results(STEADY)["toy"]}
+    found = gate.judge_tasks(both, results(STEADY))
+    assert found.not_run == ("other",)
+    assert found.verdict() == "inconclusive"
+    assert found.verdict("quality") == "pass"
+
+
+def test_a_comparison_pairs_seeds_of_one_machine() -> None:
+    old, new = cells("a", {0: 1.0, 1: 5.0, 2: 9.0}), cells("a", {0: 1.5, 1: 5.6, 2: 9.4})
+    elsewhere = [dataclasses.replace(r, environment=HERE | {"processor": "two"}) for r in new]
+    for rows, verdict, method in ((new, "worse", "paired"), (elsewhere, NOTHING, "welch")):
+        (line,) = comparison.lines(results(old), results(rows))
+        assert (line.verdict, line.change.interval.method) == (verdict, method)

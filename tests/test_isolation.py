@@ -17,8 +17,22 @@ from genbench.isolation import Outcome, run_isolated
 SLEEP = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]
 
 
-def isolated(work: Callable[[], None], tmp_path: Path, timeout: float | None = None) -> Outcome:
-    return run_isolated(work, log=tmp_path / "log", stopping=lambda: False, timeout=timeout)
+HUNGRY = [sys.executable, "-S", "-c", "x = b'x' * (300 << 20); import time; time.sleep(600)"]
+
+
+def isolated(
+    work: Callable[[], None],
+    tmp_path: Path,
+    timeout: float | None = None,
+    memory_limit: int | None = None,
+) -> Outcome:
+    return run_isolated(
+        work,
+        log=tmp_path / "log",
+        stopping=lambda: False,
+        timeout=timeout,
+        memory_limit=memory_limit,
+    )
 
 
 def is_gone(pid: int, seconds: float = 10.0) -> bool:
@@ -42,7 +56,7 @@ def children(tmp_path: Path, **options: bool) -> Callable[[], None]:
     return work
 
 
-def daemon(tmp_path: Path) -> Callable[[], None]:
+def daemon(tmp_path: Path, words: list[str] = SLEEP) -> Callable[[], None]:
     """Forks twice into a session of its own, as daemons do to have no parent."""
 
     def work() -> None:
@@ -52,7 +66,7 @@ def daemon(tmp_path: Path) -> Callable[[], None]:
             if pid:
                 (tmp_path / "pid").write_text(str(pid))
                 os._exit(0)
-            os.execv(SLEEP[0], SLEEP)
+            os.execv(words[0], words)
         while not (tmp_path / "pid").exists():
             time.sleep(0.01)
 
@@ -63,6 +77,21 @@ def daemon(tmp_path: Path) -> Callable[[], None]:
 def test_a_daemon_does_not_outlive_its_generator(tmp_path: Path) -> None:
     outcome = isolated(daemon(tmp_path), tmp_path)
     assert outcome.status == "returned"
+    assert is_gone(int((tmp_path / "pid").read_text()))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives orphans back to the worker")
+def test_a_daemon_counts_towards_the_memory_limit_of_its_generator(tmp_path: Path) -> None:
+    start = daemon(tmp_path, HUNGRY)
+
+    def work() -> None:
+        start()
+        time.sleep(60)
+
+    own = psutil.Process().memory_info().rss  # a fork shares its pages and is counted with them
+    outcome = isolated(work, tmp_path, memory_limit=own + (200 << 20))
+    assert outcome.status == "oom"
+    assert outcome.peak_rss_bytes > own + (200 << 20)
     assert is_gone(int((tmp_path / "pid").read_text()))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import genbench.baselines
@@ -101,19 +102,78 @@ def test_what_people_type_first_imports_no_torch(args: list[str]) -> None:
     assert done.stderr.strip() == "[]"
 
 
+PICKLES = {"pickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
+HARMLESS = {"pickle.UnpicklingError", "pickle.PickleError"}
+
+
+def unsafe(source: str) -> Iterator[str]:
+    """Every place in a source that may run what it reads, under whatever name it was imported."""
+    nodes = list(ast.walk(ast.parse(source)))
+    origin = {}
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            origin |= {a.asname: a.name for a in node.names if a.asname}
+        elif isinstance(node, ast.ImportFrom):
+            origin |= {a.asname or a.name: f"{node.module}.{a.name}" for a in node.names}
+
+    def named(node: ast.AST) -> str:
+        first, dot, rest = ast.unparse(node).partition(".")
+        return f"{origin.get(first, first)}{dot}{rest}"
+
+    for node in nodes:
+        if isinstance(node, ast.Name | ast.Attribute):
+            name = named(node)
+            if name.split(".")[0] in PICKLES and "." in name and name not in HARMLESS:
+                yield name
+            if name.split(".")[-1] == "read_pickle" or name in {"eval", "exec"}:
+                yield name
+        elif isinstance(node, ast.Call):
+            name, given = named(node.func), {k.arg: ast.unparse(k.value) for k in node.keywords}
+            allowed = given.get("allow_pickle", "unsaid" if name == "numpy.load" else "False")
+            if allowed != "False" or (name == "torch.load" and given.get("weights_only") != "True"):
+                yield name
+
+
 def test_results_are_read_without_pickle() -> None:
     for file in [*PACKAGE.rglob("*.py"), *BASELINES.glob("*.py")]:
-        for node in ast.walk(ast.parse(file.read_text())):
-            if not isinstance(node, ast.Call):
-                continue
-            name = ast.unparse(node.func)
-            keywords = {k.arg: ast.unparse(k.value) for k in node.keywords}
-            assert name.split(".")[0] not in {"pickle", "dill", "joblib", "marshal", "shelve"}, file
-            assert name not in {"eval", "exec"}, file
-            if name in {"np.load", "numpy.load"}:
-                assert keywords.get("allow_pickle") == "False", file
-            if name == "torch.load":
-                assert keywords.get("weights_only") == "True", file
+        assert not list(unsafe(file.read_text())), file
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pickle; pickle.load(f)",
+        "import pickle as p; p.loads(b)",
+        "import pickle; read = pickle.load",
+        "from pickle import load; load(f)",
+        "from joblib import load as read; read(f)",
+        "import pandas as pd; pd.read_pickle(f)",
+        "from pandas import read_pickle; read_pickle(f)",
+        "import numpy as np; np.load(f)",
+        "from numpy import load; load(f)",
+        "import numpy; numpy.load(f, allow_pickle=True)",
+        "import numpy.lib.format as npy; npy.read_array(f, allow_pickle=mine)",
+        "import torch; torch.load(f)",
+        "import torch as t; t.load(f, weights_only=False)",
+        "from torch import load; load(f, map_location='cpu')",
+        "eval('1')",
+    ],
+)
+def test_every_way_to_read_a_pickle_is_seen(source: str) -> None:
+    assert list(unsafe(source))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pickle\ntry: ...\nexcept pickle.UnpicklingError: ...",
+        "import numpy as np; np.load(f, allow_pickle=False)",
+        "import torch; torch.load(f, weights_only=True); net.eval(); net.load(f)",
+        "import json; json.load(f)",
+    ],
+)
+def test_safe_reading_is_not_taken_for_a_pickle(source: str) -> None:
+    assert not list(unsafe(source))
 
 
 def test_reading_results_imports_no_plugin_and_no_torch(tmp_path: Path) -> None:

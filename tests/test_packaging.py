@@ -25,6 +25,9 @@ def test_the_wheel_holds_data_weights_and_templates(wheel: Path) -> None:
         "genbench/py.typed",
     ):
         assert name in names, name
+    root = Path(__file__).resolve().parent.parent
+    for module in (root / "genbench").rglob("*.py"):
+        assert module.relative_to(root).as_posix() in names
     assert not any(n.startswith(("tests/", "suites/", "baselines/")) for n in names)
     assert wheel.stat().st_size < 20 << 20
 

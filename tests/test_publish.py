@@ -10,7 +10,9 @@ from click.testing import CliRunner
 
 from genbench import archive
 from genbench.cli import cli
+from genbench.plan import expected
 from genbench.publish import published_entries, task_results
+from genbench.records import Interval, Record
 from genbench.report.rows import table
 from genbench.store import write_json, write_record
 from genbench.suite import load_suite
@@ -39,12 +41,78 @@ def test_the_published_records_are_of_the_suite_that_ships() -> None:
     assert {e.record.generator for e in entries} == {
         "gan", "vae", "flow", "dna", "heldout", "train-copy", "gaussian", "noise", "mode-dropped",
     }  # fmt: skip
-    wanted = {request.id for request in MNIST.metrics} | {"tstr_accuracy", "trtr_accuracy"}
+    wanted = expected(MNIST, "metrics") | expected(MNIST, "downstream")
     for entry in entries:
         assert entry.published
         assert entry.record.status == "ok"
         assert set(entry.record.metrics) == wanted
     assert published_entries("sha256:another") == ()
+
+
+def published(generator: str, seed: int = 0) -> Record:
+    (record,) = (
+        e.record
+        for e in published_entries(MNIST.task_hash)
+        if (e.record.generator, e.record.seed) == (generator, seed)
+    )
+    return record
+
+
+def interval(generator: str, metric: str) -> Interval:
+    found = published(generator).metrics[metric].interval
+    assert found is not None
+    return found
+
+
+def test_copies_of_training_rows_are_caught() -> None:
+    assert interval("train-copy", "c_t").high < -10
+    assert interval("train-copy", "authenticity").high < 0.05
+    for honest in ("heldout", "gan", "vae", "flow"):
+        assert interval(honest, "authenticity").low > 0.2
+
+
+def test_a_dropped_class_is_caught() -> None:
+    for metric in ("recall", "coverage"):
+        assert interval("mode-dropped", metric).high < interval("heldout", metric).low
+    by_class = published("mode-dropped").metrics["fid_per_class"].details["by_class"]
+    assert by_class["3"] is None
+    assert all(by_class[str(c)] is not None for c in range(10) if c != 3)
+
+
+def test_the_controls_put_a_scale_under_fid_and_the_baselines_stand_on_it() -> None:
+    floor = interval("heldout", "fid")
+    for control in ("gaussian", "noise", "mode-dropped"):
+        assert interval(control, "fid").low > floor.high
+    for baseline in ("gan", "vae", "flow", "dna"):
+        assert floor.low < interval(baseline, "fid").high < interval("gaussian", "fid").low
+
+
+def test_real_rows_in_place_of_generated_ones_train_as_good_a_classifier() -> None:
+    for control in ("heldout", "train-copy"):
+        one, other = (interval(control, f"{name}_accuracy") for name in ("tstr", "trtr"))
+        assert one.high > other.low
+    noise = interval("noise", "tstr_accuracy")
+    assert noise.low < 0.2
+
+
+def test_the_attack_leaves_a_part_of_the_accuracy() -> None:
+    """Neither nothing nor nearly all: else it could not tell two classifiers apart."""
+    arms = published("vae").metrics["robust_accuracy"].details["arms"]
+    real = arms["real"]["pgd"]
+    assert 0.2 < sum(real) / len(real) < 0.7
+
+
+@pytest.mark.slow
+def test_the_published_leaderboard_is_rebuilt_byte_for_byte(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        done = CliRunner().invoke(cli, ["report", str(REPORTS), "-o", str(tmp_path / name)])
+        assert done.exit_code == 0, done.output
+    one, two = (
+        {p.relative_to(root): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+        for root in (tmp_path / "one", tmp_path / "two")
+    )
+    assert len(one) > 20
+    assert one == two
 
 
 @pytest.fixture

@@ -149,11 +149,14 @@ def test_each_fault_takes_down_its_own_cell_only(run_genbench: Command, tmp_path
     assert found["sound"].status == found["heldout"].status == "ok"
     assert found["chatty"].status == "ok", "its mischief stayed in its own process"
     assert found["chatty"].metrics["fid"].value == found["sound"].metrics["fid"].value
+    printed = {"raises": "RuntimeError: the optimiser exploded", "segfault": "Segmentation fault"}
     for name, (status, phase, message) in FAULTS.items():
         record = found[name]
         assert record.error is not None, name
         assert (record.status, record.error["phase"]) == (status, phase), name
         assert message in record.error["message"], name
+        assert isinstance(record.error["log_tail"], str), name
+        assert printed.get(name, "") in record.error["log_tail"], name
     assert "in fit" in found["raises"].error["traceback"]  # type: ignore[index]
     assert found["bad-density"].metrics["fid"].status == "ok", "the samples are still scored"
     assert found["bad-density"].metrics["nll"].status == "failed"
@@ -213,6 +216,8 @@ def test_a_stopped_run_continues_to_the_same_samples(run_genbench: Command, tmp_
     finished = records(tmp_path / "cut")["slow", 0]
     assert finished.attempt["resumed_at"] == stopped.examples_served
     assert finished.examples_served == 2000
+    pauses = 2000 / 10 * 0.02
+    assert finished.timing["fit_s"] > 0.99 * pauses, "both parts of the fit count"
     one = newest_samples(tmp_path / "whole")
     np.testing.assert_array_equal(newest_samples(tmp_path / "cut"), one)
     whole_digest = records(tmp_path / "whole")["slow", 0].to_json()["result_digest"]

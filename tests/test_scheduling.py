@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import time
 from collections.abc import Iterator
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
-from genbench import diagnosis, machine, runner
+from genbench import diagnosis, extensions, machine, runner
 from genbench.cellspec import CellSpec, GeneratorChoice
 from genbench.cli import cli
 from genbench.diagnosis import Check, diagnose
@@ -27,8 +30,8 @@ from genbench.runner import RunOptions, run_suite
 from genbench.store import Store, write_json, write_record
 from genbench.suite import load_suite
 from tests import report_fixtures as fixtures
-from tests.conftest import TINY
-from tests.test_store_faults import TASK
+from tests.conftest import TINY, command
+from tests.test_store_faults import TASK, put
 
 
 @pytest.mark.parametrize(("jobs", "threads"), [(1, 8), (2, 4), (3, 2), (8, 1), (20, 1)])
@@ -181,6 +184,18 @@ def test_status_survives_any_news(tmp_path: Path, news: dict[str, Any]) -> None:
     assert any("g~" in line for line in overview(tmp_path))
 
 
+def test_status_is_shown_again_until_ctrl_c(tmp_path: Path) -> None:
+    put(tmp_path / "results", "sound", 5.0)
+    words = ["status", tmp_path / "results", "--watch"]
+    with subprocess.Popen(command(words), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as shown:
+        assert shown.stdout is not None
+        lines = (line for line in shown.stdout if b"ok, attempt 1" in line)
+        assert next(lines) == next(lines)
+        shown.send_signal(signal.SIGINT)
+        _, told = shown.communicate(timeout=60)
+    assert (shown.returncode, told.split()) == (130, [b"stopped"])
+
+
 # -- doctor ------------------------------------------------------------------------------------
 
 
@@ -189,9 +204,9 @@ def healthy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every check answers at once that all is well."""
     fine = lambda name: lambda *args: Check(name, True, "fine")  # noqa: E731
     several = lambda name: lambda: iter([Check(name, True, "fine")])  # noqa: E731
-    for name in ("python", "device", "memory"):
+    for name in ("python", "device", "threads", "memory"):
         monkeypatch.setattr(diagnosis, f"_{name}", fine(name))
-    for name in ("packages", "extractors", "data", "generators"):
+    for name in ("packages", "extractors", "data", "extensions", "generators"):
         monkeypatch.setattr(diagnosis, f"_{name}", several(name))
 
 
@@ -218,6 +233,16 @@ class TestDoctor:
         )
         assert done.return_value == 6
         assert found.remedy in done.output
+
+    def test_a_results_folder_that_is_yet_to_be_made(self, tmp_path: Path) -> None:
+        assert all(check.ok for check in diagnose(tmp_path / "a" / "b" / "results"))
+        assert not list(tmp_path.iterdir()), "it looks and makes nothing"
+
+    @pytest.mark.parametrize("below", ["results", "a/results"])
+    def test_a_results_folder_that_cannot_be_made(self, tmp_path: Path, below: str) -> None:
+        (tmp_path / "file").write_text("")
+        found = bad(tmp_path / "file" / below)
+        assert found.found.endswith(f"cannot be made in {tmp_path / 'file'}")
 
     def test_a_disk_that_is_nearly_full(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -246,6 +271,35 @@ def test_doctor_names_damaged_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     found = list(diagnosis._extractors())
     assert found
     assert all(not check.ok and "weights are not theirs" in check.found for check in found)
+
+
+def test_doctor_names_more_threads_than_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    threads = torch.get_num_threads()
+    monkeypatch.setattr(diagnosis, "available_cores", lambda: threads)
+    assert diagnosis._threads().ok
+    monkeypatch.setattr(diagnosis, "available_cores", lambda: threads - 1)
+    assert not diagnosis._threads().ok
+    assert "OMP_NUM_THREADS" in diagnosis._threads().remedy
+
+
+def test_doctor_names_broken_loaders_extractors_and_metrics(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    installed = {
+        extensions.LOADERS: EntryPoint("rows", "json", extensions.LOADERS),
+        extensions.EXTRACTORS: EntryPoint("eyes", "no_such_module:Eyes", extensions.EXTRACTORS),
+        extensions.METRICS: EntryPoint("score", "json:dumps", extensions.METRICS),
+    }
+    monkeypatch.setattr(extensions.metadata, "entry_points", lambda group: [installed[group]])
+    found = {check.name: check for check in diagnosis._extensions()}
+    assert "lacks read, verify" in found["loader rows"].found
+    assert "does not import: ModuleNotFoundError" in found["extractor eyes"].found
+    assert "is of type function" in found["metric score"].found
+    assert not any(check.ok for check in found.values())
+    installed[extensions.EXTRACTORS] = EntryPoint("eyes", "json:loads", extensions.EXTRACTORS)
+    assert [check.ok for check in diagnosis._extensions()] == [False, True, False]
 
 
 def test_doctor_names_a_broken_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -212,7 +212,7 @@ def test_a_comparison_refuses_results_that_hold_a_faulty_record(
         assert str(at) in str(done.exception)
 
 
-def test_a_metric_of_another_version_is_compared_without_a_direction(tmp_path: Path) -> None:
+def test_a_metric_of_another_version_is_compared_by_its_own_direction(tmp_path: Path) -> None:
     metrics = {"mystery": fixtures.metric("fid", 1.0, 0)}
     for name in ("a", "b"):
         put(tmp_path / name, "g", SOUND, metrics=metrics)

@@ -59,6 +59,14 @@ def test_the_shipped_suites_are_locked() -> None:
         ('names = ["heldout", "noise"]', 'names = ["held-out"]', r"did you mean 'heldout'"),
         ("[protocol]", "[protocol", r"not valid TOML.*line"),
         ("schema = 1", "schema = 1\ndownstream = 5", r"'downstream'.*expected dict"),
+        ("rows = 300", "row = 300", r"line 43: metric 'nll' has no parameter 'row': .*'rows'"),
+        (
+            'id = "precision"\n\n[[metrics]]\nid = "nll"',
+            'id = "precision"\nk = 3\n\n[[metrics]]\nid = "nll"\nk = 3',
+            r"line 44: metric 'nll' has no parameter 'k': known: draws, rows",
+        ),
+        ('id = "precision"', 'id = "fid@identity"', r"line 39: .*own extractor: write 'fid'"),
+        ('id = "precision"', 'id = "pixel_fid@x"', r"line 39: .*on pixels: write 'pixel_fid'"),
     ],
 )
 def test_a_fault_is_named_with_its_remedy(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -112,6 +120,32 @@ def test_the_hashes_move_with_what_they_cover(
     before, after = load_suite(str(TINY)), load_suite(str(edited(tmp_path, old, new)))
     assert (before.task_hash != after.task_hash) == task_moves
     assert (before.suite_hash != after.suite_hash) == suite_moves
+
+
+OWN_EXTRACTOR = """
+[[extractors]]
+name = "tiny-cnn"
+version = "1"
+path = "tiny-cnn.safetensors"
+sha256 = "00"
+channels = [8]
+trained_on = "train"
+"""
+
+
+def test_a_retrained_extractor_of_the_suite_moves_what_it_scores(tmp_path: Path) -> None:
+    plain = load_suite(str(TINY))
+    text = TEXT + OWN_EXTRACTOR
+    suites = []
+    for digits in ("00", "11"):
+        (tmp_path / "mine.toml").write_text(text.replace('"00"', f'"{digits}"'))
+        suites.append(load_suite(str(tmp_path / "mine.toml")))
+    before, after = suites
+    assert before.part_hash("metrics") != after.part_hash("metrics")
+    assert before.part_hash("downstream") == after.part_hash("downstream")
+    assert before.task_hash == after.task_hash
+    empty = Suite({**plain.document, "extractors": []}, plain.profile, plain.root)
+    assert empty.part_hash("metrics") == plain.part_hash("metrics")
 
 
 def test_the_lock_notices_a_moved_hash(tmp_path: Path) -> None:

@@ -172,6 +172,19 @@ def test_the_point_nearest_to_the_asked_size_decides() -> None:
     assert caught.value.exit_code == 7
 
 
+def test_without_evidence_of_help_nothing_is_written(home: Path) -> None:
+    done = genbench(*BASE, "-g", "own", "-n", 60, "-o", "unhelpful", "--if-helps", cwd=home)
+    assert done.code == 7, done.err
+    assert "no evidence that rows of own help at this size" in done.err
+    assert not (home / "unhelpful").exists()
+
+
+def test_of_points_as_near_every_one_must_help() -> None:
+    found = helped((50, 4, "helps"), (200, 1, "no evidence"))
+    with pytest.raises(Declined, match="added to 200 real ones"):
+        require_help(found, 200)
+
+
 def test_without_a_measured_curve_it_cannot_be_told() -> None:
     bare = record("01J", cell_of("vae", "vae", 0), metrics={})
     assert RowKey.of(bare).name == "vae"

@@ -6,11 +6,13 @@ import json
 import re
 import shlex
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import HERE, ROOT, Away, Done, build_wheel
+from genbench.store import Store, Stored
+from tests.conftest import HERE, ROOT, TINY, Away, Done, build_wheel
 
 PAGE = (ROOT / "docs" / "plugins.md").read_text()
 SMOKE = ("run", "--suite", "digits", "--profile", "smoke")
@@ -42,10 +44,33 @@ def test_a_third_partys_package_is_listed_checked_run_and_reported(
     assert line["status"] == "ok"
     genbench("report", "results", "-o", "site")
     assert "pixel-counts" in (tmp_path / "site" / "index.html").read_text()
+    its_metric_is_used(genbench, tmp_path)
     # Its own test finds the class where it was installed.
     done = away.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", source / "tests",
                     cwd=tmp_path)  # fmt: skip
     assert done.code == 0, done.out
+
+
+def its_metric_is_used(genbench: Callable[..., Done], folder: Path) -> None:
+    """Listed, asked for by a suite, in the record with the package that made it."""
+    listed = json.loads(genbench("list", "metrics", "--check", "--json").out)["metrics"]
+    (row,) = [row for row in listed if row["name"] == "off_centre"]
+    assert row["provider"] == "genbench-pixel-counts 0.1.0"
+    assert row["about"] == "Mean distance of generated rows from the mean of the real ones."
+    entry = 'id = "off_centre"\npower = 2.0'
+    (folder / "mine.toml").write_text(TINY.read_text().replace('id = "precision"', entry))
+    genbench("suite", "check", "./mine.toml")
+    genbench("run", "--suite", "./mine.toml", "-g", "vae", "--results", "mine", "--no-report")
+    store = Store(folder / "mine")
+    (task,) = [place for place in store.tasks() if isinstance(place, Path)]
+    found = [s.record for s in store.attempts(task) if isinstance(s, Stored)]
+    assert {record.generator for record in found} == {"vae", "heldout", "noise"}
+    for record in found:
+        value = record.metrics["off_centre"]
+        assert value.interval is not None, value.reason
+        assert "off_centre/1 of genbench-pixel-counts 0.1.0|power=2.0|" in value.signature
+    genbench("report", "mine", "-o", "mine-site")
+    assert "off_centre" in (folder / "mine-site" / "index.html").read_text()
 
 
 def shown() -> list[str]:

@@ -134,6 +134,13 @@ def test_a_tensor_file_keeps_structure_and_refuses_code(tmp_path: Path) -> None:
         tensorfile.save(file, {"net": torch.nn.Linear(1, 1)})
 
 
+def test_a_tensor_file_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "t").mkdir()  # no file can be renamed over a folder
+    with pytest.raises(StoreError, match="cannot write"):
+        tensorfile.save(tmp_path / "t", {"a": 1})
+    assert [p.name for p in tmp_path.iterdir()] == ["t"]
+
+
 @pytest.mark.parametrize("data", [b"", b"\x80\x04pickle", b"\xff" * 100])
 def test_a_damaged_tensor_file_is_named(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "t").write_bytes(data)

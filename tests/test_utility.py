@@ -192,3 +192,20 @@ def test_parts_can_be_left_out_and_added_later(run_genbench: Command, tmp_path: 
     assert second.metrics["pixel_fid"].to_json() == first.metrics["pixel_fid"].to_json()
     assert set(second.metrics) > set(DOWNSTREAM)
     assert "0 to do" in run_genbench(*run).err
+    assert "0 to do" in run_genbench(*run, "--only", "downstream").err
+
+
+def test_downstream_alone_keeps_what_is_stored(run_genbench: Command, tmp_path: Path) -> None:
+    run = ("run", *PARROT, "-g", "own", "--no-controls")
+    done = run_genbench(*run, "--only", "downstream")
+    assert done.code == 0, done.err
+    (first,) = records(tmp_path / "results").values()
+    assert "pixel_fid" not in first.metrics
+    refits = sorted((tmp_path / "results" / ".cache" / "refits").iterdir())
+    assert refits
+    assert run_genbench(*run).code == 0
+    (second,) = records(tmp_path / "results").values()
+    assert second.metrics["pixel_fid"].status == "ok"
+    for name in DOWNSTREAM:
+        assert second.metrics[name].to_json() == first.metrics[name].to_json()
+    assert sorted((tmp_path / "results" / ".cache" / "refits").iterdir()) == refits

@@ -169,6 +169,12 @@ def test_verdicts_are_corrected_for_several_ratios():
     assert verdicts([worse, weak]) == ["hurts", "helps"]
 
 
+def test_two_replicates_are_no_evidence():
+    clear = paired([0.9, 0.91], [0.5, 0.51], 1000)
+    assert clear.low > 0
+    assert verdicts([clear]) == ["no evidence"]
+
+
 def test_the_tables_become_protocols():
     found = read(load_suite(str(IMAGES)).document)
     assert found.metrics == ("augmentation_gain", "imbalance_recall", "robust_accuracy")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tempfile
+import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +89,7 @@ def _run(name: str, words: Sequence[str], by: Caller, n: int, seed: int, labels:
         filled = {"{n}": n, "{seed}": seed, "{out}": out, "{labels}": label_file}
         told = [_fill(word, filled) for word in words]
         try:
-            done = subprocess.run(told, cwd=by.folder, capture_output=True, text=True, check=False)
+            done = _ended(told, by)
         except OSError as error:
             raise ContractError(f"command of generator {name!r} does not start: {error}") from error
         print(done.stdout, done.stderr, sep="", end="")  # into the attempt's log
@@ -100,6 +103,23 @@ def _run(name: str, words: Sequence[str], by: Caller, n: int, seed: int, labels:
                     f"command of generator {name!r} wrote arrays {', '.join(arrays)}: name them x"
                 )
             return arrays["x"].all()
+
+
+def _ended(words: list[str], by: Caller) -> subprocess.CompletedProcess[str]:
+    """Run the command until it ends, or we do: a worker that is killed takes it along."""
+    from genbench.isolation import killed_with_parent
+
+    with warnings.catch_warnings():
+        # Python 3.12 warns of a fork beside threads; ours goes on to the command at once.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return subprocess.run(
+            words,
+            cwd=by.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            preexec_fn=partial(killed_with_parent, os.getpid()),
+        )
 
 
 def _fill(word: str, filled: dict[str, Any]) -> str:

@@ -20,7 +20,8 @@ SECTIONS = ("suites", "generators", "metrics", "extractors")
 @click.option(
     "--check",
     is_flag=True,
-    help="Import each generator in a process of its own and show the broken ones.",
+    help="Import each generator (in a process of its own) and each metric of another package,"
+    " and show the broken ones.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_(section: str | None, check: bool, as_json: bool) -> int:
@@ -33,6 +34,8 @@ def list_(section: str | None, check: bool, as_json: bool) -> int:
         found[name] = _LISTS[name]()
     if check and "generators" in found:
         _check(found["generators"])
+    if check and "metrics" in found:
+        _check_metrics(found["metrics"])
     if as_json:
         click.echo(json.dumps(found, indent=1, sort_keys=True))
     else:
@@ -93,19 +96,34 @@ def _generators() -> list[dict[str, Any]]:
 
 
 def _metrics() -> list[dict[str, Any]]:
+    from genbench import extensions
+    from genbench.metrics import custom
     from genbench.metrics.table import METRICS
 
-    return [
-        {
+    rows = [{"name": name, "provider": "genbench", **_told(info)} for name, info in METRICS.items()]
+    for name, entries in sorted(extensions.announced(extensions.METRICS).items()):
+        row = {
             "name": name,
-            "better": {True: "higher", False: "lower", None: "-"}[info.higher_is_better],
-            "unit": info.unit or "-",
-            "needs": ", ".join(sorted(info.needs)),
-            "cost": info.cost,
-            "about": info.description,
+            "provider": " and ".join(sorted(map(extensions.owner, entries))),
+            **dict.fromkeys(("better", "unit", "needs", "cost"), "-"),
+            "about": ", ".join(entry.value for entry in entries),
         }
-        for name, info in METRICS.items()
-    ]
+        problem = custom.complaint(name)
+        if problem is None and len(entries) > 1:
+            problem = "two packages claim this name: uninstall one"
+        rows.append(row if problem is None else {**row, "problem": problem})
+    return rows
+
+
+def _told(info: Any) -> dict[str, str]:
+    """What a row tells of a metric."""
+    return {
+        "better": {True: "higher", False: "lower", None: "-"}[info.higher_is_better],
+        "unit": info.unit or "-",
+        "needs": ", ".join(sorted(info.needs)),
+        "cost": info.cost,
+        "about": info.description,
+    }
 
 
 def _extractors() -> list[dict[str, Any]]:
@@ -150,6 +168,20 @@ def _check(rows: list[dict[str, Any]]) -> None:
                 row["problem"] = str(error)
 
 
+def _check_metrics(rows: list[dict[str, Any]]) -> None:
+    """Import the metrics of other packages, and tell what they say of themselves."""
+    from genbench.metrics import custom
+    from genbench.metrics.table import METRICS
+
+    for row in rows:
+        if row["name"] not in METRICS and "problem" not in row:
+            try:
+                custom.find(row["name"])
+                row.update(_told(custom.described(row["name"])))
+            except GenbenchError as error:
+                row["problem"] = shorten(str(error), 300)
+
+
 def _print(title: str, rows: list[dict[str, Any]]) -> None:
     click.secho(title, bold=True)
     columns = [c for c in dict.fromkeys(k for row in rows for k in row) if c != "problem"]
@@ -163,7 +195,9 @@ def _print(title: str, rows: list[dict[str, Any]]) -> None:
 
 
 def _find(what: str) -> dict[str, Any]:
+    from genbench import extensions
     from genbench.features import list_extractors
+    from genbench.metrics import custom
     from genbench.metrics.table import METRICS
     from genbench.plugins import installed
     from genbench.suite import load_suite, shipped
@@ -187,10 +221,16 @@ def _find(what: str) -> dict[str, Any]:
     if what in METRICS:
         info = METRICS[what]
         return {name: _plain(getattr(info, name)) for name in info.__slots__}
+    others = extensions.announced(extensions.METRICS)
+    if what in others:
+        told = custom.find(what)
+        body = {name: getattr(told, name) for name in told.__slots__ if name != "function"}
+        return {"id": what, "provider": custom.provider(what), **body,
+                "parameters": told.parameters}  # fmt: skip
     if what in list_extractors():
         extractor = list_extractors()[what]
         return {name: _plain(getattr(extractor, name)) for name in extractor.__slots__}
-    known = {*shipped(), *installed(), *METRICS, *list_extractors(), "schema"}
+    known = {*shipped(), *installed(), *METRICS, *others, *list_extractors(), "schema"}
     raise UsageError(f"nothing is called {shorten(what)!r}: {did_you_mean(what, known)}")
 
 

@@ -83,7 +83,11 @@ import click
     help="Leave this part of the scores out for now.",
 )
 @click.option("--fresh", is_flag=True, help="Run every cell again, whatever is stored.")
-@click.option("--keep-failed", is_flag=True, help="Leave failed cells alone instead of retrying.")
+@click.option(
+    "--keep-failed",
+    is_flag=True,
+    help="Leave failed cells and failed metrics alone instead of retrying.",
+)
 @click.option("--no-controls", is_flag=True, help="Leave the control rows out.")
 @click.option(
     "--timeout",

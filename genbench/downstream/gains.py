@@ -15,6 +15,7 @@ from scipy import special
 from genbench.aggregation import quantile
 from genbench.ranking import holm
 
+LEAST = 3  # replicates: with two, one degree of freedom tells next to nothing
 Verdict = Literal["helps", "hurts", "no evidence"]
 
 
@@ -65,8 +66,12 @@ def paired(values: Sequence[float], against: Sequence[float], rows: int) -> Gain
 
 
 def verdicts(gains: Sequence[Gain]) -> list[Verdict]:
-    """``helps`` or ``hurts`` where 0 is excluded after Holm's correction over all `gains`."""
+    """``helps`` or ``hurts`` where 0 is excluded after Holm's correction over all `gains`.
+
+    Fewer than three replicates are no evidence, whatever they show.
+    """
     found: list[Verdict] = []
     for gain, rejected in zip(gains, holm([g.p_value for g in gains]), strict=True):
-        found.append("no evidence" if not rejected else "helps" if gain.mean > 0 else "hurts")
+        shown = rejected and gain.replicates >= LEAST
+        found.append("no evidence" if not shown else "helps" if gain.mean > 0 else "hurts")
     return found

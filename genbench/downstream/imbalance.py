@@ -31,9 +31,12 @@ class Rare:
     recall: dict[str, list[float]] = field(default_factory=dict)
     balanced: dict[str, list[float]] = field(default_factory=dict)
     counts: list[dict[str, int]] = field(default_factory=list)
+    rejected: list[float] = field(default_factory=list)
 
     def add(self, replicate: Replicate, progress: Callable[[str], None]) -> None:
         """Train and test all arms of one replicate."""
+        if replicate.rejected is not None:
+            self.rejected.append(replicate.rejected)
         lacking = missing(replicate.real.y, self.table.classes)
         fill = replicate.synthetic.of(lacking)
         cut = np.isin(replicate.real.y, self.table.classes)
@@ -97,6 +100,7 @@ class Rare:
                     for name, gain, said in zip(others, gains, verdicts(gains), strict=True)
                 },
                 "counts": self.counts,
+                "rejected": sum(self.rejected) / len(self.rejected) if self.rejected else None,
             },
         )
 

@@ -39,9 +39,10 @@ def load_inception(info: ExtractorInfo, space: Space) -> ImageNetExtractor:
     Raises
     ------
     DataError
-        If there is no weights file, or it is not one of this network.
+        If there is no weights file, it cannot be read, or it is not one of this network.
     """
-    path = next((place for place in places() if place.is_file()), None)
+    # Path.is_file would raise for a folder that we may not look into.
+    path = next((place for place in places() if os.path.isfile(place)), None)
     if path is None or (os.environ.get(VARIABLE) and path != places()[0]):
         looked = ", ".join(map(str, places()[: 1 if os.environ.get(VARIABLE) else None]))
         raise DataError(
@@ -49,7 +50,13 @@ def load_inception(info: ExtractorInfo, space: Space) -> ImageNetExtractor:
             f"put {FILE} at {places()[-1]}, name a file in {VARIABLE}, "
             f"or run `genbench data fetch {info.name}`"
         )
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"cannot read the weights {path} of {info.name}: {error.strerror}: "
+            f"make the file readable, or name another in {VARIABLE}"
+        ) from error
     sha256 = hashlib.sha256(data).hexdigest()
     # 2,048 pooled features and 1,008 logits; it resizes to 299 x 299 as TensorFlow 1 did.
     return ImageNetExtractor(

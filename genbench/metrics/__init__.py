@@ -13,6 +13,7 @@ from genbench.metrics.table import METRICS, MetricInfo, metric_info, split_id
 
 if TYPE_CHECKING:
     from genbench.metrics.copying import authenticity, data_copying
+    from genbench.metrics.custom import CustomMetric
     from genbench.metrics.evaluation import evaluate
     from genbench.metrics.frechet import (
         frechet_distance,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from genbench.metrics.vendi import vendi_score
 
 _HOME = {
+    "CustomMetric": "custom",
     "authenticity": "copying",
     "bits_per_dim": "likelihood",
     "classifier_two_sample": "two_sample",
@@ -49,6 +51,7 @@ _HOME = {
 
 __all__ = [
     "METRICS",
+    "CustomMetric",
     "MetricInfo",
     "authenticity",
     "bits_per_dim",

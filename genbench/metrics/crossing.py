@@ -144,6 +144,9 @@ class Crossing:
         if self._blocks is None:
             return Estimate(value)
         left_out: Float64s = ((hits[:, None] - by_block > 0) | only_without).mean(axis=0)
+        if value in (0.0, 1.0):
+            # No block changes anything, which is no certainty: at an edge rows count as trials.
+            return wilson_share(round(value * len(hits)), len(hits))
         return block_jackknife(value, left_out, low=0.0, high=1.0)
 
 

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from genbench.errors import GenbenchError, MetricError
+from genbench.errors import GenbenchError, MetricError, PluginError
+from genbench.metrics.custom import described
+from genbench.metrics.foreign import foreign_outcome
 from genbench.metrics.outcomes import OWN, Inputs, Outcome
 from genbench.metrics.shared import SHARED, shared_outcomes
 from genbench.metrics.signatures import signature, with_defaults
@@ -48,8 +50,8 @@ def evaluate(
     real, fake
         Features ``(n_real, d)`` and ``(n_fake, d)``: arrays or tensors, float32 or float64.
     names
-        Metric ids of the table, with or without ``@EXTRACTOR``; a ``pixel_`` metric is computed
-        like its namesake, on whatever rows are given.
+        Metric ids of the table or of installed packages, with or without ``@EXTRACTOR``; a
+        ``pixel_`` metric is computed like its namesake, on whatever rows are given.
     parameters
         By name, such as ``{"kid": {"subset_size": 500}}``.
     real_labels, fake_labels
@@ -126,6 +128,8 @@ def _evaluate_shared(inputs: Inputs, requests: list[_Request]) -> dict[str, Metr
 def _evaluate_one(inputs: Inputs, request: _Request) -> MetricValue:
     start = time.perf_counter()
     make = OWN.get(request.metric)
+    if split_id(request.key)[0] not in METRICS:
+        make = foreign_outcome(request.metric)
     if make is None:
         reason = f"{request.metric} is not made of features: it comes from another part of a run"
         return _untold(request.key, "not_applicable", reason, inputs)
@@ -167,7 +171,7 @@ def _value(inputs: Inputs, request: _Request, outcome: Outcome) -> MetricValue:
 
 
 def _blank(key: str) -> MetricValue:
-    info = METRICS[split_id(key)[0]]
+    info = described(key)
     return MetricValue("failed", unit=info.unit, higher_is_better=info.higher_is_better)
 
 
@@ -178,5 +182,8 @@ def _untold(
     inputs: Inputs,
     details: Mapping[str, Any] | None = None,
 ) -> MetricValue:
-    text = signature(key, {}, inputs.n_fake, inputs.n_real, {})
+    try:
+        text = signature(key, {}, inputs.n_fake, inputs.n_real, {})
+    except PluginError:  # who would make it cannot be told
+        text = split_id(key)[0]
     return replace(_blank(key), status=status, reason=reason, signature=text, details=details or {})

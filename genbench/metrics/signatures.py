@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from genbench.errors import UsageError, did_you_mean
-from genbench.metrics.table import split_id
+from genbench.metrics import custom
+from genbench.metrics.table import METRICS, split_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +86,19 @@ def signature(
 
 
 def implementation(metric: str) -> Implementation:
-    """Who makes a metric; ``pixel_`` ones are made like their namesakes on features."""
-    return IMPLEMENTATIONS[split_id(metric)[0].removeprefix("pixel_")]
+    """Who makes a metric; ``pixel_`` ones are made like their namesakes on features.
+
+    Raises
+    ------
+    PluginError
+        If it is a package's own and cannot be loaded.
+    """
+    name = split_id(metric)[0]
+    if name not in METRICS:
+        found = custom.find(name)
+        made_by = f"{name}/{found.version} of {custom.provider(name)}"
+        return Implementation(made_by, found.parameters)
+    return IMPLEMENTATIONS[name.removeprefix("pixel_")]
 
 
 def with_defaults(metric: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,6 +108,8 @@ def with_defaults(metric: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     ------
     UsageError
         If the metric knows no parameter of a given name.
+    PluginError
+        As `implementation`.
     """
     known = implementation(metric).defaults
     for name in parameters:

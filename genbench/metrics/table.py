@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
+from genbench import extensions
 from genbench.errors import UsageError, did_you_mean
 
 Need = Literal["features", "probabilities", "labels", "train", "log_prob", "classifier", "pixels"]
@@ -71,19 +72,27 @@ def split_id(metric: str) -> tuple[str, str | None]:
     Raises
     ------
     UsageError
-        If the metric is unknown, or there is nothing after the ``@``.
+        If neither genbench nor an installed package has the metric, or nothing follows the ``@``.
     """
     name, at, extractor = metric.partition("@")
-    if name not in METRICS:
-        raise UsageError(f"unknown metric {name!r}: {did_you_mean(name, METRICS)}")
+    if name not in METRICS and name not in (others := extensions.announced(extensions.METRICS)):
+        raise UsageError(f"unknown metric {name!r}: {did_you_mean(name, {*METRICS, *others})}")
     if at and not extractor:
         raise UsageError(f"metric {metric!r} names no extractor: write {name} or {name}@EXTRACTOR")
     return name, extractor or None
 
 
 def metric_info(metric: str) -> MetricInfo:
-    """The table's entry for an id with or without ``@EXTRACTOR``; unknown ones raise UsageError."""
-    return METRICS[split_id(metric)[0]]
+    """The table's entry for an id with or without ``@EXTRACTOR``; unknown ones raise UsageError.
+
+    Of a package's own metric this imports nothing and tells nothing but that it exists: see
+    `genbench.metrics.custom.described`.
+    """
+    name = split_id(metric)[0]
+    return METRICS[name] if name in METRICS else _entry(
+        name, name, "A metric of another package.", up=None, needs=("features",), cost="unknown",
+        reference="",
+    )  # fmt: skip
 
 
 def _entry(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from genbench.aggregation import summarize
-from genbench.metrics.table import METRICS, split_id
+from genbench.metrics.table import METRICS
 from genbench.records import Record
 from genbench.suite import Suite
 
@@ -131,7 +131,8 @@ def _rules(p: Provenance) -> str:
 def _scores(record: Record) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for id_ in record.metrics:
-        if split_id(id_)[0] not in METRICS:
+        info = METRICS.get(id_.partition("@")[0])
+        if info is None:
             continue
         found = summarize([record], id_)
         if found.mean is None:
@@ -139,7 +140,7 @@ def _scores(record: Record) -> list[tuple[str, ...]]:
         unit = f" {found.unit}" if found.unit else ""
         interval = found.interval
         spread = f"{interval.low:.4g} to {interval.high:.4g}" if interval else "unknown"
-        rows.append((METRICS[split_id(id_)[0]].title, f"{found.mean:.4g}{unit}", spread))
+        rows.append((info.title, f"{found.mean:.4g}{unit}", spread))
     return rows
 
 

@@ -13,6 +13,8 @@ from genbench.records import Record
 def nearest_point(record: Record, n: int) -> Mapping[str, Any]:
     """The measured point of the augmentation curve whose number of synthetic rows is nearest to n.
 
+    Of several as near, one that does not help: the evidence has to hold whichever is meant.
+
     Raises
     ------
     UsageError
@@ -26,7 +28,12 @@ def nearest_point(record: Record, n: int) -> Mapping[str, Any]:
             "part first, or leave --if-helps out"
         )
     points = [p for p in value.details["points"] if p["arm"] == "real+synthetic"]
-    return min(points, key=lambda p: abs(math.log(p["n"] * p["ratio"] / n)))
+
+    def order(point: Mapping[str, Any]) -> tuple[float, bool]:
+        distance = abs(math.log(point["n"] * point["ratio"] / n))
+        return round(distance, 9), point["verdict"] == "helps"
+
+    return min(points, key=order)
 
 
 def describe(point: Mapping[str, Any]) -> str:

@@ -60,9 +60,15 @@ def synthesize(
     Raises
     ------
     UsageError
-        As `require_buildable`; if the cell has no stored state, or too few rows pass.
+        As `require_buildable`; if the generator gives no labels to balance by, the cell has no
+        stored state, or too few rows pass.
     """
     require_buildable(suite, request, options)
+    if request.balance and options.confidence is None and choice.description.labels == "none":
+        raise UsageError(
+            f"{choice.name} makes no labels to balance by: add --filter confidence=0.9, whose "
+            "classifier gives them, or leave --balance out"
+        )
     source = _stored_generator(suite, choice, stored, options.device)
     train = load_split(suite.dataset, suite.space, "train")
     filters = Filters(train.x)

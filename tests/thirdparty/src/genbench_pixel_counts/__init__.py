@@ -1,1 +1,1 @@
-"""A generator plugin for genbench, as another author would publish it."""
+"""A generator and a metric for genbench, as another author would publish it."""

@@ -1,0 +1,54 @@
+"""From samples to the values of a record: every metric of the suite has one, or a reason."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from genbench.cellspec import CellSpec
+from genbench.errors import DataError
+from genbench.features import INCEPTION, load_extractor
+from genbench.features.inception import VARIABLE
+from genbench.generator import Space
+from genbench.records import MetricValue
+from genbench.scoring import Scorer
+from genbench.suite import load_suite
+from tests.conftest import TINY
+from tests.test_plan import choice
+
+
+def scored(folder: Path, *metrics: dict[str, Any]) -> dict[str, MetricValue]:
+    """The values of a normal's samples on the tiny suite with these metrics."""
+    suite = load_suite(str(TINY))
+    suite = replace(suite, document={**suite.document, "metrics": list(metrics)})
+    spec = CellSpec(folder, folder / "cache", "key", suite, choice(), 0, parts=("metrics",))
+    x = np.random.default_rng(0).normal(size=(300, 2)).astype(np.float32)
+    return Scorer(spec, {"x": x}, {}, None, {}, lambda what: None).score()
+
+
+def test_two_ids_of_one_metric_in_one_feature_space_are_two_values(tmp_path: Path) -> None:
+    found = scored(
+        tmp_path, {"id": "precision"}, {"id": "precision@identity", "k": 7}, {"id": "fid"}
+    )
+    assert list(found) == ["precision", "precision@identity", "fid"]
+    assert found["precision"].value != found["precision@identity"].value
+    assert "|k=7|" in found["precision@identity"].signature
+
+
+def test_weights_that_cannot_be_read_are_named_with_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    weights = tmp_path / "inception.pth"
+    weights.write_bytes(b"")
+    monkeypatch.setenv(VARIABLE, str(weights))
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(DataError, match="Permission denied: make the file readable") as told:
+        load_extractor(INCEPTION, Space("image", (3, 8, 8), levels=256))
+    assert str(weights) in str(told.value)
