@@ -344,7 +344,9 @@ def difference(a: Summary, b: Summary) -> Difference:
 
 
 def paired_difference(a: Summary, b: Summary) -> Difference | None:
-    """Like `difference`, seed by seed (Student's t); None unless both have the same seeds, two up.
+    """Like `difference`, seed by seed (Student's t).
+
+    None unless both have the same seeds, at least two, and their gaps spread.
 
     Only where both rows were made in one environment is a seed the same trial in both: see
     `genbench.comparison.same_environment`.
@@ -355,9 +357,9 @@ def paired_difference(a: Summary, b: Summary) -> Difference | None:
         return None
     gaps = [a.values[seed] - b.values[seed] for seed in sorted(a.values)]
     mean, error, df = mean_of(gaps)
-    if error == 0.0:
-        point = Interval(mean, mean, LEVEL, "paired")
-        return Difference(mean, 0.0, df, point, 1.0 if mean == 0.0 else 0.0, "seeds")
+    if error == 0.0:  # equal gaps that are not 0 prove nothing: `difference` knows sampling error
+        point = Interval(0.0, 0.0, LEVEL, "paired")
+        return Difference(0.0, 0.0, df, point, 1.0, "seeds") if mean == 0.0 else None
     p_value = 2 * float(special.stdtr(df, -abs(mean) / error))
     return Difference(mean, error, df, _interval(mean, error, df, "paired"), p_value, "seeds")
 

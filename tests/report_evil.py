@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from genbench.records import Artifact, MetricValue
-from genbench.report.inputs import Entry, TaskResults
+from genbench.report.inputs import Entry, Snapshot, TaskResults
+from tests.report_downstream import CURVE, RARE, ROBUST
 from tests.report_fixtures import cell_of, metric, record, suite
 
 PAYLOADS = (
@@ -44,7 +46,8 @@ def evil_task(folder: Path) -> TaskResults:
         protocol={"n_samples": evil(5), "extractor": evil(2)},
         metrics=[{"id": "fid"}, {"id": evil(2)}, {"id": f"kid@{evil(0)}"}, {"id": "nll"}],
     )  # fmt: skip
-    return TaskResults(body, entries)
+    history = [Snapshot(evil(i), entries[i::2]) for i in (7, 11, 1)]
+    return TaskResults(body, entries, history)
 
 
 def _entry(folder: Path, index: int, seed: int) -> Entry:
@@ -68,13 +71,20 @@ def _entry(folder: Path, index: int, seed: int) -> Entry:
             evil(2): MetricValue("ok", 1.0 + index, signature=text, details={text: text}),
             f"kid@{evil(0)}": MetricValue("failed", reason=text, signature=text),
             "nll": metric("nll", 2.0 + index / 9, seed, unit=text),
+            "fid_per_class": replace(
+                metric("fid_per_class", 3.0, seed), details={"by_class": {text: 1.0, "1": text}}
+            ),
+            **{
+                key: MetricValue("ok", 1.0, signature=text, details=_details(body, text, index))
+                for key, body in _DOWNSTREAM.items()
+            },
         },
         "curves": {text: {"examples": [1, 2, 3], "value": [1.0, 2.0, 3.0]}, "bad": text},
         "timing": {"fit_s": text if index == 4 else 10.0 + index, "sample_s": text},
         "resources": {"peak_rss_bytes": text, "parameters": text, text: text},
         "environment": {text: text},
         "source": {"argv": [text]},
-        "times": {text: text},
+        "times": {text: text, "finished": text},
         "artifacts": _artifacts(home, text),
     }
     if seed == 1 and index % 3 == 0:
@@ -84,6 +94,27 @@ def _entry(folder: Path, index: int, seed: int) -> Entry:
                       "log_tail": text},
         }  # fmt: skip
     return Entry(record(f"../../{text}{seed}", cell, **fields), home)
+
+
+_DOWNSTREAM = {"augmentation_gain": CURVE, "imbalance_recall": RARE, "robust_accuracy": ROBUST}
+
+
+def _details(body: dict[str, Any], text: str, index: int) -> dict[str, Any]:
+    """Details as this version writes them, but for words, types or numbers, in turn."""
+    if index % 4 == 0:
+        return {**body, text: text}  # drawn, and what is not known is passed over
+    if index % 4 == 1:
+        return dict.fromkeys(body, text)
+    return _hostile(body, text, only="" if index % 4 == 2 else "verdict")
+
+
+def _hostile(value: Any, text: str, only: str, key: str = "") -> Any:
+    """`value` with every leaf replaced, or those under one key only."""
+    if isinstance(value, dict):
+        return {name: _hostile(item, text, only, name) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_hostile(item, text, only, key) for item in value]
+    return text if only in ("", key) else value
 
 
 def _artifacts(home: Path, text: str) -> tuple[Artifact, ...]:

@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
-from genbench.report import build_report
+from genbench.aggregation import difference, summarize
+from genbench.records import Interval, MetricValue
+from genbench.report import Entry, TaskResults, build_report
 from tests import report_fixtures as fixtures
+from tests.report_downstream import everything
 from tests.report_evil import evil_task
 
 CHROMIUM = shutil.which("chromium")
@@ -36,7 +39,14 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
-    return build_report([fixtures.task(folder / "results")], folder / "report").parent
+    return build_report([everything(folder / "results")], folder / "report").parent
+
+
+@pytest.fixture(scope="module")
+def suites_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("suites")
+    tasks = [fixtures.task(folder / "a", (0,)), fixtures.points_task(folder / "b")]
+    return build_report(tasks, folder / "report").parent
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +78,16 @@ class Visit:
             self.page.evaluate(f"window.scrollTo(0, {y})")
             self.page.wait_for_timeout(30)
         count = self.page.locator("[data-figure]").count()
-        self.page.wait_for_function(
-            f"document.querySelectorAll('[data-drawn]').length === {count}", timeout=20_000
-        )
+        self.until(f"document.querySelectorAll('[data-drawn]').length === {count}")
         self.page.evaluate("window.scrollTo(0, 0)")
+
+    def until(self, condition: str, seconds: int = 30) -> None:
+        """Wait for a condition; Playwright's own way evaluates text, which the policy forbids."""
+        for _ in range(20 * seconds):
+            if self.page.evaluate(condition):
+                return
+            self.page.wait_for_timeout(50)
+        raise AssertionError(f"not within {seconds} s: {condition}")
 
     def names(self, body: str = "tbody:first-of-type") -> list[str]:
         """Names of the visible rows of a part of the table, top to bottom."""
@@ -150,6 +166,49 @@ def test_filters_and_sort_live_in_the_address(visit: Any, site: Path) -> None:
     assert again.complaints == []
 
 
+@pytest.mark.parametrize("part", ["figures", "samples", "cells"])
+def test_a_link_to_a_part_of_the_page_leads_there_and_stays(
+    visit: Any, site: Path, part: str
+) -> None:
+    fragment = f"#mnist-1_0_0-standard-{part}"
+    found = visit(site / "index.html", fragment)
+    found.until(
+        f"""(() => {{
+          const top = document.querySelector('{fragment}').getBoundingClientRect().top;
+          return scrollY > 0 && top > -innerHeight / 2 && top < innerHeight;
+        }})()"""
+    )
+    assert found.page.evaluate("location.hash") == fragment
+    assert found.complaints == []
+
+
+def test_the_address_changes_once_per_key_and_not_by_itself(visit: Any, site: Path) -> None:
+    found = visit(site / "index.html")
+    found.page.evaluate(
+        """() => {
+          window.calls = 0;
+          const before = history.replaceState.bind(history);
+          history.replaceState = (...words) => { window.calls += 1; before(...words); };
+        }"""
+    )
+    found.page.locator("input[type=search]").press_sequentially("vae")
+    assert found.page.evaluate("window.calls") == 3
+    found.page.click("[data-reset]")
+    found.page.click("[data-reset]")
+    assert found.page.evaluate("window.calls") == 4
+    assert found.page.evaluate("location.hash") == ""
+
+
+def test_reasons_for_no_rank_open_by_keyboard(visit: Any, site: Path) -> None:
+    found = visit(site / "index.html")
+    why = found.page.locator("details.unranked-why")
+    assert "dna: incomplete" in why.inner_text()
+    why.locator("summary").press("Enter")
+    assert not why.locator("li").first.is_visible()
+    why.locator("summary").press("Enter")
+    assert why.locator("li").first.is_visible()
+
+
 def test_complete_only_hides_rows_that_miss_seeds(visit: Any, site: Path) -> None:
     found = visit(site / "index.html")
     assert found.names("tbody.unranked") == ["dna"]
@@ -190,6 +249,44 @@ def test_two_rows_compare_by_paired_seeds(visit: Any, site: Path) -> None:
     assert high == pytest.approx(mean + half, rel=1e-3)
 
 
+def test_compare_agrees_with_the_ranking_where_seeds_do_not_pair(
+    visit: Any, tmp_path: Path
+) -> None:
+    def value(number: float) -> MetricValue:
+        return MetricValue("ok", number, Interval(number - 2, number + 2), 0.9, signature="fid")
+
+    seeds = {"flat": [50.0] * 3, "level": [58.0] * 3, "two": [51.0, 57.0], "three": [40, 44, 45]}
+    records = {
+        name: [
+            fixtures.record(
+                f"01{name}{seed}",
+                fixtures.cell_of(name, "gan", seed),
+                metrics={"fid": value(float(number))},
+            )
+            for seed, number in enumerate(numbers)
+        ]
+        for name, numbers in seeds.items()
+    }
+    entries = [Entry(r) for group in records.values() for r in group]
+    build_report([TaskResults(fixtures.suite(), entries)], tmp_path)
+    found = visit(tmp_path / "index.html")
+    for a, b, how in (
+        ("flat", "level", "sampling error only"),
+        ("flat", "two", "sampling error only"),
+        ("three", "two", "Welch over 3 and 2 seeds"),
+    ):
+        found.page.select_option("[data-compare=a]", label=a)
+        found.page.select_option("[data-compare=b]", label=b)
+        line = found.page.locator(".compared tbody tr").first.locator("td").all_inner_texts()
+        told = difference(summarize(records[a], "fid"), summarize(records[b], "fid"))
+        assert told.interval is not None
+        ends = [float(x) for x in line[3].split(" … ")]
+        assert ends == pytest.approx([told.interval.low, told.interval.high], rel=1e-3)
+        assert line[4] == ("A better" if told.significant else "no clear difference")
+        assert line[5] == how
+    assert found.complaints == []
+
+
 def test_a_failed_cell_can_be_reached_and_read(visit: Any, site: Path) -> None:
     found = visit(site / "index.html")
     found.page.locator("section[id$=failures] a").first.click()
@@ -222,20 +319,35 @@ def test_figures_download_as_svg_and_csv(visit: Any, site: Path) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1440])
 def test_nothing_overflows_and_axe_finds_nothing(
-    visit: Any, site: Path, width: int, scheme: str
+    visit: Any, site: Path, suites_site: Path, width: int, scheme: str
 ) -> None:
-    for path in (site / "index.html", site / "cells" / "01J08SEED02000000000000000.html"):
+    pages = [site / "index.html", site / "cells" / "01J08SEED02000000000000000.html"]
+    if scheme == "light":  # the same colours, so once is enough
+        pages += [suites_site / "index.html", suites_site / "8gaussians-1_0_0-standard.html"]
+    for path in pages:
         found = visit(path, viewport={"width": width, "height": 844}, color_scheme=scheme)
-        if path.name == "index.html":
+        if found.page.locator("[data-figure]").count():
             found.through()
         root = "document.documentElement"
-        assert found.page.evaluate(f"{root}.scrollWidth - {root}.clientWidth") == 0
+        assert found.page.evaluate(f"{root}.scrollWidth - {root}.clientWidth") == 0, path
         found.page.evaluate(AXE.read_text("utf-8"))
         result = found.page.evaluate("axe.run({exclude: ['.js-plotly-plot']})")
         assert len(result["passes"]) > 10
         assert [
             (v["id"], [n["html"][:160] for n in v["nodes"]][:3]) for v in result["violations"]
-        ] == []
+        ] == [], path
+
+
+def test_the_downstream_panels_and_history_are_drawn(visit: Any, site: Path) -> None:
+    found = visit(site / "index.html")
+    found.through()
+    for name in ("augmentation", "imbalance", "robustness", "history"):
+        figure = found.page.locator(f"[data-figure={name}]")
+        assert figure.locator("svg.main-svg").count() >= 1
+    notes = found.page.locator("[data-figure=augmentation] ul.reading li").all_inner_texts()
+    assert "flow: left out: flow was trained on other data too." in notes
+    marks = found.page.locator("tbody.controls .copying").all_inner_texts()
+    assert marks == ["copies training rows"]
 
 
 def test_without_javascript_tables_samples_and_details_are_there(visit: Any, site: Path) -> None:

@@ -21,7 +21,8 @@ from markupsafe import Markup
 from genbench.errors import StoreError
 from genbench.report import text
 from genbench.report.cells import CellView, cell_view, record_json
-from genbench.report.exports import long_csv, table_json, wide_csv
+from genbench.report.curves import CURVES
+from genbench.report.exports import curves_csv, long_csv, table_json, wide_csv
 from genbench.report.figures import Figure
 from genbench.report.halves import in_halves
 from genbench.report.images import Picture
@@ -124,11 +125,14 @@ def _badge(found: Page) -> dict[str, Any]:
 
 
 def _data(found: Page) -> dict[str, str]:
-    return {
+    data = {
         "table.csv": wide_csv(found),
         "values.csv": long_csv(found),
         "table.json": table_json(found),
     }
+    if any(figure.file == CURVES for figure in found.figures):
+        data[CURVES] = curves_csv(found)
+    return data
 
 
 @cache
@@ -176,7 +180,7 @@ def _clip(value: Any, limit: int = 2000) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return text.finite(value) is not None
 
 
 def _specs(figure: Figure) -> Markup:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,8 +22,8 @@ from genbench.report.images import (
 )
 from genbench.report.inputs import Entry
 from genbench.report.page import Page, Place, Shown, grid
+from genbench.report.reproduce import command
 from genbench.report.rows import Row
-from genbench.report.text import plain
 
 _GRIDS = (
     ("real", "Real test rows"),
@@ -103,19 +102,6 @@ def _lines(value: Any) -> str:
 
 
 _json = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode  # made once: it is slow to make
-
-
-def command(record: Record) -> str:
-    """The command line that computes this cell again."""
-    cell = record.cell
-    generator = cell["generator"]
-    passed = generator.get("params_passed") or {}
-    given = ",".join(f"{k}={plain(v)}" for k, v in sorted(passed.items()))
-    name = f"{generator['name']}:{given}" if given else str(generator["name"])
-    parts = ["genbench", "run", "--suite", str(cell["suite"]["name"]),
-             "--profile", str(cell["suite"]["profile"]), "-g", name,
-             "--seeds", str(cell["seed"])]  # fmt: skip
-    return shlex.join(parts)
 
 
 def _pictures(entry: Entry, place: Place) -> tuple[Shown, ...]:

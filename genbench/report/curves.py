@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,32 +9,36 @@ from markupsafe import Markup, escape
 
 from genbench.report.figures import Choice, Figure, axis, spec
 from genbench.report.rows import Row, Table
-from genbench.report.text import count, number, plot_label
+from genbench.report.text import count, finite, number, plot_label
 
+CURVES = "curves.csv"
 MAX_POINTS = 70
 MAX_SEEDS = 5
 MAX_CURVES = 8
 _DASHES = ("solid", "dot", "dash", "dashdot", "longdash")
 
 
-def points(curve: Any, limit: int = MAX_POINTS) -> list[tuple[float, float | None]]:
-    """``(examples, value)`` of one recorded curve, thinned; malformed curves are empty."""
+def recorded(curve: Any) -> tuple[list[Any], list[Any]]:
+    """Examples and values of one recorded curve, as they are; malformed curves are empty."""
     if not isinstance(curve, Mapping):
-        return []
+        return [], []
     x, y = curve.get("examples"), curve.get("value")
     if not isinstance(x, list) or not isinstance(y, list) or len(x) != len(y):
-        return []
+        return [], []
+    return x, y
+
+
+def points(curve: Any, limit: int = MAX_POINTS) -> list[tuple[float, float | None]]:
+    """``(examples, value)`` of one recorded curve, thinned."""
+    x, y = recorded(curve)
     step = max(1, -(-len(x) // limit))
     kept = range((len(x) - 1) % step, len(x), step)  # the last one always
-    return [(float(x[i]), _rounded(y[i])) for i in kept if _is_finite(x[i])]
-
-
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+    return [(at, _rounded(y[i])) for i in kept if (at := finite(x[i])) is not None]
 
 
 def _rounded(value: Any) -> float | None:
-    return float(f"{value:.5g}") if _is_finite(value) else None
+    known = finite(value)
+    return None if known is None else float(f"{known:.5g}")
 
 
 def training_curves(table: Table, colour: Mapping[str, str]) -> Figure | None:
@@ -57,11 +60,13 @@ def training_curves(table: Table, colour: Mapping[str, str]) -> Figure | None:
         "Training curves",
         "What each generator reported while it was trained, averaged in equal slices of the "
         "budget; one line per seed. Losses of different families are not comparable; a gap is a "
-        "value that was not finite. The page of each cell draws its curves without JavaScript.",
+        "value that was not finite. The page of each cell draws its curves without JavaScript; the "
+        "CSV holds every point of every seed.",
         specs,
         (Choice("Generator", tuple(labels.items())),),
         ("generator", "curve", "seed", "first", "last"),
         tuple(cells),
+        file=CURVES,
     )
 
 

@@ -8,9 +8,10 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
+from genbench.report.curves import recorded
 from genbench.report.page import Page
 from genbench.report.rows import Row, Table
-from genbench.report.text import visible
+from genbench.report.text import finite, visible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,10 +70,26 @@ def long_csv(page: Page) -> str:
     return _csv(head, lines)
 
 
-def _csv(head: list[str], lines: list[list[Any]]) -> str:
+def curves_csv(page: Page) -> str:
+    """One line per point of every recorded training curve; an empty value was not finite."""
+    lines = [_csv(["generator", "curve", "seed", "attempt", "examples", "value"], [])]
+    for row, entry in page.entries:
+        record = entry.record
+        for name in sorted(record.curves):
+            known = [row.label, name, record.seed, record.attempt.get("n", 1)]
+            start = _csv(known, []).removesuffix("\n")
+            lines += (
+                f"{start},{at!r},{'' if (value := finite(y)) is None else repr(value)}\n"
+                for x, y in zip(*recorded(record.curves[name]), strict=True)
+                if (at := finite(x)) is not None
+            )
+    return "".join(lines)
+
+
+def _csv(head: list[Any], lines: list[list[Any]]) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(head)
+    writer.writerow([_field(v) for v in head])
     writer.writerows([_field(v) for v in line] for line in lines)
     return buffer.getvalue()
 

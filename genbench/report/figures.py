@@ -11,7 +11,7 @@ from plotly.io import to_json
 
 from genbench.report.columns import Column
 from genbench.report.rows import Row, Table, Value
-from genbench.report.text import count, number, plot_label
+from genbench.report.text import count, finite, number, plot_label, plot_labels
 
 PALETTE = (
     "#2f7fb8", "#d9772b", "#2f9a6e", "#b0559b", "#c94f4f",
@@ -20,6 +20,7 @@ PALETTE = (
 GREY = "#8b95a1"
 _SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "star", "x", "hexagon")
 _MANY = 14
+_CLASS_CONTROLS = ("heldout", "mode-dropped")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class Figure:
         The figure's data as a table, for readers without JavaScript and as CSV.
     findings, notes
         Sentences: one per variant, and those that always stand under the figure.
+    file
+        Name of a download that holds the figure's data in full, where `cells` are a summary.
     """
 
     id: str
@@ -55,6 +58,7 @@ class Figure:
     cells: tuple[tuple[str, ...], ...] = ()
     findings: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    file: str = ""
 
     @property
     def first(self) -> str:
@@ -190,8 +194,9 @@ def strips(table: Table, colour: Mapping[str, str]) -> Figure | None:
 def _strip(column: Column, rows: Sequence[Row], table: Table, colour: Mapping[str, str]) -> str:
     traces: list[dict[str, Any]] = []
     everything: list[float] = []
-    for row in reversed(rows):  # Plotly draws the first category at the bottom
-        value, label = row.values[column.id], plot_label(row.label, 24)
+    labels = plot_labels([row.label for row in rows], 24)
+    for row, label in reversed([*zip(rows, labels, strict=True)]):  # the first is drawn at the top
+        value = row.values[column.id]
         seeds = sorted(value.seeds.items())
         everything += [v for _, v in seeds]
         traces.append(
@@ -272,20 +277,22 @@ def per_class(table: Table) -> Figure | None:
     """Heat maps of per-class values, where a metric's details hold them."""
     specs, cells = {}, []
     titles = {c.id: c.title for c in table.columns}
+    shown = [(row.label, row) for row in table.generators]
+    shown += [(f"{r.label} (control)", r) for r in table.controls if r.name in _CLASS_CONTROLS]
     for column in table.columns:
-        rows = {r.label: v for r in table.generators if (v := _class_values(r, column.id))}
+        rows = [(name, v) for name, row in shown if (v := _class_values(row, column.id))]
         if not rows:
             continue
-        width = max(len(v) for v in rows.values())
-        labels = list(reversed(rows))
-        z = [[*rows[k], *[None] * (width - len(rows[k]))] for k in labels]
+        width = max(len(v) for _, v in rows)
+        names = [name for name, _ in rows]
+        z = [[*v, *[None] * (width - len(v))] for _, v in rows]
         cells += [
-            (k, titles[column.id], *(number(v) for v in row))
-            for k, row in zip(reversed(labels), reversed(z), strict=True)
+            (name, titles[column.id], *(number(v) for v in line))
+            for name, line in zip(names, z, strict=True)
         ]
         specs[column.id] = spec(
-            [{"type": "heatmap", "z": z, "x": [str(c) for c in range(width)],
-              "y": [plot_label(k, 24) for k in labels], "colorscale": "Viridis",
+            [{"type": "heatmap", "z": z[::-1], "x": [str(c) for c in range(width)],
+              "y": plot_labels(names, 28)[::-1], "colorscale": "Viridis",
               "reversescale": column.higher_is_better is False, "texttemplate": "%{z:.3g}",
               "hovertemplate": "%{y}, class %{x}: %{z:.5g}<extra></extra>",
               "colorbar": {"title": {"text": column.arrow}, "thickness": 12}}],
@@ -300,7 +307,8 @@ def per_class(table: Table) -> Figure | None:
         "classes",
         "Class by class",
         "Each cell is one class of one generator, averaged over seeds; dark is worse. A dark "
-        "column is a class that is hard for all, a single dark cell a class that one model lost.",
+        "column is a class that is hard for all, a single dark cell or a hole a class that one "
+        "model lost: the control mode-dropped shows what that looks like, heldout is real data.",
         specs,
         (Choice("Metric", tuple((key, titles[key]) for key in specs)),),
         ("generator", "metric", *(f"class {c}" for c in range(width))),
@@ -317,7 +325,7 @@ def _class_values(row: Row, metric: str) -> list[float | None]:
             keys = sorted(classes, key=lambda k: (len(str(k)), str(k)))
             classes = [classes[k] for k in keys]
         if isinstance(classes, list | tuple) and 1 < len(classes) <= 200:
-            found.append([float(v) if isinstance(v, int | float) else None for v in classes])
+            found.append([finite(v) for v in classes])
     if not found or len({len(v) for v in found}) != 1:
         return []
     columns = zip(*found, strict=True)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from genbench.records import Record
+from genbench.records import Record, digest
 from genbench.report import utility
-from genbench.report.columns import Column
+from genbench.report.copying import Mark, mark
 from genbench.report.curves import training_curves
 from genbench.report.figures import Figure, colours, likelihoods, per_class, strips
+from genbench.report.gaps import Failure, Gap, Unranked, failures, gaps, unranked
 from genbench.report.history import history
 from genbench.report.images import (
     ArtefactError,
@@ -51,27 +53,6 @@ class Samples:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """A cell without a result, with where and why it ended."""
-
-    row: Row
-    entry: Entry
-    phase: str
-    kind: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """A metric that has no number although its cell is ok."""
-
-    row: Row
-    column: Column
-    status: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class Page:
     """Everything one task shows."""
 
@@ -84,8 +65,10 @@ class Page:
     samples: tuple[Samples, ...]
     failures: tuple[Failure, ...]
     gaps: tuple[Gap, ...]
+    unranked: tuple[Unranked, ...]
     entries: tuple[tuple[Row, Entry], ...]
     one_seed: bool
+    marks: Mapping[str, Mark]
 
     @property
     def title(self) -> str:
@@ -141,34 +124,21 @@ def page(task: TaskResults, identity: str, place: Place) -> Page:
         figures=tuple(f for f in found if f is not None),
         real=real,
         samples=samples,
-        failures=tuple(
-            _failure(row, entry) for row, entry in counted if entry.record.status != "ok"
-        ),
-        gaps=tuple(_gaps(board)),
+        failures=failures(board),
+        gaps=gaps(board),
+        unranked=unranked(board),
         entries=tuple(counted),
         one_seed=any(len(row.done) == 1 for row in board.generators),
+        marks=_marks(board),
     )
 
 
-def _failure(row: Row, entry: Entry) -> Failure:
-    error = entry.record.error or {}
-    message = error.get("message") or error.get("reason") or "no message was recorded"
-    return Failure(
-        row,
-        entry,
-        str(error.get("phase") or "unknown"),
-        str(error.get("type") or entry.record.status),
-        str(message),
-    )
-
-
-def _gaps(board: Table) -> list[Gap]:
-    return [
-        Gap(row, column, value.status, value.reason)
-        for column in board.columns
-        for row in board.rows
-        if (value := row.values[column.id]).number is None and row.done
-    ]
+def _marks(board: Table) -> dict[str, Mark]:
+    """Rows that the copying metrics give away, by row id."""
+    records = {row.id: [e.record for e in row.entries] for row in board.rows}
+    heldout = [r for row in board.controls if row.name == "heldout" for r in records[row.id]]
+    found = {key: mark(mine, heldout) for key, mine in records.items()}
+    return {key: one for key, one in found.items() if one is not None}
 
 
 def gallery(board: Table, kind: str, place: Place) -> tuple[tuple[Shown, ...], tuple[Samples, ...]]:
@@ -282,6 +252,8 @@ def _compared(row: Row) -> dict[str, Any]:
             key: {
                 "mean": v.number,
                 "se": v.std_error,
+                "df": v.df if math.isfinite(v.df) else None,
+                "basis": v.basis,
                 "seeds": {str(s): x for s, x in v.seeds.items()},
                 "signature": f"{v.signature} {v.likelihood}",
                 "reason": v.reason or v.text,
@@ -292,10 +264,16 @@ def _compared(row: Row) -> dict[str, Any]:
 
 
 def machine(record: Record) -> str:
-    """A short mark of the environment: seeds are paired only where it is the same."""
-    from genbench.records import digest
+    """A short mark of machine, threads and libraries: seeds are paired only where it is the same.
 
-    return digest(dict(record.environment))[7:15]
+    The rule of `genbench compare` and `genbench gate`: neither the amount of memory nor the version
+    of genbench makes a seed another trial.
+    """
+    environment = {k: v for k, v in record.environment.items() if k != "memory_bytes"}
+    packages = environment.get("packages")
+    if isinstance(packages, Mapping):
+        environment["packages"] = {k: v for k, v in packages.items() if k != "genbench"}
+    return digest(environment)[7:15]
 
 
 def cost_columns(rows: Sequence[Row]) -> tuple[tuple[str, str, str], ...]:

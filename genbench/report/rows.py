@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +11,7 @@ from genbench.ranking import RowKey, Standing, group, is_control, standings
 from genbench.records import Record
 from genbench.report.columns import Column, Scale, columns, scale
 from genbench.report.inputs import Entry, TaskResults
-from genbench.report.text import plain, shorten, with_error
+from genbench.report.text import finite, plain, shorten, with_error
 
 MARKS = {"not_applicable": "n/a", "failed": "failed", "undefined": "undefined", "missing": "—"}
 
@@ -35,6 +36,8 @@ class Value:
         No row is significantly better.
     tied
         Some row differs by no more than chance.
+    std_error, df
+        The error behind comparisons and its degrees of freedom, as `genbench.aggregation` has them.
     """
 
     text: str
@@ -53,6 +56,7 @@ class Value:
     at_floor: bool = False
     seeds: Mapping[int, float] = field(default_factory=dict)
     std_error: float | None = None
+    df: float = math.inf
     signature: str = ""
     likelihood: str = ""
 
@@ -237,7 +241,7 @@ def _row(
         seeds_planned=len(records) if control else planned,
         fit_s=_mean(r.timing.get("fit_s") for r in timed),
         sampling_rate=_mean(map(_rate, timed)),
-        peak_bytes=max((_number(r.resources.get("peak_rss_bytes")) or 0 for r in done), default=0)
+        peak_bytes=max((finite(r.resources.get("peak_rss_bytes")) or 0 for r in done), default=0)
         or None,
         parameters=_mean(r.resources.get("parameters") for r in done),
         exclusive=bool(alone) or not done,
@@ -279,20 +283,17 @@ def _value(standing: Standing, place: Scale | None) -> Value:
         at_floor=bool(standing.at_floor),
         seeds=dict(summary.values),
         std_error=summary.std_error,
+        df=summary.df,
         signature=summary.signature,
         likelihood=summary.likelihood or "",
     )
 
 
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
-
-
 def _mean(values: Iterable[Any]) -> float | None:
-    numbers = [float(v) for v in values if isinstance(v, int | float)]
+    numbers = [x for v in values if (x := finite(v)) is not None]
     return sum(numbers) / len(numbers) if numbers else None
 
 
 def _rate(record: Record) -> float | None:
-    seconds, n = _number(record.timing.get("sample_s")), _number(record.resources.get("n_sampled"))
+    seconds, n = finite(record.timing.get("sample_s")), finite(record.resources.get("n_sampled"))
     return None if not seconds or not n else n / seconds

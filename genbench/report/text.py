@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 # Controls (but tab and newline), direction marks, zero-width characters, lone surrogates.
@@ -44,6 +45,18 @@ def plot_label(text: str, limit: int = 40) -> str:
     return short.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
+def plot_labels(texts: Sequence[str], limit: int = 40) -> list[str]:
+    """`plot_label` of each; numbered where cutting made two alike, which Plotly would merge."""
+    found: list[str] = []
+    for text in texts:
+        label, count = plot_label(text, limit), 1
+        while label in found:
+            count += 1
+            label = f"{plot_label(text, limit)} ({count})"
+        found.append(label)
+    return found
+
+
 def island(body: Any) -> str:
     """`body` as JSON that is safe inside a script element of type ``application/json``.
 
@@ -65,6 +78,16 @@ def slug(text: str) -> str:
     if safe == text.lower() and len(safe) <= 80:
         return safe
     return f"{safe[:40] or 'x'}-{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:8]}"
+
+
+def finite(value: Any) -> float | None:
+    """`value` as a float if it is a finite number, else None: a record may hold anything."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # a whole number that no float can hold
+        return None
 
 
 def number(value: float | None, digits: int = 4) -> str:

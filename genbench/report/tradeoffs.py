@@ -26,7 +26,7 @@ from genbench.report.figures import (
     value_axis,
 )
 from genbench.report.rows import Row, Table, Value
-from genbench.report.text import plot_label
+from genbench.report.text import plot_label, plot_labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +236,7 @@ def correlations(table: Table) -> Figure | None:
     if len(shown) < 3:
         return None
     z = [[_correlation(table, a, b) for b in shown] for a in shown]
-    titles = [plot_label(c.title, 26) for c in shown]
+    titles = plot_labels([c.title for c in shown], 26)
     trace = {
         "type": "heatmap", "z": z[::-1], "x": titles, "y": titles[::-1], "zmin": -1, "zmax": 1,
         "colorscale": [[0, "#b2533e"], [0.5, "#eef0f2"], [1, "#2f7fb8"]],

@@ -2,44 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from genbench.aggregation import quantile
+from genbench.report.details import (
+    ARMS,
+    ATTACKS,
+    FILLED,
+    REMEDIES,
+    Attacked,
+    Curve,
+    Gain,
+    Point,
+    Rare,
+    attacked,
+    curve,
+    each,
+    rare,
+)
 from genbench.report.figures import GREY, Choice, Figure, axis, spec
 from genbench.report.rows import Row, Table
-from genbench.report.text import number, plot_label
+from genbench.report.text import number, plot_label, plot_labels, shorten
 
-Details = Mapping[str, Any]
+T = TypeVar("T")
+_Read = Sequence[tuple[Row, T | str]]
 
-ARMS = {
-    "real": "real rows alone",
-    "real+synthetic": "real + synthetic",
-    "real+classical": "real + classical augmentation",
-    "real+synthetic+classical": "real + synthetic + classical",
-    "synthetic": "synthetic alone",
-}
 _DASH = {"real+synthetic": "solid", "real+classical": "dash",
          "real+synthetic+classical": "dot", "synthetic": "longdash"}  # fmt: skip
 _SYMBOL = {"real+synthetic": "circle", "real+classical": "x",
            "real+synthetic+classical": "diamond", "synthetic": "square-open"}  # fmt: skip
-_REMEDIES = ("as it is", "oversampled", "class weights")
 
 
 def augmentation(table: Table, colour: Mapping[str, str]) -> Figure | None:
     """Gain in test accuracy over the real rows alone, per generator, arm and number of rows."""
-    found = list(_details(table, "augmentation_gain", lambda d: (sentence("", d), _curve(d, GREY))))
+    read = each(table, "augmentation_gain", curve)
+    found = _found(read)
     if not found:
         return None
-    cells = []
-    for row, details in found:
-        for p in details["points"]:
-            gain = p.get("gain") or {}
-            cells.append((
-                row.label, str(p["n"]), ARMS.get(p["arm"], str(p["arm"])), str(p["ratio"] or ""),
-                number(p["accuracy"]), *(number(_percent(gain.get(k))) for k in _GAIN),
-                str(p.get("verdict", "")),
-            ))  # fmt: skip
     return Figure(
         "augmentation",
         "Does synthetic data help a classifier?",
@@ -50,78 +50,95 @@ def augmentation(table: Table, colour: Mapping[str, str]) -> Figure | None:
         {row.id: _curve(details, colour[row.id]) for row, details in found},
         (Choice("Generator", tuple((row.id, row.label) for row, _ in found)),),
         ("generator", "real rows", "arm", "ratio", "accuracy", "gain", "low", "high", "verdict"),
-        tuple(cells),
-        notes=tuple(sentence(row.label, details) for row, details in found),
+        tuple(_cells(row.label, point) for row, details in found for point in details.points),
+        notes=_notes(read, sentence),
     )
 
 
-_GAIN = ("mean", "low", "high")
+def _found(read: _Read[T]) -> list[tuple[Row, T]]:
+    return [(row, details) for row, details in read if not isinstance(details, str)]
 
 
-def sentence(name: str, details: Details) -> str:
+def _notes(read: _Read[T], say: Callable[[str, T], str]) -> tuple[str, ...]:
+    """A sentence per generator; of one that was left out, why."""
+    said = []
+    for row, details in read:
+        name = shorten(row.label, 60)
+        if isinstance(details, str):
+            said.append(f"{name}: left out: {details.removesuffix('.')}.")
+        else:
+            said.append(say(name, details))
+    return tuple(said)
+
+
+def _cells(label: str, point: Point) -> tuple[str, ...]:
+    gain = point.gain
+    ends = (None, None, None) if gain is None else (gain.mean, gain.low, gain.high)
+    return (
+        label,
+        str(point.n),
+        ARMS[point.arm],
+        str(point.ratio or ""),
+        number(point.accuracy),
+        *(number(None if end is None else 100 * end) for end in ends),
+        "" if gain is None else gain.verdict,
+    )
+
+
+def sentence(name: str, details: Curve) -> str:
     """What may be said of one generator: helps, hurts or no evidence, at which n and ratio."""
-    added = [p for p in details["points"] if p["arm"] == "real+synthetic"]
+    added = [(p, p.gain) for p in details.points if p.arm == "real+synthetic" and p.gain]
     said = []
     for verdict in ("helps", "hurts"):
-        points = [p for p in added if p["verdict"] == verdict]
+        points = [_point(p, gain) for p, gain in added if gain.verdict == verdict]
         if points:
-            said.append(f"{verdict} at " + "; ".join(_point(p) for p in points))
-    silent = [p for p in added if p["verdict"] == "no evidence"]
+            said.append(f"{verdict} at " + "; ".join(points))
+    silent = [_point(p, gain) for p, gain in added if gain.verdict == "no evidence"]
     if silent:
-        where = "; ".join(_point(p) for p in silent)
-        said.append(f"no evidence that it helps or hurts at {where}")
+        said.append(f"no evidence that it helps or hurts at {'; '.join(silent)}")
     text = f"{name}: {', '.join(said)}."
-    best = max(added, key=lambda p: float(p["gain"]["mean"]), default=None)
-    against = None if best is None else best.get("over_classical")
-    if against is not None:
-        text += f" Against classical augmentation its best point is {_signed(against)} points."
-    if details.get("rejected") is not None:
+    best = max(added, key=lambda found: found[1].mean, default=None)
+    if best is not None and best[0].over_classical is not None:
+        against = best[0].over_classical.points
+        text += f" Against classical augmentation its best point is {against} points."
+    if details.rejected is not None:
         text += (
             f" Its labels come from the classifier of the real rows, which rejected "
-            f"{100 * float(details['rejected']):.0f} % of the rows."
+            f"{100 * details.rejected:.0f} % of the rows."
         )
     return text
 
 
-def _point(p: Mapping[str, Any]) -> str:
-    return f"n = {p['n']:,}, {p['ratio']} to 1 ({_signed(p['gain'])} points)"
+def _point(p: Point, gain: Gain) -> str:
+    return f"n = {p.n:,}, {p.ratio} to 1 ({gain.points} points)"
 
 
-def _signed(gain: Mapping[str, Any]) -> str:
-    mean, low, high = (100 * float(gain[k]) for k in _GAIN)
-    return f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
-
-
-def _percent(value: float | None) -> float | None:
-    return None if value is None else 100 * float(value)
-
-
-def _curve(details: Details, colour: str) -> str:
-    series: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
-    for p in details["points"]:
-        if p["arm"] != "real":
-            series.setdefault((str(p["arm"]), int(p["ratio"])), []).append(p)
-    sizes = sorted({int(p["n"]) for p in details["points"]})
+def _curve(details: Curve, colour: str) -> str:
+    series: dict[tuple[str, int], list[tuple[int, Gain]]] = {}
+    for p in details.points:
+        if p.gain is not None:
+            series.setdefault((p.arm, p.ratio), []).append((p.n, p.gain))
+    sizes = sorted({p.n for p in details.points})
     most = max(ratio for _, ratio in series)
     traces: list[dict[str, Any]] = []
     for index, ((arm, ratio), points) in enumerate(series.items()):
         shade = GREY if arm == "real+classical" else colour
         # Side by side on the logarithmic axis, so that intervals do not hide each other.
         nudge = 1.06 ** (index - (len(series) - 1) / 2)
-        gains = [[100 * float(p["gain"][k]) for k in _GAIN] for p in points]
-        name = ARMS.get(arm, arm) + (f" x {ratio}" if ratio else "")
+        name = ARMS[arm] + (f" x {ratio}" if ratio else "")
         traces.append(
             {"type": "scatter", "mode": "lines+markers", "name": plot_label(name, 40),
-             "x": [p["n"] * nudge for p in points], "y": [g[0] for g in gains],
+             "x": [n * nudge for n, _ in points], "y": [100 * g.mean for _, g in points],
              "error_y": {"type": "data", "symmetric": False, "thickness": 1.2, "width": 3,
-                         "array": [g[2] - g[0] for g in gains],
-                         "arrayminus": [g[0] - g[1] for g in gains], "color": shade},
-             "text": [f"n = {p['n']:,}: {p['verdict']}" for p in points],
+                         "array": [100 * (g.high - g.mean) for _, g in points],
+                         "arrayminus": [100 * (g.mean - g.low) for _, g in points],
+                         "color": shade},
+             "text": [f"n = {n:,}: {g.verdict}" for n, g in points],
              "opacity": 0.45 + 0.55 * (ratio or most) / most,
              # Far below the rest as a rule: one click brings it, and its scale, back.
              "visible": "legendonly" if arm == "synthetic" else True,
-             "line": {"color": shade, "width": 1.8, "dash": _DASH.get(arm, "solid")},
-             "marker": {"size": 8, "symbol": _SYMBOL.get(arm, "circle"), "color": shade},
+             "line": {"color": shade, "width": 1.8, "dash": _DASH[arm]},
+             "marker": {"size": 8, "symbol": _SYMBOL[arm], "color": shade},
              "hovertemplate": "%{text}<br>%{y:+.2f} points"}
         )  # fmt: skip
     ticks = {"type": "log", "tickvals": sizes, "ticktext": [f"{n:,}" for n in sizes]}
@@ -140,123 +157,81 @@ def _curve(details: Details, colour: str) -> str:
 
 def rare_classes(table: Table, colour: Mapping[str, str]) -> Figure | None:
     """Recall of classes that were cut to a few rows, by remedy."""
-    found = list(_details(table, "imbalance_recall", _check_rare))
+    read = each(table, "imbalance_recall", rare)
+    found = _found(read)
     if not found:
         return None
     first = found[0][1]
-    bars: list[tuple[str, Sequence[float], str]] = [
-        (name, first["arms"][name]["recall"], GREY) for name in _REMEDIES
-    ]
-    bars += [(f"filled by {r.label}", d["arms"]["filled"]["recall"], colour[r.id])
-             for r, d in found]  # fmt: skip
-    cells = [
-        (
-            row.label,
-            arm,
-            *(number(_mean(values[k])) for k in ("recall", "balanced")),
-            _against(d, arm),
-        )
-        for row, d in found
-        for arm, values in d["arms"].items()
-    ]  # fmt: skip
-    classes = " and ".join(str(c) for c in first["classes"])
+    bars = [(name, first.recall[name], GREY) for name in REMEDIES]
+    bars += [(f"filled by {row.label}", d.recall[FILLED], colour[row.id]) for row, d in found]
+    classes = " and ".join(map(str, first.classes))
     return Figure(
         "imbalance",
         "Can synthetic rows replace rare ones?",
-        f"Test recall of class {classes}, cut to {100 * float(first['keep']):.3g} % of their rows, "
+        f"Test recall of class {classes}, cut to {100 * first.keep:.3g} % of their rows, "
         "after the usual remedies (grey) and after filling up with rows of a generator fitted on "
         "the unbalanced set. Mean and 95 % t interval over replicates.",
         {"all": _bars(bars, "recall of the rare classes ↑")},
         headers=("generator", "arm", "recall", "balanced accuracy", "filled against this arm"),
-        cells=tuple(cells),
-        notes=tuple(_remedy(row.label, d) for row, d in found),
-    )
+        cells=tuple(
+            (row.label, arm, number(_mean(d.recall[arm])), number(_mean(d.balanced[arm])),
+             _against(d.gains.get(arm)))
+            for row, d in found
+            for arm in d.recall
+        ),
+        notes=_notes(read, _remedy),
+    )  # fmt: skip
 
 
-def _remedy(name: str, details: Details) -> str:
+def _remedy(name: str, details: Rare) -> str:
     parts = [
-        f"{gain['verdict']} against {arm} ({_signed(gain)} points)"
-        for arm, gain in details["gains"].items()
+        f"{gain.verdict} against {arm} ({gain.points} points)"
+        for arm, gain in details.gains.items()
     ]
     return f"{name}: filling up " + ", ".join(parts) + "."
 
 
-def _against(details: Details, arm: str) -> str:
-    gain = details["gains"].get(arm)
-    return "" if gain is None else f"{_signed(gain)}: {gain['verdict']}"
+def _against(gain: Gain | None) -> str:
+    return "" if gain is None else f"{gain.points}: {gain.verdict}"
 
 
 def robustness(table: Table, colour: Mapping[str, str]) -> Figure | None:
     """Accuracy under attack, with and without synthetic rows."""
-    found = list(_details(table, "robust_accuracy", _check_attacked))
+    read = each(table, "robust_accuracy", attacked)
+    found = _found(read)
     if not found:
         return None
     first = found[0][1]
-    titles = {"pgd": "PGD", "fgsm": "FGSM", "clean": "no attack"}
     specs, cells = {}, []
-    for attack in titles:
-        bars: list[tuple[str, Sequence[float], str]] = [
-            ("real rows alone", first["arms"]["real"][attack], GREY)
-        ]
-        bars += [(f"with {row.label}", d["arms"]["real+synthetic"][attack], colour[row.id])
+    for attack, title in ATTACKS.items():
+        bars = [("real rows alone", first.arms["real"][attack], GREY)]
+        bars += [(f"with {row.label}", d.arms["real+synthetic"][attack], colour[row.id])
                  for row, d in found]  # fmt: skip
         specs[attack] = _bars(bars, "test accuracy ↑")
-        cells += [(name, titles[attack], number(_mean(values))) for name, values, _ in bars]
+        cells += [(name, title, number(_mean(values))) for name, values, _ in bars]
     return Figure(
         "robustness",
         "Does it make the classifier more robust?",
         "Accuracy of the same classifiers when each pixel may be changed by "
-        f"{100 * float(first['epsilon']):.3g} % of the grey range. Mean and 95 % t interval over "
+        f"{100 * first.epsilon:.3g} % of the grey range. Mean and 95 % t interval over "
         "replicates.",
         specs,
-        (Choice("Attack", tuple(titles.items())),),
+        (Choice("Attack", tuple(ATTACKS.items())),),
         ("classifier", "attack", "accuracy"),
         tuple(cells),
-        notes=tuple(
-            f"{row.label}: {d['gain']['verdict']} under PGD ({_signed(d['gain'])} points)."
-            for row, d in found
-        ),
+        notes=_notes(read, _robust),
     )
 
 
-def _details(
-    table: Table, metric: str, check: Callable[[Details], object]
-) -> Iterator[tuple[Row, Details]]:
-    """Each generator's details of a metric, where they are what this version writes.
-
-    The seeds of a generator share the replicates: the first one's stand for all.
-    """
-    for row in table.generators:
-        for entry in row.done:
-            value = entry.record.metrics.get(metric)
-            if value is None or value.status != "ok":
-                continue
-            try:
-                check(value.details)
-            except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
-                continue  # a record from elsewhere: its value stands in the table all the same
-            yield row, value.details
-            break
-
-
-def _check_rare(details: Details) -> None:
-    _remedy("", details)
-    _ = float(details["keep"]), list(details["classes"])
-    for arm in (*_REMEDIES, "filled"):
-        _ = _mean(details["arms"][arm]["recall"]), _mean(details["arms"][arm]["balanced"])
-
-
-def _check_attacked(details: Details) -> None:
-    _ = float(details["epsilon"]), str(details["gain"]["verdict"]), _signed(details["gain"])
-    for arm in ("real", "real+synthetic"):
-        _ = [_mean(details["arms"][arm][attack]) for attack in ("clean", "fgsm", "pgd")]
+def _robust(name: str, details: Attacked) -> str:
+    return f"{name}: {details.gain.verdict} under PGD ({details.gain.points} points)."
 
 
 def _bars(bars: Sequence[tuple[str, Sequence[float], str]], title: str) -> str:
     halves = [_half(values) for _, values, _ in bars]
     means = [_mean(values) for _, values, _ in bars]
     trace = {
-        "type": "bar", "x": [plot_label(name, 28) for name, _, _ in bars], "y": means,
+        "type": "bar", "x": plot_labels([name for name, _, _ in bars], 28), "y": means,
         "marker": {"color": [shade for _, _, shade in bars]},
         "error_y": {"type": "data", "symmetric": False, "color": GREY, "thickness": 1.4, "width": 4,
                     "array": [min(h, 1 - m) for h, m in zip(halves, means, strict=True)],

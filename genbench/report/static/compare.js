@@ -1,10 +1,39 @@
 // Two rows side by side: differences with intervals, computed from the seeds' values.
 (() => {
-  // 97.5 % quantiles of Student's t for 1 to 30 degrees of freedom.
-  const T = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179,
-    2.16, 2.145, 2.131, 2.12, 2.11, 2.101, 2.093, 2.086, 2.08, 2.074, 2.069, 2.064, 2.06, 2.056,
-    2.052, 2.048, 2.045, 2.042];
-  const t = (df) => (df >= 31 ? 1.96 + 2.5 / df : T[Math.max(0, Math.floor(df) - 1)]);
+  // 97.5 % quantile of Student's t with any degrees of freedom, null for infinitely many.
+  function t(df) {
+    if (df === null || df > 1e6) return 1.959963984540054;
+    let [low, high] = [1.9, 13];
+    for (let i = 0; i < 60; i++) {
+      const middle = (low + high) / 2;
+      if (tail(middle, df) > 0.05) low = middle;
+      else high = middle;
+    }
+    return low;
+  }
+  // P(|T| > x): the incomplete beta function of df / (df + x^2) by its continued fraction (Lentz).
+  function tail(x, df) {
+    const [a, b, at] = [df / 2, 0.5, df / (df + x * x)];
+    const flip = at > (a + 1) / (a + b + 2);
+    const [p, q, z] = flip ? [b, a, 1 - at] : [a, b, at];
+    const front = Math.exp(lgamma(a + b) - lgamma(a) - lgamma(b) + p * Math.log(z) + q * Math.log(1 - z)) / p;
+    let [c, d] = [1, 1 / (1 - ((p + q) * z) / (p + 1))];
+    let result = d;
+    for (let m = 1; m < 300; m++) {
+      for (const term of [(m * (q - m) * z) / ((p + 2 * m - 1) * (p + 2 * m)), (-(p + m) * (p + q + m) * z) / ((p + 2 * m) * (p + 2 * m + 1))]) {
+        d = 1 / (1 + term * d);
+        c = 1 + term / c;
+        result *= c * d;
+      }
+      if (Math.abs(c * d - 1) < 1e-12) break;
+    }
+    return flip ? 1 - front * result : front * result;
+  }
+  function lgamma(x) { // Stirling's series, from where it is exact enough
+    let shift = 0;
+    for (; x < 12; x++) shift -= Math.log(x);
+    return shift + (x - 0.5) * Math.log(x) - x + 0.9189385332046727 + 1 / (12 * x) - 1 / (360 * x ** 3) + 1 / (1260 * x ** 5);
+  }
   const mean = (v) => v.reduce((a, b) => a + b, 0) / v.length;
   const variance = (v) => { const m = mean(v); return v.reduce((a, b) => a + (b - m) ** 2, 0) / (v.length - 1); };
   const format = (x) => {
@@ -24,16 +53,19 @@
       shared.every((s) => a.machines[s] !== undefined && a.machines[s] === b.machines[s]);
     if (paired) {
       const d = shared.map((s) => one.seeds[s] - two.seeds[s]);
-      return { estimate, half: t(d.length - 1) * Math.sqrt(variance(d) / d.length), how: `paired over ${d.length} seeds` };
-    }
-    const [x, y] = [Object.values(one.seeds), Object.values(two.seeds)];
-    if (!a.control && !b.control && x.length >= 2 && y.length >= 2) {
-      const [p, q] = [variance(x) / x.length, variance(y) / y.length];
-      const df = (p + q) ** 2 / (p ** 2 / (x.length - 1) + q ** 2 / (y.length - 1)) || 1;
-      return { estimate, half: t(df) * Math.sqrt(p + q), how: `Welch over ${x.length} and ${y.length} seeds` };
+      const spread = Math.max(...d) > Math.min(...d) ? variance(d) : 0;
+      // Equal differences at every seed (a coarse metric) do not make the error zero.
+      if (spread > 0) return { estimate, half: t(d.length - 1) * Math.sqrt(spread / d.length), how: `paired over ${d.length} seeds` };
     }
     if (one.se === null || two.se === null) return { estimate, half: null, how: "no standard error is known" };
-    return { estimate, half: 1.96 * Math.hypot(one.se, two.se), how: "sampling error only" };
+    const error = Math.hypot(one.se, two.se);
+    const seeds = one.basis === "seeds" && two.basis === "seeds";
+    const count = (side) => Object.keys(side.seeds).length;
+    const how = seeds ? `Welch over ${count(one)} and ${count(two)} seeds` : "sampling error only";
+    if (error === 0) return { estimate, half: 0, how };
+    const share = (side) => (side.df === null ? 0 : (side.se / error) ** 4 / side.df);
+    const df = share(one) + share(two) > 0 ? 1 / (share(one) + share(two)) : null;
+    return { estimate, half: t(df) * error, how };
   }
 
   const cell = (row, text, className) => {
@@ -87,8 +119,8 @@
         for (const value of [one, two]) cell(row, value.mean === null ? "—" : format(value.mean), "num");
         const d = differ(a, b, one, two);
         cell(row, d.reason ? "—" : format(d.estimate), "num");
-        cell(row, d.half ? `${format(d.estimate - d.half)} … ${format(d.estimate + d.half)}` : "—", "num");
-        const clear = d.half > 0 && Math.abs(d.estimate) > d.half;
+        cell(row, Number.isFinite(d.half) ? `${format(d.estimate - d.half)} … ${format(d.estimate + d.half)}` : "—", "num");
+        const clear = Number.isFinite(d.half) && Math.abs(d.estimate) > d.half;
         const good = column.up === null ? null : (d.estimate > 0) === column.up;
         const word = !clear ? (d.reason ? "not comparable" : "no clear difference") : good === null ? "differ" : good ? "A better" : "B better";
         cell(row, word, clear && good !== null ? (good ? "better" : "worse") : "quiet");

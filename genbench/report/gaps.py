@@ -1,0 +1,92 @@
+"""What the table does not show, and why: failed cells, missing numbers, rows without a rank."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from genbench.report.columns import Column
+from genbench.report.inputs import Entry
+from genbench.report.rows import Row, Table
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A cell without a result, with where and why it ended."""
+
+    row: Row
+    entry: Entry
+    phase: str
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A metric that has no number although its cell is ok."""
+
+    row: Row
+    column: Column
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unranked:
+    """Numbers of a row that have no rank for one reason; `everywhere` if none of its has one."""
+
+    row: Row
+    reason: str
+    columns: tuple[Column, ...]
+    everywhere: bool
+
+
+def failures(board: Table) -> tuple[Failure, ...]:
+    """Every cell without a result."""
+    return tuple(
+        _failure(row, entry)
+        for row in board.rows
+        for entry in row.entries
+        if entry.record.status != "ok"
+    )
+
+
+def _failure(row: Row, entry: Entry) -> Failure:
+    error = entry.record.error or {}
+    message = error.get("message") or error.get("reason") or "no message was recorded"
+    return Failure(
+        row,
+        entry,
+        str(error.get("phase") or "unknown"),
+        str(error.get("type") or entry.record.status),
+        str(message),
+    )
+
+
+def gaps(board: Table) -> tuple[Gap, ...]:
+    """Every metric of a finished row that has no number."""
+    return tuple(
+        Gap(row, column, value.status, value.reason)
+        for column in board.columns
+        for row in board.rows
+        if (value := row.values[column.id]).number is None and row.done
+    )
+
+
+def unranked(board: Table) -> tuple[Unranked, ...]:
+    """Why generators, or single numbers of theirs, have no rank; one entry per row and reason."""
+    directed = [c for c in board.columns if c.higher_is_better is not None]
+    return tuple(found for row in board.generators for found in _of(row, directed, board))
+
+
+def _of(row: Row, directed: list[Column], board: Table) -> Iterator[Unranked]:
+    reasons: dict[str, list[Column]] = {}
+    if row.unranked:
+        reasons[row.unranked] = [board.columns[0]]
+    numbers = [c for c in directed if row.values[c.id].number is not None]
+    for column in numbers:
+        reason = row.values[column.id].reason
+        if reason and column not in reasons.setdefault(reason, []):
+            reasons[reason].append(column)
+    for reason, columns in reasons.items():
+        yield Unranked(row, reason, tuple(columns), set(numbers) <= set(columns))
