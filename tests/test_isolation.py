@@ -15,9 +15,7 @@ import pytest
 from genbench.isolation import Outcome, run_isolated
 
 SLEEP = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]
-
-
-HUNGRY = [sys.executable, "-S", "-c", "x = b'x' * (300 << 20); import time; time.sleep(600)"]
+HUNGRY = [sys.executable, "-S", "-c", "x = b'x' * (400 << 20); import time; time.sleep(600)"]
 
 
 def isolated(
@@ -80,18 +78,32 @@ def test_a_daemon_does_not_outlive_its_generator(tmp_path: Path) -> None:
     assert is_gone(int((tmp_path / "pid").read_text()))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives orphans back to the worker")
-def test_a_daemon_counts_towards_the_memory_limit_of_its_generator(tmp_path: Path) -> None:
+def hungry_daemon(tmp_path: Path, limit: int) -> Outcome:
+    """Under a memory limit, a generator that waits while its daemon fills memory."""
     start = daemon(tmp_path, HUNGRY)
 
     def work() -> None:
         start()
         time.sleep(60)
 
-    own = psutil.Process().memory_info().rss  # a fork shares its pages and is counted with them
-    outcome = isolated(work, tmp_path, memory_limit=own + (200 << 20))
-    assert outcome.status == "oom"
-    assert outcome.peak_rss_bytes > own + (200 << 20)
+    return isolated(work, tmp_path, memory_limit=limit)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives orphans back to the worker")
+def test_a_daemon_counts_towards_the_memory_limit_of_its_generator(tmp_path: Path) -> None:
+    # In a small process of its own: a fork is counted with the pages that it shares.
+    code = (
+        "from pathlib import Path\nfrom tests.test_isolation import hungry_daemon\n"
+        f"found = hungry_daemon(Path({str(tmp_path)!r}), 350 << 20)\n"
+        "print(found.status, found.peak_rss_bytes)"
+    )
+    root = Path(__file__).resolve().parent.parent
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
+    )
+    status, peak = done.stdout.split()
+    assert status == "oom"
+    assert int(peak) > 350 << 20
     assert is_gone(int((tmp_path / "pid").read_text()))
 
 
