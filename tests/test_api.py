@@ -221,6 +221,9 @@ def test_faults_of_classes_and_arguments_are_named(tmp_path: Path) -> None:
         genbench.score("a.npz", TINY, results=tmp_path)
     with pytest.raises(UsageError, match="did you mean 'mnist'"):
         genbench.run("mnst", results=tmp_path)
+    other = type("Other", (Normal,), {})
+    with pytest.raises(UsageError, match=r"two classes have the spec.name 'normal': rename one"):
+        genbench.run(TINY, [Normal, other], results=tmp_path)
 
 
 NOTEBOOK = """

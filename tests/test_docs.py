@@ -138,6 +138,20 @@ def test_bring_your_own_samples_and_data(run_genbench: Command, tmp_path: Path) 
 
 
 @pytest.mark.slow
+def test_augment_from_run_to_synthesize(run_genbench: Command, tmp_path: Path) -> None:
+    """The commands of the page, one after the other, at the size of a glance."""
+    text = (ROOT / "docs" / "augment.md").read_text()
+    lines = [line for block in blocks(text) for line in block.splitlines()]
+    assert len(lines) == 5
+    for line in lines:
+        done = run_genbench(*shlex.split(line)[1:], "--profile", "smoke")
+        # Two replicates prove nothing, so that `--if-helps` must decline.
+        assert done.code == (7 if "--if-helps" in line else 0), f"{line}\n{done.err}"
+    assert (tmp_path / "results" / "report" / "index.html").is_file()
+    assert (tmp_path / "more-digits" / "metadata.json").is_file()
+
+
+@pytest.mark.slow
 def test_the_pages_notebook_and_adapter_run(run_genbench: Command, tmp_path: Path) -> None:
     import subprocess
     import sys

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -79,3 +80,14 @@ def test_one_parameter_is_set_in_one_place(chosen: Chosen) -> None:
         chosen("normal:batch=8,9", asked=("normal:batch=7",))
     with pytest.raises(UsageError, match="--sweep sets normal:batch twice"):
         chosen("normal:batch=8,9", "normal:batch=10")
+
+
+def test_a_parameter_given_twice_is_refused(chosen: Chosen) -> None:
+    with pytest.raises(UsageError, match="'normal:batch=7,batch=8' sets 'batch' twice: keep one"):
+        chosen(asked=("normal:batch=7,batch=8",))
+
+
+def test_two_plugin_files_of_one_name_are_refused(executor: LocalExecutor, tmp_path: Path) -> None:
+    (tmp_path / "other.py").write_text(Path(FILE).read_text())
+    with pytest.raises(UsageError, match="two plugin classes are named 'normal'"):
+        choose(load_suite(str(TINY)), (), [FILE, str(tmp_path / "other.py")], executor)
