@@ -131,6 +131,18 @@ def is_control(record: Record) -> bool:
     return bool(record.cell["generator"].get("family") == "control")
 
 
+def environment_mark(record: Record) -> str:
+    """A short mark of machine, threads and libraries: where it is equal a seed is the same trial.
+
+    Neither the amount of memory nor the version of genbench makes it another.
+    """
+    environment = {k: v for k, v in record.environment.items() if k != "memory_bytes"}
+    packages = environment.get("packages")
+    if isinstance(packages, Mapping):
+        environment["packages"] = {k: v for k, v in packages.items() if k != "genbench"}
+    return digest(environment)[7:15]
+
+
 def direction(records: Iterable[Record], metric: str) -> bool | None:
     """Which way is better: ours to say for our metrics, the records' for a package's own."""
     info = METRICS.get(metric.partition("@")[0])

@@ -11,13 +11,14 @@ from genbench.aggregation import (
     Summary,
     difference,
     direction,
+    environment_mark,
     group,
     paired_difference,
     summarize,
 )
 from genbench.errors import StoreError, UsageError
 from genbench.publish import gather
-from genbench.records import Record, canonical_json, digest
+from genbench.records import Record, canonical_json
 from genbench.report.inputs import TaskResults
 
 
@@ -146,19 +147,7 @@ def _made(records: Sequence[Record]) -> str:
 
 def same_environment(a: Sequence[Record], b: Sequence[Record]) -> bool:
     """Whether seeds are the same trials in both: machine, threads and libraries are equal."""
-    return _fingerprint(a) == _fingerprint(b)
-
-
-def _fingerprint(records: Sequence[Record]) -> str:
-    """What must be equal for seeds to be the same trial: machine, threads, libraries."""
-    parts = []
-    for record in records:
-        environment = dict(record.environment)
-        packages = dict(environment.pop("packages", {}))
-        packages.pop("genbench", None)
-        environment.pop("memory_bytes", None)
-        parts.append(digest({"environment": environment, "packages": packages}))
-    return digest(sorted(set(parts)))
+    return {environment_mark(r) for r in a} == {environment_mark(r) for r in b}
 
 
 def _line(task: str, label: str, metric: str, a: list[Record], b: list[Record]) -> Line:

@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
+from genbench.aggregation import environment_mark
 from genbench.comparison import same_environment
 from genbench.records import Record
 from genbench.report import Entry, TaskResults, build_report
 from genbench.report.copying import COPIES, NEAR, mark
 from genbench.report.figures import per_class
-from genbench.report.page import compare_data, machine, page
+from genbench.report.page import compare_data, page
 from genbench.report.reproduce import command
 from genbench.report.rows import table
 from genbench.report.text import plot_labels
@@ -213,10 +214,10 @@ def test_seeds_pair_by_the_same_rule_as_in_genbench_compare() -> None:
             {**here, "cores": 4},
         )
     ]
-    same = [machine(r) == machine(records[0]) for r in records]
+    same = [environment_mark(r) == environment_mark(records[0]) for r in records]
     assert same == [True, True, True, False, False]
     assert same == [same_environment([r], records[:1]) for r in records]
-    assert machine(made("odd", environment={"packages": "none"}).record)
+    assert environment_mark(made("odd", environment={"packages": "none"}).record)
 
 
 def test_compare_gets_errors_and_degrees_of_freedom_as_the_ranking_has_them(

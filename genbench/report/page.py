@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from genbench.records import Record, digest
+from genbench.aggregation import environment_mark
 from genbench.report import utility
 from genbench.report.copying import Mark, mark
 from genbench.report.curves import training_curves
@@ -247,7 +247,7 @@ def _compared(row: Row) -> dict[str, Any]:
         "label": row.label,
         "control": row.control,
         "params": {str(k): v for k, v in params.items()},
-        "machines": {str(e.record.seed): machine(e.record) for e in row.done},
+        "machines": {str(e.record.seed): environment_mark(e.record) for e in row.done},
         "values": {
             key: {
                 "mean": v.number,
@@ -261,19 +261,6 @@ def _compared(row: Row) -> dict[str, Any]:
             for key, v in row.values.items()
         },
     }
-
-
-def machine(record: Record) -> str:
-    """A short mark of machine, threads and libraries: seeds are paired only where it is the same.
-
-    The rule of `genbench compare` and `genbench gate`: neither the amount of memory nor the version
-    of genbench makes a seed another trial.
-    """
-    environment = {k: v for k, v in record.environment.items() if k != "memory_bytes"}
-    packages = environment.get("packages")
-    if isinstance(packages, Mapping):
-        environment["packages"] = {k: v for k, v in packages.items() if k != "genbench"}
-    return digest(environment)[7:15]
 
 
 def cost_columns(rows: Sequence[Row]) -> tuple[tuple[str, str, str], ...]:
