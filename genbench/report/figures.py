@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -64,6 +65,11 @@ class Figure:
     def first(self) -> str:
         """Key of the variant shown first."""
         return next(iter(self.specs))
+
+    @property
+    def height(self) -> int:
+        """Pixels the first variant will take: the page keeps them free until it is drawn."""
+        return int(json.loads(self.specs[self.first])["layout"]["height"])
 
 
 def colours(table: Table) -> dict[str, str]:

@@ -25,6 +25,7 @@
 
   for (const figure of document.querySelectorAll("[data-figure]")) {
     const canvas = figure.querySelector(".canvas");
+    canvas.style.minHeight = `${canvas.dataset.height}px`; // what stands below must not jump when it is drawn
     const choices = [...figure.querySelectorAll("[data-choice]")];
     const finding = figure.querySelector(".finding");
     let body = null;
@@ -40,6 +41,7 @@
         return;
       }
       drawn = true;
+      canvas.style.minHeight = "";
       Plotly.react(canvas, structuredClone(spec.data), themed(structuredClone(spec.layout)), config);
       figure.dataset.drawn = key();
     };

@@ -36,13 +36,29 @@ for (const element of document.querySelectorAll(".js-only")) element.hidden = fa
     });
   }
 
-  // A link to something inside a closed details element opens it.
+  // A link to something inside a closed details element opens it. What is drawn late above the target
+  // moves it: it is followed until the reader takes over or all has settled.
+  let follow = null;
+  const release = () => {
+    if (follow) follow.disconnect();
+    follow = null;
+  };
   const reveal = () => {
+    release();
     const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
     if (!target) return;
     for (let e = target; e; e = e.parentElement) if (e.tagName === "DETAILS") e.open = true;
-    target.scrollIntoView();
+    let settled = 0;
+    follow = new ResizeObserver(() => {
+      target.scrollIntoView({ behavior: "instant" });
+      clearTimeout(settled);
+      settled = setTimeout(release, 4000);
+    });
+    follow.observe(document.body);
   };
+  for (const act of ["wheel", "touchstart", "pointerdown", "keydown"]) {
+    addEventListener(act, release, { passive: true });
+  }
   addEventListener("hashchange", reveal);
   if (location.hash && !location.hash.includes("=")) reveal();
 })();
