@@ -106,7 +106,7 @@ def gather(
                 problems.append(folder)
                 continue
             suite = read_suite(folder)
-            attempts = list(Store(folder.parent).attempts(folder))
+            attempts = Store(folder.parent).everything(folder)
             problems += [a for a in attempts if isinstance(a, Problem)]
             if is_past and suite["task"] not in found:
                 continue

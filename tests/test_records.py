@@ -7,9 +7,19 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from genbench.errors import StoreError
-from genbench.records import Artifact, Interval, MetricValue, Record, canonical_json, digest
+from genbench.records import (
+    Artifact,
+    Interval,
+    MetricValue,
+    Record,
+    _quick_digest,
+    canonical_json,
+    digest,
+)
 
 
 def make_record(**changes: Any) -> Record:
@@ -99,3 +109,41 @@ def test_the_result_digest_ignores_when_and_where_but_not_what() -> None:
 def test_canonical_json_is_independent_of_order() -> None:
     assert canonical_json({"b": 1, "a": "é"}) == '{"a":"é","b":1}'.encode()
     assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+
+
+_JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**18) + 1, 10**18 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.floats(-1e-3, 1e-3)
+    | st.text(st.characters(exclude_categories=("Cs",))),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(st.text(max_size=5), _JSON))
+def test_the_quick_digest_is_the_digest(body: dict[str, Any]) -> None:
+    text = _strings(body)  # only text may look like a number and be none
+    assume(b"e-" not in text and b"0.0000" not in text)
+    assert _quick_digest(body) == digest(body)
+
+
+def _strings(value: Any) -> bytes:
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, dict):
+        return b"".join(_strings(part) for pair in value.items() for part in pair)
+    return b"".join(map(_strings, value)) if isinstance(value, list) else b""
+
+
+@pytest.mark.parametrize(
+    "text", ["took 1e-7, [0.00001]", "0.000012,", 'é\u2028\x00"', 1e-5, 5e-324]
+)
+def test_a_record_is_read_whatever_its_text_looks_like(text: Any) -> None:
+    body = make_record(dataset={"note": text}).to_json()
+    assert Record.from_json(body).to_json() == body
+    body["dataset"]["note"] = "another"
+    with pytest.raises(StoreError, match="was altered"):
+        Record.from_json(body)

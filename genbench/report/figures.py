@@ -94,7 +94,8 @@ def spec(traces: Sequence[Mapping[str, Any]], **layout: Any) -> str:
     """Traces and layout through Plotly's serialiser.
 
     Plotly's validation takes 20 ms a figure, which a report renewed after each cell cannot spend:
-    the tests validate every figure instead.
+    the tests validate every figure instead. Numbers keep seven digits, more than a pixel shows: the
+    others were a tenth of the page.
     """
     body = {
         "template": {},
@@ -103,7 +104,16 @@ def spec(traces: Sequence[Mapping[str, Any]], **layout: Any) -> str:
         "hovermode": "closest",
         "showlegend": False,
     }
-    return str(to_json({"data": list(traces), "layout": {**body, **layout}}, validate=False))
+    whole = _short({"data": list(traces), "layout": {**body, **layout}})
+    return str(to_json(whole, validate=False))
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.7g}")
+    if isinstance(value, Mapping):
+        return {key: _short(item) for key, item in value.items()}
+    return [_short(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def axis_title(column: Column) -> str:
@@ -179,11 +189,12 @@ def strips(table: Table, colour: Mapping[str, str]) -> Figure | None:
     if not specs:
         return None
     titles = {c.id: c.title for c in table.columns}
+    seeds = sorted({s for key in specs for r in table.generators for s in r.values[key].seeds})
     cells = [
-        (row.label, titles[key], str(seed), number(value, 6))
+        (row.label, titles[key], *(number(known.get(seed), 6) for seed in seeds))
         for key in specs
         for row in table.generators
-        for seed, value in sorted(row.values[key].seeds.items())
+        if (known := row.values[key].seeds)
     ]
     return Figure(
         "strips",
@@ -192,7 +203,7 @@ def strips(table: Table, colour: Mapping[str, str]) -> Figure | None:
         "(with one seed: sampling error only). The dotted line is held-out real data.",
         specs,
         (Choice("Metric", tuple((key, titles[key]) for key in specs)),),
-        ("generator", "metric", "seed", "value"),
+        ("generator", "metric", *(f"seed {seed}" for seed in seeds)),
         tuple(cells),
     )
 
