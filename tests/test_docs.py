@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -137,6 +139,82 @@ def test_bring_your_own_samples_and_data(run_genbench: Command, tmp_path: Path) 
     assert (tmp_path / "orbits.toml").is_file()
 
 
+def shown(page: str, *starts: str) -> list[str]:
+    """The command lines of a page, in its blocks and in its sentences, that start like these."""
+    text = (ROOT / page).read_text()
+    lines = [line for block in blocks(text) for line in block.splitlines()]
+    lines += re.findall(r"`(genbench [^`]+)`", text)
+    lines = [re.split(r"\s{3,}|\s#", line)[0].strip() for line in lines]
+    return [line for line in dict.fromkeys(lines) if line.startswith(starts)]
+
+
+@pytest.mark.slow
+def test_the_readmes_plugin_goes_all_its_ways(run_genbench: Command, tmp_path: Path) -> None:
+    (code,) = blocks(README, "python")
+    (tmp_path / "mine.py").write_text(code)
+    lines = [line for line in shown("README.md", "genbench run") if "mine.py" in line]
+    lines += shown("README.md", "genbench check mine.py", "genbench new generator")
+    assert len(lines) >= 5
+    for line in lines:
+        done = run_genbench(*shlex.split(line)[1:])
+        assert done.code == 0, f"{line}\n{done.err}"
+    found = {
+        path.parent.parent.parent.name for path in tmp_path.glob("results/*/*/*/*/record.json")
+    }
+    assert sum(name.startswith("mine~") for name in found) == 3  # scale 0.5, 1 and 2
+    assert (tmp_path / "my-model" / "pyproject.toml").is_file()
+
+
+@pytest.mark.slow
+def test_the_tour_of_the_readme_and_of_publishing(run_genbench: Command, tmp_path: Path) -> None:
+    """Every command from run to selftest, in the order of the page, on digits at a glance."""
+    import numpy as np
+
+    from genbench.data import load_split
+    from genbench.suite import load_suite
+
+    digits = load_suite("digits")
+    rows = load_split(digits.dataset, digits.space, "valid")
+    np.savez(tmp_path / "samples.npz", x=rows.x[:300], y=rows.y[:300])
+    lines = shown("README.md", *(f"genbench {word}" for word in (
+        "list", "show", "score", "report", "compare", "gate", "synthesize", "results", "data list",
+        "status", "doctor", "selftest",
+    )))  # fmt: skip
+    lines += shown("docs/publish.md", "genbench report", "genbench gate", "genbench results")
+    (first,) = [line for line in shown("README.md", "genbench run") if "--seeds 0,1,2" in line][:1]
+    assert len(lines) >= 16
+
+    def typed(line: str) -> None:
+        line = line.replace("--suite mnist", "--suite digits --profile smoke")
+        line = line.replace("-n 20000", "-n 200")
+        more = (
+            ["--skip", "downstream"] if line.startswith(("genbench run", "genbench score")) else []
+        )
+        done = run_genbench(*shlex.split(line)[1:], *more)
+        # Identical records pass the gate, unless three seeds cannot tell that they do.
+        assert done.code in ((0, 5) if line.startswith("genbench gate") else (0,)), (
+            f"{line}\n{done.err}{done.out}"
+        )
+
+    typed(first)
+    for copy in ("results-a", "results-b", "a", "b", "reports", "reports/ci"):
+        shutil.copytree(tmp_path / "results", tmp_path / copy)
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for words in (
+        ["init", "-q"],
+        ["add", "results", "reports"],
+        ["commit", "-qm", "1"],
+        ["tag", "v1.0"],
+    ):
+        subprocess.run([*git, *words], cwd=tmp_path, check=True)
+    for line in lines:
+        typed(line)
+    assert (tmp_path / "site" / "index.html").is_file()
+    assert (tmp_path / "gate.md").is_file()
+    assert (tmp_path / "more-digits" / "metadata.json").is_file()
+    assert any((tmp_path / "all").glob("digits@*/vae~*"))
+
+
 @pytest.mark.slow
 def test_augment_from_run_to_synthesize(run_genbench: Command, tmp_path: Path) -> None:
     """The commands of the page, one after the other, at the size of a glance."""
@@ -153,7 +231,6 @@ def test_augment_from_run_to_synthesize(run_genbench: Command, tmp_path: Path) -
 
 @pytest.mark.slow
 def test_the_pages_notebook_and_adapter_run(run_genbench: Command, tmp_path: Path) -> None:
-    import subprocess
     import sys
 
     import torch

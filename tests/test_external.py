@@ -6,6 +6,8 @@ import io
 import json
 import os
 import struct
+import subprocess
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -149,6 +151,82 @@ def test_only_the_rows_that_are_scored_are_kept_in_memory(
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8 << 20
+
+
+# Prints by how many MiB the memory that no file backs grew at most, looked at every 2 ms.
+_WATCHED = """
+import re, sys, threading
+from pathlib import Path
+from genbench.external import stage
+from genbench.store import Store
+from tests.test_external import small
+
+def held():
+    return int(re.search(r"RssAnon:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) >> 10
+
+place, file, warm = map(Path, sys.argv[1:])
+stage(warm, small(100), None, Store(place / "warm"))
+before, seen, done = held(), [], threading.Event()
+def look():
+    while not done.wait(0.002):
+        seen.append(held())
+
+watch = threading.Thread(target=look)
+watch.start()
+stage(file, small(100), None, Store(place / "results"))
+done.set()
+watch.join()
+print(max(seen) - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux about memory")
+@pytest.mark.parametrize("kind", ["npy", "npz", "compressed", "pt", "safetensors"])
+def test_a_file_of_400_mb_is_scored_within_96(kind: str, tmp_path: Path) -> None:
+    def write(name: str, n: int) -> Path:
+        x = np.zeros((n, 28, 28), np.uint8)
+        file = tmp_path / f"{name}.{'npz' if kind == 'compressed' else kind}"
+        if kind == "pt":
+            torch.save({"x": torch.from_numpy(x)}, file)
+        elif kind == "safetensors":
+            save_file({"x": x}, file)
+        elif kind == "npy":
+            np.save(file, x)
+        else:
+            (np.savez_compressed if kind == "compressed" else np.savez)(file, x=x)
+        return file
+
+    files = [write("large", 540_000), write("small", 200)]
+    done = subprocess.run(
+        [sys.executable, "-c", _WATCHED, tmp_path, *files],
+        cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert int(done.stdout) < 96
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_images_are_read_one_by_one(kind: str, tmp_path: Path) -> None:
+    import tracemalloc
+
+    data = png(digits(1)[0, 0])
+    names = [f"{i:05}.png" for i in range(20_000)]  # 16 MB once they are decoded
+    if kind == "zip":
+        place = zip_of(tmp_path / "images.zip", dict.fromkeys(names, data))
+    else:
+        place = tmp_path / "images"
+        place.mkdir()
+        for name in names:
+            (place / name).write_bytes(data)
+    staged(place, small(50), tmp_path)  # imports and caches
+    tracemalloc.start()
+    found = staged(place, small(100), tmp_path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "100 of 20,000 samples" in found.choice.description.summary
+    # Half a kilobyte a name, and a whole one for each entry of a zip's directory.
+    assert peak < (20_000 << (10 if kind == "zip" else 9)) + (2 << 20)
 
 
 def forged_npz(path: Path) -> Path:
