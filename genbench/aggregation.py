@@ -47,6 +47,16 @@ class RowKey:
         return cls(cell["name"], cell["version"], cell["provider"], params, text)
 
 
+def asked_for(record: Record) -> tuple[str, str]:
+    """The generator's name and, as canonical JSON, the parameters that somebody set.
+
+    This is what a row is followed by from one time to another: versions, sources and defaults are
+    what may have changed.
+    """
+    cell = record.cell["generator"]
+    return str(cell["name"]), canonical_json(dict(cell.get("params_passed") or {})).decode()
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """One metric of one row, over the row's seeds.

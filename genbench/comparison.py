@@ -9,6 +9,7 @@ from pathlib import Path
 from genbench.aggregation import (
     Difference,
     Summary,
+    asked_for,
     difference,
     direction,
     environment_mark,
@@ -18,7 +19,7 @@ from genbench.aggregation import (
 )
 from genbench.errors import StoreError, UsageError
 from genbench.publish import gather
-from genbench.records import Record, canonical_json
+from genbench.records import Record
 from genbench.report.inputs import TaskResults
 
 
@@ -132,9 +133,9 @@ def rows_of(task: TaskResults) -> Mapping[str, list[Record]]:
     Versions, sources and defaults are what a comparison is about; of several the newest counts.
     """
     found: dict[str, list[Record]] = {}
-    for key, records in group([e.record for e in task.entries]).items():
-        passed = records[0].cell["generator"].get("params_passed") or {}
-        label = f"{key.name} {canonical_json(dict(passed)).decode()}" if passed else key.name
+    for records in group([e.record for e in task.entries]).values():
+        name, passed = asked_for(records[0])
+        label = name if passed == "{}" else f"{name} {passed}"
         if label not in found or _made(records) > _made(found[label]):
             found[label] = list(records)
     return found

@@ -57,6 +57,11 @@ class Lines:
             f"{self._cells} cells, {self._todo} to do{more}"
         )
         for cell in cells:
+            for problem in cell.unusable:
+                self.say(
+                    f"{problem.path}: {problem.reason}: it does not count, and is left "
+                    "where it is (genbench results verify lists all such)"
+                )
             if cell.todo == "run" and cell.latest is not None:
                 status = cell.latest.record.status
                 why = "--fresh" if status in ("ok", "skipped") else f"it was {status}"

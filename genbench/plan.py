@@ -12,7 +12,7 @@ from genbench.downstream import protocols
 from genbench.metrics.custom import provider
 from genbench.metrics.table import METRICS
 from genbench.records import MetricValue, digest
-from genbench.store import CHECKPOINT, Store, Stored, inside, newest
+from genbench.store import CHECKPOINT, Problem, Store, Stored, inside, newest
 from genbench.suite import Suite
 
 # Raise it when scoring itself changes what a stored value would be.
@@ -40,6 +40,8 @@ class Cell:
         The checkpoint that a fit continues from (`resume`), or None.
     parts
         Of ``metrics`` and ``downstream``, what has to be computed.
+    unusable
+        What stands in the cell's folder and cannot be used, such as a damaged record.
     """
 
     key: str
@@ -51,6 +53,7 @@ class Cell:
     source: Stored | None
     parts: tuple[str, ...]
     checkpoint: Path | None = None
+    unusable: tuple[Problem, ...] = ()
 
     @property
     def attempt(self) -> int:
@@ -151,7 +154,8 @@ def _cell(
 ) -> Cell:
     key = cell_key(suite, choice, seed)
     folder = cell_folder(suite, choice, seed)
-    found = store.attempts_in(store.root / folder)
+    found = list(store.attempts_in(store.root / folder))
+    unusable = tuple(a for a in found if isinstance(a, Problem))
     attempts = [a for a in found if isinstance(a, Stored) and a.record.cell_key == key]
     latest = newest(attempts)
     todo: Todo = "run"
@@ -162,7 +166,7 @@ def _cell(
     if todo == "run" and not fresh and (latest is None or _cut_short(latest)):
         checkpoint = _checkpoint(store, folder, key, threads, latest)
     todo = "resume" if checkpoint is not None else todo
-    return Cell(key, choice, seed, folder, todo, latest, source, parts, checkpoint)
+    return Cell(key, choice, seed, folder, todo, latest, source, parts, checkpoint, unusable)
 
 
 def _cut_short(latest: Stored) -> bool:

@@ -13,12 +13,16 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from genbench.errors import GenbenchError, MetricError, UsageError, did_you_mean
+from genbench.records import MetricValue
+
+if TYPE_CHECKING:
+    from genbench.classroom import Classroom
 
 Rows = NDArray[np.float64]
 
@@ -142,35 +146,18 @@ class Laboratory:
         parameters = {"kid": {"subsets": 1, "subset_size": 300}}
         return self.of(metric, real, fake, parameters=parameters) / direct
 
-    @cached_property
-    def _digits(self) -> tuple[Any, Any, Any]:
-        from sklearn.datasets import load_digits
-
-        from genbench.data.split import Split
-        from genbench.generator import Space
-
-        x, y = load_digits(return_X_y=True)
-        images, labels = x.reshape(-1, 1, 8, 8).astype(np.uint8), y.astype(np.int64)
-        train, test = Split(images[:1000], labels[:1000]), Split(images[1000:], labels[1000:])
-        return train, test, Space("image", (1, 8, 8), 17, CLASSES)
-
-    def downstream(self, metric: str, turn: int = 0) -> float:
-        """TSTR or TRTR where the generated rows are the real ones, labels moved on by `turn`."""
-        return self._downstream[turn][metric]
+    def downstream(self, metric: str, value: MetricValue) -> float:
+        """A downstream metric of the classroom's rows."""
+        if value.value is None:
+            raise MetricError(value.reason or "no value and no reason")
+        return self.told(metric, value.value)
 
     @cached_property
-    def _downstream(self) -> dict[int, dict[str, float]]:
-        from genbench.downstream.tstr import train_on_synthetic
+    def classroom(self) -> Classroom:
+        """Digits and the protocols on them; made when first asked for, as it loads torch."""
+        from genbench.classroom import Classroom
 
-        train, test, space = self._digits
-        found = {}
-        for turn in (0, 1):
-            labels = (train.y + turn) % CLASSES
-            values = train_on_synthetic(
-                train, test, train.x, labels, space, n=1000, steps=120, batch_size=64, seed=SEED
-            )
-            found[turn] = {id_: self.told(id_, v.value or 0.0) for id_, v in values.items()}
-        return found
+        return Classroom()
 
 
 _HOT = np.eye(CLASSES)[np.arange(1000) % CLASSES]
@@ -197,7 +184,19 @@ def _labels(turn: int) -> Measure:
 
 
 def _taught(turn: int = 0) -> Measure:
-    return lambda lab, metric: lab.downstream(metric, turn)
+    return lambda lab, metric: lab.downstream(metric, lab.classroom.transfer(turn)[metric])
+
+
+def _augmented(kind: str) -> Measure:
+    return lambda lab, metric: lab.downstream(metric, lab.classroom.augmented(kind))
+
+
+def _filled(turn: int) -> Measure:
+    return lambda lab, metric: lab.downstream(metric, lab.classroom.filled(turn))
+
+
+def _attacked(epsilon: float) -> Measure:
+    return lambda lab, metric: lab.downstream(metric, lab.classroom.attacked(epsilon))
 
 
 def _score(probabilities: Rows) -> Measure:
@@ -230,9 +229,12 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("emd", "rows against themselves: 0", -1e-4, 1e-4, _on("real")),
     Claim("emd", "a shift of length 3: 3", 2.999, 3.001, _on("shifted")),
     Claim("emd", "noise is worse than a shift", 1, _ANY, _gap("noise", "shifted")),
+    Claim("emd", "a lost class is worse than fresh rows", 0.1, _ANY, _gap("dropped", "fresh")),
     Claim("sliced_wasserstein", "rows against themselves: 0", -1e-6, 1e-6, _on("real")),
     Claim("sliced_wasserstein", f"a shift of length 3: 3 / sqrt({DIMS})",
           0.9 * _SPREAD, 1.1 * _SPREAD, _on("shifted")),
+    Claim("sliced_wasserstein", "a lost class is worse than fresh rows",
+          0.05, _ANY, _gap("dropped", "fresh")),
     Claim("classifier_score", f"sure and even over {CLASSES} classes: {CLASSES}",
           9.999, 10.001, _score(_HOT)),
     Claim("classifier_score", "never sure: 1", 0.999, 1.001, _score(_EVEN)),
@@ -260,6 +262,15 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("trtr_accuracy", "real digits teach their classes", 0.85, 1, _taught()),
     Claim("tstr_accuracy", "copies of real digits teach as well", 0.85, 1, _taught()),
     Claim("tstr_accuracy", "wrong labels teach nothing", 0, 0.1, _taught(turn=1)),
+    Claim("trts_accuracy", "real digits are known again", 0.85, 1, _taught()),
+    Claim("trts_accuracy", "wrong labels are not", 0, 0.1, _taught(turn=1)),
+    Claim("augmentation_gain", "the same rows again: nothing", -4, 4, _augmented("again")),
+    Claim("augmentation_gain", "four fresh real rows for each help", 2, 60, _augmented("fresh")),
+    Claim("augmentation_gain", "wrong labels hurt", -100, -20, _augmented("wrong")),
+    Claim("imbalance_recall", "real rows of the rare class: it is back", 0.8, 1, _filled(0)),
+    Claim("imbalance_recall", "rows of another class: it is not", 0, 0.3, _filled(1)),
+    Claim("robust_accuracy", "a change of nothing: the accuracy", 0.85, 1, _attacked(0.0)),
+    Claim("robust_accuracy", "a change of a third of the range: fooled", 0, 0.2, _attacked(0.33)),
 )
 # fmt: on
 

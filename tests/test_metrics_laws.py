@@ -8,15 +8,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
+from genbench.errors import MetricError
 from genbench.metrics import (
+    classifier_two_sample,
+    data_copying,
     density_coverage,
     frechet_distance,
+    frechet_distance_infinity,
     frechet_distance_per_class,
+    inception_score,
     kernel_distance,
     precision_recall,
 )
@@ -186,3 +191,136 @@ def test_float32_and_float64_agree(name: str, pair: Pair) -> None:
     real, fake = (np.round(rows * 4) for rows in (pair.real, pair.fake))  # exact in both
     single = METRICS[name](real.astype(np.float32), fake.astype(np.float32))
     agree(single, METRICS[name](real, fake), Pair(real, fake, pair.rng))
+
+
+# Metrics that draw or train: laws hold for the same seed, or in the way that their docstrings say.
+
+
+@st.composite
+def large_pairs(draw: st.DrawFn) -> Pair:
+    """Sets of enough rows for FID infinity, the two-sample test and C_T."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    d = draw(st.integers(1, 5))
+    mixing = rng.normal(size=(draw(st.integers(1, d)), d))
+    sizes = [draw(st.integers(80, 160)) for _ in range(2)]
+    real, fake = (rng.normal(size=(n, len(mixing))) @ mixing for n in sizes)
+    return Pair(real, fake * draw(st.floats(0.5, 2)) + draw(st.floats(-1, 1)), rng)
+
+
+def infinity(real: Rows, fake: Rows) -> float:
+    return frechet_distance_infinity(real, fake, seed=3).value
+
+
+def two_sample(real: Rows, fake: Rows) -> float:
+    return classifier_two_sample(real, fake, seed=3).accuracy
+
+
+def copying(real: Rows, fake: Rows) -> float:
+    """C_T of generated rows, half of the real ones held out."""
+    half = len(real) // 2
+    return c_t(real[:half], real[half:], fake)
+
+
+def c_t(train: Rows, test: Rows, fake: Rows) -> float:
+    """C_T; a draw that fills no cell with more than 20 generated rows is not one of the law's."""
+    try:
+        return data_copying(train, test, fake, seed=3).c_t
+    except MetricError:
+        reject()
+
+
+def score(probabilities: Rows, splits: int = 1) -> float:
+    return inception_score(probabilities, splits=splits).mean
+
+
+SEEDED: dict[str, Metric] = {
+    "fid infinity": infinity, "two-sample": two_sample, "C_T": copying,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SEEDED)
+@laws
+@given(pair=large_pairs(), exponent=st.integers(-10, 10))
+def test_seeded_metrics_know_their_units(name: str, pair: Pair, exponent: int) -> None:
+    scale = 2.0**exponent
+    found = SEEDED[name](pair.real * scale, pair.fake * scale)
+    expected = SEEDED[name](pair.real, pair.fake)
+    agree(found / (scale**2 if name == "fid infinity" else 1), expected, pair)
+
+
+@pytest.mark.parametrize("name", SEEDED)
+@laws
+@given(pair=large_pairs())
+def test_seeded_metrics_repeat_and_take_any_dtype(name: str, pair: Pair) -> None:
+    real, fake = (np.round(rows * 64) / 64 for rows in (pair.real, pair.fake))  # exact in both
+    value = SEEDED[name](real, fake)
+    assert SEEDED[name](real, fake) == value
+    agree(SEEDED[name](real.astype(np.float32), fake.astype(np.float32)), value, pair)
+
+
+@pytest.mark.parametrize("name", SEEDED)
+@laws
+@given(pair=large_pairs())
+def test_seeded_metrics_are_finite_and_worse_for_far_rows(name: str, pair: Pair) -> None:
+    fresh = pair.rng.permutation(pair.real) + 1e-9
+    near, far = SEEDED[name](pair.real, fresh), SEEDED[name](pair.real, fresh + 500.0)
+    assert np.isfinite([near, far, SEEDED[name](pair.real, pair.fake)]).all()
+    assert far > near
+    if name == "two-sample":
+        assert 0 <= near <= 1 == far
+
+
+@laws
+@given(pair=large_pairs(), shift=st.floats(-50, 50))
+def test_fid_infinity_ignores_a_common_rotation_and_shift(pair: Pair, shift: float) -> None:
+    d = pair.real.shape[1]
+    rotation = np.linalg.qr(pair.rng.normal(size=(d, d)))[0]
+    moved = (rows @ rotation + shift for rows in (pair.real, pair.fake))
+    agree(infinity(*moved), infinity(pair.real, pair.fake), pair)
+
+
+@laws
+@given(pair=large_pairs())
+def test_copying_ignores_the_order_of_held_out_and_generated_rows(pair: Pair) -> None:
+    half = len(pair.real) // 2
+    train, test = pair.real[:half], pair.real[half:]
+    mixed = [pair.rng.permutation(rows) for rows in (test, pair.fake)]
+    one, other = (c_t(train, *rows) for rows in ((test, pair.fake), mixed))
+    agree(one, other, pair)
+    assert c_t(train, test, train) < min(0.0, one + 1e-9)
+
+
+@laws
+@given(pair=large_pairs())
+def test_what_is_no_law_of_seeded_metrics_is_none(pair: Pair) -> None:
+    """C_T has a direction: held-out rows against generated ones changes its sign."""
+    half = len(pair.real) // 2
+    train, test, spread = pair.real[:half], pair.real[half:], pair.fake * 3 + 9
+    assert c_t(train, test, spread) > 0 > c_t(train, spread, test)
+
+
+@st.composite
+def distributions(draw: st.DrawFn) -> Rows:
+    """Class probabilities, some of them certain."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    shape = (draw(st.integers(20, 60)), draw(st.integers(2, 8)))
+    logits = rng.normal(size=shape) * draw(st.sampled_from([0.0, 1.0, 5.0, 800.0]))
+    p = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(p / p.sum(axis=1, keepdims=True))
+
+
+@laws
+@given(p=distributions(), seed=st.integers(0, 99))
+def test_laws_of_the_classifier_score(p: Rows, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n, classes = p.shape
+    for splits in (1, 10):
+        assert 1 - 1e-12 <= score(p, splits) <= classes + 1e-9
+        assert_allclose(score(p[:, rng.permutation(classes)], splits), score(p, splits))
+    assert_allclose(score(rng.permutation(p)), score(p))
+    assert_allclose(score(np.concatenate([p, p])), score(p))
+    assert_allclose(score(np.repeat(p[:1], n, axis=0)), 1)
+    assert_allclose(score(np.tile(np.eye(classes), (10, 1))), classes)
+    # Less sure, the same mix of classes: never more.
+    assert score((p + p.mean(axis=0)) / 2) <= score(p) + 1e-12
+    assert_allclose(score(p.astype(np.float32).astype(np.float64)), score(p), rtol=1e-5)

@@ -23,10 +23,12 @@ from tests.test_store_faults import TASK, put
 DAY = "2026-01-0{}T00:00:00+00:00"
 
 
-def made(root: Path, values: dict[str, float], day: int, version: str = "1") -> None:
+def made(
+    root: Path, values: dict[str, float], day: int, version: str = "1", **params: float
+) -> None:
     """A results folder with one seed of each generator, finished on a day."""
     for index, (name, value) in enumerate(values.items()):
-        cell = fixtures.cell_of(name, "gan", 0)
+        cell = fixtures.cell_of(name, "gan", 0, params=params)
         cell["generator"]["version"] = version
         put(root, name, value, 2 * day + index, cell=cell, times={"finished": DAY.format(day)})
 
@@ -56,6 +58,15 @@ def test_folders_of_one_task_make_one_page_ordered_by_time(tmp_path: Path) -> No
     page = (tmp_path / "site" / "index.html").read_text()
     assert "Over time" in page
     assert "2026-01-02" in page, "the table says when, without JavaScript"
+
+
+def test_a_row_is_followed_through_a_changed_default(tmp_path: Path) -> None:
+    made(tmp_path / "early", {"a": 5.0}, 1, width=32)
+    made(tmp_path / "late", {"a": 3.0}, 2, width=64)
+    tasks, _ = gather([tmp_path / "late", tmp_path / "early"])
+    build_report(tasks, tmp_path / "site")
+    found = values_over_time(tmp_path / "site")
+    assert [(when[:1], who) for when, who, _ in found] == [("1", "a"), ("2", "a")]
 
 
 def test_numbers_of_another_signature_are_not_joined(tmp_path: Path) -> None:

@@ -129,6 +129,23 @@ def test_another_metric_scores_again_and_trains_nothing(
     assert after.metrics["nll"].value == before.metrics["nll"].value
 
 
+def test_a_damaged_record_is_told_and_its_cell_runs_again(
+    run_genbench: Command, tmp_path: Path
+) -> None:
+    words = ("run", *NORMAL, "-g", "normal", "--no-controls", "--no-report", "--json")
+    first = run_genbench(*words)
+    (record,) = tmp_path.glob("results/*/normal~*/seed-0/*/record.json")
+    whole = record.read_bytes()
+    record.write_bytes(whole[: len(whole) // 2])
+    again = run_genbench(*words)
+    assert again.code == 0, again.err
+    assert f"{record.relative_to(tmp_path)}: " in again.err
+    assert "is not valid JSON" in again.err
+    assert "genbench results verify lists all such" in again.err
+    assert again.lines[0]["metrics"] == first.lines[0]["metrics"]
+    assert record.read_bytes() == whole[: len(whole) // 2], "it is evidence, and left alone"
+
+
 def test_same_seed_same_result_digest(run_genbench: Command, tmp_path: Path) -> None:
     digests = []
     for folder in ("a", "b"):

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from genbench.aggregation import Summary, summarize
-from genbench.ranking import RowKey, group, is_control
+from genbench.aggregation import Summary, asked_for, group, is_control, summarize
 from genbench.report.columns import Column
 from genbench.report.figures import GREY, Choice, Figure, axis, spec, value_axis
 from genbench.report.inputs import Snapshot
@@ -17,7 +16,7 @@ from genbench.report.text import number, plot_label, shorten
 
 @dataclass(frozen=True, slots=True)
 class _Point:
-    """A generator's value of a metric at one time; `who` is its name and parameters."""
+    """A generator's value of a metric at one time; `who` is what was asked for."""
 
     when: str
     who: tuple[str, str]
@@ -30,14 +29,15 @@ def history(
 ) -> Figure | None:
     """Each generator's value over the snapshots, in the order of their newest records.
 
-    A generator is followed by its name and parameters through its versions. Only values with one
-    signature are joined by a line: another signature is another number.
+    A generator is followed by its name and the parameters that somebody set, through its versions
+    and defaults. Only values with one signature are joined by a line: another signature is another
+    number.
     """
     ordered = sorted(snapshots, key=lambda s: s.time)
     if len(ordered) < 2:
         return None
     labels = [_label(s, index) for index, s in enumerate(ordered)]
-    rows = {(row.name, _params(row)): row for row in reversed(table.generators)}
+    rows = {asked_for(row.entries[0].record): row for row in reversed(table.generators)}
     specs: dict[str, str] = {}
     cells: list[tuple[str, ...]] = []
     for column in table.columns:
@@ -66,10 +66,6 @@ def _label(snapshot: Snapshot, index: int) -> str:
     return f"{index + 1}: {shorten(snapshot.label, 40)} {snapshot.time[:10]}".strip()
 
 
-def _params(row: Row) -> str:
-    return RowKey.of(row.entries[0].record).params
-
-
 def _at(snapshot: Snapshot, when: str, column: Column) -> list[_Point]:
     """Values of one metric at one time; of several versions there the one made last."""
     newest: dict[tuple[str, str], tuple[str, _Point]] = {}
@@ -79,7 +75,7 @@ def _at(snapshot: Snapshot, when: str, column: Column) -> list[_Point]:
         summary = summarize(records, column.id)
         if summary.mean is None:
             continue
-        who = (key.name, key.params)
+        who = asked_for(records[0])
         made = max(record.record_id for record in records)
         if who not in newest or made > newest[who][0]:
             newest[who] = (made, _Point(when, who, key.version, summary))
