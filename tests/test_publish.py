@@ -5,16 +5,18 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from genbench import archive
 from genbench.cli import cli
+from genbench.data.toy import entropy
 from genbench.plan import expected
 from genbench.publish import published_entries, task_results
 from genbench.records import Interval, Record
 from genbench.report.rows import table
-from genbench.store import write_json, write_record
+from genbench.store import Store, Stored, write_json, write_record
 from genbench.suite import load_suite
 
 REPORTS = Path(__file__).parent.parent / "reports"
@@ -26,7 +28,8 @@ def test_the_published_records_are_whole_and_light(root: Path) -> None:
     found = archive.verify(root)
     assert found.problems == ()
     assert found.records >= 9
-    assert not list(root.rglob("*.npz"))
+    # The rows that the figures of points show are there, samples and weights are not.
+    assert {path.name for path in root.rglob("*.npz")} <= {"points.npz", "real-points.npz"}
     assert not list(root.rglob("*.safetensors"))
 
 
@@ -85,6 +88,52 @@ def test_the_controls_put_a_scale_under_fid_and_the_baselines_stand_on_it() -> N
         assert interval(control, "fid").low > floor.high
     for baseline in ("gan", "vae", "flow", "dna"):
         assert floor.low < interval(baseline, "fid").high < interval("gaussian", "fid").low
+
+
+POINTS = ("8gaussians", "checkerboard", "moons")
+BASELINES = ("gan", "vae", "flow", "dna")
+
+
+def of_suite(name: str) -> dict[str, Stored]:
+    """The published attempts of a suite by generator."""
+    (folder,) = REPORTS.glob(f"{name}@*")
+    return {s.record.generator: s for s in Store(REPORTS).records(folder)}
+
+
+@pytest.mark.parametrize("suite", POINTS)
+def test_flows_of_points_come_near_to_the_entropy_and_not_below(suite: str) -> None:
+    nll = of_suite(suite)["flow"].record.metrics["nll"]
+    assert nll.value is not None
+    assert nll.std_error is not None
+    assert -3 * nll.std_error < nll.value - entropy(suite) < 0.25
+
+
+def test_every_baseline_puts_rows_into_each_mode() -> None:
+    angles = np.arange(8) * np.pi / 4
+    centres = 4 / np.sqrt(2) * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    for name in BASELINES:
+        path = of_suite("8gaussians")[name].folder / "points.npz"
+        with np.load(path, allow_pickle=False) as arrays:
+            x = arrays["x"]
+        near = np.linalg.norm(x[:, None] - centres, axis=2) < 3 * 0.5 / np.sqrt(2)
+        assert (near.mean(0) >= 0.06).all(), (name, near.mean(0))
+
+
+@pytest.mark.parametrize("suite", [*POINTS, "digits", "fashion-mnist"])
+def test_the_orderings_that_must_hold_in_the_other_suites(suite: str) -> None:
+    metric = "emd" if suite in POINTS else "fid"
+    found = {name: s.record.metrics[metric] for name, s in of_suite(suite).items()}
+    ends = {name: value.interval for name, value in found.items()}
+    assert set(found) >= {*BASELINES, "heldout", "noise", "gaussian", "mode-dropped", "train-copy"}
+    floor = ends["heldout"]
+    assert floor is not None
+    for name in (*BASELINES, "noise"):
+        mine = ends[name]
+        assert mine is not None
+        assert mine.high > floor.low, f"{name} is better than real rows"
+        worst = ends["noise"]
+        assert worst is not None
+        assert name == "noise" or mine.high < worst.low, f"{name} is no better than noise"
 
 
 def test_real_rows_in_place_of_generated_ones_train_as_good_a_classifier() -> None:
