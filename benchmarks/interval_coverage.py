@@ -19,9 +19,13 @@ from genbench.metrics import evaluate
 
 METRICS = (
     "fid", "fid_infinity", "fid_per_class", "kid", "classifier_score", "precision", "recall",
-    "density", "coverage", "sliced_wasserstein", "vendi",
+    "density", "coverage", "sliced_wasserstein", "vendi", "emd", "c2st", "c_t", "authenticity",
 )  # fmt: skip
-PARAMETERS = {"kid": {"subsets": 50, "subset_size": 500}, "sliced_wasserstein": {"projections": 50}}
+PARAMETERS = {
+    "kid": {"subsets": 50, "subset_size": 500},
+    "sliced_wasserstein": {"projections": 50},
+    "emd": {"block": 100},
+}
 CLASSES = 4
 
 
@@ -32,7 +36,9 @@ class World:
         rng = np.random.default_rng(0)
         self._n, self._d = n, d
         self._centres = rng.normal(size=(CLASSES, d)) * 1.5
-        self.real, self.real_labels = self.draw(rng, np.full(CLASSES, 1 / CLASSES), 1.0)
+        even = np.full(CLASSES, 1 / CLASSES)
+        self.real, self.real_labels = self.draw(rng, even, 1.0)
+        self.train, _ = self.draw(rng, even, 1.0)
 
     def fake(self, seed: int) -> tuple[Any, Any]:
         """Fresh generated rows and labels."""
@@ -51,7 +57,7 @@ class World:
         square = np.square(fake[:, None] - self._centres).sum(axis=2)
         p = np.exp(-(square - square.min(axis=1, keepdims=True)) / 2)
         return evaluate(
-            self.real, fake, names, parameters=PARAMETERS, intervals=intervals,
+            self.real, fake, names, train=self.train, parameters=PARAMETERS, intervals=intervals,
             real_labels=self.real_labels, fake_labels=labels,
             fake_probabilities=p / p.sum(axis=1, keepdims=True), seed=seed,
         )  # fmt: skip

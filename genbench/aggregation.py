@@ -154,12 +154,15 @@ def environment_mark(record: Record) -> str:
 
 
 def direction(records: Iterable[Record], metric: str) -> bool | None:
-    """Which way is better: ours to say for our metrics, the records' for a package's own."""
+    """Which way is better: ours to say for our metrics, the records' for a package's own.
+
+    None where they do not agree, or do not say.
+    """
     info = METRICS.get(metric.partition("@")[0])
     if info is not None:
         return info.higher_is_better
-    told = [r.metrics[metric].higher_is_better for r in records if metric in r.metrics]
-    return told[0] if told else None
+    told = {r.metrics[metric].higher_is_better for r in records if metric in r.metrics}
+    return told.pop() if len(told) == 1 else None
 
 
 def group(records: Iterable[Record]) -> dict[RowKey, list[Record]]:

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from genbench.errors import StoreError
-from genbench.records import Artifact, MetricValue
+from genbench.records import Artifact, MetricValue, Record
 from genbench.report import Entry, TaskResults, build_report
 from genbench.report import text as text_module
 from genbench.report.columns import Column, columns, scale
@@ -138,10 +138,27 @@ def test_a_scale_without_room_between_noise_and_floor_is_none() -> None:
 
 def test_frechet_distances_name_their_extractor_unless_it_is_tf_inception() -> None:
     ids = [{"id": i} for i in ("fid", "fid@inception-v3-compat", "kid@digits-cnn", "pixel_fid")]
-    found = columns(fixtures.suite(metrics=ids), ["mystery"])
+    found = columns(fixtures.suite(metrics=ids), [])
     assert [c.title for c in found] == [
-        "FID (mnist-cnn)", "FID", "KID (digits-cnn)", "FID (pixels)", "mystery",
+        "FID (mnist-cnn)", "FID", "KID (digits-cnn)", "FID (pixels)",
     ]  # fmt: skip
+
+
+def of_mystery(*values: MetricValue) -> list[Record]:
+    cell = fixtures.cell_of("a", "gan", 0)
+    return [fixtures.record(f"{i:026}", cell, metrics={"mystery": v}) for i, v in enumerate(values)]
+
+
+def test_a_metric_of_another_package_has_the_unit_and_direction_of_its_records() -> None:
+    told = MetricValue("ok", 1.0, unit="<b>" + "x" * 99, higher_is_better=True)
+    column = columns(fixtures.suite(), of_mystery(told, told))[-1]
+    assert (column.title, column.higher_is_better) == ("mystery", True)
+    assert column.unit is not None
+    assert column.unit.startswith("<b>x")
+    assert len(column.unit) <= 30
+    other = MetricValue("ok", 1.0, higher_is_better=False)
+    column = columns(fixtures.suite(), of_mystery(told, other))[-1]
+    assert column.higher_is_better is None, "they do not agree"
 
 
 def test_likelihoods_of_points_are_in_nats(tmp_path: Path) -> None:

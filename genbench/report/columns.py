@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from genbench.aggregation import direction
+from genbench.errors import shorten
 from genbench.metrics.table import METRICS
+from genbench.records import Record
 
 FRECHET = ("fid", "fid_infinity", "fid_per_class")
 TF_INCEPTION = "inception-v3-compat"
@@ -72,23 +75,27 @@ def scale(noise: float | None, floor: float | None, column: Column) -> Scale | N
     return Scale(noise, floor, positive and (column.logarithmic or spans))
 
 
-def columns(suite: Mapping[str, Any], found: Iterable[str]) -> list[Column]:
-    """The suite's metrics in its order, then any others that records hold (`found`)."""
+def columns(suite: Mapping[str, Any], records: Sequence[Record]) -> list[Column]:
+    """The suite's metrics in its order, then any others that records hold."""
     ids = [str(m["id"]) for m in suite.get("metrics", ())]
     order = {name: index for index, name in enumerate(METRICS)}
-    others = sorted(set(found), key=lambda name: (order.get(name.partition("@")[0], 1000), name))
+    found = {name for record in records for name in record.metrics}
+    others = sorted(found, key=lambda name: (order.get(name.partition("@")[0], 1000), name))
     ids = list(dict.fromkeys([*ids, *others]))
     primary = str(suite["suite"].get("primary", ""))
     ids.sort(key=lambda name: name != primary)  # stable: the primary metric leads
-    return [_column(name, suite, primary) for name in ids]
+    return [_column(name, suite, primary, records) for name in ids]
 
 
-def _column(name: str, suite: Mapping[str, Any], primary: str) -> Column:
+def _column(name: str, suite: Mapping[str, Any], primary: str, records: Sequence[Record]) -> Column:
     base, _, extractor = name.partition("@")
     info = METRICS.get(base)
     if info is None:
-        return Column(name, name, "", "A metric this version does not know.", None, None, False,
-                      name == primary, "")  # fmt: skip
+        told = [r.metrics[name].unit for r in records if name in r.metrics]
+        unit = next((shorten(text, 30) for text in told if text), None)
+        about = "A metric of another package or version; unit and direction are the records' own."
+        up = direction(records, name)
+        return Column(name, name, "", about, unit, up, False, name == primary, "")
     protocol = suite.get("protocol", {})
     kind = str(suite.get("space", {}).get("kind", "image"))
     shown = extractor or (str(protocol.get("extractor", "")) if base in FRECHET else "")

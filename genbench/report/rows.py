@@ -129,7 +129,7 @@ def table(task: TaskResults) -> Table:
     entries = _counted(task.entries)
     records = [entry.record for entry in entries]
     own = {id(entry.record): entry for entry in entries}  # ids of records are a stranger's text
-    cols = columns(task.suite, {name for record in records for name in record.metrics})
+    cols = columns(task.suite, records)
     rank: dict[str, dict[RowKey, Standing]] = {}
     for column in cols:
         found = standings(records, column.id, higher_is_better=column.higher_is_better)
