@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from genbench.cellspec import CellSpec
+from genbench.errors import StoreError
 from genbench.records import Artifact, Record, Status
-from genbench.store import artifact, write_record
+from genbench.store import artifact, read_json, write_record
 
 LOG = "log.txt"
+GENERATION = "generation.json"
 LOG_TAIL_BYTES = 8192
 
 ROLES = (
@@ -62,9 +64,13 @@ def dataset_of(spec: CellSpec) -> dict[str, Any]:
 
 
 def record_of_loss(spec: CellSpec, status: Status, error: Mapping[str, Any]) -> Record:
-    """The record of an attempt whose worker ended without writing one; written by the harness."""
+    """The record of an attempt whose worker ended without writing one; written by the harness.
+
+    What the generator's process had told by then is in it: samples that are there can be scored.
+    """
     spec.folder.mkdir(parents=True, exist_ok=True)
     body = {**error, "log_tail": log_tail(spec.folder)}
+    told = generation_of(spec.folder)
     record = Record(
         record_id=spec.folder.name,
         cell_key=spec.cell_key,
@@ -72,6 +78,11 @@ def record_of_loss(spec: CellSpec, status: Status, error: Mapping[str, Any]) -> 
         cell=cell_of(spec),
         dataset=dataset_of(spec),
         metrics={},
+        curves=told.get("curves", {}),
+        timing={"exclusive": spec.exclusive, **told.get("timing", {})},
+        examples_served=int(told.get("examples_served", 0)),
+        raw_access=bool(told.get("raw_access", False)),
+        resources=told.get("resources", {}),
         environment={"device": spec.device, "threads": spec.threads},
         source=spec.source,
         attempt={"n": spec.attempt, "resumed_from": source_attempt(spec)},
@@ -80,6 +91,15 @@ def record_of_loss(spec: CellSpec, status: Status, error: Mapping[str, Any]) -> 
     )
     write_record(spec.folder, record)
     return record
+
+
+def generation_of(folder: Path) -> dict[str, Any]:
+    """What the generator's process last told of itself; empty if it told nothing."""
+    try:
+        body = read_json(folder / GENERATION)
+    except StoreError:
+        return {}
+    return dict(body) if isinstance(body, dict) else {}
 
 
 def log_tail(folder: Path) -> str:

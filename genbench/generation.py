@@ -22,6 +22,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from genbench import tensorfile
+from genbench.account import GENERATION
 from genbench.cellspec import CellSpec
 from genbench.data import Split, load_split
 from genbench.errors import UsageError
@@ -35,7 +36,6 @@ from genbench.training import Stopped
 SAMPLES = "samples.npz"
 STATE = "state.safetensors"
 LIKELIHOOD = "likelihood.npz"
-RESULT = "generation.json"
 PROGRESS = "progress.json"
 
 
@@ -130,7 +130,10 @@ class Generation:
             self.result.status = "failed"
             self._fail(type(error).__name__, str(error), traceback.format_exc())
             traceback.print_exc()
-        write_json(self.spec.folder / RESULT, vars(self.result))
+        self._keep()
+
+    def _keep(self) -> None:
+        write_json(self.spec.folder / GENERATION, vars(self.result))
 
     def _phases(self) -> None:
         subject = self._phase("import", self._make)
@@ -150,6 +153,7 @@ class Generation:
     def _phase(self, name: str, work: Callable[[], Any]) -> Any:
         self.result.phase = name
         self._since = (time.time(), 0)
+        self._keep()  # what the phases before it found outlives this one
         self._progress(0, 0, {})
         start = time.perf_counter()
         value = work()

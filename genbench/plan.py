@@ -215,7 +215,12 @@ def _judge(
         return ("run", None, asked) if lacking else ("done", None, ())
     if keep_failed and record.status != "interrupted":
         return "kept", None, ()
-    sampled = [a for a in attempts if a.artifact("samples") is not None]
+    sampled = [a for a in attempts if _drawn(a)]
     if sampled:
         return "score", newest(sampled), parts
     return "run", None, parts
+
+
+def _drawn(attempt: Stored) -> bool:
+    """Whether the generator had drawn its samples and kept its state before the attempt ended."""
+    return "state_s" in attempt.record.timing and attempt.artifact("samples") is not None

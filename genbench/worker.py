@@ -21,7 +21,17 @@ from pathlib import Path
 from typing import Any
 
 from genbench import environment
-from genbench.account import LOG, ROLES, cell_of, dataset_of, files_of, log_tail, source_attempt
+from genbench.account import (
+    GENERATION,
+    LOG,
+    ROLES,
+    cell_of,
+    dataset_of,
+    files_of,
+    generation_of,
+    log_tail,
+    source_attempt,
+)
 from genbench.cellspec import CellSpec, read_spec
 from genbench.downstream import protocols, refits
 from genbench.downstream.refits import Job, Refitted
@@ -91,7 +101,7 @@ class Worker:
             attempt.error["log_tail"] = log_tail(self.spec.folder)
         record = self._record(attempt)
         write_record(self.spec.folder, record)
-        for name in ("progress.json", "generation.json"):
+        for name in ("progress.json", GENERATION):
             (self.spec.folder / name).unlink(missing_ok=True)
         return record
 
@@ -115,7 +125,7 @@ class Worker:
             timeout=self.spec.timeout,
             memory_limit=self.spec.memory_limit,
         )
-        result = self._read_result()
+        result = generation_of(self.spec.folder)
         if not earlier:
             attempt.generation = result
             attempt.resources.update(result.get("resources", {}))
@@ -138,7 +148,7 @@ class Worker:
 
     def _generated_elsewhere(self, attempt: _Attempt) -> None:
         """Take over what a class of the caller's process left in the folder."""
-        result = self._read_result()
+        result = generation_of(self.spec.folder)
         attempt.generation = result
         attempt.resources.update(result.get("resources", {}))
         attempt.timing.update(result.get("timing", {}))
@@ -297,13 +307,6 @@ class Worker:
         if self._stopping:
             raise _Stopped
         write_progress(self.spec.folder / "progress.json", "metrics", what=what)
-
-    def _read_result(self) -> dict[str, Any]:
-        try:
-            body: dict[str, Any] = read_json(self.spec.folder / "generation.json")
-        except StoreError:
-            return {}
-        return body
 
     def _last_phase(self) -> str:
         try:

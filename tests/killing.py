@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -76,12 +77,19 @@ def kill_and_compare(place: Path, kills: int, seed: int) -> Seen:
             found = archive.verify(cut)
             seen.problems += [f"{p.path}: {p.reason}" for p in found.problems]
         if results_of(cut).keys() == whole.keys():
-            seen.same &= results_of(cut) == whole
+            _compare(cut, whole, seen)
             folder += 1
     _complete(place, f"cut-{folder}", seen)
-    seen.same &= results_of(place / f"cut-{folder}") == whole
+    _compare(place / f"cut-{folder}", whole, seen)
     seen.resumed = sum(_resumed(place / f"cut-{n}") for n in range(folder + 1))
     return seen
+
+
+def _compare(cut: Path, whole: dict[int, str], seen: Seen) -> None:
+    found = results_of(cut)
+    other = sorted(seed for seed in whole if found.get(seed) != whole[seed])
+    seen.problems += [f"{cut.name}: seed {seed} is not as in a whole run" for seed in other]
+    seen.same &= not other
 
 
 def _complete(place: Path, name: str, seen: Seen) -> None:
@@ -161,8 +169,12 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        seen = kill_and_compare(Path(folder), given.kills, given.seed)
+    folder = tempfile.mkdtemp()
+    seen = kill_and_compare(Path(folder), given.kills, given.seed)
+    if seen.same and not seen.problems:
+        shutil.rmtree(folder)
+    else:
+        print(f"what was left is in {folder}")
     print(f"kills: {dict(seen.kills)}; ended before its kill: {seen.too_late}")
     print(f"phases: {dict(seen.phases)}; attempts that continued a fit: {seen.resumed}")
     print(f"problems: {seen.problems or 'none'}; same results as a whole run: {seen.same}")

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from genbench import tensorfile
-from genbench.cellspec import GeneratorChoice
-from genbench.plan import CHECKPOINT, Cell, build_plan, cell_folder, cell_key
+from genbench.account import GENERATION, record_of_loss
+from genbench.cellspec import GeneratorChoice, read_spec
+from genbench.plan import CHECKPOINT, WORKER_LOST, Cell, build_plan, cell_folder, cell_key
 from genbench.plugins import Description, GeneratorRef
-from genbench.store import SPEC, Store, write_json
+from genbench.store import SPEC, Store, Stored, newest, write_json
 from genbench.suite import Suite, load_suite
-from tests.conftest import TINY, Command
+from tests.conftest import PLUGINS, TINY, Command
 from tests.killing import kill_and_compare
 from tests.test_run import SLOW, records, start, wait_for_fit
 
@@ -107,3 +108,59 @@ def test_a_linked_checkpoint_or_a_broken_order_is_not_used(tmp_path: Path, suite
     broken = killed(store, suite, "01ARZ3NDEKTSV4RRFFQ69G5FA2")
     (broken.parent / SPEC).write_text(json.dumps([1]))
     assert planned(store, suite).todo == "run"
+
+
+ONCE = ("run", "--suite", TINY, "--plugin", PLUGINS / "dies_once.py", "--no-controls",
+        "--no-report", "-g")  # fmt: skip
+
+
+def only(results: Path) -> Stored:
+    """The attempt that counts, of a folder with one cell."""
+    (folder,) = Store(results).task_folders()
+    found = newest(Store(results).records(folder))
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(("phase", "again"), [("log_prob", "from stored samples"), ("state", "")])
+def test_a_generator_that_died_after_sampling_ends_as_one_that_did_not(
+    run_genbench: Command, tmp_path: Path, phase: str, again: str
+) -> None:
+    """Samples are scored without another fit only with all that the fit told of itself."""
+    words = (*ONCE, f"dies-once:phase={phase}", "--results")
+    cut = run_genbench(*words, "cut", env={"DIES_ONCE": str(tmp_path / "mark")})
+    assert cut.code == 3, cut.err
+    first = only(tmp_path / "cut").record
+    assert first.error is not None
+    assert first.error["phase"] == phase
+    assert first.examples_served > 0
+    assert first.curves
+    done = run_genbench(*words, "cut", env={"DIES_ONCE": str(tmp_path / "mark")})
+    assert done.code == 0, done.err
+    assert again in done.err
+    run_genbench(*words, "whole", env={"DIES_ONCE": str(tmp_path / "mark")})
+    one, other = (only(tmp_path / name).record for name in ("cut", "whole"))
+    assert one.to_json()["result_digest"] == other.to_json()["result_digest"]
+    assert one.timing["fit_s"] > 0
+
+
+def test_a_worker_that_died_while_it_scored_loses_nothing_of_the_fit(
+    run_genbench: Command, tmp_path: Path
+) -> None:
+    mark = {"DIES_ONCE": str(tmp_path / "mark")}
+    words = (*ONCE, "dies-once", "--results")
+    run_genbench(*words, "cut", env=mark)
+    attempt = only(tmp_path / "cut")
+    told = {"phase": "log_prob", "status": "ok", "curves": dict(attempt.record.curves),
+            "examples_served": attempt.record.examples_served,
+            "timing": dict(attempt.record.timing), "resources": {}}  # fmt: skip
+    (attempt.folder / "record.json").unlink()
+    (attempt.folder / GENERATION).write_text(json.dumps(told))
+    error = {"phase": "worker", "type": WORKER_LOST, "message": "the worker ended by signal 9"}
+    record_of_loss(read_spec(attempt.folder / "spec.json"), "failed", error)
+    done = run_genbench(*words, "cut", env=mark)
+    assert done.code == 0, done.err
+    assert "from stored samples" in done.err
+    run_genbench(*words, "whole", env=mark)
+    one, other = (only(tmp_path / name).record for name in ("cut", "whole"))
+    assert one.to_json()["result_digest"] == other.to_json()["result_digest"]
