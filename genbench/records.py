@@ -224,7 +224,8 @@ def metric_value(body: Any) -> MetricValue:
         numbers += bounds
         _expect(str, metric.interval.method, "interval.method")
     for number in numbers:
-        _finite(number)
+        if number is not None and not (type(number) is float and math.isfinite(number)):
+            _finite(number)
     if metric.interval is not None and not (
         metric.interval.low <= metric.interval.high and 0 < metric.interval.level < 1
     ):
@@ -240,8 +241,6 @@ def metric_value(body: Any) -> MetricValue:
 
 
 def _finite(number: Any) -> None:
-    if number is None:
-        return
     if isinstance(number, bool) or not isinstance(number, int | float) or not _is_finite(number):
         raise ValueError(f"{number!r} stands where a finite number belongs")
 
