@@ -94,12 +94,20 @@ def record_of_loss(spec: CellSpec, status: Status, error: Mapping[str, Any]) -> 
 
 
 def generation_of(folder: Path) -> dict[str, Any]:
-    """What the generator's process last told of itself; empty if it told nothing."""
+    """What the generator's process last told of itself; empty if it told nothing.
+
+    The file lies where the generator may write: one of another form than ours tells nothing.
+    """
     try:
         body = read_json(folder / GENERATION)
     except StoreError:
         return {}
-    return dict(body) if isinstance(body, dict) else {}
+    forms = {"curves": dict, "timing": dict, "resources": dict, "examples_served": int,
+             "raw_access": bool, "error": dict | None}  # fmt: skip
+    ours = isinstance(body, dict) and all(
+        isinstance(body[name], form) for name, form in forms.items() if name in body
+    )
+    return dict(body) if ours else {}
 
 
 def log_tail(folder: Path) -> str:

@@ -78,9 +78,8 @@ class Classroom:
         for seed in (1, 2):
             kept = cut(y, (RARE,), 0.02, seed)
             real = Rows(train.x[kept], y[kept])
-            rare.add(
-                Replicate(real, synthetic, self._recipe(seed), None, None, None), lambda _: None
-            )
+            replicate = Replicate(real, synthetic, self._recipe(seed), None, None, None)
+            rare.add(replicate, _silent)
         return rare.value("selftest", 0, "generator")
 
     def attacked(self, epsilon: float) -> MetricValue:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from genbench import tensorfile
-from genbench.account import GENERATION, record_of_loss
+from genbench.account import GENERATION, generation_of, record_of_loss
 from genbench.cellspec import GeneratorChoice, read_spec
 from genbench.plan import CHECKPOINT, WORKER_LOST, Cell, build_plan, cell_folder, cell_key
 from genbench.plugins import Description, GeneratorRef
@@ -164,3 +164,9 @@ def test_a_worker_that_died_while_it_scored_loses_nothing_of_the_fit(
     run_genbench(*words, "whole", env=mark)
     one, other = (only(tmp_path / name).record for name in ("cut", "whole"))
     assert one.to_json()["result_digest"] == other.to_json()["result_digest"]
+
+
+@pytest.mark.parametrize("told", [{"examples_served": "many"}, {"curves": []}, {"timing": 3}, [1]])
+def test_what_a_generator_forged_of_itself_tells_nothing(tmp_path: Path, told: object) -> None:
+    (tmp_path / GENERATION).write_text(json.dumps(told))
+    assert generation_of(tmp_path) == {}
