@@ -97,6 +97,7 @@ TABLES: dict[str, dict[str, tuple[type | tuple[type, ...], bool]]] = {
         "n": (int, True),
         "steps": (int, True),
         "batch_size": (int, True),
+        "replicates": (int, False),
     },
     "downstream.augmentation": {
         "n": (list, True),

@@ -47,6 +47,7 @@ ROBUST = {
     "epsilon": 0.1, "arms": {"real": ATTACKED, "real+synthetic": ATTACKED},
     "gain": {**gain(0.01, 0.05), "verdict": "no evidence"},
 }  # fmt: skip
+PRICE = {"gap": 0.012, "gap_low": 0.008, "gap_high": 0.016}
 DETAILS = {"augmentation_gain": CURVE, "imbalance_recall": RARE, "robust_accuracy": ROBUST}
 
 
@@ -66,6 +67,9 @@ def measured(
             reason = (left_out or {}).get(record.generator)
             values = {k: _downstream(v, reason) for k, v in details.items()}
             record = replace(record, metrics={**record.metrics, **values})
+        if record.status == "ok":
+            tstr = replace(record.metrics["tstr_accuracy"], details=PRICE)
+            record = replace(record, metrics={**record.metrics, "tstr_accuracy": tstr})
         entries.append(Entry(record, entry.folder))
     return TaskResults(task.suite, entries)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from genbench.records import Artifact, MetricValue
 from genbench.report.inputs import Entry, Snapshot, TaskResults
-from tests.report_downstream import CURVE, RARE, ROBUST
+from tests.report_downstream import CURVE, PRICE, RARE, ROBUST
 from tests.report_fixtures import cell_of, metric, record, suite
 
 PAYLOADS = (
@@ -96,7 +96,8 @@ def _entry(folder: Path, index: int, seed: int) -> Entry:
     return Entry(record(f"../../{text}{seed}", cell, **fields), home)
 
 
-_DOWNSTREAM = {"augmentation_gain": CURVE, "imbalance_recall": RARE, "robust_accuracy": ROBUST}
+_DOWNSTREAM = {"augmentation_gain": CURVE, "imbalance_recall": RARE, "robust_accuracy": ROBUST,
+               "tstr_accuracy": PRICE}  # fmt: skip
 
 
 def _details(body: dict[str, Any], text: str, index: int) -> dict[str, Any]:

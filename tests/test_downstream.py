@@ -45,6 +45,37 @@ def test_fresh_real_rows_score_like_real_rows():
     )
 
 
+def test_several_trainings_are_averaged_and_their_spread_is_in_the_intervals():
+    fake = blobs(400, 3)
+    short = {**RECIPE, "steps": 8}
+    one = train_on_synthetic(TRAIN, TEST, fake.x, fake.y, SPACE, **short)
+    found = train_on_synthetic(TRAIN, TEST, fake.x, fake.y, SPACE, **short, replicates=4)
+    for name, value in found.items():
+        trainings = value.details["trainings"]
+        assert trainings[0] == one[name].value
+        assert len(set(trainings)) > 1, "each has its own weights and order"
+        assert_allclose(value.value, np.mean(trainings))
+        assert "|replicates=4|" in value.signature
+        assert value.interval.method == "trainings"
+        assert value.std_error > np.std(trainings, ddof=1) / 2
+    tstr = found["tstr_accuracy"].details
+    pairs = zip(found["trtr_accuracy"].details["trainings"], tstr["trainings"], strict=True)
+    assert_allclose(tstr["gap"], np.mean([real - fake for real, fake in pairs]))
+    assert tstr["gap_low"] < 0 < tstr["gap_high"], "fresh real rows cost nothing"
+    assert "gap_low" not in one["tstr_accuracy"].details
+    assert_allclose(
+        np.bincount(TEST.y, minlength=3) / len(TEST.y) @ tstr["by_class"],
+        found["tstr_accuracy"].value,
+    )
+
+
+def test_the_gap_of_poor_rows_excludes_zero():
+    fake = blobs(400, 3)
+    y = np.where(np.arange(400) % 2, fake.y, (fake.y + 1) % 3)
+    found = train_on_synthetic(TRAIN, TEST, fake.x, y, SPACE, **RECIPE, replicates=3)
+    assert found["tstr_accuracy"].details["gap_low"] > 0.05
+
+
 def test_per_class_accuracies_average_to_the_accuracy():
     found = train_on_synthetic(TRAIN, TEST, TRAIN.x, TRAIN.y, SPACE, **RECIPE)["tstr_accuracy"]
     weights = np.bincount(TEST.y, minlength=3) / len(TEST.y)

@@ -20,6 +20,7 @@ from genbench.features import INCEPTION, load_extractor
 from genbench.features.inception import FILE, VARIABLE
 from genbench.generator import Space
 from genbench.metrics.frechet import frechet_distance
+from tests.conftest import Command
 
 COLOUR = Space("image", (3, 32, 32), levels=256)
 GREY = Space("image", (1, 8, 8), levels=17)
@@ -132,3 +133,73 @@ def test_only_images_of_one_or_three_channels(weights, monkeypatch):
         load_extractor(INCEPTION, Space("image", (2, 8, 8), levels=256))
     with pytest.raises(UsageError, match="reads image, the suite has points"):
         load_extractor(INCEPTION, Space("points", (2,)))
+
+
+CANONICAL = """
+schema = 1
+
+[suite]
+name = "canonical"
+version = "1.0.0"
+title = "Canonical"
+description = "The digits, scored by the canonical network too."
+primary = "pixel_fid"
+
+[dataset]
+name = "digits"
+loader = "sklearn-digits"
+licence = "CC BY 4.0"
+content_sha256 = "65e5b4619795efb40c1082f4c350c049e4ad552200d369b6ae99e21eef5e72c5"
+
+[dataset.space]
+kind = "image"
+shape = [1, 8, 8]
+levels = 17
+classes = 10
+
+[dataset.split]
+seed = 0
+train = 1000
+valid = 757
+test = 40
+
+[protocol]
+n_samples = 40
+seeds = [0]
+reference = "test"
+extractor = "digits-cnn"
+
+[budget]
+examples = 100
+
+[[metrics]]
+id = "pixel_fid"
+
+[[metrics]]
+id = "fid@inception-v3-compat"
+"""
+
+
+@pytest.mark.slow
+def test_a_run_says_what_is_missing_and_the_next_one_computes_just_that(
+    run_genbench: Command, weights: Path, tmp_path: Path
+) -> None:
+    suite = tmp_path / "canonical.toml"
+    suite.write_text(CANONICAL)
+    words = ("run", "--suite", suite, "-g", "gan", "--no-controls")
+    done = run_genbench(*words)
+    assert done.code == 0, done.err
+    (said,) = (line for line in done.err.splitlines() if line.startswith("no value: "))
+    assert said.startswith(f"no value: fid@{INCEPTION} of gan seed 0: extractor {INCEPTION} is")
+    for remedy in (f"put {FILE} at", f"name a file in {VARIABLE}", "genbench data fetch"):
+        assert remedy in said
+    page = (tmp_path / "results" / "report" / "index.html").read_text("utf-8")
+    assert f"put {FILE} at" in page
+
+    done = run_genbench(*words, "--json", env={VARIABLE: str(weights)})
+    assert done.code == 0, done.err
+    assert "1 to do, 1 of them from stored samples" in done.err
+    (line,) = done.lines
+    found = line["metrics"][f"fid@{INCEPTION}"]
+    assert found["status"] == "ok"
+    assert found["value"] > 0

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.special
+import scipy.stats
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
@@ -28,6 +30,7 @@ from genbench.metrics.uncertainty import (
     block_mean,
     make_blocks,
     normal_mean,
+    trainings_mean,
     wilson_share,
 )
 
@@ -179,6 +182,32 @@ def test_means_of_rows_and_of_blocks() -> None:
     assert_allclose(by_block.interval.high, 3 + 3.182446 * error, rtol=1e-6)
     assert normal_mean(values[:1]).interval is None
     assert block_mean(values[:1]).interval is None
+
+
+def test_trainings_with_no_spread_leave_that_of_the_rows_and_the_other_way_round() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.random(200)
+    found = trainings_mean(np.tile(rows, (3, 1)))
+    assert_allclose(found.std_error, normal_mean(rows).std_error)
+    assert found.interval is not None
+    assert_allclose(found.interval.high, normal_mean(rows).interval.high)
+    means = rng.random(3)
+    found = trainings_mean(np.tile(means[:, None], (1, 200)), low=-9, high=9)
+    ends = scipy.stats.t.interval(0.95, 2, means.mean(), scipy.stats.sem(means))
+    assert_allclose([found.interval.low, found.interval.high], ends)
+
+
+def test_intervals_over_trainings_hold_the_mean_of_new_ones() -> None:
+    """Rows differ in how hard they are, trainings in how good they came out."""
+    rng = np.random.default_rng(1)
+    held = 0
+    for _ in range(400):
+        hard = rng.normal(2, 1, 300)
+        right = rng.random((3, 300)) < scipy.special.expit(hard + rng.normal(0, 0.2, (3, 1)))
+        found = trainings_mean(right.astype(float))
+        assert found.interval is not None
+        held += found.interval.low <= 0.8432 <= found.interval.high
+    assert 0.93 <= held / 400 <= 1
 
 
 def test_jackknife_of_a_mean_is_its_standard_error() -> None:

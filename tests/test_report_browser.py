@@ -362,7 +362,7 @@ def test_nothing_overflows_and_axe_finds_nothing(
 def test_the_downstream_panels_and_history_are_drawn(visit: Any, site: Path) -> None:
     found = visit(site / "index.html")
     found.through()
-    for name in ("augmentation", "imbalance", "robustness", "history"):
+    for name in ("replacement", "augmentation", "imbalance", "robustness", "history"):
         figure = found.page.locator(f"[data-figure={name}]")
         assert figure.locator("svg.main-svg").count() >= 1
     notes = found.page.locator("[data-figure=augmentation] ul.reading li").all_inner_texts()

@@ -9,12 +9,12 @@ from typing import Any
 import plotly.graph_objects as go
 import pytest
 
-from genbench.report.details import curve
+from genbench.report.details import curve, price
 from genbench.report.figures import colours
 from genbench.report.rows import table
-from genbench.report.utility import augmentation, rare_classes, robustness, sentence
+from genbench.report.utility import augmentation, rare_classes, replacement, robustness, sentence
 from tests import report_fixtures as fixtures
-from tests.report_downstream import CURVE, DETAILS, RARE, ROBUST, measured
+from tests.report_downstream import CURVE, DETAILS, PRICE, RARE, ROBUST, measured
 
 FIGURES = {"augmentation_gain": augmentation, "imbalance_recall": rare_classes,
            "robust_accuracy": robustness}  # fmt: skip
@@ -34,6 +34,33 @@ def test_each_panel_is_valid_plotly_with_a_sentence_per_generator(
     names = [row.label for row in board.generators]
     assert [note.split(":")[0] for note in figure.notes] == names
     assert all(len(row) == len(figure.headers) for row in figure.cells)
+
+
+def test_what_generated_rows_cost_is_shown_for_every_seed_beside_real_rows(tmp_path: Path) -> None:
+    board = table(measured(tmp_path, DETAILS, (0, 1, 2)))
+    figure = replacement(board, colours(board))
+    assert figure is not None
+    traces = {t["name"]: t for t in go.Figure(json.loads(figure.specs["all"])).to_dict()["data"]}
+    assert {"gan", "vae", "flow", "dna", "heldout (control)"} <= set(traces)
+    assert "noise (control)" not in traces
+    assert traces["vae"]["x"] == pytest.approx([1.2] * 3)
+    assert traces["vae"]["error_x"]["array"] == pytest.approx([0.4] * 3)
+    told = (
+        "vae: seed 0 +1.2 [+0.8, +1.6]; seed 1 +1.2 [+0.8, +1.6]; seed 2 +1.2 [+0.8, +1.6] points."
+    )
+    assert told in figure.notes
+    assert all(len(row) == len(figure.headers) for row in figure.cells)
+
+
+def test_records_without_several_trainings_have_no_such_figure(tmp_path: Path) -> None:
+    board = table(fixtures.task(tmp_path))
+    assert replacement(board, colours(board)) is None
+
+
+@pytest.mark.parametrize("odd", [{"gap": 1e308}, {"gap_low": 0.5}, {"gap_high": "x"}])
+def test_a_price_that_cannot_be_is_passed_over(odd: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"interval|finite"):
+        price({**PRICE, **odd})
 
 
 def test_the_sentence_says_where_it_helps_and_where_it_hurts() -> None:

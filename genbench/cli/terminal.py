@@ -24,7 +24,9 @@ from genbench.records import Record
 from genbench.report.columns import Column
 from genbench.report.rows import Row, table
 from genbench.report.rows import Table as Leaderboard
+from genbench.report.text import shorten
 from genbench.runner import Listener
+from genbench.store import Stored
 from genbench.suite import Suite
 from genbench.timeleft import Progress
 
@@ -104,6 +106,8 @@ def print_result(result: Result, *, as_json: bool) -> None:
             f"{stored.record.status}: {stored.record.generator} seed {stored.record.seed} in "
             f"{error.get('phase')}: {error.get('message')} (see {stored.folder / 'log.txt'})"
         )
+    for line in _without_value(ended.stored):
+        _say(line)
     _say(f"records: {result.folder}")
     if result.page is not None:
         _say(f"report:  {result.page}")
@@ -118,6 +122,25 @@ def print_result(result: Result, *, as_json: bool) -> None:
         _say(f"next:    genbench run --suite {ended.suite.name}   (profile standard)")
     elif len({s.record.seed for s in ended.stored}) == 1:
         _say("next:    add --seeds 0,1,2 to see the spread between trainings (runs two more seeds)")
+
+
+def _without_value(stored: Sequence[Stored]) -> list[str]:
+    """A line per metric and reason for values that should be there and are not."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for one in stored:
+        for name, value in one.record.metrics.items():
+            if value.status in ("failed", "undefined"):
+                who = f"{one.record.generator} seed {one.record.seed}"
+                found.setdefault((name, value.reason or value.status), []).append(who)
+    return [
+        f"no value: {shorten(name, 80)} of {_some(who)}: {shorten(reason, 1000)}"
+        for (name, reason), who in found.items()
+    ]
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
 
 
 def print_table(folder: Path) -> None:

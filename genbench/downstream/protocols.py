@@ -167,6 +167,11 @@ def _make(kind: Any, table: Mapping[str, Any] | None) -> Any:
 def complaints(document: Mapping[str, Any]) -> Iterator[Complaint]:
     """Everything that is out of range in the tables, whose keys and types are right already."""
     tables = document.get("downstream", {})
+    tstr = tables.get("tstr", {})
+    for key, low in (("n", 1), ("steps", 1), ("batch_size", 2), ("replicates", 1)):
+        if tstr.get(key, low) < low:
+            what = f"{key} of [downstream.tstr] is {tstr[key]}"
+            yield Complaint(what, f"it must be at least {low}", key)
     if "augmentation" not in tables:
         for name in TABLES[1:]:
             if name in tables:

@@ -6,6 +6,8 @@ steps and initial weights. The real arm is the same for every generator of a sui
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -16,11 +18,11 @@ import torch
 from numpy.typing import NDArray
 
 from genbench.data.split import Split
-from genbench.downstream.classifier import Classifier, check_space, predict
+from genbench.downstream.classifier import check_space, predict
 from genbench.downstream.recipe import Recipe, correct
 from genbench.errors import MetricError
 from genbench.generator import Space
-from genbench.metrics.uncertainty import wilson_share
+from genbench.metrics.uncertainty import Estimate, trainings_mean, wilson_share
 from genbench.records import MetricValue
 from genbench.seeds import derive_seed
 
@@ -38,6 +40,7 @@ def train_on_synthetic(
     steps: int,
     batch_size: int,
     seed: int,
+    replicates: int = 1,
     device: str = "cpu",
     cache: Path | None = None,
 ) -> dict[str, MetricValue]:
@@ -56,15 +59,19 @@ def train_on_synthetic(
         Rows that each arm trains on; fewer if there are fewer generated or real rows.
     steps, batch_size, seed
         See `genbench.downstream.classifier.train_classifier`.
+    replicates
+        Trainings of each arm, each pair with its own initial weights, order and real rows.
     cache
         A folder for the real arm's classifier, or None.
 
     Returns
     -------
     dict
-        From 0 to 1, with Wilson intervals over the rows tested and per-class accuracies in
-        `details`; the gap ``trtr - tstr`` too. Higher is better for TSTR and TRTS; TRTR, the
-        ceiling, has no direction. TRTS is ``not_applicable`` where the real arm gave the labels.
+        From 0 to 1, the mean over the replicates; their intervals are Wilson's over the rows tested
+        for one replicate and hold the spread between trainings for more. In `details` the accuracy
+        per class and per training, and for TSTR the gap ``trtr - tstr``, paired by row and
+        training, with its interval. Higher is better for TSTR and TRTS; TRTR, the ceiling, has no
+        direction. TRTS is ``not_applicable`` where the real arm gave the labels.
 
     Raises
     ------
@@ -77,60 +84,107 @@ def train_on_synthetic(
     rows = min(n, len(fake_x), len(train.x))
     if rows == 0:
         raise MetricError("TSTR needs generated rows and there are none")
-    recipe = Recipe(space, steps, batch_size, seed, device)
-    start = perf_counter()
-    chosen = _subset(len(train.x), rows, derive_seed(seed, "real rows"))
-    real = recipe.fit(train.x[chosen], train.y[chosen], cache=cache)
-    test_y = np.asarray(test.y)
-    trtr = _accuracy("trtr_accuracy", real, test.x, test_y, recipe, rows, "test")
-    trtr = replace(trtr, seconds=perf_counter() - start)
-
-    start = perf_counter()
-    chosen = _subset(len(fake_x), rows, derive_seed(seed, "synthetic rows"))
-    fake_x = fake_x[chosen]
-    labels = predict(real, fake_x).argmax(1) if fake_y is None else fake_y[chosen]
-    synthetic = recipe.fit(fake_x, labels)
-    tstr = _accuracy("tstr_accuracy", synthetic, test.x, test_y, recipe, rows, "test")
-    if fake_y is None:
+    x = fake_x[chosen := _subset(len(fake_x), rows, derive_seed(seed, "synthetic rows"))]
+    y = None if fake_y is None else fake_y[chosen]
+    told, real = _Tested(rows, "test", test.y), _Tested(rows, "test", test.y)
+    back = _Tested(rows, "generated", y)
+    for replicate in range(replicates):
+        # The first one's seeds are those of a single training.
+        own = derive_seed(seed, f"replicate {replicate}") if replicate else seed
+        recipe = Recipe(space, steps, batch_size, own, device)
+        subset = _subset(len(train.x), rows, derive_seed(own, "real rows"))
+        with real.timed():
+            classifier = recipe.fit(train.x[subset], train.y[subset], cache=cache)
+            real.right.append(correct(classifier, test.x, real.labels))
+        with told.timed():
+            labels = predict(classifier, x).argmax(1) if y is None else y
+            told.right.append(correct(recipe.fit(x, labels), test.x, told.labels))
+        if y is not None:
+            with back.timed():
+                back.right.append(correct(classifier, x, y))
+    text = recipe.text if replicates == 1 else f"{recipe.text}|replicates={replicates}"
+    trtr = replace(real.value("trtr_accuracy", text, space.classes), higher_is_better=None)
+    tstr = told.value("tstr_accuracy", text, space.classes)
+    if y is None:
         tstr = replace(tstr, signature=f"{tstr.signature}|labels=classifier")
+        trts = _own_judge(back.signature("trts_accuracy", text))
+    else:
+        trts = back.value("trts_accuracy", text, space.classes)
     details = {
         **tstr.details,
         "trtr": trtr.value,
-        "gap": (trtr.value or 0.0) - (tstr.value or 0.0),
-        "labels": "classifier trained on the real rows" if fake_y is None else "the generator's",
+        **_gap(np.array(real.right), np.array(told.right)),
+        "labels": "classifier trained on the real rows" if y is None else "the generator's",
     }
-    tstr = replace(tstr, details=details, seconds=perf_counter() - start)
-
-    start = perf_counter()
-    trts = _accuracy("trts_accuracy", real, fake_x, labels, recipe, rows, "generated")
-    trts = replace(trts, seconds=perf_counter() - start)
-    if fake_y is None:
-        reason = "the labels come from the very classifier that would judge them"
-        trts = MetricValue("not_applicable", unit=trts.unit, higher_is_better=True,
-                           signature=trts.signature, reason=reason)  # fmt: skip
-    return {"tstr_accuracy": tstr, "trtr_accuracy": trtr, "trts_accuracy": trts}
+    return {"tstr_accuracy": replace(tstr, details=details), "trtr_accuracy": trtr,
+            "trts_accuracy": trts}  # fmt: skip
 
 
-def _accuracy(
-    metric: str, classifier: Classifier, x: Array, y: Array, recipe: Recipe, n: int, on: str
-) -> MetricValue:
-    right = correct(classifier, x, y)
-    share = wilson_share(int(right.sum()), len(right))
-    by_class = [
-        float(right[y == c].mean()) if (y == c).any() else None
-        for c in range(classifier.space.classes)
-    ]
-    return MetricValue(
-        status="ok",
-        value=share.value,
-        interval=share.interval,
-        std_error=share.std_error,
-        unit="accuracy",
-        higher_is_better=None if metric == "trtr_accuracy" else True,
-        signature=f"{metric}|{recipe.text}|n={n}|reference={on}:{len(right)}",
-        n=n,
-        details={"by_class": by_class, f"n_{on}": len(right)},
-    )
+class _Tested:
+    """Which rows the classifiers of one arm named rightly, and how long it took."""
+
+    def __init__(self, n: int, on: str, labels: Array | None) -> None:
+        self.n = n
+        self.on = on
+        self.labels = np.zeros(n, np.int64) if labels is None else np.asarray(labels)
+        self.right: list[NDArray[np.bool_]] = []
+        self.seconds = 0.0
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        start = perf_counter()
+        yield
+        self.seconds += perf_counter() - start
+
+    def signature(self, metric: str, text: str) -> str:
+        return f"{metric}|{text}|n={self.n}|reference={self.on}:{len(self.labels)}"
+
+    def value(self, metric: str, text: str, classes: int) -> MetricValue:
+        """The share of right answers with its interval, per class and per training."""
+        right = np.array(self.right)
+        share = _share(right)
+        by_class = [
+            float(right[:, self.labels == c].mean()) if (self.labels == c).any() else None
+            for c in range(classes)
+        ]
+        details: dict[str, Any] = {"by_class": by_class, f"n_{self.on}": len(self.labels)}
+        if len(right) > 1:
+            details["trainings"] = [float(one.mean()) for one in right]
+        return MetricValue(
+            status="ok",
+            value=share.value,
+            interval=share.interval,
+            std_error=share.std_error,
+            unit="accuracy",
+            higher_is_better=True,
+            signature=self.signature(metric, text),
+            n=self.n,
+            seconds=self.seconds,
+            details=details,
+        )
+
+
+def _share(right: NDArray[np.bool_]) -> Estimate:
+    """The share of right answers ``(trainings, rows)`` with its interval."""
+    if len(right) == 1:
+        return wilson_share(int(right.sum()), right.size)
+    return trainings_mean(right.astype(np.float64))
+
+
+def _gap(real: NDArray[np.bool_], synthetic: NDArray[np.bool_]) -> dict[str, Any]:
+    """What training on synthetic rows costs: paired by training and by row tested."""
+    lost = real.astype(np.float64) - synthetic
+    if len(lost) == 1:  # the spread between trainings is not known: no interval would hold it
+        return {"gap": float(lost.mean())}
+    gap = trainings_mean(lost, low=-1.0)
+    assert gap.interval is not None
+    return {"gap": gap.value, "gap_low": gap.interval.low, "gap_high": gap.interval.high}
+
+
+def _own_judge(signature: str) -> MetricValue:
+    reason = "the labels come from the very classifier that would judge them"
+    return MetricValue("not_applicable", unit="accuracy", higher_is_better=True,
+                       signature=signature, reason=reason)  # fmt: skip
 
 
 def _subset(total: int, n: int, seed: int) -> NDArray[np.int64]:

@@ -86,6 +86,7 @@ class Utility:
                 steps=int(table["steps"]),
                 batch_size=int(table["batch_size"]),
                 seed=self.spec.seed,
+                replicates=int(table.get("replicates", 1)),
                 device=self.spec.device,
                 cache=self.spec.cache,
             )

@@ -302,7 +302,7 @@ _DOWNSTREAM = (
         up=True,
         needs=("classifier", "labels"),
         kinds=IMAGE,
-        cost="one classifier training",
+        cost="a classifier training per replicate",
         reference=_RAVURI,
     ),
     _entry(

@@ -1,4 +1,4 @@
-"""Estimates with intervals: block jackknife, normal, Wilson, block error.
+"""Estimates with intervals: block jackknife, normal, Wilson, block error, trainings.
 
 An interval's target is the metric's expectation at the stated n over fresh generated samples, the
 reference fixed. Rows are never resampled with replacement: for distances and neighbour metrics the
@@ -159,3 +159,32 @@ def t_mean(
     half = float(stdtrit(count - 1, (1 + LEVEL) / 2)) * std_error
     interval = Interval(max(low, value - half), min(high, value + half), LEVEL, method)
     return Estimate(value, std_error, interval)
+
+
+def trainings_mean(
+    values: NDArray[np.float64], method: str = "trainings", *, low: float = 0.0, high: float = 1.0
+) -> Estimate:
+    """The mean over the rows that several trainings were tested on, and over the trainings.
+
+    Its variance is that of the trainings' means (Student's t: there are few of them) plus that of
+    the rows' means (normal), which differ for rows that are hard whatever the training. The half
+    widths add as squares: `Zou and Donner 2008 <https://doi.org/10.1002/sim.3095>`_.
+
+    Parameters
+    ----------
+    values
+        ``(trainings, rows)``, at least two of each: 1 where a row is right, or a paired difference.
+    method
+        What the interval is called in a record.
+    low, high
+        The interval is cut to this range.
+    """
+    count, rows = values.shape
+    value = float(values.mean())
+    trained = float(values.mean(axis=1).std(ddof=1)) / math.sqrt(count)
+    tested = float(values.mean(axis=0).std(ddof=1)) / math.sqrt(rows)
+    half = math.hypot(
+        float(stdtrit(count - 1, (1 + LEVEL) / 2)) * trained, float(ndtri((1 + LEVEL) / 2)) * tested
+    )
+    interval = Interval(max(low, value - half), min(high, value + half), LEVEL, method)
+    return Estimate(value, math.hypot(trained, tested), interval)

@@ -10,10 +10,11 @@ from typing import Any
 from genbench.aggregation import direction
 from genbench.errors import shorten
 from genbench.metrics.table import METRICS
-from genbench.records import Record
+from genbench.records import MetricValue, Record
 
 FRECHET = ("fid", "fid_infinity", "fid_per_class")
 TF_INCEPTION = "inception-v3-compat"
+TF_WEIGHTS = ":6726825d"  # of the published file, in a signature; others make no canonical FID
 _SPANS_DECADES = 100.0
 
 
@@ -99,10 +100,12 @@ def _column(name: str, suite: Mapping[str, Any], primary: str, records: Sequence
     protocol = suite.get("protocol", {})
     kind = str(suite.get("space", {}).get("kind", "image"))
     shown = extractor or (str(protocol.get("extractor", "")) if base in FRECHET else "")
+    if shown == TF_INCEPTION:
+        shown = _inception(base, [r.metrics[name] for r in records if name in r.metrics])
     return Column(
         id=name,
         name=info.title,
-        features="" if base in FRECHET and shown == TF_INCEPTION else shown,
+        features=shown,
         description=info.description,
         unit=info.unit_for(kind),
         higher_is_better=info.higher_is_better,
@@ -110,3 +113,10 @@ def _column(name: str, suite: Mapping[str, Any], primary: str, records: Sequence
         primary=name == primary,
         reference=info.reference,
     )
+
+
+def _inception(base: str, values: Sequence[MetricValue]) -> str:
+    """The Frechet distance of the published weights alone goes by no other name than FID."""
+    if any(TF_WEIGHTS not in v.signature for v in values if v.status == "ok"):
+        return f"{TF_INCEPTION}, other weights"
+    return "" if base in FRECHET else TF_INCEPTION

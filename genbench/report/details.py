@@ -7,6 +7,7 @@ this version, and is passed over.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -84,6 +85,14 @@ class Attacked:
     gain: Gain
 
 
+def price(body: Mapping[str, Any]) -> Gain:
+    """Of ``tstr_accuracy``: what training on generated rows costs against real ones."""
+    gap = _gain({"mean": body["gap"], "low": body["gap_low"], "high": body["gap_high"]})
+    if not -1 <= gap.low <= gap.mean <= gap.high <= 1:
+        raise ValueError("not a difference of shares inside its interval")
+    return gap
+
+
 def curve(body: Mapping[str, Any]) -> Curve:
     """Read the details of ``augmentation_gain``; ValueError, TypeError or KeyError if not ours."""
     points = tuple(_point(p) for p in body["points"])
@@ -141,6 +150,20 @@ def each(
     The seeds of a generator share the replicates: the first one's stand for all.
     """
     return [(row, _read(row, metric, read)) for row in table.generators]
+
+
+def each_seed(
+    rows: Sequence[Row], metric: str, read: Callable[[Mapping[str, Any]], T]
+) -> list[tuple[Row, int, T]]:
+    """Every cell's details of a metric, with its seed; cells without any are passed over."""
+    found = []
+    for row in rows:
+        for entry in row.done:
+            value = entry.record.metrics.get(metric)
+            if value is not None and value.status == "ok":
+                with suppress(KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
+                    found.append((row, entry.record.seed, read(value.details)))
+    return found
 
 
 def _read(row: Row, metric: str, read: Callable[[Mapping[str, Any]], T]) -> T | str:

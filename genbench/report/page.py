@@ -104,6 +104,7 @@ def page(task: TaskResults, identity: str, place: Place) -> Page:
     found = (
         quality_cost(board, colour),
         strips(board, colour),
+        utility.replacement(board, colour),
         utility.augmentation(board, colour),
         utility.rare_classes(board, colour),
         utility.robustness(board, colour),

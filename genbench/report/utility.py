@@ -1,4 +1,4 @@
-"""Figures of the downstream protocols: augmentation curves, rare classes, robustness."""
+"""Figures of the downstream protocols: replacement, augmentation, rare classes, robustness."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from genbench.report.details import (
     attacked,
     curve,
     each,
+    each_seed,
+    price,
     rare,
 )
 from genbench.report.figures import GREY, Choice, Figure, axis, spec
@@ -152,6 +154,58 @@ def _curve(details: Curve, colour: str) -> str:
         legend={"orientation": "h", "y": -0.22, "yanchor": "top"},
         margin={"l": 64, "r": 20, "t": 16, "b": 130},
         height=480,
+    )
+
+
+_REPLACED_BY = ("heldout", "train-copy")  # controls that show what rows of their kind are worth
+
+
+def replacement(table: Table, colour: Mapping[str, str]) -> Figure | None:
+    """What training on generated rows alone costs, per generator and seed."""
+    rows = [*table.generators, *(row for row in table.controls if row.name in _REPLACED_BY)]
+    found = each_seed(rows, "tstr_accuracy", price)
+    if not any(row in table.generators for row, _, _ in found):
+        return None
+    shown = [row for row in rows if any(row is one for one, _, _ in found)]
+    names = [row.label + (" (control)" if row.control else "") for row in shown]
+    traces, notes = [], []
+    for row, name, label in zip(shown, names, plot_labels(names, 28), strict=True):
+        mine = [(seed, gap) for one, seed, gap in found if one is row]
+        traces.append(
+            {"type": "scatter", "mode": "markers", "name": label,
+             "x": [100 * gap.mean for _, gap in mine], "y": [label] * len(mine),
+             "error_x": {"type": "data", "symmetric": False, "thickness": 1.4, "width": 4,
+                         "color": GREY,
+                         "array": [100 * (gap.high - gap.mean) for _, gap in mine],
+                         "arrayminus": [100 * (gap.mean - gap.low) for _, gap in mine]},
+             "text": [f"seed {seed}: {gap.points}" for seed, gap in mine],
+             "marker": {"size": 9, "color": GREY if row.control else colour[row.id]},
+             "hovertemplate": "%{text} points<extra></extra>"}
+        )  # fmt: skip
+        told = "; ".join(f"seed {seed} {gap.points}" for seed, gap in mine)
+        notes.append(f"{shorten(name, 60)}: {told} points.")
+    return Figure(
+        "replacement",
+        "Can generated rows replace real ones?",
+        "Test accuracy that is lost when the fixed classifier is trained on as many generated rows "
+        "in place of real ones (TRTR minus TSTR), and its 95 % interval over the trainings and "
+        "the rows tested. At 0 nothing is lost; heldout shows what fresh real rows lose, and a "
+        "copier loses nothing either.",
+        {
+            "all": spec(
+                traces,
+                xaxis=axis("accuracy points lost ↓", zeroline=True, zerolinecolor=GREY),
+                yaxis={"automargin": True, "type": "category", "autorange": "reversed"},
+                height=150 + 40 * len(shown),
+                showlegend=False,
+            )
+        },
+        headers=("generator", "seed", "points lost", "low", "high"),
+        cells=tuple(
+            (row.label, str(seed), *(number(100 * end) for end in (gap.mean, gap.low, gap.high)))
+            for row, seed, gap in found
+        ),
+        notes=tuple(notes),
     )
 
 
