@@ -69,6 +69,18 @@ def test_several_trainings_are_averaged_and_their_spread_is_in_the_intervals():
     )
 
 
+def test_trainings_that_name_every_row_rightly_have_wilsons_interval():
+    y = np.arange(500) % 3
+    x = np.zeros((500, 1, 8, 8), np.uint8)
+    for c in range(3):
+        x[y == c, :, :, 3 * c : 3 * c + 2] = 16
+    easy = Split(x, y)
+    trtr = train_on_synthetic(easy, easy, x, y, SPACE, **RECIPE, replicates=2)["trtr_accuracy"]
+    assert trtr.details["trainings"] == [1.0, 1.0]
+    assert (trtr.interval.method, trtr.interval.high) == ("wilson", 1.0)
+    assert 0.99 < trtr.interval.low < 1
+
+
 def test_the_gap_of_poor_rows_excludes_zero():
     fake = blobs(400, 3)
     y = np.where(np.arange(400) % 2, fake.y, (fake.y + 1) % 3)

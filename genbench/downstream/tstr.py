@@ -86,34 +86,34 @@ def train_on_synthetic(
         raise MetricError("TSTR needs generated rows and there are none")
     x = fake_x[chosen := _subset(len(fake_x), rows, derive_seed(seed, "synthetic rows"))]
     y = None if fake_y is None else fake_y[chosen]
-    told, real = _Tested(rows, "test", test.y), _Tested(rows, "test", test.y)
-    back = _Tested(rows, "generated", y)
+    real_arm, synthetic_arm = (_Tested(rows, "test", test.y) for _ in range(2))
+    reverse = _Tested(rows, "generated", y)
     for replicate in range(replicates):
         # The first one's seeds are those of a single training.
         own = derive_seed(seed, f"replicate {replicate}") if replicate else seed
         recipe = Recipe(space, steps, batch_size, own, device)
         subset = _subset(len(train.x), rows, derive_seed(own, "real rows"))
-        with real.timed():
-            classifier = recipe.fit(train.x[subset], train.y[subset], cache=cache)
-            real.right.append(correct(classifier, test.x, real.labels))
-        with told.timed():
-            labels = predict(classifier, x).argmax(1) if y is None else y
-            told.right.append(correct(recipe.fit(x, labels), test.x, told.labels))
+        with real_arm.timed():
+            real = recipe.fit(train.x[subset], train.y[subset], cache=cache)
+            real_arm.right.append(correct(real, test.x, real_arm.labels))
+        with synthetic_arm.timed():
+            synthetic = recipe.fit(x, predict(real, x).argmax(1) if y is None else y)
+            synthetic_arm.right.append(correct(synthetic, test.x, synthetic_arm.labels))
         if y is not None:
-            with back.timed():
-                back.right.append(correct(classifier, x, y))
+            with reverse.timed():
+                reverse.right.append(correct(real, x, y))
     text = recipe.text if replicates == 1 else f"{recipe.text}|replicates={replicates}"
-    trtr = replace(real.value("trtr_accuracy", text, space.classes), higher_is_better=None)
-    tstr = told.value("tstr_accuracy", text, space.classes)
+    trtr = replace(real_arm.value("trtr_accuracy", text, space.classes), higher_is_better=None)
+    tstr = synthetic_arm.value("tstr_accuracy", text, space.classes)
     if y is None:
         tstr = replace(tstr, signature=f"{tstr.signature}|labels=classifier")
-        trts = _own_judge(back.signature("trts_accuracy", text))
+        trts = _own_judge(reverse.signature("trts_accuracy", text))
     else:
-        trts = back.value("trts_accuracy", text, space.classes)
+        trts = reverse.value("trts_accuracy", text, space.classes)
     details = {
         **tstr.details,
         "trtr": trtr.value,
-        **_gap(np.array(real.right), np.array(told.right)),
+        **_gap(np.array(real_arm.right), np.array(synthetic_arm.right)),
         "labels": "classifier trained on the real rows" if y is None else "the generator's",
     }
     return {"tstr_accuracy": replace(tstr, details=details), "trtr_accuracy": trtr,
@@ -166,8 +166,8 @@ class _Tested:
 
 def _share(right: NDArray[np.bool_]) -> Estimate:
     """The share of right answers ``(trainings, rows)`` with its interval."""
-    if len(right) == 1:
-        return wilson_share(int(right.sum()), right.size)
+    if len(right) == 1 or right.all() or not right.any():  # at 0 and 1 no spread is seen
+        return wilson_share(int(right[0].sum()), right.shape[1])
     return trainings_mean(right.astype(np.float64))
 
 
