@@ -23,6 +23,7 @@ TABLES = (
     ("downstream",),
     ("metrics", "--d", "128"),
     ("metrics", "--d", "2048"),
+    ("metrics", "--n", "50000", "--d", "2048", "--only-ours"),
     ("emd",),
     ("cost", "--draw", "docs/cost.png"),
 )
