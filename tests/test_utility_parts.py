@@ -192,7 +192,7 @@ def test_the_tables_become_protocols():
         ("ratios = [1, 2]", "ratios = []", "ratios of [downstream.augmentation] is []"),
         ("headline_n = 80", "headline_n = 90", "headline_n is 90: use one of [40, 80]"),
         ("headline_ratio = 2", "headline_ratio = 3", "use one of [1, 2]"),
-        ("replicates = 3", "replicates = 1", "replicates is 1: it must be at least 2"),
+        ("replicates = 3", "replicates = 1", "replicates of [downstream.augmentation] is 1"),
         ("n = 200\nsteps = 40", "n = 0\nsteps = 40", "n of [downstream.tstr] is 0"),
         ("steps = 40\nbatch_size = 32", "steps = 40\nbatch_size = 1", "it must be at least 2"),
         ("n = 200\n", "n = 200\nreplicates = 0\n", "replicates of [downstream.tstr] is 0"),

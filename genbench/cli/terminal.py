@@ -16,6 +16,7 @@ from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 
+from genbench.aggregation import is_control
 from genbench.api import Result
 from genbench.narration import Lines, describe, left
 from genbench.plan import Cell
@@ -128,7 +129,7 @@ def _without_value(stored: Sequence[Stored]) -> list[str]:
     """A line per metric and reason for values that should be there and are not."""
     found: dict[tuple[str, str], list[str]] = {}
     for one in stored:
-        control = one.record.cell["generator"]["family"] == "control"  # may lack a class, or more
+        control = is_control(one.record)  # may lack a class on purpose
         for name, value in one.record.metrics.items():
             if value.status == "failed" or (value.status == "undefined" and not control):
                 who = f"{one.record.generator} seed {one.record.seed}"

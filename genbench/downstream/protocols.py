@@ -167,11 +167,7 @@ def _make(kind: Any, table: Mapping[str, Any] | None) -> Any:
 def complaints(document: Mapping[str, Any]) -> Iterator[Complaint]:
     """Everything that is out of range in the tables, whose keys and types are right already."""
     tables = document.get("downstream", {})
-    tstr = tables.get("tstr", {})
-    for key, low in (("n", 1), ("steps", 1), ("batch_size", 2), ("replicates", 1)):
-        if tstr.get(key, low) < low:
-            what = f"{key} of [downstream.tstr] is {tstr[key]}"
-            yield Complaint(what, f"it must be at least {low}", key)
+    yield from _least(tables, "tstr", n=1, steps=1, batch_size=2, replicates=1)
     if "augmentation" not in tables:
         for name in TABLES[1:]:
             if name in tables:
@@ -186,9 +182,7 @@ def complaints(document: Mapping[str, Any]) -> Iterator[Complaint]:
     a = tables["augmentation"]
     yield from _whole("augmentation", a["n"], max(1, classes), "n")
     yield from _whole("augmentation", a["ratios"], 1, "ratios")
-    for key, low in (("replicates", 2), ("steps", 1), ("batch_size", 2), ("budget", 1)):
-        if a[key] < low:
-            yield Complaint(f"{key} is {a[key]}", f"it must be at least {low}", key)
+    yield from _least(tables, "augmentation", replicates=2, steps=1, batch_size=2, budget=1)
     for key, known in (("headline_n", a["n"]), ("headline_ratio", a["ratios"])):
         if a[key] not in known:
             yield Complaint(f"{key} is {a[key]}", f"use one of {known}", key)
@@ -197,6 +191,14 @@ def complaints(document: Mapping[str, Any]) -> Iterator[Complaint]:
         what = f"n of [downstream.robustness] is {attacked}"
         yield Complaint(what, f"use one of {a['n']}", "robustness")
     yield from _ranges(tables, classes)
+
+
+def _least(tables: Mapping[str, Any], name: str, **least: int) -> Iterator[Complaint]:
+    table = tables.get(name, {})
+    for key, low in least.items():
+        if table.get(key, low) < low:
+            what = f"{key} of [downstream.{name}] is {table[key]}"
+            yield Complaint(what, f"it must be at least {low}", key)
 
 
 def _whole(table: str, values: list[Any], low: int, key: str) -> Iterator[Complaint]:

@@ -84,7 +84,8 @@ def train_on_synthetic(
     rows = min(n, len(fake_x), len(train.x))
     if rows == 0:
         raise MetricError("TSTR needs generated rows and there are none")
-    x = fake_x[chosen := _subset(len(fake_x), rows, derive_seed(seed, "synthetic rows"))]
+    chosen = _subset(len(fake_x), rows, derive_seed(seed, "synthetic rows"))
+    x = fake_x[chosen]
     y = None if fake_y is None else fake_y[chosen]
     real_arm, synthetic_arm = (_Tested(rows, "test", test.y) for _ in range(2))
     reverse = _Tested(rows, "generated", y)

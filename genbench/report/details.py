@@ -154,15 +154,18 @@ def each(
 
 def each_seed(
     rows: Sequence[Row], metric: str, read: Callable[[Mapping[str, Any]], T]
-) -> list[tuple[Row, int, T]]:
-    """Every cell's details of a metric, with its seed; cells without any are passed over."""
+) -> list[tuple[Row, list[tuple[int, T]]]]:
+    """Each row with its cells' seeds and details of a metric; rows without any are left out."""
     found = []
     for row in rows:
+        told: list[tuple[int, T]] = []
         for entry in row.done:
             value = entry.record.metrics.get(metric)
             if value is not None and value.status == "ok":
                 with suppress(KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
-                    found.append((row, entry.record.seed, read(value.details)))
+                    told.append((entry.record.seed, read(value.details)))
+        if told:
+            found.append((row, told))
     return found
 
 

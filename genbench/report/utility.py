@@ -164,13 +164,11 @@ def replacement(table: Table, colour: Mapping[str, str]) -> Figure | None:
     """What training on generated rows alone costs, per generator and seed."""
     rows = [*table.generators, *(row for row in table.controls if row.name in _REPLACED_BY)]
     found = each_seed(rows, "tstr_accuracy", price)
-    if not any(row in table.generators for row, _, _ in found):
+    if all(row.control for row, _ in found):
         return None
-    shown = [row for row in rows if any(row is one for one, _, _ in found)]
-    names = [row.label + (" (control)" if row.control else "") for row in shown]
+    names = [row.label + (" (control)" if row.control else "") for row, _ in found]
     traces, notes = [], []
-    for row, name, label in zip(shown, names, plot_labels(names, 28), strict=True):
-        mine = [(seed, gap) for one, seed, gap in found if one is row]
+    for (row, mine), name, label in zip(found, names, plot_labels(names, 28), strict=True):
         traces.append(
             {"type": "scatter", "mode": "markers", "name": label,
              "x": [100 * gap.mean for _, gap in mine], "y": [label] * len(mine),
@@ -196,14 +194,15 @@ def replacement(table: Table, colour: Mapping[str, str]) -> Figure | None:
                 traces,
                 xaxis=axis("accuracy points lost ↓", zeroline=True, zerolinecolor=GREY),
                 yaxis={"automargin": True, "type": "category", "autorange": "reversed"},
-                height=150 + 40 * len(shown),
+                height=150 + 40 * len(found),
                 showlegend=False,
             )
         },
         headers=("generator", "seed", "points lost", "low", "high"),
         cells=tuple(
             (row.label, str(seed), *(number(100 * end) for end in (gap.mean, gap.low, gap.high)))
-            for row, seed, gap in found
+            for row, mine in found
+            for seed, gap in mine
         ),
         notes=tuple(notes),
     )
