@@ -12,6 +12,13 @@ DCGAN (Radford et al., 2016) but work at half resolution: 2x2 pixels are one pos
 channels, which costs a quarter. Samples come from an average of the generator's weights (Yazici et
 al., 2019) whose batch-normalisation statistics are recomputed at the end.
 
+For images the generator also descends the energy distance between its fakes and the real images of
+their class (Szekely & Rizzo, 2013; Bellemare et al., 2017): real ones attract, fakes repel each
+other, so that fewer rare shapes of a class are dropped. After 150,000 MNIST images it took the FID
+from 10.0 to 8.0 and recall from 0.63 to 0.76; half the batch, twice the steps, brought 3.3 and 0.80
+(validation rows, one seed). A latent with discrete styles, sub-classes found by k-means and pairs
+of images judged together (PacGAN) were tried against the same fault and were worse.
+
 Both nets are updated simultaneously: the one backward pass of D also gives the slope dD/dx at each
 fake, from which the generator's gradient follows, so D is never run a second time.
 
@@ -28,6 +35,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
 from genbench.errors import ContractError
@@ -48,7 +56,7 @@ class Params:
     """The same for the image discriminator, which falls behind at the generator's rate."""
     beta1: float = 0.5
     """Adam's momentum: low, because the other net keeps moving the target."""
-    batch_size: int = 48
+    batch_size: int = 24
     """Real images per step, and as many fakes."""
     latent: int = 64
     """Dimension of the Gaussian noise that becomes an image."""
@@ -60,6 +68,10 @@ class Params:
     """Factor on D's scores for images, which spectral normalisation alone keeps too close."""
     matching: float = 0.03
     """Weight of D's preference for the right class of a real image."""
+    energy: float = 1.0
+    """Weight of the energy distance between fake and real images of a class."""
+    memory: int = 500
+    """Latest images of each kind that a batch's energy distance is measured with."""
     ema: float = 0.999
     """Share of the averaged generator that survives a step."""
     points_lr: float = 1e-3
@@ -183,6 +195,46 @@ def _grid(space: Space) -> tuple[tuple[int, int], int]:
 
 
 @dataclass
+class Memory:
+    """The latest real images and fakes, as rows of pixels, and their classes, in the same order."""
+
+    size: int
+    real: Tensor | None = None
+    fake: Tensor | None = None
+    y: Tensor | None = None
+
+    def energy_slope(self, real: Tensor, fake: Tensor, y: Tensor | None) -> Tensor:
+        """At each fake f the direction that raises its class's energy distance; remembers both.
+
+        The distance is 2 E|f - r| - E|f - f'| - E|r - r'| for real images r of the class; where one
+        class has n fakes, its slope at each is 2 / n times what this returns.
+        """
+        reals, fakes = _joined(self.real, real.flatten(1)), _joined(self.fake, fake.flatten(1))
+        own, n = fakes[-len(fake) :], len(fake)
+        same = own.new_ones(n, len(fakes))
+        if y is not None:
+            labels = _joined(self.y, y)
+            same = (y.unsqueeze(1) == labels).to(own.dtype)
+            self.y = labels[-self.size :]
+        self.real, self.fake = reals[-self.size :], fakes[-self.size :]
+        others = same.clone()
+        others[:, -n:].fill_diagonal_(0)
+        slope = _mean_direction(own, reals, same) - _mean_direction(own, fakes, others)
+        return slope.view_as(fake)
+
+
+def _joined(old: Tensor | None, new: Tensor) -> Tensor:
+    return new if old is None else torch.cat([old, new])
+
+
+def _mean_direction(x: Tensor, to: Tensor, weight: Tensor) -> Tensor:
+    """Mean over the rows of `to` of the unit vectors from there to each row of `x`, weighted."""
+    share = weight / weight.sum(1, keepdim=True).clamp_min(1)
+    share = share / torch.cdist(x, to).clamp_min(0.1)
+    return x * share.sum(1, keepdim=True) - share @ to
+
+
+@dataclass
 class _Trained:
     """What changes during training, and with the count of steps all that a checkpoint needs."""
 
@@ -192,6 +244,7 @@ class _Trained:
     g_adam: torch.optim.Adam
     d_adam: torch.optim.Adam
     rng: torch.Generator
+    memory: Memory
     step: int = 0
     recent: tuple[Tensor | None, ...] = ()
 
@@ -201,6 +254,7 @@ class _Trained:
             "rng": self.rng.get_state(),
             "step": self.step,
             "recent": list(self.recent),
+            "memory": [self.memory.real, self.memory.fake, self.memory.y],
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
@@ -208,6 +262,7 @@ class _Trained:
             getattr(self, name).load_state_dict(state[name])
         self.rng.set_state(state["rng"])
         self.step, self.recent = state["step"], tuple(state["recent"])
+        self.memory.real, self.memory.fake, self.memory.y = state["memory"]
 
 
 _PARTS = ("g", "d", "averaged", "g_adam", "d_adam")
@@ -279,6 +334,7 @@ class GAN:
             torch.optim.Adam(g.parameters(), betas=betas, fused=fused),
             torch.optim.Adam(d.parameters(), betas=betas, fused=fused),
             torch.Generator().manual_seed(seed),  # on the CPU: the same draws for every device
+            Memory(self.params.memory),
         )
 
     def _generator(self) -> nn.Module:
@@ -299,6 +355,9 @@ class GAN:
         inputs = torch.cat([self._real(x, t), fake.detach().float()]).requires_grad_()
         judge = self._judge_images if self.image else self._judge_points
         margin, d_loss, pull = judge(t, inputs, y)
+        if self.image and self.params.energy:
+            slope = t.memory.energy_slope(*inputs.detach().chunk(2), y)
+            pull = pull + self.params.energy / len(x) * slope
         fake.backward(pull.to(fake.dtype))
         for adam in (t.d_adam, t.g_adam):
             adam.step()
@@ -307,15 +366,16 @@ class GAN:
 
     def _judge_images(self, t: _Trained, inputs: Tensor, y: Tensor | None) -> _Judgement:
         n, gain = len(inputs) // 2, self.params.gain
-        with self._autocast():
-            h = t.d.features(inputs)
-            scores = gain * t.d.judge(h, None if y is None else torch.cat([y, y])).float()
-        margin = scores[:n] - scores[n:]
-        loss = d_loss = F.softplus(-margin).mean()
-        if y is not None and self.space.classes > 1:
-            step = torch.randint(1, self.space.classes, (n,), generator=t.rng).to(self.device)
-            gap = gain * t.d.preference(h[:n].float(), y, (y + step) % self.space.classes)
-            loss = loss + self.params.matching * F.softplus(-gap).mean()
+        with parametrize.cached():  # the normalised weights, once for both uses
+            with self._autocast():
+                h = t.d.features(inputs)
+                scores = gain * t.d.judge(h, None if y is None else torch.cat([y, y])).float()
+            margin = scores[:n] - scores[n:]
+            loss = d_loss = F.softplus(-margin).mean()
+            if y is not None and self.space.classes > 1:
+                step = torch.randint(1, self.space.classes, (n,), generator=t.rng).to(self.device)
+                gap = gain * t.d.preference(h[:n].float(), y, (y + step) % self.space.classes)
+                loss = loss + self.params.matching * F.softplus(-gap).mean()
         torch.autograd.backward(loss, inputs=[inputs, *t.d.parameters()])
         # D's gradient at its fake i is slope_i * sigmoid(-m_i) / n, slope = dD/dx; the generator's
         # is -slope_i * sigmoid(m_i) / n, and the ratio of the sigmoids is exp(m_i).
