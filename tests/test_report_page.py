@@ -37,6 +37,29 @@ def placed(picture: Any) -> str:
     return f"images/{picture.name}"
 
 
+# --- names ----------------------------------------------------------------------------------
+
+
+def test_names_hold_only_what_tells_rows_apart() -> None:
+    cells = [
+        fixtures.cell_of("gan", "gan", 0, params={"batch_size": 48, "lr": 1e-3}),
+        fixtures.cell_of("gan", "gan", 0, params={"batch_size": 32, "lr": 1e-3, "energy": 1.0}),
+        fixtures.cell_of("vae", "vae", 0, params={"lr": 1e-3}),
+        fixtures.cell_of("vae", "vae", 0, params={"lr": 2e-3}, passed={"lr": 2e-3}),
+        fixtures.cell_of("flow", "flow", 0, provider="a 1"),
+        fixtures.cell_of("flow", "flow", 0, provider="b 1"),
+    ]
+    entries = [
+        Entry(fixtures.record(f"01{i}", cell, metrics={"fid": fixtures.metric("fid", 5.0 + i, 0)}))
+        for i, cell in enumerate(cells)
+    ]
+    found = {row.label for row in table(TaskResults(fixtures.suite(), entries)).rows}
+    assert found == {
+        "gan (batch_size=48)", "gan (batch_size=32, energy=1.0)", "vae", "vae (lr=0.002)",
+        "flow a 1", "flow b 1",
+    }  # fmt: skip
+
+
 # --- rows without a rank --------------------------------------------------------------------
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -175,18 +177,37 @@ def _planned(groups: Mapping[RowKey, Sequence[Record]]) -> int:
 
 
 def _labels(groups: Mapping[RowKey, Sequence[Record]]) -> dict[RowKey, str]:
-    """A short name per row, with version, parameters or provider only where needed."""
+    """A short name per row: what was asked for, and beside it only what tells rows apart."""
     labels: dict[RowKey, str] = {}
     for key, members in groups.items():
         passed = _passed(members[0])
         labels[key] = f"{key.name} ({passed})" if passed else key.name
-    for extra in ("version", "provider", "source"):
-        seen = list(labels.values())
+    for told in (
+        lambda key, alike: key.version,
+        _differing_params,
+        lambda key, alike: key.provider,
+        lambda key, alike: shorten(key.source, 16),
+    ):
+        namesakes: dict[str, list[RowKey]] = defaultdict(list)
         for key, label in labels.items():
-            value = getattr(key, extra)
-            if seen.count(label) > 1 and value:
-                labels[key] = f"{label} {shorten(value, 16)}"
+            namesakes[label].append(key)
+        for label, alike in namesakes.items():
+            texts = {key: told(key, alike) for key in alike}
+            if len(set(texts.values())) > 1:
+                labels |= {key: f"{label} {text}" for key, text in texts.items() if text}
     return labels
+
+
+def _differing_params(key: RowKey, alike: Sequence[RowKey]) -> str:
+    """The parameters of `key` that `alike`, rows of one name, do not share: changed defaults."""
+    params = {row: json.loads(row.params) for row in alike}
+    own = {
+        name: value
+        for name, value in params[key].items()
+        if any(name not in other or other[name] != value for other in params.values())
+    }
+    text = ", ".join(f"{name}={plain(value)}" for name, value in sorted(own.items()))
+    return f"({shorten(text, 48)})" if text else ""
 
 
 def _passed(record: Record) -> str:
