@@ -215,12 +215,15 @@ class Memory:
         if y is not None:
             labels = _joined(self.y, y)
             same = (y.unsqueeze(1) == labels).to(own.dtype)
-            self.y = labels[-self.size :]
-        self.real, self.fake = reals[-self.size :], fakes[-self.size :]
+            self.y = self._latest(labels)
+        self.real, self.fake = self._latest(reals), self._latest(fakes)
         others = same.clone()
         others[:, -n:].fill_diagonal_(0)
         slope = _mean_direction(own, reals, same) - _mean_direction(own, fakes, others)
         return slope.view_as(fake)
+
+    def _latest(self, rows: Tensor) -> Tensor:
+        return rows[max(0, len(rows) - self.size) :]
 
 
 def _joined(old: Tensor | None, new: Tensor) -> Tensor:

@@ -69,6 +69,17 @@ def test_earlier_images_count_up_to_the_size_of_the_memory() -> None:
     assert len(memory.real) == len(memory.fake) == 2 * ROWS
 
 
+def test_without_a_memory_nothing_is_kept() -> None:
+    memory = Memory(0)
+    first, again = (
+        memory.energy_slope(images(ROWS, 1), images(ROWS, 2), torch.zeros(ROWS, dtype=torch.int64))
+        for _ in range(2)
+    )
+    assert torch.equal(first, again)
+    assert memory.real is not None
+    assert not len(memory.real)
+
+
 @pytest.mark.parametrize("labelled", [True, False])
 def test_a_class_seen_once_is_finite(labelled: bool) -> None:
     y = torch.arange(3) if labelled else None

@@ -183,9 +183,9 @@ def _labels(groups: Mapping[RowKey, Sequence[Record]]) -> dict[RowKey, str]:
         passed = _passed(members[0])
         labels[key] = f"{key.name} ({passed})" if passed else key.name
     for told in (
-        lambda key, alike: key.version,
+        lambda key, alike: shorten(key.version, 16),
         _differing_params,
-        lambda key, alike: key.provider,
+        lambda key, alike: shorten(key.provider, 16),
         lambda key, alike: shorten(key.source, 16),
     ):
         namesakes: dict[str, list[RowKey]] = defaultdict(list)
