@@ -81,7 +81,14 @@ def test_without_a_memory_nothing_is_kept() -> None:
 
 
 @pytest.mark.parametrize("labelled", [True, False])
-def test_a_class_seen_once_is_finite(labelled: bool) -> None:
+def test_images_alike_have_no_direction(labelled: bool) -> None:
     y = torch.arange(3) if labelled else None
-    same = torch.zeros(3, 1, 4, 4)  # real and fake alike: no direction to go
+    same = torch.zeros(3, 1, 4, 4)
     assert not Memory(10).energy_slope(same, same, y).abs().sum()
+
+
+def test_the_only_image_of_its_class_is_drawn_to_the_real_one() -> None:
+    real, fake = images(3, 1), images(3, 2)
+    apart = flat(fake) - flat(real)
+    found = Memory(10).energy_slope(real, fake, torch.arange(3))
+    np.testing.assert_allclose(flat(found), apart / np.linalg.norm(apart, axis=1, keepdims=True))
