@@ -75,9 +75,10 @@ class DNAParams:
     points_levels
         Reconstructions of a point.
     spread
-        Share of its predicted deviation with which the reconstruction of an image is drawn. 0 takes
-        the mean: given a corrupted image its pixels are far from independent, and the next
-        corruption is random enough. The reconstruction of a point is always drawn with all of it.
+        Share of its predicted deviation with which the reconstruction of an image is drawn. The
+        mean alone (0) loses rare shapes, all of it (1) leaves noise, for given a corrupted image
+        the pixels are not independent: recall 0.56, 0.61 and 0.61 and FID 7.7, 7.5 and 7.9 at 0,
+        0.8 and 1 (validation rows, one seed). That of a point is always drawn with all of it.
     """
 
     width: int = 24
@@ -94,7 +95,7 @@ class DNAParams:
     points_noise_low: float = 0.03
     levels: int = 16
     points_levels: int = 20
-    spread: float = 0.0
+    spread: float = 0.8
 
 
 class Block(nn.Module):
