@@ -69,7 +69,7 @@ class Params:
     """Units of each of the two dense layers that bend noise and class in the image generator."""
     width_g: int = 32
     """Channels of the image generator at half resolution; twice as many at a quarter."""
-    width_d: int = 24
+    width_d: int = 32
     """Channels of the image discriminator at half resolution; doubled at each halving."""
     head: int = 256
     """Units of the layer with which the image discriminator sees the whole image at once."""
