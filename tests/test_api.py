@@ -208,6 +208,7 @@ def test_a_class_that_another_process_can_find_runs_there(
     assert choice_of(Local).ref.inline
 
 
+@pytest.mark.slow
 def test_faults_of_classes_and_arguments_are_named(tmp_path: Path) -> None:
     with pytest.raises(PluginError, match="<class 'int'> is no generator: give a name, or a class"):
         genbench.run(TINY, [int], results=tmp_path)
@@ -278,6 +279,7 @@ print(json.dumps([rec.to_json() for rec in r.records]))
 """
 
 
+@pytest.mark.slow
 def test_a_notebook_runs_its_own_classes_in_its_process(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", NOTEBOOK, str(TINY)],

@@ -16,6 +16,7 @@ from tests.conftest import PLUGINS, TINY, Command
 NORMAL = ("run", "--suite", TINY, "--plugin", PLUGINS / "normal.py")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("args", "message"),
     [
@@ -48,12 +49,14 @@ def test_bad_usage_is_one_clear_line_and_exit_code_2(
     assert done.out == ""
 
 
+@pytest.mark.slow
 def test_an_unimportable_plugin_is_named(run_genbench: Command) -> None:
     done = run_genbench("run", "--suite", TINY, "--plugin", PLUGINS / "unimportable.py")
     assert done.code == 2
     assert "does not import: ModuleNotFoundError" in done.err
 
 
+@pytest.mark.slow
 def test_a_generator_for_another_kind_of_data_is_refused(run_genbench: Command) -> None:
     done = run_genbench("run", "--suite", "digits", "--plugin", PLUGINS / "normal.py")
     assert done.code == 2
@@ -100,6 +103,7 @@ def test_a_results_path_that_is_a_file_is_named(run_genbench: Command, tmp_path:
     assert "taken" in done.err
 
 
+@pytest.mark.slow
 def test_results_of_another_version_are_left_alone_and_told(
     run_genbench: Command, tmp_path: Path
 ) -> None:
@@ -114,6 +118,7 @@ def test_results_of_another_version_are_left_alone_and_told(
     assert path.read_text() == text
 
 
+@pytest.mark.slow
 def test_json_is_json_lines_and_nothing_else(run_genbench: Command) -> None:
     done = run_genbench(*NORMAL, "--json", "--no-report")
     assert {line["generator"] for line in done.lines} == {"normal", "heldout", "noise"}
@@ -133,6 +138,7 @@ def test_list_and_show_tell_what_there_is(run_genbench: Command) -> None:
         assert word in done.out
 
 
+@pytest.mark.slow
 def test_a_record_on_disk_obeys_the_printed_schema(run_genbench: Command, tmp_path: Path) -> None:
     jsonschema = pytest.importorskip("jsonschema")
     run_genbench(*NORMAL, "--no-report")
@@ -143,6 +149,7 @@ def test_a_record_on_disk_obeys_the_printed_schema(run_genbench: Command, tmp_pa
         jsonschema.validate(json.loads(path.read_text()), schema)
 
 
+@pytest.mark.slow
 def test_scored_samples_stand_beside_the_controls(run_genbench: Command, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "theirs.npz", x=rng.normal(size=(500, 2)).astype(np.float32))
@@ -157,6 +164,7 @@ def test_scored_samples_stand_beside_the_controls(run_genbench: Command, tmp_pat
     assert record["cell"]["generator"]["family"] == "scored"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("array", "message"),
     [
@@ -185,6 +193,7 @@ def test_pickled_samples_are_refused_unread(run_genbench: Command, tmp_path: Pat
     assert "without pickle" in done.err
 
 
+@pytest.mark.slow
 def test_compare_shows_differences_with_intervals(run_genbench: Command) -> None:
     for name, scale in (("a", 1.0), ("b", 2.0)):
         run_genbench(*NORMAL, "--results", name, "--no-report", "--seeds", "0,1,2", "-g",
@@ -195,12 +204,14 @@ def test_compare_shows_differences_with_intervals(run_genbench: Command) -> None
     assert "worse" not in same.out
 
 
+@pytest.mark.slow
 def test_status_tells_what_is_done(run_genbench: Command) -> None:
     run_genbench(*NORMAL, "--no-report")
     done = run_genbench("status", "results")
     assert done.out.count("ok, attempt 1") == 3
 
 
+@pytest.mark.slow
 def test_doctor_finds_this_machine_fit(run_genbench: Command) -> None:
     done = run_genbench("doctor", "--json")
     checks = {c["check"]: c for c in json.loads(done.out)}

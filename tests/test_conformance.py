@@ -68,6 +68,7 @@ def found(executor: LocalExecutor, attr: str, check: str, seconds: float = 60) -
     return next(r for r in results if r.check == check)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("attr", "check", "detail"), FAILING, ids=[f"{a}" for a, _, _ in FAILING])
 def test_a_check_finds_what_it_is_for(
     executor: LocalExecutor, attr: str, check: str, detail: str
@@ -81,6 +82,7 @@ def test_every_check_can_fail() -> None:
     assert {check for _, check, _ in FAILING} | {"import"} == set(RULES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("attr", "kind"), [("Points", "points"), ("Images", "image")])
 def test_a_sound_generator_passes(executor: LocalExecutor, attr: str, kind: str) -> None:
     results = {r.check: r for r in examine(ref(attr), executor)}
@@ -139,6 +141,7 @@ def test_a_slow_import_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         announcement.check_import(ref("Slow", file), here)
 
 
+@pytest.mark.slow
 def test_check_generator_raises_with_all_that_failed() -> None:
     from tests.plugins.nonconforming import IgnoresSeed
 
@@ -175,6 +178,7 @@ def test_a_class_that_a_file_lacks_is_named(executor: LocalExecutor) -> None:
         check_all(f"{FILE}:Drift", executor)
 
 
+@pytest.mark.slow
 def test_the_command_tells_and_exits_with_6(run_genbench: Command) -> None:
     done = run_genbench("check", f"{FILE}:SqueezesOne")
     assert done.code == 6, done.err
@@ -183,6 +187,7 @@ def test_the_command_tells_and_exits_with_6(run_genbench: Command) -> None:
     assert "squeezes-one: 8 passed, 1 failed, 9 not checked" in " ".join(done.out.split())
 
 
+@pytest.mark.slow
 def test_the_commands_json_is_json(run_genbench: Command) -> None:
     done = run_genbench("check", PLUGINS / "normal.py", "--json")
     assert done.code == 0, done.err

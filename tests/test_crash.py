@@ -122,6 +122,7 @@ def only(results: Path) -> Stored:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("phase", "again"), [("log_prob", "from stored samples"), ("state", "")])
 def test_a_generator_that_died_after_sampling_ends_as_one_that_did_not(
     run_genbench: Command, tmp_path: Path, phase: str, again: str
@@ -144,6 +145,7 @@ def test_a_generator_that_died_after_sampling_ends_as_one_that_did_not(
     assert one.timing["fit_s"] > 0
 
 
+@pytest.mark.slow
 def test_a_worker_that_died_while_it_scored_loses_nothing_of_the_fit(
     run_genbench: Command, tmp_path: Path
 ) -> None:

@@ -511,6 +511,7 @@ def test_a_label_table_labels_images(tmp_path: Path) -> None:
 # The whole way.
 
 
+@pytest.mark.slow
 def test_a_short_row_is_scored_shown_and_not_ranked(run_genbench: Command, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     np.save(tmp_path / "few.npy", rng.normal(size=(200, 2)))

@@ -147,6 +147,7 @@ def test_a_damaged_suite_is_used_or_refused(tmp_path: Path, data: bytes) -> None
     check_suite(tmp_path / "s.toml")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     ["[" * 20_000, "a." * 20_000 + "b = 1", "a = " + "[" * 5000 + "]" * 5000,
@@ -239,6 +240,7 @@ def test_json_made_to_hurt_is_refused(tmp_path: Path, text: str) -> None:
         read_record(tmp_path / "record.json")
 
 
+@pytest.mark.slow
 def test_a_record_of_a_million_metrics_is_read_or_refused_in_bounded_time(tmp_path: Path) -> None:
     metrics = {f"m{i}": {"status": "undefined"} for i in range(300_000)}
     (tmp_path / "record.json").write_text(json.dumps(signed({**RECORD, "metrics": metrics})))
@@ -308,6 +310,7 @@ def test_a_fault_of_who_reads_arrays_is_not_blamed_on_the_file(tmp_path: Path) -
         arrays["y"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zipped", [True, False])
 def test_a_damaged_pt_file_is_read_or_refused(tmp_path: Path, zipped: bool) -> None:
     """In one process of its own, since it needs torch."""

@@ -115,6 +115,7 @@ def test_children_do_not_outlive_their_generator(tmp_path: Path, own_session: bo
         assert is_gone(int((tmp_path / "pid").read_text()))
 
 
+@pytest.mark.slow
 def test_a_generator_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
     start = children(tmp_path, start_new_session=True)
 

@@ -70,6 +70,7 @@ PROBLEMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_a_broken_plugin_is_named_when_it_is_asked_for(
     with_site: LocalExecutor, site: Path, name: str, monkeypatch: pytest.MonkeyPatch
@@ -86,6 +87,7 @@ def test_two_packages_of_one_name_are_refused(site: Path, monkeypatch: pytest.Mo
         plugins.find("twin")
 
 
+@pytest.mark.slow
 def test_listing_shows_what_is_wrong_with_each(run_genbench: Command, site: Path) -> None:
     done = run_genbench("list", "generators", "--check", "--json", env={"PYTHONPATH": str(site)})
     assert done.code == 6, done.err

@@ -123,6 +123,7 @@ _JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(max_size=5), _JSON))
 def test_the_quick_digest_is_the_digest(body: dict[str, Any]) -> None:
     text = _strings(body)  # only text may look like a number and be none

@@ -77,6 +77,7 @@ def test_a_run_ends_with_records_a_table_and_a_report(
     assert "next:" in done.err
 
 
+@pytest.mark.slow
 def test_the_floor_of_nll_is_the_true_density(run_genbench: Command, tmp_path: Path) -> None:
     run_genbench("run", *NORMAL)
     found = records(tmp_path / "results")
@@ -88,6 +89,7 @@ def test_the_floor_of_nll_is_the_true_density(run_genbench: Command, tmp_path: P
     assert normal > floor.value
 
 
+@pytest.mark.slow
 def test_the_same_command_runs_nothing_and_more_seeds_run_the_difference(
     run_genbench: Command, tmp_path: Path
 ) -> None:
@@ -107,6 +109,7 @@ def test_the_same_command_runs_nothing_and_more_seeds_run_the_difference(
     assert not np.array_equal(*[after["normal", s].metrics["fid"].value for s in (1, 2)])
 
 
+@pytest.mark.slow
 def test_another_metric_scores_again_and_trains_nothing(
     run_genbench: Command, tmp_path: Path
 ) -> None:
@@ -129,6 +132,7 @@ def test_another_metric_scores_again_and_trains_nothing(
     assert after.metrics["nll"].value == before.metrics["nll"].value
 
 
+@pytest.mark.slow
 def test_a_damaged_record_is_told_and_its_cell_runs_again(
     run_genbench: Command, tmp_path: Path
 ) -> None:
@@ -146,6 +150,7 @@ def test_a_damaged_record_is_told_and_its_cell_runs_again(
     assert record.read_bytes() == whole[: len(whole) // 2], "it is evidence, and left alone"
 
 
+@pytest.mark.slow
 def test_same_seed_same_result_digest(run_genbench: Command, tmp_path: Path) -> None:
     digests = []
     for folder in ("a", "b"):
@@ -156,6 +161,7 @@ def test_same_seed_same_result_digest(run_genbench: Command, tmp_path: Path) -> 
     assert (samples(tmp_path / "a", "normal") == samples(tmp_path / "b", "normal")).all()
 
 
+@pytest.mark.slow
 def test_each_fault_takes_down_its_own_cell_only(run_genbench: Command, tmp_path: Path) -> None:
     done = run_genbench(
         "run", "--suite", TINY, "--plugin", PLUGINS / "faulty.py", "--timeout", 15,
@@ -183,6 +189,7 @@ def test_each_fault_takes_down_its_own_cell_only(run_genbench: Command, tmp_path
     assert (tmp_path / "results" / "report" / "index.html").is_file()
 
 
+@pytest.mark.slow
 def test_failed_cells_run_again_unless_kept(run_genbench: Command, tmp_path: Path) -> None:
     args = ("run", "--suite", TINY, "--plugin", f"{PLUGINS / 'faulty.py'}:Raises", "--no-controls",
             "--no-report", "--json")  # fmt: skip
@@ -215,6 +222,7 @@ def wait_for_fit(results: Path, examples: int, seconds: float = 300) -> Path:
     raise AssertionError("no cell got that far")
 
 
+@pytest.mark.slow
 def test_a_stopped_run_continues_to_the_same_samples(run_genbench: Command, tmp_path: Path) -> None:
     whole = run_genbench("run", *SLOW, "--results", "whole")
     assert whole.code == 0, whole.err
@@ -251,6 +259,7 @@ def workers_of(pid: int) -> list[psutil.Process]:
     return psutil.Process(pid).children(recursive=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("victim", ["harness", "zygote"])
 def test_no_worker_outlives_its_parent_by_two_seconds(tmp_path: Path, victim: str) -> None:
     process = start(tmp_path, "run", *SLOW)
@@ -263,6 +272,7 @@ def test_no_worker_outlives_its_parent_by_two_seconds(tmp_path: Path, victim: st
     process.communicate(timeout=300)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_gets_a_record_from_the_harness(tmp_path: Path) -> None:
     process = start(tmp_path, "run", *SLOW)
     wait_for_fit(tmp_path / "results", 100)
@@ -276,6 +286,7 @@ def test_a_killed_worker_gets_a_record_from_the_harness(tmp_path: Path) -> None:
     assert "wrote no record" in record.error["message"]
 
 
+@pytest.mark.slow
 def test_an_edited_generator_runs_again_and_says_so(run_genbench: Command, tmp_path: Path) -> None:
     plugin = tmp_path / "normal.py"
     plugin.write_text((PLUGINS / "normal.py").read_text())
@@ -286,6 +297,7 @@ def test_an_edited_generator_runs_again_and_says_so(run_genbench: Command, tmp_p
     assert len(run_genbench(*args).lines) == 1
 
 
+@pytest.mark.slow
 def test_a_dry_run_writes_nothing(run_genbench: Command, tmp_path: Path) -> None:
     done = run_genbench("run", *NORMAL, "--dry-run")
     assert done.code == 0

@@ -45,6 +45,7 @@ def test_what_the_author_reads_is_short(tmp_path: Path) -> None:
     assert len(code) < 60, len(code)
 
 
+@pytest.mark.slow
 def test_it_passes_every_check_as_it_stands(tmp_path: Path) -> None:
     report = check_generator(new_generator("mine", tmp_path)[1])
     not_checked = {r.check for r in report.results if r.status == "not checked"}

@@ -18,11 +18,13 @@ from genbench.selftest import CLAIMS, as_json, run_selftest
 METRICS = tuple(dict.fromkeys(claim.metric for claim in CLAIMS))
 
 
+@pytest.mark.slow
 def test_every_claim_holds() -> None:
     wrong = [(v.claim.sentence, v.found, v.reason) for v in run_selftest() if not v.ok]
     assert wrong == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", METRICS)
 def test_a_sabotaged_metric_turns_all_its_rows_red(metric: str) -> None:
     verdicts = run_selftest([metric], sabotage=metric)
