@@ -1,4 +1,4 @@
-"""The generator's energy term against the energy distance of SciPy's pairwise distances."""
+"""The GAN's energy term against SciPy's pairwise distances, its weight, the noise of samples."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
-from baselines.gan import Memory
+from baselines.gan import GAN, Memory, Params
+from genbench.generator import Space
+from genbench.training import Budget, HarnessRun, MemoryTrainData
 
 ROWS = 5
 
@@ -92,3 +94,62 @@ def test_the_only_image_of_its_class_is_drawn_to_the_real_one() -> None:
     apart = flat(fake) - flat(real)
     found = Memory(10).energy_slope(real, fake, torch.arange(3))
     np.testing.assert_allclose(flat(found), apart / np.linalg.norm(apart, axis=1, keepdims=True))
+
+
+DIGITS = Space("image", (1, 8, 8), levels=17, classes=2)
+PLANE = Space("points", (2,))
+
+
+def fitted(space: Space, params: Params, examples: int = 384) -> GAN:
+    """A generator fitted on noise: enough to see what its parameters do."""
+    rng = torch.Generator().manual_seed(0)
+    n = 64
+    x, y = torch.randn(n, 2, generator=rng), None
+    if space.kind == "image":
+        x = torch.randint(0, 17, (n, 1, 8, 8), generator=rng).to(torch.uint8)
+        y = torch.arange(n) % 2
+    budget = Budget(examples)
+    cpu = torch.device("cpu")
+    gan = GAN(params, space, cpu)
+    gan.fit(MemoryTrainData(x, y, space, cpu, budget), HarnessRun(0, cpu, budget))
+    return gan
+
+
+def draw(gan: GAN, n: int = 32) -> torch.Tensor:
+    y = torch.zeros(n, dtype=torch.int64) if gan.space.classes else None
+    return gan.sample(n, seed=1, labels=y)
+
+
+def test_the_energy_weight_falls_over_a_third_of_the_budget(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    weights: list[float] = []
+    step = GAN._step
+
+    def watched(self: GAN, t: Any, x: Any, y: Any, energy: float) -> Any:
+        weights.append(energy)
+        return step(self, t, x, y, energy)
+
+    monkeypatch.setattr(GAN, "_step", watched)
+    fitted(DIGITS, Params(energy=0.5, energy_start=4.0))  # 12 batches of 32
+    # A batch counts as served before its step: the fractions are 1/12, 2/12, ... 1.
+    assert weights == pytest.approx([1.625, 1.25, 0.875] + 9 * [0.5])
+
+
+def test_no_energy_is_none_at_the_start_either() -> None:
+    off, still_off = (fitted(DIGITS, Params(energy=0, energy_start=s)) for s in (1.0, 6.0))
+    assert torch.equal(draw(off), draw(still_off))
+    assert not torch.equal(draw(off), draw(fitted(DIGITS, Params())))
+
+
+def test_the_temperature_spreads_images() -> None:
+    cold, usual, warm = (
+        draw(fitted(DIGITS, Params(temperature=t))).float().var(0).mean() for t in (0.0, 0.5, 2.0)
+    )
+    assert cold == 0, "without noise all images of a class are one"
+    assert 0 < usual < warm
+
+
+def test_the_temperature_leaves_points_alone() -> None:
+    one, other = (draw(fitted(PLANE, Params(temperature=t))) for t in (1.0, 2.0))
+    assert torch.equal(one, other)
