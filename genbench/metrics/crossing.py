@@ -7,19 +7,17 @@ import threading
 import numpy as np
 from numpy.typing import NDArray
 
+from genbench.metrics.balls import Mask, Radii, inside, reached
 from genbench.metrics.checks import Float64s, Rows
 from genbench.metrics.nearest import LeftOutRadii
 from genbench.metrics.pairs import TILE, Tile, split_evenly
 from genbench.metrics.uncertainty import Blocks, Estimate, block_jackknife, wilson_share
 
-Mask = NDArray[np.bool_]
-
 
 class Crossing:
     """A `pairs.Reader` for `pairs.visit_between` (real rows, fake columns) over `columns`.
 
-    Radii come as ``h`` (minus half the squared distance): a pair is inside a ball if its ``h`` is
-    at least (closed) or above (open) that of the radius.
+    A pair is in a ball if its distance is at most (closed) or less than (open) the radius.
 
     Parameters
     ----------
@@ -40,8 +38,8 @@ class Crossing:
         n_fake: int,
         blocks: Blocks | None,
         *,
-        real_closed: Rows | None,
-        real_open: Rows | None,
+        real_closed: Radii | None,
+        real_open: Radii | None,
         k_open: int,
         fake_closed: LeftOutRadii | None,
     ) -> None:
@@ -57,28 +55,28 @@ class Crossing:
         self._recalled: Mask = np.zeros(shape, bool)  # by a ball of that block, all rows present
         self._recalled_without: Mask = np.zeros(shape, bool)  # only once that block is gone
         if fake_closed is not None:
-            widest = fake_closed.left_out.min(axis=1, initial=np.inf)
-            self._widest: Rows = np.minimum(fake_closed.full, widest)
+            widest = fake_closed.left_out.low.min(axis=1, initial=np.inf)
+            self._widest: Rows = np.minimum(fake_closed.full.low, widest)
         self._lock = threading.Lock()
 
     @property
     def _n_real(self) -> int:
         radii = self._real_closed if self._real_closed is not None else self._real_open
-        return 0 if radii is None else len(radii)
+        return 0 if radii is None else len(radii.squares)
 
     def __call__(self, tile: Tile) -> None:
         """See `pairs.Reader`."""
         if self._real_closed is not None:
-            inside = (tile.h >= self._real_closed[tile.rows, None]).any(axis=0)
+            mask = inside(tile, self._real_closed, of_rows=True, closed=True)
             with self._lock:
-                self._precise[tile.columns] |= inside
+                self._precise[tile.columns] |= mask.any(axis=0)
         if self._fake_closed is not None:
             self._recall(tile, self._fake_closed)
         if self._real_open is not None:
-            self._dense_and_covered(tile, self._real_open[tile.rows])
+            self._dense_and_covered(tile, self._real_open)
 
-    def _dense_and_covered(self, tile: Tile, radii: Rows) -> None:
-        mask = tile.h > radii[:, None]
+    def _dense_and_covered(self, tile: Tile, radii: Radii) -> None:
+        mask = inside(tile, radii, of_rows=True, closed=False)
         count = _count_columns(mask)
         with self._lock:
             self._density[tile.columns] += count
@@ -88,7 +86,7 @@ class Crossing:
         mask = tile.h >= self._widest[tile.columns]
         if not mask.any():
             return
-        full = tile.h >= radii.full[tile.columns]
+        full = inside(tile, radii.full, of_rows=False, closed=True)
         self._any_by_block(full, tile, self._recalled)
         if self._blocks is None:
             return
@@ -96,13 +94,15 @@ class Crossing:
         settled = self._recalled[tile.rows].sum(axis=1) > 1
         mask &= ~full
         mask[settled] = False
-        row, column = np.divmod(np.flatnonzero(mask), mask.shape[1])
-        h = tile.h[row, column]
+        spot = np.flatnonzero(mask)
+        row, column = np.divmod(spot, mask.shape[1])
         row, column = row + tile.rows.start, column + tile.columns.start
         for place in range(radii.block.shape[1]):
             gone = radii.block[column, place]
-            reached = (h >= radii.left_out[column, place]) & (gone != self._block[column])
-            self._recalled_without[row[reached], gone[reached]] = True
+            elsewhere = np.flatnonzero(gone != self._block[column])
+            squares = radii.left_out.squares[column[elsewhere], place]
+            there = elsewhere[reached(tile, spot[elsewhere], squares, closed=True)]
+            self._recalled_without[row[there], gone[there]] = True
 
     def _any_by_block(self, mask: Mask, tile: Tile, out: Mask) -> None:
         """Mark in `out` which rows of the tile have a true pair in which block."""

@@ -10,14 +10,11 @@ import numpy as np
 
 from genbench.errors import MetricError
 from genbench.metrics.checks import Float64s, Rows, as_pair, require_at_least
-from genbench.metrics.pairs import (
-    Cloud,
-    Tile,
-    make_clouds,
-    visit_between,
-    visit_within,
-)
+from genbench.metrics.clouds import STEP, Cloud, make_clouds
+from genbench.metrics.pairs import Tile, visit_between, visit_within
 from genbench.metrics.uncertainty import Blocks, Estimate, block_jackknife, make_blocks
+
+_LARGEST = 1e100  # of q and b, whose products of three are summed
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +70,8 @@ def kernel_distance(
     Notes
     -----
     Unbiased at any n. All pairs are multiplied once, O(n^2 d); subsets are sums within that.
-    Products in the input's dtype, sums over tiles in float64.
+    Products in the input's dtype, sums over tiles in float64. Terms of the kernel that depend on
+    one row alone cancel and are left out, so that means far from 0 cost no digits.
 
     References
     ----------
@@ -92,6 +90,11 @@ def kernel_distance(
 
 class KernelSums:
     """Sums of kernel values over subsets and blocks; its three methods are `pairs.Reader`s.
+
+    With rows ``x = c + u`` around the clouds' centre c, ``q = u . v / d``, ``p = u . c / d`` and
+    ``b = 1 + c . c / d + p_u + p_v``, the kernel is ``(b + q)^3``. Whatever depends on one row alone
+    cancels in the estimate. What is left is ``q (q^2 + 3 b q + 3 b^2)``, summed over tiles, and
+    ``3 p_u p_v (2 (1 + c . c / d) + p_u + p_v)``, whose sums follow from those of p, p^2 and p^3.
 
     Parameters
     ----------
@@ -113,22 +116,32 @@ class KernelSums:
     ) -> None:
         require_at_least("subsets", subsets, 1)
         self._n = len(real), len(fake)
-        largest = max(float((c.half_square + c.kernel_shift).max()) for c in (real, fake))
-        if largest > np.finfo(real.x.dtype).max ** (1 / 3) / 1e4:
-            raise MetricError(
-                "the cubic kernel overflows for features of this size: scale them down",
-                status="failed",
-            )
         self._subsets, self._size = subsets, subset_size
         self._block_sizes = np.array([len(fake)]) if blocks is None else np.diff(blocks.edges)
-        self._scale = 1.0 / real.x.shape[1]
-        self._shift = [cloud.kernel_shift * self._scale + 0.5 for cloud in (real, fake)]
+        self._scale_kernel(real, fake)
         self._members = self._draw(blocks, seed, real.x.dtype)
         count = len(self._block_sizes)
         # real-real, fake-fake, real-fake; the real rows are one block
         self._of_subset = np.zeros((3, subsets))
         self._by_block = [np.zeros((1, 1)), np.zeros((count, count)), np.zeros((1, count))]
         self._lock = threading.Lock()
+
+    def _scale_kernel(self, real: Cloud, fake: Cloud) -> None:
+        """Choose a power of two by which q and b are divided, so that float32 can hold them."""
+        d, dtype = real.x.shape[1], real.x.dtype
+        self._base = 1 + float(real.centre @ real.centre) / d
+        self._along = [_along_centre(cloud) for cloud in (real, fake)]
+        largest = self._base + 2 * max(float(np.abs(p).max()) for p in self._along)
+        largest = max(largest, real.unit**2)  # coordinates are at most one unit
+        if largest > _LARGEST:
+            raise MetricError(
+                "the cubic kernel overflows for features of this size: scale them down",
+                status="failed",
+            )
+        self._divisor = 2.0 ** np.ceil(np.log2(largest))
+        self._q_per_g = real.unit**2 / d
+        share = [1.5 * (self._base / 2 + p) / self._divisor for p in self._along]
+        self._half_b = [part.astype(dtype) for part in share]
 
     def _draw(self, blocks: Blocks | None, seed: int, dtype: np.dtype[Any]) -> list[Rows]:
         """0/1 columns that pick rows: each set's subsets, then the blocks of fake, all of real."""
@@ -181,14 +194,47 @@ class KernelSums:
         return of_subset, by_block
 
     def _kernel(self, tile: Tile, left: int, right: int) -> Rows:
-        """``(x . y / d + 1)^3`` of the tile, in its scratch room."""
-        base: Rows = np.multiply(tile.g, self._scale, out=tile.scratch)
-        base += self._shift[left][tile.rows, None]
-        base += self._shift[right][tile.columns]
-        return np.multiply(base * base, base, out=base)
+        """``g (q^2 + 3 b q + 3 b^2)`` of the tile, q and b scaled, in its scratch room."""
+        q, b = tile.scratch
+        np.multiply(tile.g, self._q_per_g / self._divisor, out=q)
+        # q^2 + 3 b q + 3 b^2 = (q + 3/2 b)^2 + (3/2 b)^2 / 3
+        np.add(self._half_b[left][tile.rows, None], self._half_b[right][tile.columns], out=b)
+        q += b
+        q *= q
+        b *= b
+        b *= 1 / 3
+        q += b
+        return np.multiply(q, tile.g, out=q)
+
+    def _complete(self) -> None:
+        """Once: undo the scaling of the tiles' sums and add those of the separable terms."""
+        factor = self._q_per_g * self._divisor**2
+        self._of_subset *= factor
+        powers = [_sums_of_powers(*part) for part in zip(self._along, self._members, strict=True)]
+        subsets = [part[:, : self._subsets] for part in powers]
+        blocks = [part[:, self._subsets :] for part in powers]
+        for which in (0, 1):
+            self._of_subset[which] += self._separable(subsets[which], subsets[which])
+            self._of_subset[which] -= self._of_same(subsets[which])
+            self._by_block[which] = self._by_block[which] * factor
+            self._by_block[which] += self._separable(blocks[which][:, :, None], blocks[which])
+            self._by_block[which] -= np.diag(self._of_same(blocks[which]))
+        self._of_subset[2] += self._separable(*subsets)
+        self._by_block[2] = self._by_block[2] * factor
+        self._by_block[2] += self._separable(blocks[0][:, :, None], blocks[1])
+
+    def _separable(self, left: Float64s, right: Float64s) -> Float64s:
+        """Sums of ``3 p_u p_v (2 base + p_u + p_v)`` over u and v from sums of powers of each."""
+        sums = 2 * self._base * left[0] * right[0] + left[1] * right[0] + left[0] * right[1]
+        return np.asarray(3 * sums)
+
+    def _of_same(self, powers: Float64s) -> Float64s:
+        """Those of its terms in which v is u."""
+        return np.asarray(6 * (self._base * powers[1] + powers[2]))
 
     def result(self) -> tuple[KernelDistance, Estimate]:
-        """After the last tile. The estimate's value is the mean over subsets."""
+        """Once, after the last tile. The estimate's value is the mean over subsets."""
+        self._complete()
         values = self._subset_values()
         mean, std = float(values.mean()), float(values.std())
         total = self._u_statistic(self._by_block[1].sum(), self._by_block[2].sum(), 0)
@@ -216,3 +262,17 @@ class KernelSums:
         real = float(self._by_block[0][0, 0]) / (n_real * (n_real - 1))
         value: Float64s = real + within / (n_fake * (n_fake - 1)) - 2 * between / (n_real * n_fake)
         return value
+
+
+def _along_centre(cloud: Cloud) -> Float64s:
+    """``(x - centre) . centre / d`` of each row, ``(n,)``."""
+    parts = [
+        cloud.centred(slice(i, i + STEP)) @ (cloud.centre / cloud.x.shape[1])
+        for i in range(0, len(cloud), STEP)
+    ]
+    return np.concatenate(parts) * cloud.unit
+
+
+def _sums_of_powers(p: Float64s, members: Rows) -> Float64s:
+    """Sums of p, p^2 and p^3 over each column's members, ``(3, columns)``."""
+    return np.asarray(np.stack([p, p**2, p**3]) @ members.astype(np.float64))

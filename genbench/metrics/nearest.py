@@ -1,4 +1,4 @@
-"""The nearest rows of each row of a set, kept up to date tile by tile."""
+"""The nearest rows of each row of a set, kept up to date tile by tile, then measured exactly."""
 
 from __future__ import annotations
 
@@ -8,47 +8,57 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from genbench.metrics.checks import Rows
-from genbench.metrics.pairs import Cloud, Tile, split_evenly
+from genbench.metrics.balls import Radii, products
+from genbench.metrics.checks import Float64s, Rows
+from genbench.metrics.clouds import Cloud
+from genbench.metrics.differences import squares_of_block, squares_of_pairs
+from genbench.metrics.pairs import TILE, Tile, split_evenly
+from genbench.metrics.threads import side_by_side
 from genbench.metrics.uncertainty import Blocks
 
 _DENSE = 4  # candidates per row and neighbour from which partitioning the whole tile is cheaper
+_SECOND_LOOK = 128  # rows at a time that are compared with all others
+_WIDE = 64  # dimensions from which float64 products are much cheaper than differences
+_MANY = 16  # from one pair in so many on, all differences of a block are cheaper than a list
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """The `k` nearest other rows of each row, nearest first.
+    """The nearest other rows of each row, nearest first.
 
     Parameters
     ----------
-    h
-        Minus half the squared distance, ``(n, k)``, descending.
+    squares
+        Squared distances over the cloud's ``unit^2``, float64, exact, ``(n, kept)``, ascending;
+        infinite from where another row might come before.
     index
-        Which row, ``(n, k)``.
+        Which row, ``(n, kept)``.
     """
 
-    h: Rows
+    squares: Float64s
     index: NDArray[np.int64]
 
 
 class NearestWithin:
-    """A `pairs.Reader` for `pairs.visit_within` that keeps each row's `k` nearest other rows.
+    """A `pairs.Reader` for `pairs.visit_within` that keeps the nearest other rows of each row.
 
-    A tile's pairs compete only if they are nearer than the row's k-th so far, which soon leaves
+    It finds `k` for certain and up to `spare` more. A tile's pairs compete only if they are nearer than the row's k-th so far, which soon leaves
     few. Where many remain (rows in an unlucky order) the whole tile is partitioned instead.
     """
 
-    def __init__(self, n: int, k: int, dtype: np.dtype[np.floating]) -> None:
-        self._k = k
-        self._h: Rows = np.full((n, k), -np.inf, dtype)
-        self._index = np.full((n, k), -1, np.int64)
+    def __init__(self, cloud: Cloud, k: int, spare: int) -> None:
+        n, dtype = len(cloud), cloud.x.dtype
+        self._cloud, self._certain = cloud, k
+        self._k = min(k + spare, n - 1)
+        self._h: Rows = np.full((n, self._k), -np.inf, dtype)
+        self._index = np.full((n, self._k), -1, np.int64)
         self._worst: Rows = np.full(n, -np.inf, dtype)
         self._locks = {part.start: threading.Lock() for part in split_evenly(0, n)}
 
     def __call__(self, tile: Tile) -> None:
         """See `pairs.Reader`."""
         if tile.rows == tile.columns:
-            h = tile.scratch
+            h = tile.scratch[0]
             np.copyto(h, tile.h)
             np.fill_diagonal(h, -np.inf)
             self._offer(tile.rows, tile.columns, h, h > self._worst[tile.rows, None])
@@ -60,11 +70,22 @@ class NearestWithin:
 
     def result(self) -> Neighbours:
         """All rows' neighbours, after the last tile."""
-        order = np.argsort(-self._h, axis=1, kind="stable")
-        return Neighbours(
-            np.take_along_axis(self._h, order, axis=1),
-            np.take_along_axis(self._index, order, axis=1),
-        )
+        n, kept = self._h.shape
+        if self._cloud.exact:
+            squares = -2 * self._h.astype(np.float64)
+        else:
+            row = np.repeat(np.arange(n), kept)
+            found = squares_of_pairs(self._cloud, row, self._cloud, self._index.ravel())
+            squares = found.reshape(n, kept)
+            if kept < n - 1:
+                # Nothing left out is nearer than this: it was beaten by the worst that was kept.
+                squares[squares >= -2 * self._worst[:, None].astype(np.float64)] = np.inf
+        order = np.argsort(squares, axis=1, kind="stable")
+        squares = np.take_along_axis(squares, order, axis=1)
+        index = np.take_along_axis(self._index, order, axis=1)
+        again = np.flatnonzero(np.isinf(squares[:, self._certain - 1]))
+        squares[again], index[again] = nearest_by_differences(self._cloud, again, kept)
+        return Neighbours(squares, index)
 
     def _offer(self, rows: slice, columns: slice, h: Rows, mask: NDArray[np.bool_]) -> None:
         found = np.count_nonzero(mask)
@@ -112,9 +133,60 @@ class NearestWithin:
         self._worst[rows] = self._h[rows].min(axis=1)
 
 
+def nearest_by_differences(
+    cloud: Cloud, rows: NDArray[np.int64], k: int
+) -> tuple[Float64s, NDArray[np.int64]]:
+    """Squared distances, ascending, to the `k` nearest other rows of `rows`, and their indices."""
+
+    def look(part: NDArray[np.int64]) -> tuple[Float64s, NDArray[np.int64]]:
+        squares = _near_squares(cloud, part, k)
+        squares[np.arange(len(part)), part] = np.inf
+        # Rows at the same distance in no order of theirs: blocks of rows are contiguous.
+        mixed = np.random.default_rng(0).permutation(len(cloud))
+        index = mixed[np.argpartition(squares[:, mixed], k - 1, axis=1)[:, :k]]
+        squares = np.take_along_axis(squares, index, axis=1)
+        order = np.argsort(squares, axis=1, kind="stable")
+        return np.take_along_axis(squares, order, axis=1), np.take_along_axis(index, order, axis=1)
+
+    found = side_by_side(look, _chunks(rows))
+    if not found:
+        return np.empty((0, k)), np.empty((0, k), np.int64)
+    return np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found])
+
+
+def _chunks(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    return [rows[i : i + _SECOND_LOOK] for i in range(0, len(rows), _SECOND_LOOK)]
+
+
+def _near_squares(cloud: Cloud, rows: NDArray[np.int64], k: int) -> Float64s:
+    """Squared distances ``(len(rows), n)`` of the k nearest others at least, else infinity."""
+    if cloud.x.shape[1] <= _WIDE:
+        return _all_squares(cloud, rows)
+    x = cloud.centred(rows)
+    upper, slack = np.empty((2, len(rows), len(cloud)))
+    for columns in split_evenly(0, len(cloud)):
+        upper[:, columns], slack[:, columns] = products(x, cloud.centred(columns))
+    lower = upper - 2 * slack
+    lower[np.arange(len(rows)), rows] = -np.inf
+    kth = np.partition(lower, len(cloud) - k, axis=1)[:, -k, None]
+    row, column = np.nonzero(upper >= kth)
+    if len(row) * _MANY > upper.size:
+        return _all_squares(cloud, rows)
+    squares = np.full(upper.shape, np.inf)
+    squares[row, column] = squares_of_pairs(cloud, rows[row], cloud, column)
+    return squares
+
+
+def _all_squares(cloud: Cloud, rows: NDArray[np.int64]) -> Float64s:
+    """Squared distances of `rows` to all rows, ``(len(rows), n)``."""
+    left = cloud.rows(rows)
+    parts = split_evenly(0, len(cloud))
+    return np.concatenate([squares_of_block(left, cloud.rows(part)) for part in parts], axis=1)
+
+
 @dataclass(frozen=True, slots=True)
 class LeftOutRadii:
-    """k-th neighbour radii of each row, as ``h``, with all rows and without a block.
+    """Radii to the k-th neighbour of each row, with all rows and without a block.
 
     Parameters
     ----------
@@ -123,12 +195,17 @@ class LeftOutRadii:
     block
         The blocks of the k nearest rows, ``(n, k)``; without any other block `full` holds.
     left_out
-        Radius without that block, ``(n, k)``, never above `full` (the ball only grows).
+        Radius without that block, ``(n, k)``, never below `full` (the ball only grows).
     """
 
-    full: Rows
+    full: Radii
     block: NDArray[np.int64]
-    left_out: Rows
+    left_out: Radii
+
+
+def radii_of(cloud: Cloud, squares: Float64s) -> Radii:
+    """Radii between rows of `cloud`."""
+    return Radii.of(squares, cloud.x.dtype, exact=cloud.exact)
 
 
 def radii_without_blocks(
@@ -139,27 +216,44 @@ def radii_without_blocks(
     Only blocks that hold one of the k nearest matter. Where too few of the kept neighbours lie
     outside such a block, the row's distances are computed again.
     """
-    full = neighbours.h[:, k - 1].copy()
+    full = radii_of(cloud, neighbours.squares[:, k - 1])
     n = len(cloud)
     if blocks is None:
-        return LeftOutRadii(full, np.empty((n, 0), np.int64), np.empty((n, 0), full.dtype))
+        return LeftOutRadii(full, np.empty((n, 0), np.int64), radii_of(cloud, np.empty((n, 0))))
     of_position = blocks.of_position
     block = of_position[neighbours.index]  # (n, kept)
     near = block[:, :k]
-    h: Rows = np.empty((n, k), neighbours.h.dtype)
+    squares = np.empty((n, k))
     for place in range(k):
-        outside = block != near[:, place, None]
+        outside = (block != near[:, place, None]) & np.isfinite(neighbours.squares)
         rank = np.cumsum(outside, axis=1)
-        enough = rank[:, -1] >= k
         kth = (rank >= k).argmax(axis=1)
-        h[:, place] = neighbours.h[np.arange(n), kth]
-        for row in np.flatnonzero(~enough):
-            h[row, place] = _kth_outside(cloud, int(row), k, of_position != near[row, place])
-    return LeftOutRadii(full, near, h)
+        squares[:, place] = neighbours.squares[np.arange(n), kth]
+        squares[rank[:, -1] < k, place] = np.inf
+    again = np.flatnonzero(np.isinf(squares).any(axis=1))
+    squares[again] = _kth_outside(cloud, again, k, near[again], of_position)
+    return LeftOutRadii(full, near, radii_of(cloud, squares))
 
 
-def _kth_outside(cloud: Cloud, row: int, k: int, outside: NDArray[np.bool_]) -> float:
-    outside = outside.copy()
-    outside[row] = False
-    h = cloud.x @ cloud.x[row] - cloud.half_square - cloud.half_square[row]
-    return float(np.partition(h[outside], -k)[-k])
+def _kth_outside(
+    cloud: Cloud,
+    rows: NDArray[np.int64],
+    k: int,
+    gone: NDArray[np.int64],
+    of_position: NDArray[np.int64],
+) -> Float64s:
+    """Squared distance to the k-th (or last) row outside each block of `gone`, ``(rows, k)``."""
+
+    def look(part: NDArray[np.int64]) -> Float64s:
+        squares = _all_squares(cloud, rows[part])
+        squares[np.arange(len(part)), rows[part]] = np.inf
+        found = np.empty((len(part), k))
+        for place in range(k):
+            masked = np.where(of_position == gone[part, place, None], np.inf, squares)
+            found[:, place] = np.partition(masked, k - 1, axis=1)[:, k - 1]
+            few = np.isinf(found[:, place])
+            found[few, place] = np.where(np.isinf(masked[few]), -1, masked[few]).max(axis=1)
+        return found
+
+    parts = _chunks(np.arange(len(rows)))
+    return np.concatenate([np.empty((0, k)), *side_by_side(look, parts)])

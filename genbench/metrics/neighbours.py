@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from genbench.metrics.balls import Radii
 from genbench.metrics.checks import as_pair, require_at_least, require_rows
+from genbench.metrics.clouds import Cloud, make_clouds
 from genbench.metrics.crossing import Crossing
-from genbench.metrics.nearest import NearestWithin, radii_without_blocks
-from genbench.metrics.pairs import Cloud, make_clouds, visit_between, visit_within
+from genbench.metrics.nearest import NearestWithin, radii_of, radii_without_blocks
+from genbench.metrics.pairs import visit_between, visit_within
 from genbench.metrics.uncertainty import Blocks
 
-_SPARE = 5  # neighbours kept beyond k, so that deleting a block rarely needs a second look
+# Neighbours kept beyond k, so that rounding, and deleting a block, rarely need a second look.
+_SPARE, _SPARE_WITH_BLOCKS = 2, 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,27 +152,31 @@ class Neighbourhoods:
         k_open: int | None,
         blocks: Blocks | None,
     ) -> None:
-        self._fake, self._blocks = fake, blocks
+        self._real, self._fake, self._blocks = real, fake, blocks
         self._k_closed, self._k_open = k_closed, k_open
         deepest = max(k for k in (k_closed, k_open) if k is not None)
-        self.within_real = NearestWithin(len(real), deepest, real.x.dtype)
+        self.within_real = NearestWithin(real, deepest, _SPARE)
         self.within_fake: NearestWithin | None = None
         if k_closed is not None:
-            kept = k_closed if blocks is None else min(k_closed + _SPARE, len(fake) - 1)
-            self.within_fake = NearestWithin(len(fake), kept, fake.x.dtype)
+            spare = _SPARE if blocks is None else _SPARE_WITH_BLOCKS
+            self.within_fake = NearestWithin(fake, k_closed, spare)
 
     def crossing(self) -> Crossing:
         """The reader of pairs between the sets, once both sets' own neighbours are known."""
-        h = self.within_real.result().h
+        squares = self.within_real.result().squares
         radii = None
         if self.within_fake is not None and self._k_closed is not None:
             found = self.within_fake.result()
             radii = radii_without_blocks(self._fake, found, self._k_closed, self._blocks)
+
+        def of_real(k: int | None) -> Radii | None:
+            return None if k is None else radii_of(self._real, squares[:, k - 1])
+
         return Crossing(
             len(self._fake),
             self._blocks,
-            real_closed=None if self._k_closed is None else h[:, self._k_closed - 1],
-            real_open=None if self._k_open is None else h[:, self._k_open - 1],
+            real_closed=of_real(self._k_closed),
+            real_open=of_real(self._k_open),
             k_open=self._k_open or 1,
             fake_closed=radii,
         )

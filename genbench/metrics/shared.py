@@ -7,11 +7,12 @@ from typing import Any
 
 from genbench.errors import MetricError
 from genbench.metrics.checks import require_at_least, require_rows
+from genbench.metrics.clouds import Cloud, make_clouds
 from genbench.metrics.crossing import Crossing
 from genbench.metrics.kernel import KernelSums
 from genbench.metrics.neighbours import Neighbourhoods, check_depth
 from genbench.metrics.outcomes import Inputs, Outcome
-from genbench.metrics.pairs import Cloud, Reader, make_clouds, visit_between, visit_within
+from genbench.metrics.pairs import Reader, visit_between, visit_within
 
 CLOSED, OPEN = ("precision", "recall"), ("density", "coverage")
 SHARED = ("kid", *CLOSED, *OPEN)

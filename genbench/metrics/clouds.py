@@ -1,0 +1,172 @@
+"""Sets of rows made ready for fast products, with a bound on what rounding does to them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genbench.metrics.checks import Float64s, Rows, require_moderate
+
+STEP = 512  # rows at a time
+_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+# Half squared distances of whole numbers up to this length are exact, sums in any order included.
+_LONGEST_EXACT = {_FLOAT32: 2.0**11, _FLOAT64: 2.0**25}
+_UNIT_ROUNDOFF = {_FLOAT32: 2.0**-24, _FLOAT64: 2.0**-53}
+_SMALLEST = {_FLOAT32: 2.0**-120, _FLOAT64: 2.0**-1000}  # far above where products are flushed to 0
+_FINEST = 2.0**-1000  # a grid that can still be divided by
+_SPARE_ROUNDINGS = 24  # beyond one per dimension; the bound below needs 8
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """One set of rows: as given, and centred and scaled for products.
+
+    Parameters
+    ----------
+    given
+        The rows ``(n, d)`` as they came.
+    order
+        Row i of everything below is ``given[order[i]]``; None for the order given.
+    centre
+        What was taken off, ``(d,)``, the same for every cloud that is compared.
+    unit
+        A power of two: what 1 of `x` stands for. Coordinates of `x` lie within -1 and 1.
+    x
+        ``(given - centre) / unit``, ``(n, d)``, float32 or float64 as given.
+    lowered
+        ``|x|^2 / 2 - slack``, ``(n,)``, in x's dtype.
+    slack
+        ``(n,)``, float64. In place of ``h = -|x_i - y_j|^2 / 2`` a product form with `lowered`
+        gives an upper bound of h, and less ``2 (slack_i + slack_j)`` a lower one. 0 where the
+        product form is exact.
+    """
+
+    given: Rows
+    order: NDArray[np.int64] | None
+    centre: Float64s
+    unit: float
+    x: Rows
+    lowered: Rows
+    slack: Float64s
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def exact(self) -> bool:
+        """Whether products of this cloud with its partner have no rounding error."""
+        return not self.slack.any()
+
+    def rows(self, index: Any) -> Float64s:
+        """Given rows (an index array or a slice of positions) over `unit`, without rounding."""
+        place = index if self.order is None else self.order[index]
+        return np.asarray(self.given[place].astype(np.float64) / self.unit)
+
+    def centred(self, index: Any) -> Float64s:
+        """``(given - centre) / unit`` in float64."""
+        place = index if self.order is None else self.order[index]
+        return np.asarray((self.given[place] - self.centre) / self.unit)
+
+
+def make_clouds(
+    real: Rows, fake: Rows, order: NDArray[np.int64] | None = None
+) -> tuple[Cloud, Cloud]:
+    """Both sets, centred on the real mean; fake rows taken in `order` if given.
+
+    The centre lies on a grid so coarse that rows of whole numbers (times any power of two) stay
+    whole numbers: where those are small, every product is exact. Elsewhere `Cloud.slack` bounds
+    the error: with u the unit roundoff, a product of d terms is off by at most
+    ``d u / (1 - d u) |x| |y|`` (Higham 2002, Accuracy and Stability, section 3.1), and
+    ``|x| |y| <= (|x|^2 + |y|^2) / 2``; rounding coordinates, norms and their differences adds a few
+    more u.
+    """
+    for rows in (real, fake):
+        require_moderate(rows)
+    dtype = real.dtype
+    if real.shape[1] * _UNIT_ROUNDOFF[dtype] > 1 / 8:
+        dtype = _FLOAT64
+    centre, grid, longest = _centre(real, fake, dtype)
+    unit = _power_above(float(_extent(real, fake, centre).max()))
+    exact = longest <= _LONGEST_EXACT[dtype] * grid and all(
+        _on_grid(rows, centre, grid) for rows in (real, fake)
+    )
+    return (
+        _cloud(real, None, centre, unit, dtype, exact),
+        _cloud(fake, order, centre, unit, dtype, exact),
+    )
+
+
+def _centre(real: Rows, fake: Rows, dtype: np.dtype[Any]) -> tuple[Float64s, float, float]:
+    """The real mean on the grid, the grid's step, and a bound on the length of centred rows."""
+    mean = real.mean(axis=0, dtype=np.float64)
+    length = float(np.linalg.norm(_extent(real, fake, mean)))
+    grid = max(2 * _power_above(length) / _LONGEST_EXACT[dtype], _FINEST)
+    centre = np.asarray(np.rint(mean / grid) * grid, dtype=np.float64)
+    return centre, grid, float(np.linalg.norm(_extent(real, fake, centre)))
+
+
+def _extent(real: Rows, fake: Rows, centre: Float64s) -> Float64s:
+    """The farthest that any row lies from `centre` in each column, ``(d,)``."""
+    ends = [end for rows in (real, fake) for end in (rows.min(axis=0), rows.max(axis=0))]
+    return np.asarray(np.abs(np.stack(ends) - centre).max(axis=0))
+
+
+def _power_above(value: float) -> float:
+    """The least power of two that is not below `value`; 1 for 0."""
+    if value == 0:
+        return 1.0
+    mantissa, exponent = math.frexp(value)
+    return math.ldexp(1.0, exponent - (mantissa == 0.5))
+
+
+def _on_grid(rows: Rows, centre: Float64s, grid: float) -> bool:
+    """Whether all centred values are whole multiples of `grid`."""
+    for start in range(0, len(rows), STEP):
+        steps = (rows[start : start + STEP] - centre) / grid
+        if not np.array_equal(steps, np.rint(steps)):
+            return False
+    return True
+
+
+def _cloud(
+    rows: Rows,
+    order: NDArray[np.int64] | None,
+    centre: Float64s,
+    unit: float,
+    dtype: np.dtype[Any],
+    exact: bool,
+) -> Cloud:
+    n = len(rows)
+    cloud = Cloud(
+        rows, order, centre, unit, np.empty(rows.shape, dtype), np.empty(n, dtype), np.zeros(n)
+    )
+    for start in range(0, n, STEP):
+        part = slice(start, start + STEP)
+        centred = cloud.centred(part)
+        cloud.x[part] = centred
+        half_square = half_squares(centred)
+        if not exact:
+            cloud.slack[part] = slack_of(half_square, centred.shape[1], dtype)
+        cloud.lowered[part] = half_square - cloud.slack[part]
+    return cloud
+
+
+def half_squares(x: Float64s) -> Float64s:
+    """``|x|^2 / 2`` of each row."""
+    return np.asarray(np.einsum("ij,ij->i", x, x) / 2)
+
+
+def slack_of(half_square: Float64s, d: int, dtype: np.dtype[Any]) -> Float64s:
+    """A row's part of the bound on the error of h made of products in `dtype`, see `make_clouds`.
+
+    It covers the rounding of distances summed in float64 as well: what they are compared with.
+    """
+    terms = d + _SPARE_ROUNDINGS
+    product = terms * _UNIT_ROUNDOFF[dtype]
+    distance = 8 * terms * _UNIT_ROUNDOFF[_FLOAT64]
+    bound = (product / (1 - product) + distance) * half_square + d * _SMALLEST[dtype]
+    return np.asarray(bound)
