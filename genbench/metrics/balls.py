@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from genbench.metrics.checks import Float64s, Rows
-from genbench.metrics.clouds import half_squares, slack_of
+from genbench.metrics.clouds import WIDE, Cloud, half_squares, slack_of
 from genbench.metrics.differences import squares_within_tile
 from genbench.metrics.pairs import Tile
 
@@ -17,7 +16,6 @@ Mask = NDArray[np.bool_]
 Indices = NDArray[np.int64]
 
 _MANY = 16  # from one pair in so many on, whole-tile operations are cheaper than lists
-_WIDE = 64  # dimensions from which float64 products are much cheaper than differences
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +34,21 @@ class Radii:
     low: Rows
 
     @classmethod
-    def of(cls, squares: Float64s, dtype: np.dtype[Any], *, exact: bool) -> Radii:
-        """Radii for tiles of `dtype`, whose h is exact or an upper bound."""
-        low: Rows = (-squares / 2).astype(dtype)
-        return cls(squares, low if exact else np.nextafter(low, dtype.type(-np.inf)))
+    def of(cls, squares: Float64s, cloud: Cloud) -> Radii:
+        """Radii for tiles of `cloud` and its partner."""
+        low: Rows = (-squares / 2).astype(cloud.dtype)
+        return cls(squares, low if cloud.exact else np.nextafter(low, -np.inf, dtype=cloud.dtype))
+
+
+def near(tile: Tile, low: Rows) -> Indices | None:
+    """Places, counted row by row, of the pairs whose h is at least `low`; None for very many.
+
+    `low` has the shape ``(rows, 1)`` or ``(columns,)``.
+    """
+    mask = tile.h >= low
+    if np.count_nonzero(mask) * _MANY > mask.size:
+        return None
+    return np.flatnonzero(mask)
 
 
 def inside(tile: Tile, radii: Radii, *, of_rows: bool, closed: bool) -> Mask:
@@ -81,9 +90,7 @@ def reached(tile: Tile, place: Indices, squares: Float64s, *, closed: bool) -> M
         unsure = _settle_in_float64(tile, place, h, within, unsure)
     if len(unsure):
         exact = squares_within_tile(tile.left, tile.rows, tile.right, tile.columns, place[unsure])
-        # Of distances, not of squares: their root may make two squares equal, as for anyone else.
-        distance, radius = np.sqrt(exact), np.sqrt(squares[unsure])
-        within[unsure] = distance <= radius if closed else distance < radius
+        within[unsure] = exact <= squares[unsure] if closed else exact < squares[unsure]
     return within
 
 
@@ -93,7 +100,7 @@ def _slack(tile: Tile) -> Float64s:
 
 
 def _worth_float64(tile: Tile) -> bool:
-    return tile.h.dtype == np.float32 and tile.left.x.shape[1] > _WIDE
+    return tile.h.dtype == np.float32 and tile.left.x.shape[1] > WIDE
 
 
 def _settle_in_float64(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from genbench.metrics.checks import Float64s, Rows, require_moderate
 
 STEP = 512  # rows at a time
+WIDE = 64  # dimensions beyond which products are much cheaper than differences
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 # Half squared distances of whole numbers up to this length are exact, sums in any order included.
 _LONGEST_EXACT = {_FLOAT32: 2.0**11, _FLOAT64: 2.0**25}
@@ -43,6 +44,8 @@ class Cloud:
         ``(n,)``, float64. In place of ``h = -|x_i - y_j|^2 / 2`` a product form with `lowered`
         gives an upper bound of h, and less ``2 (slack_i + slack_j)`` a lower one. 0 where the
         product form is exact.
+    by_differences
+        Whether distances are to be made of the coordinates' differences instead of products.
     """
 
     given: Rows
@@ -52,14 +55,20 @@ class Cloud:
     x: Rows
     lowered: Rows
     slack: Float64s
+    by_differences: bool = False
 
     def __len__(self) -> int:
         return len(self.x)
 
     @property
     def exact(self) -> bool:
-        """Whether products of this cloud with its partner have no rounding error."""
-        return not self.slack.any()
+        """Whether h has no error."""
+        return self.by_differences or not self.slack.any()
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of h."""
+        return _FLOAT64 if self.by_differences else self.x.dtype
 
     def rows(self, index: Any) -> Float64s:
         """Given rows (an index array or a slice of positions) over `unit`, without rounding."""
@@ -98,6 +107,20 @@ def make_clouds(
         _cloud(real, None, centre, unit, dtype, exact),
         _cloud(fake, order, centre, unit, dtype, exact),
     )
+
+
+def sharpened(cloud: Cloud) -> Cloud:
+    """The cloud in the next finer form, or itself where nothing finer is worth its time.
+
+    Differences where they cost little more than products, else products in float64.
+    """
+    if cloud.exact:
+        return cloud
+    if cloud.x.shape[1] <= WIDE:
+        return replace(cloud, by_differences=True)
+    if cloud.x.dtype == _FLOAT64:
+        return cloud
+    return _cloud(cloud.given, cloud.order, cloud.centre, cloud.unit, _FLOAT64, exact=False)
 
 
 def _centre(real: Rows, fake: Rows, dtype: np.dtype[Any]) -> tuple[Float64s, float, float]:

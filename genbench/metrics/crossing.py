@@ -7,7 +7,7 @@ import threading
 import numpy as np
 from numpy.typing import NDArray
 
-from genbench.metrics.balls import Mask, Radii, inside, reached
+from genbench.metrics.balls import Indices, Mask, Radii, inside, near, reached
 from genbench.metrics.checks import Float64s, Rows
 from genbench.metrics.nearest import LeftOutRadii
 from genbench.metrics.pairs import TILE, Tile, split_evenly
@@ -54,6 +54,8 @@ class Crossing:
         self._covered: Mask = np.zeros(shape, bool)
         self._recalled: Mask = np.zeros(shape, bool)  # by a ball of that block, all rows present
         self._recalled_without: Mask = np.zeros(shape, bool)  # only once that block is gone
+        given = [radii.low for radii in (real_closed, real_open) if radii is not None]
+        self._lowest: Rows = np.minimum.reduce(given) if given else np.empty(0)
         if fake_closed is not None:
             widest = fake_closed.left_out.low.min(axis=1, initial=np.inf)
             self._widest: Rows = np.minimum(fake_closed.full.low, widest)
@@ -66,43 +68,70 @@ class Crossing:
 
     def __call__(self, tile: Tile) -> None:
         """See `pairs.Reader`."""
+        place = near(tile, self._lowest[tile.rows, None])
+        if place is None:
+            self._precise_and_dense_by_masks(tile)
+        elif len(place):
+            self._precise_and_dense(tile, place)
+        if self._fake_closed is not None:
+            self._recall(tile, self._fake_closed)
+
+    def _precise_and_dense(self, tile: Tile, place: Indices) -> None:
+        row, column = self._pairs(tile, place)
+        if self._real_closed is not None:
+            squares = self._real_closed.squares[row]
+            hit = column[reached(tile, place, squares, closed=True)]
+            with self._lock:
+                self._precise[hit] = True
+        if self._real_open is not None:
+            found = reached(tile, place, self._real_open.squares[row], closed=False)
+            hit = column[found]
+            with self._lock:
+                np.add.at(self._density, hit, 1)
+            self._covered[row[found], self._block[hit]] = True
+
+    def _precise_and_dense_by_masks(self, tile: Tile) -> None:
         if self._real_closed is not None:
             mask = inside(tile, self._real_closed, of_rows=True, closed=True)
             with self._lock:
                 self._precise[tile.columns] |= mask.any(axis=0)
-        if self._fake_closed is not None:
-            self._recall(tile, self._fake_closed)
         if self._real_open is not None:
-            self._dense_and_covered(tile, self._real_open)
-
-    def _dense_and_covered(self, tile: Tile, radii: Radii) -> None:
-        mask = inside(tile, radii, of_rows=True, closed=False)
-        count = _count_columns(mask)
-        with self._lock:
-            self._density[tile.columns] += count
-        self._any_by_block(mask, tile, self._covered)
+            mask = inside(tile, self._real_open, of_rows=True, closed=False)
+            with self._lock:
+                self._density[tile.columns] += mask.sum(axis=0, dtype=np.int64)
+            self._any_by_block(mask, tile, self._covered)
 
     def _recall(self, tile: Tile, radii: LeftOutRadii) -> None:
-        mask = tile.h >= self._widest[tile.columns]
-        if not mask.any():
-            return
-        full = inside(tile, radii.full, of_rows=False, closed=True)
-        self._any_by_block(full, tile, self._recalled)
-        if self._blocks is None:
-            return
+        place = near(tile, self._widest[tile.columns])
+        if place is None:
+            full = inside(tile, radii.full, of_rows=False, closed=True)
+            self._any_by_block(full, tile, self._recalled)
+            place = np.flatnonzero((tile.h >= self._widest[tile.columns]) & ~full)
+        elif len(place):
+            row, column = self._pairs(tile, place)
+            found = reached(tile, place, radii.full.squares[column], closed=True)
+            self._recalled[row[found], self._block[column[found]]] = True
+            place = place[~found]
+        if self._blocks is not None and len(place):
+            self._recall_without(tile, radii, place)
+
+    def _recall_without(self, tile: Tile, radii: LeftOutRadii, place: Indices) -> None:
+        """Mark rows of the tile that a ball outside of which they lie reaches without a block."""
+        row, column = self._pairs(tile, place)
         # Balls of two blocks settle a row: whichever block goes, another ball stays.
-        settled = self._recalled[tile.rows].sum(axis=1) > 1
-        mask &= ~full
-        mask[settled] = False
-        spot = np.flatnonzero(mask)
-        row, column = np.divmod(spot, mask.shape[1])
-        row, column = row + tile.rows.start, column + tile.columns.start
-        for place in range(radii.block.shape[1]):
-            gone = radii.block[column, place]
+        open_ = np.flatnonzero(self._recalled[tile.rows].sum(axis=1)[row - tile.rows.start] < 2)
+        row, column, place = row[open_], column[open_], place[open_]
+        for which in range(radii.block.shape[1]):
+            gone = radii.block[column, which]
             elsewhere = np.flatnonzero(gone != self._block[column])
-            squares = radii.left_out.squares[column[elsewhere], place]
-            there = elsewhere[reached(tile, spot[elsewhere], squares, closed=True)]
+            squares = radii.left_out.squares[column[elsewhere], which]
+            there = elsewhere[reached(tile, place[elsewhere], squares, closed=True)]
             self._recalled_without[row[there], gone[there]] = True
+
+    def _pairs(self, tile: Tile, place: Indices) -> tuple[Indices, Indices]:
+        """Rows and columns, of all, of the pairs at `place` in the tile."""
+        row, column = np.divmod(place, tile.h.shape[1])
+        return row + tile.rows.start, column + tile.columns.start
 
     def _any_by_block(self, mask: Mask, tile: Tile, out: Mask) -> None:
         """Mark in `out` which rows of the tile have a true pair in which block."""
@@ -148,17 +177,6 @@ class Crossing:
             # No block changes anything, which is no certainty: at an edge rows count as trials.
             return wilson_share(round(value * len(hits)), len(hits))
         return block_jackknife(value, left_out, low=0.0, high=1.0)
-
-
-def _count_columns(mask: Mask) -> NDArray[np.int64]:
-    """True values per column; most tiles have few."""
-    found = np.count_nonzero(mask)
-    if found * 16 > mask.size:
-        dense: NDArray[np.int64] = mask.sum(axis=0, dtype=np.int64)
-        return dense
-    column = np.flatnonzero(mask) % mask.shape[1]
-    count: NDArray[np.int64] = np.bincount(column, minlength=mask.shape[1])
-    return count
 
 
 def _columns(edges: NDArray[np.int64]) -> list[slice]:

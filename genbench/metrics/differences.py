@@ -1,7 +1,7 @@
 """Squared distances from the differences of coordinates, in float64: what rounding cannot spoil.
 
-Every function adds the squares in the order of the columns, as scipy's `cdist` does. So a distance
-has one value wherever it is computed, equal distances are equal, and copies are at 0.
+Every function adds the squares in the order of the columns, as scipy's `cdist` does, and gives the
+square of their root: distances are equal where those of `cdist` are, and copies are at 0.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Indices = NDArray[np.int64]
 
 
 def squares_of_pairs(left: Cloud, i: Indices, right: Cloud, j: Indices) -> Float64s:
-    """``|left[i] - right[j]|^2`` over ``unit^2`` for each pair of ``(i, j)``."""
+    """``|left[i] - right[j]|^2`` over ``unit^2`` for each pair of ``(i, j)``, ``(pairs,)``."""
     squares = np.empty(len(i))
     step = max(1, _AT_ONCE // left.x.shape[1])
     for start in range(0, len(i), step):
@@ -29,17 +29,19 @@ def squares_of_pairs(left: Cloud, i: Indices, right: Cloud, j: Indices) -> Float
         gap *= gap
         # Turned, so that numpy adds whole columns one after the other instead of by halves.
         squares[part] = np.add.reduce(np.ascontiguousarray(gap.T), axis=0)
-    return squares
+    return _of_roots(squares, left)
 
 
-def squares_of_block(left: Float64s, right: Float64s) -> Float64s:
-    """All pairs of rows ``(n, d)`` and ``(m, d)``; rows that repeat are measured once."""
-    first, which = _distinct(left)
-    second, other = _distinct(right)
-    squares: Float64s = cdist(first, second, "sqeuclidean")
-    if len(first) < len(left):
+def squares_of_block(
+    left: Cloud, rows: Indices | slice, right: Cloud, columns: Indices | slice
+) -> Float64s:
+    """All pairs of `rows` and `columns`, ``(n, m)``; rows that repeat are measured once."""
+    x, which = _distinct(left.rows(rows))
+    y, other = _distinct(right.rows(columns))
+    squares = _of_roots(cdist(x, y, "sqeuclidean"), left)
+    if len(x) < len(which):
         squares = squares[which]
-    return squares if len(second) == len(right) else np.ascontiguousarray(squares[:, other])
+    return squares if len(y) == len(other) else np.ascontiguousarray(squares[:, other])
 
 
 def squares_within_tile(
@@ -48,9 +50,21 @@ def squares_within_tile(
     """Those pairs of a tile whose places in it, counted row by row, are `place`."""
     height, width = rows.stop - rows.start, columns.stop - columns.start
     if len(place) * _DENSE > height * width:
-        return squares_of_block(left.rows(rows), right.rows(columns)).ravel()[place]
+        return squares_of_block(left, rows, right, columns).ravel()[place]
     i, j = np.divmod(place, width)
     return squares_of_pairs(left, i + rows.start, right, j + columns.start)
+
+
+def _of_roots(squares: Float64s, cloud: Cloud) -> Float64s:
+    """Squares that are equal where their roots are, in place.
+
+    The root of a rounded square of x is x: nothing is lost. Whole numbers, which exact products are
+    compared with, have different roots as they are.
+    """
+    if cloud.exact and not cloud.by_differences:
+        return squares
+    np.sqrt(squares, out=squares)
+    return np.multiply(squares, squares, out=squares)
 
 
 def _distinct(rows: Float64s) -> tuple[Float64s, Indices]:

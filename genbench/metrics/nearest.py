@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 
 from genbench.metrics.balls import Radii, products
 from genbench.metrics.checks import Float64s, Rows
-from genbench.metrics.clouds import Cloud
+from genbench.metrics.clouds import WIDE, Cloud, sharpened
 from genbench.metrics.differences import squares_of_block, squares_of_pairs
-from genbench.metrics.pairs import TILE, Tile, split_evenly
+from genbench.metrics.pairs import Tile, split_evenly, visit_within
 from genbench.metrics.threads import side_by_side
 from genbench.metrics.uncertainty import Blocks
 
 _DENSE = 4  # candidates per row and neighbour from which partitioning the whole tile is cheaper
+_FEW = 10  # a second look is worth it if no more than one row in so many needs it
 _SECOND_LOOK = 128  # rows at a time that are compared with all others
-_WIDE = 64  # dimensions from which float64 products are much cheaper than differences
 _MANY = 16  # from one pair in so many on, all differences of a block are cheaper than a list
 
 
@@ -47,7 +47,7 @@ class NearestWithin:
     """
 
     def __init__(self, cloud: Cloud, k: int, spare: int) -> None:
-        n, dtype = len(cloud), cloud.x.dtype
+        n, dtype = len(cloud), cloud.dtype
         self._cloud, self._certain = cloud, k
         self._k = min(k + spare, n - 1)
         self._h: Rows = np.full((n, self._k), -np.inf, dtype)
@@ -68,24 +68,38 @@ class NearestWithin:
         mask = h > self._worst[tile.columns]
         self._offer(tile.columns, tile.rows, h.T, mask.T)
 
-    def result(self) -> Neighbours:
-        """All rows' neighbours, after the last tile."""
+    def result(self) -> tuple[Neighbours, Cloud]:
+        """All rows' neighbours, after the last tile, and the cloud in the form that settled it.
+
+        Rows whose neighbours rounding leaves open are looked at again; where they are many, all
+        pairs are visited again in a finer form.
+        """
         n, kept = self._h.shape
-        if self._cloud.exact:
-            squares = -2 * self._h.astype(np.float64)
-        else:
-            row = np.repeat(np.arange(n), kept)
-            found = squares_of_pairs(self._cloud, row, self._cloud, self._index.ravel())
-            squares = found.reshape(n, kept)
-            if kept < n - 1:
-                # Nothing left out is nearer than this: it was beaten by the worst that was kept.
-                squares[squares >= -2 * self._worst[:, None].astype(np.float64)] = np.inf
+        squares = self._measured()
         order = np.argsort(squares, axis=1, kind="stable")
         squares = np.take_along_axis(squares, order, axis=1)
         index = np.take_along_axis(self._index, order, axis=1)
         again = np.flatnonzero(np.isinf(squares[:, self._certain - 1]))
+        finer = sharpened(self._cloud)
+        if len(again) * _FEW > n and finer is not self._cloud:
+            retry = NearestWithin(finer, self._certain, kept - self._certain)
+            visit_within(finer, [retry])
+            return retry.result()
         squares[again], index[again] = nearest_by_differences(self._cloud, again, kept)
-        return Neighbours(squares, index)
+        return Neighbours(squares, index), self._cloud
+
+    def _measured(self) -> Float64s:
+        """Squared distances to the rows kept, infinite where one left out might be nearer."""
+        n, kept = self._h.shape
+        if self._cloud.exact:
+            return np.asarray(-2 * self._h.astype(np.float64))
+        row = np.repeat(np.arange(n), kept)
+        found = squares_of_pairs(self._cloud, row, self._cloud, self._index.ravel())
+        squares = found.reshape(n, kept)
+        if kept < n - 1:
+            # What was left out is no nearer than this: the worst that was kept beat it.
+            squares[squares >= -2 * self._worst[:, None].astype(np.float64)] = np.inf
+        return squares
 
     def _offer(self, rows: slice, columns: slice, h: Rows, mask: NDArray[np.bool_]) -> None:
         found = np.count_nonzero(mask)
@@ -160,7 +174,7 @@ def _chunks(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
 
 def _near_squares(cloud: Cloud, rows: NDArray[np.int64], k: int) -> Float64s:
     """Squared distances ``(len(rows), n)`` of the k nearest others at least, else infinity."""
-    if cloud.x.shape[1] <= _WIDE:
+    if cloud.x.shape[1] <= WIDE:
         return _all_squares(cloud, rows)
     x = cloud.centred(rows)
     upper, slack = np.empty((2, len(rows), len(cloud)))
@@ -179,9 +193,8 @@ def _near_squares(cloud: Cloud, rows: NDArray[np.int64], k: int) -> Float64s:
 
 def _all_squares(cloud: Cloud, rows: NDArray[np.int64]) -> Float64s:
     """Squared distances of `rows` to all rows, ``(len(rows), n)``."""
-    left = cloud.rows(rows)
     parts = split_evenly(0, len(cloud))
-    return np.concatenate([squares_of_block(left, cloud.rows(part)) for part in parts], axis=1)
+    return np.concatenate([squares_of_block(cloud, rows, cloud, part) for part in parts], axis=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,11 +216,6 @@ class LeftOutRadii:
     left_out: Radii
 
 
-def radii_of(cloud: Cloud, squares: Float64s) -> Radii:
-    """Radii between rows of `cloud`."""
-    return Radii.of(squares, cloud.x.dtype, exact=cloud.exact)
-
-
 def radii_without_blocks(
     cloud: Cloud, neighbours: Neighbours, k: int, blocks: Blocks | None
 ) -> LeftOutRadii:
@@ -216,10 +224,10 @@ def radii_without_blocks(
     Only blocks that hold one of the k nearest matter. Where too few of the kept neighbours lie
     outside such a block, the row's distances are computed again.
     """
-    full = radii_of(cloud, neighbours.squares[:, k - 1])
+    full = Radii.of(neighbours.squares[:, k - 1], cloud)
     n = len(cloud)
     if blocks is None:
-        return LeftOutRadii(full, np.empty((n, 0), np.int64), radii_of(cloud, np.empty((n, 0))))
+        return LeftOutRadii(full, np.empty((n, 0), np.int64), Radii.of(np.empty((n, 0)), cloud))
     of_position = blocks.of_position
     block = of_position[neighbours.index]  # (n, kept)
     near = block[:, :k]
@@ -232,7 +240,7 @@ def radii_without_blocks(
         squares[rank[:, -1] < k, place] = np.inf
     again = np.flatnonzero(np.isinf(squares).any(axis=1))
     squares[again] = _kth_outside(cloud, again, k, near[again], of_position)
-    return LeftOutRadii(full, near, radii_of(cloud, squares))
+    return LeftOutRadii(full, near, Radii.of(squares, cloud))
 
 
 def _kth_outside(
@@ -249,6 +257,10 @@ def _kth_outside(
         squares[np.arange(len(part)), rows[part]] = np.inf
         found = np.empty((len(part), k))
         for place in range(k):
+            same = np.flatnonzero((gone[part, :place] == gone[part, place, None]).all(axis=0))
+            if len(same):
+                found[:, place] = found[:, same[0]]
+                continue
             masked = np.where(of_position == gone[part, place, None], np.inf, squares)
             found[:, place] = np.partition(masked, k - 1, axis=1)[:, k - 1]
             few = np.isinf(found[:, place])

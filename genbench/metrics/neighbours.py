@@ -7,9 +7,9 @@ from typing import Any
 
 from genbench.metrics.balls import Radii
 from genbench.metrics.checks import as_pair, require_at_least, require_rows
-from genbench.metrics.clouds import Cloud, make_clouds
+from genbench.metrics.clouds import Cloud, make_clouds, sharpened
 from genbench.metrics.crossing import Crossing
-from genbench.metrics.nearest import NearestWithin, radii_of, radii_without_blocks
+from genbench.metrics.nearest import NearestWithin, radii_without_blocks
 from genbench.metrics.pairs import visit_between, visit_within
 from genbench.metrics.uncertainty import Blocks
 
@@ -125,7 +125,7 @@ def _survey(real: Any, fake: Any, *, k_closed: int | None, k_open: int | None) -
     visit_within(clouds[0], [neighbourhoods.within_real])
     if neighbourhoods.within_fake is not None:
         visit_within(clouds[1], [neighbourhoods.within_fake])
-    crossing = neighbourhoods.crossing()
+    crossing, clouds = neighbourhoods.crossing()
     visit_between(*clouds, [crossing], crossing.columns)
     return crossing
 
@@ -161,22 +161,33 @@ class Neighbourhoods:
             spare = _SPARE if blocks is None else _SPARE_WITH_BLOCKS
             self.within_fake = NearestWithin(fake, k_closed, spare)
 
-    def crossing(self) -> Crossing:
-        """The reader of pairs between the sets, once both sets' own neighbours are known."""
-        squares = self.within_real.result().squares
+    def crossing(self) -> tuple[Crossing, tuple[Cloud, Cloud]]:
+        """The reader of pairs between the sets, once both sets' own neighbours are known.
+
+        With the clouds to visit: in a finer form where those given did not settle the neighbours.
+        """
+        within, settled = self.within_real.result()
+        finer = settled is not self._real
+        found = None
+        if self.within_fake is not None:
+            found, settled = self.within_fake.result()
+            finer = finer or settled is not self._fake
+        real, fake = self._real, self._fake
+        if finer:
+            real, fake = sharpened(real), sharpened(fake)
         radii = None
-        if self.within_fake is not None and self._k_closed is not None:
-            found = self.within_fake.result()
-            radii = radii_without_blocks(self._fake, found, self._k_closed, self._blocks)
+        if found is not None and self._k_closed is not None:
+            radii = radii_without_blocks(fake, found, self._k_closed, self._blocks)
 
         def of_real(k: int | None) -> Radii | None:
-            return None if k is None else radii_of(self._real, squares[:, k - 1])
+            return None if k is None else Radii.of(within.squares[:, k - 1], real)
 
-        return Crossing(
-            len(self._fake),
+        reader = Crossing(
+            len(fake),
             self._blocks,
             real_closed=of_real(self._k_closed),
             real_open=of_real(self._k_open),
             k_open=self._k_open or 1,
             fake_closed=radii,
         )
+        return reader, (real, fake)

@@ -19,6 +19,7 @@ import numpy as np
 
 from genbench.metrics.checks import Rows
 from genbench.metrics.clouds import Cloud
+from genbench.metrics.differences import squares_of_block
 from genbench.metrics.threads import side_by_side
 
 TILE = 512
@@ -37,7 +38,7 @@ class Tile:
     exact
         Whether `h` is exact.
     g
-        Centred products, in the clouds' unit.
+        Centred products, in the clouds' unit; nothing where h is made of differences.
     h
         Minus half the squared distances, or an upper bound: the larger, the nearer.
     scratch
@@ -98,10 +99,13 @@ def _visit(
         rows, strip = job
         for columns in strip:
             shape = (rows.stop - rows.start, columns.stop - columns.start)
-            g, h, *scratch = _buffers(local, left.x.dtype, shape)
-            np.matmul(left.x[rows], right.x[columns].T, out=g)
-            np.subtract(g, left.lowered[rows, None], out=h)
-            np.subtract(h, right.lowered[columns], out=h)
+            g, h, *scratch = _buffers(local, left.dtype, shape)
+            if left.by_differences:
+                np.multiply(squares_of_block(left, rows, right, columns), -0.5, out=h)
+            else:
+                np.matmul(left.x[rows], right.x[columns].T, out=g)
+                np.subtract(g, left.lowered[rows, None], out=h)
+                np.subtract(h, right.lowered[columns], out=h)
             tile = Tile(left, right, rows, columns, exact, g, h, (scratch[0], scratch[1]))
             for reader in readers:
                 reader(tile)

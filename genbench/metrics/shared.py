@@ -111,11 +111,14 @@ def _visit(
         visit_within(clouds[0], real)
     if fake:
         visit_within(clouds[1], fake)
-    crossing = None if balls is None else balls.crossing()
-    if crossing is not None:
-        between.append(crossing)
-    if between:
-        visit_between(*clouds, between, None if crossing is None else crossing.columns)
+    if balls is None:
+        visit_between(*clouds, between)
+        return None
+    crossing, finest = balls.crossing()
+    if between and finest[0] is not clouds[0]:
+        visit_between(*clouds, between)
+        between = []
+    visit_between(*finest, [*between, crossing], crossing.columns)
     return crossing
 
 
