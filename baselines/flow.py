@@ -422,6 +422,7 @@ class Flow:
     ) -> Tensor:
         """log p(x | y) in nats; images: log-mean-exp over `draws` of the dequantisation noise."""
         rng, y = _generator(seed, self.device), self._labels(labels, len(x))
+        draws = draws if self.space.kind == "image" else 1  # points have no such noise
         parts = []
         for i in range(0, max(1, len(x)), 500):
             rows, label = x[i : i + 500], y[i : i + 500]

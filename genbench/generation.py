@@ -221,12 +221,20 @@ class Generation:
         arrays: dict[str, npt.NDArray[Any]] = {}
         for name, ask in plan.items():
             rows = min(ask["rows"], len(reference.x))
-            arrays[name] = self._log_prob_rows(subject, reference, prior, rows, ask["draws"])
-            if ask["draws"] > 1:
+            draws = ask["draws"] if self._draws_differ() else 1
+            arrays[name] = self._log_prob_rows(subject, reference, prior, rows, draws)
+            if draws > 1:
                 one = self._log_prob_rows(subject, reference, prior, rows, 1)
                 arrays[f"{name}_one_draw"] = one
             arrays[f"{name}_asked"] = np.array([ask["rows"], ask["draws"]])
         save_arrays(self.spec.folder / LIKELIHOOD, arrays)
+
+    def _draws_differ(self) -> bool:
+        """Whether the likelihood has noise to average: not if exact, nor a density of points."""
+        likelihood = self.spec.generator.description.likelihood
+        return likelihood == "lower-bound" or (
+            likelihood == "dequantized" and self.space.kind != "points"
+        )
 
     def _label_prior(self) -> npt.NDArray[np.float64]:
         y = self._split("train").y

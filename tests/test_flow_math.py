@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from genbench.baselines.flow import Flow, FlowParams, Plateaus
+from genbench.baselines.flow import Density, Flow, FlowParams, Plateaus
 from torch import Tensor
 
 from genbench.errors import UsageError
@@ -147,6 +147,26 @@ def test_density_of_points_integrates_to_one_and_samples_follow_it() -> None:
         expected = (p * grid[:, d]).sum().item()
         error = x[:, d].std().item() / math.sqrt(len(x))
         assert x[:, d].mean().item() == pytest.approx(expected, abs=5 * error + 0.01)
+
+
+def test_points_are_scored_once_whatever_the_draws_and_images_as_often_as_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    passes = []
+    density = Density.log_prob
+
+    def counted(self: Density, u: Tensor, y: Tensor) -> Tensor:
+        passes.append(len(u))
+        return density(self, u, y)
+
+    monkeypatch.setattr(Density, "log_prob", counted)
+    points, images = shaken(POINTS, torch.float32), shaken(IMAGE, torch.float32)
+    x = data(POINTS, 9).float()
+    assert torch.equal(points.log_prob(x, seed=0, draws=64), points.log_prob(x, seed=5))
+    assert passes == [9, 9]
+    y = torch.zeros(9, dtype=torch.int64)
+    images.log_prob(data(IMAGE, 9).to(torch.uint8), seed=0, labels=y, draws=5)
+    assert len(passes) == 2 + 5
 
 
 def test_uniform_maps_score_log2_levels_bits() -> None:

@@ -60,7 +60,7 @@ def test_every_metric_has_a_versioned_implementation_in_its_signature(metric: st
 def test_a_signature_names_defaults_and_what_was_changed() -> None:
     assert signature("fid", {}, 10, 20, {}) == "fid|frechet/1|ddof=1|n=10|ref=20"
     changed = signature("kid@x", {"subset_size": 50}, 10, 20, {})
-    assert changed == "kid|kernel/1|subset_size=50|subsets=100|n=10|ref=20"
+    assert changed == "kid|kernel/2|subset_size=50|subsets=100|n=10|ref=20"
 
 
 def test_the_package_and_its_table_import_neither_torch_nor_numpy_nor_scipy() -> None:

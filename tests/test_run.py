@@ -133,6 +133,25 @@ def test_another_metric_scores_again_and_trains_nothing(
 
 
 @pytest.mark.slow
+def test_a_likelihood_without_noise_is_computed_once_however_many_draws_are_asked(
+    run_genbench: Command, tmp_path: Path
+) -> None:
+    suite, plugin = tmp_path / "mine.toml", tmp_path / "once.py"
+    tight = 'id = "nll"\nrows = 300\n\n[[metrics]]\nid = "nll_tight"\nrows = 300\ndraws = 64'
+    suite.write_text(TINY.read_text().replace('id = "nll"\nrows = 300', tight))
+    once = (
+        "        if draws > 1:\n            raise AssertionError(draws)\n        return torch.dist"
+    )
+    plugin.write_text(
+        (PLUGINS / "normal.py").read_text().replace("        return torch.dist", once)
+    )
+    run_genbench("run", "--suite", suite, "--plugin", plugin, "--no-controls", "--no-report")
+    metrics = records(tmp_path / "results")["normal", 0].metrics
+    assert metrics["nll_tight"].status == "ok"
+    assert metrics["nll_tight"].value == pytest.approx(metrics["nll"].value, rel=1e-6)
+
+
+@pytest.mark.slow
 def test_a_damaged_record_is_told_and_its_cell_runs_again(
     run_genbench: Command, tmp_path: Path
 ) -> None:

@@ -82,9 +82,15 @@ class Cloud:
 
 
 def make_clouds(
-    real: Rows, fake: Rows, order: NDArray[np.int64] | None = None
+    real: Rows,
+    fake: Rows,
+    order: NDArray[np.int64] | None = None,
+    *,
+    dtype: np.dtype[Any] | None = None,
 ) -> tuple[Cloud, Cloud]:
     """Both sets, centred on the real mean; fake rows taken in `order` if given.
+
+    Products are made in `dtype`, by default that of the rows.
 
     The centre lies on a grid so coarse that rows of whole numbers (times any power of two) stay
     whole numbers: where those are small, every product is exact. Elsewhere `Cloud.slack` bounds
@@ -95,7 +101,7 @@ def make_clouds(
     """
     for rows in (real, fake):
         require_moderate(rows)
-    dtype = real.dtype
+    dtype = np.result_type(real, fake) if dtype is None else dtype
     if real.shape[1] * _UNIT_ROUNDOFF[dtype] > 1 / 8:
         dtype = _FLOAT64
     centre, grid, longest = _centre(real, fake, dtype)

@@ -26,9 +26,7 @@ def squares_of_pairs(left: Cloud, i: Indices, right: Cloud, j: Indices) -> Float
     for start in range(0, len(i), step):
         part = slice(start, start + step)
         gap = left.rows(i[part]) - right.rows(j[part])
-        gap *= gap
-        # Turned, so that numpy adds whole columns one after the other instead of by halves.
-        squares[part] = np.add.reduce(np.ascontiguousarray(gap.T), axis=0)
+        squares[part] = _sums_in_order(np.multiply(gap, gap, out=gap))
     return _of_roots(squares, left)
 
 
@@ -53,6 +51,14 @@ def squares_within_tile(
         return squares_of_block(left, rows, right, columns).ravel()[place]
     i, j = np.divmod(place, width)
     return squares_of_pairs(left, i + rows.start, right, j + columns.start)
+
+
+def _sums_in_order(terms: Float64s) -> Float64s:
+    """The sum of each row ``(n, d)``, from its first column to its last."""
+    if len(terms) == 1:
+        return np.add.accumulate(terms[0])[-1:]
+    # Turned, numpy adds whole columns one after the other; along a row it would add by halves.
+    return np.asarray(np.add.reduce(np.ascontiguousarray(terms.T), axis=0))
 
 
 def _of_roots(squares: Float64s, cloud: Cloud) -> Float64s:

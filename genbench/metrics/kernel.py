@@ -14,7 +14,7 @@ from genbench.metrics.clouds import STEP, Cloud, make_clouds
 from genbench.metrics.pairs import Tile, visit_between, visit_within
 from genbench.metrics.uncertainty import Blocks, Estimate, block_jackknife, make_blocks
 
-_LARGEST = 1e100  # of q and b, whose products of three are summed
+_LARGEST = 1e45  # of q and b: a variance takes their sixth power
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,8 @@ class KernelSums:
         largest = max(largest, real.unit**2)  # coordinates are at most one unit
         if largest > _LARGEST:
             raise MetricError(
-                "the cubic kernel overflows for features of this size: scale them down",
+                f"the cubic kernel overflows for features whose squares reach {largest:.2g}: "
+                "scale them down",
                 status="failed",
             )
         self._divisor = 2.0 ** np.ceil(np.log2(largest))

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from genbench.metrics.checks import Float64s, Rows
+from genbench.metrics.clouds import Cloud, make_clouds, sharpened
+from genbench.metrics.differences import squares_of_block, squares_of_pairs
 from genbench.metrics.threads import side_by_side
 
 _QUERIES, _COLUMNS = 512, 1024
-_ROUNDING = 2.0**-24  # float32
+_MANY = 16  # from one pair in so many on, all differences are cheaper than a list
+
+Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +27,10 @@ class Nearest:
     """
 
     distance: Float64s
-    index: NDArray[np.int64]
+    index: Indices
 
 
-def nearest_rows(queries: Rows, rows: Rows, *, exclude: NDArray[np.int64] | None = None) -> Nearest:
+def nearest_rows(queries: Rows, rows: Rows, *, exclude: Indices | None = None) -> Nearest:
     """The nearest of `rows` to each of `queries`, without row ``exclude[i]`` for query i.
 
     Tile by tile in float32 products; every row that rounding could have hidden behind the best is
@@ -34,7 +38,7 @@ def nearest_rows(queries: Rows, rows: Rows, *, exclude: NDArray[np.int64] | None
     and near ties fall right. Rows ``(n, d)`` and ``(m, d)``; at least one row that is not excluded.
     """
     search = _Search(queries, rows, exclude)
-    parts = [slice(i, i + _QUERIES) for i in range(0, len(queries), _QUERIES)]
+    parts = [slice(i, min(i + _QUERIES, len(queries))) for i in range(0, len(queries), _QUERIES)]
     found = side_by_side(search, parts)
     return Nearest(
         np.concatenate([part.distance for part in found]),
@@ -43,65 +47,81 @@ def nearest_rows(queries: Rows, rows: Rows, *, exclude: NDArray[np.int64] | None
 
 
 class _Search:
-    """Everything about `rows` that is computed once, and the search for a slice of queries."""
+    """Both sets, and the search for a slice of queries."""
 
-    def __init__(self, queries: Rows, rows: Rows, exclude: NDArray[np.int64] | None) -> None:
-        self._queries, self._rows, self._exclude = queries, rows, exclude
-        self._centre = rows.mean(axis=0, dtype=np.float64)
-        largest = max(float(np.abs(x).max()) for x in (queries, rows, self._centre[None]))
-        # Squares of large values would overflow; a power of two takes no digits away.
-        self._scale = math.ldexp(1.0, math.frexp(largest)[1] - 1)
-        unit = self._unit(rows)
-        half_square = np.einsum("ij,ij->i", unit, unit) / 2
-        # One more column turns the product x.y into x.y - |y|^2 / 2: the larger, the nearer.
-        self._wide = np.column_stack([unit, -half_square]).astype(np.float32)
-        self._longest = float(np.sqrt(2 * half_square.max()))
-        self._columns = [slice(i, i + _COLUMNS) for i in range(0, len(rows), _COLUMNS)]
-
-    def _unit(self, x: Rows) -> Float64s:
-        return np.asarray(x / self._scale - self._centre / self._scale, dtype=np.float64)
+    def __init__(self, queries: Rows, rows: Rows, exclude: Indices | None) -> None:
+        self._rows, self._queries = make_clouds(rows, queries, dtype=np.dtype(np.float32))
+        self._exclude = exclude
+        self._columns = [
+            slice(i, min(i + _COLUMNS, len(rows))) for i in range(0, len(rows), _COLUMNS)
+        ]
 
     def __call__(self, part: slice) -> Nearest:
-        given = self._queries[part]
-        unit = self._unit(given)
-        wide = np.column_stack([unit, np.ones(len(unit))]).astype(np.float32)
-        skip = None if self._exclude is None else self._exclude[part]
-        best = np.stack([self._tile(wide, c, skip).max(axis=1) for c in self._columns], axis=1)
-        limit = (best.max(axis=1) - 2 * self._error(unit)).astype(np.float32)
-        query, row = self._candidates(wide, skip, best, limit)
-        gap = given[query].astype(np.float64) - self._rows[row]
-        distance = np.linalg.norm(gap / self._scale, axis=1) * self._scale
-        order = np.lexsort((row, distance, query))
-        _, first = np.unique(query[order], return_index=True)
-        return Nearest(distance[order][first], row[order][first])
+        pairs = self._candidates(part, self._queries, self._rows)
+        if pairs is None and not self._finer[0].by_differences:
+            pairs = self._candidates(part, *self._finer)
+        squares, index = self._all(part) if pairs is None else self._listed(*pairs)
+        return Nearest(np.sqrt(squares) * self._rows.unit, index)
 
-    def _tile(self, wide: Rows, columns: slice, skip: NDArray[np.int64] | None) -> Rows:
-        h: Rows = wide @ self._wide[columns].T
-        if skip is not None:
-            column = skip - columns.start
-            inside = np.flatnonzero((column >= 0) & (column < h.shape[1]))
-            h[inside, column[inside]] = -np.inf
-        return h
-
-    def _error(self, unit: Float64s) -> Float64s:
-        """A bound on how far rounding moves an entry of `_tile`."""
-        terms = unit.shape[1] + 4
-        length = np.sqrt(np.einsum("ij,ij->i", unit, unit))
-        bound = 2 * terms * _ROUNDING * self._longest * (length + self._longest)
-        return np.asarray(bound + 1e-37)
+    @cached_property
+    def _finer(self) -> tuple[Cloud, Cloud]:
+        return sharpened(self._queries), sharpened(self._rows)
 
     def _candidates(
-        self, wide: Rows, skip: NDArray[np.int64] | None, best: Rows, limit: Rows
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Pairs of query and row that may be nearest; each query has at least one."""
-        queries, rows = [], []
+        self, part: slice, queries: Cloud, rows: Cloud
+    ) -> tuple[Indices, Indices] | None:
+        """Pairs of query and row that may be nearest, each query with one; None for very many."""
+        query = np.arange(part.start, part.stop)
+        best = np.empty((len(query), len(self._columns)), queries.dtype)
+        limit = np.full(len(query), -np.inf)
+        for tile, columns in enumerate(self._columns):
+            h = self._tile(queries, query, rows, columns)
+            nearest = h.argmax(axis=1)
+            best[:, tile] = h[np.arange(len(h)), nearest]
+            slack = queries.slack[query] + rows.slack[columns][nearest]
+            np.maximum(limit, best[:, tile] - 2 * slack, out=limit)
+        pairs, count = [], 0
         for tile, columns in enumerate(self._columns):
             near = np.flatnonzero(best[:, tile] >= limit)
             if len(near) == 0:
                 continue
-            # Products of fewer queries may round differently than before: `limit` allows for it.
-            h = self._tile(wide[near], columns, None if skip is None else skip[near])
-            query, row = np.nonzero(h >= limit[near, None])
-            queries.append(near[query])
-            rows.append(row + columns.start)
-        return np.concatenate(queries), np.concatenate(rows)
+            h = self._tile(queries, query[near], rows, columns)
+            # Products of fewer queries may round differently: by no more than `limit` allows.
+            of, row = np.nonzero(h >= (limit[near] - 2 * queries.slack[query[near]])[:, None])
+            pairs.append((query[near[of]], row + columns.start))
+            count += len(of)
+            if count * _MANY > len(query) * len(rows):
+                return None
+        return np.concatenate([p[0] for p in pairs]), np.concatenate([p[1] for p in pairs])
+
+    def _tile(self, queries: Cloud, query: Indices, rows: Cloud, columns: slice) -> Rows:
+        """Upper bounds of h."""
+        h: Rows = queries.x[query] @ rows.x[columns].T
+        h -= queries.lowered[query, None]
+        h -= rows.lowered[columns]
+        self._leave_out(h, query, columns)
+        return h
+
+    def _leave_out(self, h: Rows, query: Indices, columns: slice, *, to: float = -np.inf) -> None:
+        if self._exclude is not None:
+            column = self._exclude[query] - columns.start
+            there = np.flatnonzero((column >= 0) & (column < h.shape[1]))
+            h[there, column[there]] = to
+
+    def _listed(self, query: Indices, row: Indices) -> tuple[Float64s, Indices]:
+        squares = squares_of_pairs(self._queries, query, self._rows, row)
+        order = np.lexsort((row, squares, query))
+        _, first = np.unique(query[order], return_index=True)
+        return squares[order][first], row[order][first]
+
+    def _all(self, part: slice) -> tuple[Float64s, Indices]:
+        query = np.arange(part.start, part.stop)
+        nearest, index = np.full(len(query), np.inf), np.zeros(len(query), np.int64)
+        for columns in self._columns:
+            squares = squares_of_block(self._queries, query, self._rows, columns)
+            self._leave_out(squares, query, columns, to=np.inf)
+            column = squares.argmin(axis=1)
+            found = squares[np.arange(len(query)), column]
+            nearer = found < nearest
+            nearest[nearer], index[nearer] = found[nearer], column[nearer] + columns.start
+        return nearest, index

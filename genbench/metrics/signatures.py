@@ -23,15 +23,15 @@ class Implementation:
     fixed: Mapping[str, Any] = field(default_factory=dict)
 
 
-_CLOSED = Implementation("neighbours/1", {"k": 3})
-_OPEN = Implementation("neighbours/1", {"k": 5})
+_CLOSED = Implementation("neighbours/2", {"k": 3})
+_OPEN = Implementation("neighbours/2", {"k": 5})
 _CLASSIFIER = Implementation("classifier/1")
 
 IMPLEMENTATIONS: Mapping[str, Implementation] = {
     "fid": Implementation("frechet/1", fixed={"ddof": 1}),
     "fid_infinity": Implementation("frechet-infinity/1", fixed={"sizes": 15}),
     "fid_per_class": Implementation("frechet-per-class/1", fixed={"ddof": 1}),
-    "kid": Implementation("kernel/1", {"subsets": 100, "subset_size": 1000}),
+    "kid": Implementation("kernel/2", {"subsets": 100, "subset_size": 1000}),
     "emd": Implementation("transport/1", {"p": 1, "block": 2000}),
     "sliced_wasserstein": Implementation("sliced/1", {"projections": 1000, "p": 2}),
     "classifier_score": Implementation("inception/1", {"splits": 10}),
@@ -43,8 +43,8 @@ IMPLEMENTATIONS: Mapping[str, Implementation] = {
     "nll": Implementation("likelihood/1", {"draws": 1, "rows": None}),
     "nll_tight": Implementation("likelihood/1", {"draws": 64, "rows": None}),
     "c2st": Implementation("two-sample/1"),
-    "c_t": Implementation("data-copying/1"),
-    "authenticity": Implementation("authenticity/1"),
+    "c_t": Implementation("data-copying/2"),
+    "authenticity": Implementation("authenticity/2"),
     "tstr_accuracy": _CLASSIFIER,
     "trtr_accuracy": _CLASSIFIER,
     "trts_accuracy": _CLASSIFIER,
