@@ -92,8 +92,8 @@ class KernelSums:
     """Sums of kernel values over subsets and blocks; its three methods are `pairs.Reader`s.
 
     With rows ``x = c + u`` around the clouds' centre c, ``q = u . v / d``, ``p = u . c / d`` and
-    ``b = 1 + c . c / d + p_u + p_v``, the kernel is ``(b + q)^3``. Whatever depends on one row alone
-    cancels in the estimate. What is left is ``q (q^2 + 3 b q + 3 b^2)``, summed over tiles, and
+    ``b = 1 + c . c / d + p_u + p_v``, the kernel is ``(b + q)^3``. Whatever depends on one row
+    alone cancels in the estimate. What is left is ``q (q^2 + 3 b q + 3 b^2)``, summed over tiles, and
     ``3 p_u p_v (2 (1 + c . c / d) + p_u + p_v)``, whose sums follow from those of p, p^2 and p^3.
 
     Parameters

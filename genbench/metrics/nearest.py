@@ -42,8 +42,9 @@ class Neighbours:
 class NearestWithin:
     """A `pairs.Reader` for `pairs.visit_within` that keeps the nearest other rows of each row.
 
-    It finds `k` for certain and up to `spare` more. A tile's pairs compete only if they are nearer than the row's k-th so far, which soon leaves
-    few. Where many remain (rows in an unlucky order) the whole tile is partitioned instead.
+    It finds `k` for certain and up to `spare` more. A tile's pairs compete only if they are nearer
+    than the row's worst so far, which soon leaves few. Where many remain (rows in an unlucky order)
+    the whole tile is partitioned instead.
     """
 
     def __init__(self, cloud: Cloud, k: int, spare: int) -> None:
