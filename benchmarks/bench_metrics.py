@@ -1,9 +1,12 @@
 """Speed of `metrics.evaluate` side by side with torch-fidelity and prdc, same rows, same values.
 
     python -m benchmarks.bench_metrics --d 128 --n 10000
+    python -m benchmarks.bench_metrics --d 24 --ties
 
 Prints seconds, ratios, the largest relative difference of any value, and the extra memory each side
 took at its peak. Every side runs once, in a process of its own, with all threads of the machine.
+With `--ties`, the neighbour metrics alone, on rows whose distances tie or are small against their
+extent, and how many times as long they take as on ordinary rows.
 """
 
 from __future__ import annotations
@@ -37,6 +40,53 @@ def make_rows(n: int, d: int) -> dict[str, Any]:
     fake = rng.normal(size=(n, d)).astype(np.float32) * scale * 0.97 @ rotation + 0.51
     logits = rng.normal(size=(n, 10)) * 3
     return {"real": real, "fake": fake, "logits": logits}
+
+
+def hard_rows(kind: str, n: int, d: int) -> dict[str, Any]:
+    """Two sets of which rounding to float32 would decide who is whose neighbour."""
+    rng = np.random.default_rng(0)
+    draws: dict[str, Callable[[], Any]] = {
+        "ordinary": lambda: rng.normal(size=(n, d)),
+        "yes or no": lambda: rng.integers(0, 2, (n, d)),
+        "yes or no, a third": lambda: rng.integers(0, 2, (n, d)) / 3,
+        "8 columns of yes or no, a third": lambda: rng.integers(0, 2, (n, 8)) / 3,
+        "two groups at 1,000": lambda: (
+            rng.normal(size=(n, d)) + np.eye(d)[0] * rng.choice([-1e3, 1e3], (n, 1))
+        ),
+        "half the rows 0": lambda: rng.normal(size=(n, d)) * rng.integers(0, 2, (n, 1)),
+        "20 rows again and again": lambda: np.tile(rng.normal(size=(20, d)), (n // 20, 1)),
+        "constant": lambda: np.full((n, d), 0.3),
+    }
+    if kind not in draws:
+        raise ValueError(f"no rows {kind!r}: {', '.join(draws)}")
+    return {name: draws[kind]().astype(np.float32) for name in ("real", "fake")}
+
+
+HARD = (
+    "ordinary", "yes or no", "yes or no, a third", "8 columns of yes or no, a third",
+    "two groups at 1,000", "half the rows 0", "20 rows again and again", "constant",
+)  # fmt: skip
+
+
+def print_ties(n: int, d: int) -> None:
+    """Seconds of precision, recall, density and coverage with intervals, and ratios."""
+    ordinary = 0.0
+    for kind in HARD:
+        with tempfile.TemporaryDirectory() as folder:
+            for name, array in hard_rows(kind, n, d).items():
+                np.save(Path(folder) / f"{name}.npy", array)
+            found = in_a_child("neighbours", folder)
+        ordinary = ordinary or found["seconds"]
+        ratio, memory = found["seconds"] / ordinary, found["extra_gib"]
+        print(f"{kind:32s}{found['seconds']:8.2f} s {ratio:6.1f} times  +{memory:.2f} GiB")
+
+
+def neighbours(rows: dict[str, Any]) -> Result:
+    """Precision, recall, density and coverage."""
+    from genbench.metrics import evaluate
+
+    found = evaluate(rows["real"], rows["fake"], TIMED[3:])
+    return {name: value.value for name, value in found.items()}
 
 
 def genbench(rows: dict[str, Any], intervals: bool) -> Result:
@@ -126,7 +176,7 @@ WARM_UP = 1001  # rows: KID's subset needs 1,000
 
 def measure(side: str, folder: str) -> Result:
     """In a child process: warm up on a few rows (imports, threads), then time once."""
-    run = SIDES.get(side, fid_from_moments)
+    run = {**SIDES, "neighbours": neighbours}.get(side, fid_from_moments)
     rows = {path.stem: np.load(path) for path in Path(folder).glob("*.npy")}
     small = {name: array[:WARM_UP, :16].copy() for name, array in rows.items()}
     run(small)
@@ -157,7 +207,11 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=10_000, help="Rows of each set.")
     parser.add_argument("--only-ours", action="store_true", help="Leave the peers out.")
     parser.add_argument("--json", action="store_true", help="Print JSON instead of a table.")
+    parser.add_argument("--ties", action="store_true", help="Rows on which rounding decides.")
     options = parser.parse_args()
+    if options.ties:
+        print_ties(options.n, options.d)
+        return
     sides = [side for side in SIDES if side.startswith("genbench") or not options.only_ours]
     with tempfile.TemporaryDirectory() as folder:
         for name, array in make_rows(options.n, options.d).items():

@@ -93,8 +93,8 @@ class KernelSums:
 
     With rows ``x = c + u`` around the clouds' centre c, ``q = u . v / d``, ``p = u . c / d`` and
     ``b = 1 + c . c / d + p_u + p_v``, the kernel is ``(b + q)^3``. Whatever depends on one row
-    alone cancels in the estimate. What is left is ``q (q^2 + 3 b q + 3 b^2)``, summed over tiles, and
-    ``3 p_u p_v (2 (1 + c . c / d) + p_u + p_v)``, whose sums follow from those of p, p^2 and p^3.
+    alone cancels in the estimate. What is left is ``q (q^2 + 3 b q + 3 b^2)``, summed over tiles,
+    and ``3 p_u p_v (2 (1 + c . c / d) + p_u + p_v)``, whose sums follow from those of p, p^2, p^3.
 
     Parameters
     ----------

@@ -81,8 +81,8 @@ class NearestWithin:
         squares = np.take_along_axis(squares, order, axis=1)
         index = np.take_along_axis(self._index, order, axis=1)
         again = np.flatnonzero(np.isinf(squares[:, self._certain - 1]))
-        finer = sharpened(self._cloud)
-        if len(again) * _FEW > n and finer is not self._cloud:
+        finer = sharpened(self._cloud) if len(again) * _FEW > n else self._cloud
+        if finer is not self._cloud:
             retry = NearestWithin(finer, self._certain, kept - self._certain)
             visit_within(finer, [retry])
             return retry.result()

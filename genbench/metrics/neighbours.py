@@ -166,15 +166,14 @@ class Neighbourhoods:
 
         With the clouds to visit: in a finer form where those given did not settle the neighbours.
         """
-        within, settled = self.within_real.result()
-        finer = settled is not self._real
-        found = None
+        within, real = self.within_real.result()
+        found, fake = None, self._fake
         if self.within_fake is not None:
-            found, settled = self.within_fake.result()
-            finer = finer or settled is not self._fake
-        real, fake = self._real, self._fake
-        if finer:
-            real, fake = sharpened(real), sharpened(fake)
+            found, fake = self.within_fake.result()
+        if real is not self._real and fake is self._fake:
+            fake = sharpened(fake)
+        elif fake is not self._fake and real is self._real:
+            real = sharpened(real)
         radii = None
         if found is not None and self._k_closed is not None:
             radii = radii_without_blocks(fake, found, self._k_closed, self._blocks)
