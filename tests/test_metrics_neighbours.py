@@ -202,6 +202,13 @@ def test_few_rows_and_constant_ones_have_values_or_true_reasons() -> None:
         authenticity(rows[:1], rows)
 
 
+@pytest.mark.parametrize("dtype", [">f8", "longdouble", "int64", ">f4"])
+def test_no_precision_is_lost_on_the_way_in(dtype: str) -> None:
+    rng = np.random.default_rng(12)
+    real, fake = ((rng.normal(size=(60, 2)) * 100 + 1e7).astype(dtype) for _ in "rf")
+    assert all_four(real, fake, 3, 5) == brute_force(real, fake, 3, 5)
+
+
 def test_as_many_neighbours_as_there_are_rows() -> None:
     """Without a block there is no k-th neighbour left: the farthest one stands in."""
     rng = np.random.default_rng(8)

@@ -56,7 +56,9 @@ def as_rows(name: str, x: Any, *, at_least: int = 1) -> Rows:
     require_rows(name, len(array), at_least)
     if array.dtype.kind != "f":
         return array.astype(np.float32 if array.dtype.itemsize <= 2 else np.float64)
-    rows = array if array.dtype in (np.float32, np.float64) else array.astype(np.float32)
+    # Half precision, the other byte order and long doubles become what everything is made of.
+    dtype = np.float32 if array.dtype.itemsize <= 4 else np.float64
+    rows = array.astype(dtype, copy=False)
     require_finite(name, rows)
     return rows
 
