@@ -42,6 +42,7 @@ TABLES: dict[str, dict[str, tuple[type | tuple[type, ...], bool]]] = {
     "dataset": {
         "name": (str, True),
         "loader": (str, True),
+        "reader": (int, False),
         "licence": (str, True),
         "credit": (str, False),
         "content_sha256": (str, False),

@@ -15,7 +15,7 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 
 from genbench import extensions
-from genbench.data import Split, load_split, verify_files
+from genbench.data import Split, load_split, readers, verify_files
 from genbench.errors import DataError, GenbenchError, PluginError, UsageError
 from genbench.external import samples_path, stage
 from genbench.features import Features, extractor_problems, load_extractor
@@ -414,3 +414,27 @@ def test_a_new_suite_checks_and_runs(run_genbench: Command, tmp_path: Path) -> N
     unfinished = {k: v for k, v in vae["metrics"].items() if v["status"] == "failed"}
     assert not unfinished, json.dumps(unfinished)
     assert vae["metrics"]["fid"]["value"] > 0
+
+
+# Versions of what reads the files.
+
+
+def test_the_version_of_the_reader_is_in_the_task_hash_of_new_suites_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newer = {**readers.READERS, "csv": readers.READERS["csv"] + 1}
+    table = table_of(tmp_path / "a")
+    _, before = made(tmp_path / "a", csv=table)
+    monkeypatch.setattr(readers, "READERS", newer)
+    _, after = made(tmp_path / "b", csv=table)
+    assert load_suite(str(tmp_path / "a" / "mine.toml")).task_hash == before.task_hash
+    assert after.document["dataset"]["reader"] == newer["csv"]
+    assert after.task_hash != before.task_hash
+
+
+@pytest.mark.parametrize("loader", ["csv", "toy"])
+def test_a_reader_that_is_not_here_is_named(loader: str, tmp_path: Path) -> None:
+    _, suite = made(tmp_path / "out", csv=table_of(tmp_path / "out"))
+    dataset = {**suite.dataset, "loader": loader, "reader": 99}
+    with pytest.raises(UsageError, match=r"asks for reader 99 of loader 'csv'|has no versions"):
+        load_split(dataset, suite.space, "train")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from genbench.arrayfiles import open_arrays
 from genbench.data.csv_table import parse_csv
 from genbench.data.image_folder import ROLE, Entry, write_table
+from genbench.data.readers import stated
 from genbench.data.rows import digests
 from genbench.errors import DataError
 from genbench.generator import Space
@@ -78,6 +79,7 @@ def image_source(name: str, place: Path, folder: Path, *, skip_bad: bool) -> Sou
     dataset = {
         "name": name,
         "loader": "image-folder",
+        **stated("image-folder"),
         "folder": _from(folder, place),
         "class_names": classes,
         "files": [_file(ROLE, table, content)],
@@ -105,7 +107,7 @@ def npz_source(name: str, file: Path, folder: Path) -> Source:
         y = arrays["y"].all() if "y" in arrays else None
     space = _space_of(file.name, x, y)
     notes = _copies(digests(x), None if y is None else [str(v) for v in y])
-    dataset = {"name": name, "loader": "arrays"}
+    dataset = {"name": name, "loader": "arrays", **stated("arrays")}
     return Source(space, *_one_file(dataset, file, folder), notes=notes)
 
 
@@ -123,7 +125,7 @@ def csv_source(name: str, file: Path, folder: Path) -> Source:
         raise DataError(f"cannot read {file}: {error.strerror or error}") from error
     x = parse_csv(content, file.name)
     space = Space("points", (x.shape[1],))
-    dataset = {"name": name, "loader": "csv"}
+    dataset = {"name": name, "loader": "csv", **stated("csv")}
     return Source(space, *_one_file(dataset, file, folder), notes=_copies(digests(x), None))
 
 
