@@ -16,7 +16,7 @@ from genbench.errors import DataError, UsageError
 READERS: Mapping[str, int] = {
     "arrays": 1,
     "csv": 1,
-    "image-folder": 1,
+    "image-folder": 2,  # 2: images are turned upright; 1 took the pixels as they are stored
 }
 
 

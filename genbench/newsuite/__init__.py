@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from genbench.data import SplitName, load_split
 from genbench.errors import DataError, GenbenchError, UsageError
@@ -116,7 +120,8 @@ def _with_extractor(
     dataset["split"] = {
         name: {"file": source.role, "share": list(share)} for name, share in SHARES.items()
     }
-    rows = {name: len(load_split(dataset, source.space, name).x) for name in SHARES}
+    counts = {name: _counts(dataset, source.space, name) for name in SHARES}
+    rows = {name: int(n.sum()) for name, n in counts.items()}
     few = [f"{name} {n}" for name, n in rows.items() if n < FEWEST]
     if few:
         raise DataError(
@@ -133,13 +138,41 @@ def _with_extractor(
     else:
         _require(chosen, source.space)
     found = Extractor(chosen, None) if own is None else Extractor(own.name, own)
-    write_bytes(path, suite_text(path.stem, source, dataset["split"], rows, found).encode())
+    write_bytes(
+        path,
+        suite_text(path.stem, source, dataset["split"], rows, found, _dropped(counts)).encode(),
+    )
     for profile in profiles_of(str(path)):
         load_suite(str(path), profile)
-    notes = list(source.notes)
+    notes = [*source.notes, *_absent(counts, source.dataset.get("class_names", ()))]
     if Path(str(dataset.get("folder", ""))).is_absolute():
         notes.append(f"the suite names its data by {dataset['folder']}: to share it, put them here")
     return NewSuite(tuple(written), {str(k): n for k, n in rows.items()}, tuple(notes))
+
+
+def _counts(dataset: Mapping[str, Any], space: Space, split: SplitName) -> NDArray[np.int64]:
+    """Rows of each class in a split; all of them as one where there are no labels."""
+    found = load_split(dataset, space, split)
+    if found.y is None:
+        return np.array([len(found.x)])
+    return np.bincount(found.y, minlength=space.classes)
+
+
+def _dropped(counts: Mapping[SplitName, NDArray[np.int64]]) -> int:
+    """The first class that ``mode-dropped``, drawn of the valid split, can be seen to miss."""
+    return int(np.argmax((counts["valid"] > 0) & (counts["test"] > 0)))
+
+
+def _absent(
+    counts: Mapping[SplitName, NDArray[np.int64]], classes: Sequence[str]
+) -> tuple[str, ...]:
+    """What to tell of splits that have no row of a class."""
+    return tuple(
+        f"class {name!r} has no row in the {split} split: it has too few"
+        for split, n in counts.items()
+        for name, rows in zip(classes, n, strict=False)
+        if not rows
+    )
 
 
 def _default(space: Space) -> str:

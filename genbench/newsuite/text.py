@@ -36,6 +36,7 @@ def suite_text(
     split: Mapping[str, Mapping[str, Any]],
     rows: Mapping[Any, int],
     extractor: Extractor,
+    dropped: int = 0,
 ) -> str:
     """A suite of these data: three profiles, budgets by the size of the train split.
 
@@ -43,6 +44,8 @@ def suite_text(
     ----------
     rows
         Rows of each split.
+    dropped
+        The class that the control ``mode-dropped`` leaves out.
     """
     space = source.space
     n_samples = min(MOST_SAMPLES, rows["valid"], rows["test"])
@@ -69,7 +72,7 @@ def suite_text(
         _table("budget", {"examples": budget}),
         *_extractor(extractor.own),
         *_metrics(space, rows["test"]),
-        *_controls(space),
+        *_controls(space, dropped),
         *_downstream(space, n_samples),
         *_profiles(space, n_samples, budget),
     ]  # fmt: skip
@@ -119,11 +122,11 @@ def _metrics(space: Space, n_test: int) -> list[str]:
     return [*found, *(_table("metrics", {"id": i}, array=True) for i in _COPIES)]
 
 
-def _controls(space: Space) -> list[str]:
+def _controls(space: Space, dropped: int) -> list[str]:
     names = ["heldout", "train-copy", "gaussian", "noise"]
     if not space.classes:
         return [_table("controls", {"names": names})]
-    return [_table("controls", {"names": [*names, "mode-dropped"], "dropped_class": 0})]
+    return [_table("controls", {"names": [*names, "mode-dropped"], "dropped_class": dropped})]
 
 
 def _downstream(space: Space, n: int) -> list[str]:
