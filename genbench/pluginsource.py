@@ -71,10 +71,11 @@ def sources_of(modules: Sequence[tuple[Path, str]]) -> Sources:
         File and dotted name of each; the first is the generator's own, and its name does not count,
         so that a renamed file is the same generator.
     """
+    if modules[0][1].partition(".")[0] == OURS:
+        file = modules[0][0]
+        return Sources(_digest(file), (file.name,), ("the rest of genbench, known by its version",))
     starts = [_module(file, name) for file, name in modules]
     first = starts[0]
-    if modules[0][1].partition(".")[0] == OURS:
-        return Sources(_digest(first.file), (first.name,), ())
     walk = _Walk(starts)
     others = sorted((m.name, m.file) for m in walk.found.values() if m.file != first.file)
     digest = _digest(first.file)
@@ -150,7 +151,7 @@ class _Walk:
             names = sorted(self._installed)
             more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
             told.append(f"installed packages: {', '.join(names[:NAMED])}{more}")
-        told += [f"what is imported or run by a computed name ({place})" for place in self._computed]
+        told += [f"what is run by a computed name ({place})" for place in self._computed]
         if len(self.found) >= MOST_FILES:
             told.append(f"files beyond the first {MOST_FILES:,}")
         return tuple(told)

@@ -220,7 +220,7 @@ def _find(what: str) -> dict[str, Any]:
         return body
     if what in shipped() or path.suffix == ".toml":
         return load_suite(what).describe()
-    if what in installed() or what.partition(".py:")[0].removesuffix(".py") != what:
+    if what in installed() or what.endswith(".py") or ".py:" in what:
         return _generator(what)
     if what in METRICS:
         info = METRICS[what]
