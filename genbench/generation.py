@@ -209,7 +209,7 @@ class Generation:
 
     def _notes(self, generator: Any, x: npt.NDArray[Any]) -> list[str]:
         """What is odd about the samples' values, by themselves and as an adapter saw them."""
-        notes = getattr(generator, "sample_notes", tuple)()
+        notes: tuple[str, ...] = getattr(generator, "sample_notes", tuple)()
         dark = unscaled(x, self.space.levels) if self.space.kind == "image" else None
         return [shorten(str(note), 400) for note in (*notes, *([dark] if dark else []))]
 
