@@ -15,7 +15,7 @@ from genbench.errors import DataError, UsageError
 
 READERS: Mapping[str, int] = {
     "arrays": 1,
-    "csv": 1,
+    "csv": 2,
     "image-folder": 1,
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -14,13 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genbench.arrayfiles import open_arrays
-from genbench.data.csv_table import parse_csv
+from genbench.csvfiles import Layout, parse_csv
 from genbench.data.image_folder import ROLE, Entry, write_table
 from genbench.data.readers import stated
 from genbench.data.rows import digests
 from genbench.errors import DataError
 from genbench.generator import Space
 from genbench.imagefiles import BadImage, ImageFiles, decode, header, open_images
+from genbench.newsuite.copies import Copies, find_copies
+from genbench.precision import as_float32
 
 SPLIT_NAMES = {"train", "training", "valid", "val", "validation", "test", "testing"}
 NAMED = 100
@@ -37,6 +39,8 @@ class Source:
         The ``[dataset]`` table without its split.
     role
         Of the file that the splits are shares of.
+    copies
+        The rows that are equal.
     files
         What has to be written beside the suite: name -> content.
     """
@@ -44,6 +48,7 @@ class Source:
     space: Space
     dataset: dict[str, Any]
     role: str
+    copies: Copies
     files: dict[str, bytes] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -85,12 +90,12 @@ def image_source(name: str, place: Path, folder: Path, *, skip_bad: bool) -> Sou
         "files": [_file(ROLE, table, content)],
     }
     skipped = [f"skipped: {line}" for line in [*bad[:NAMED], *_more(bad)]]
-    copies = _copies([e.content for e in entries], [e.label for e in entries])
-    return Source(space, dataset, ROLE, {table: content}, (*skipped, *told, *copies))
+    copies = find_copies([e.content for e in entries], [e.label for e in entries])
+    return Source(space, dataset, ROLE, copies, {table: content}, (*skipped, *told))
 
 
 def npz_source(name: str, file: Path, folder: Path) -> Source:
-    """An ``.npz`` with ``x``: uint8 ``(n, C, H, W)`` or float32 ``(n, d)``, and perhaps ``y``.
+    """An ``.npz`` with ``x``: uint8 ``(n, C, H, W)`` or floats ``(n, d)``, and perhaps ``y``.
 
     Raises
     ------
@@ -106,27 +111,37 @@ def npz_source(name: str, file: Path, folder: Path) -> Source:
         x = arrays["x"].all()
         y = arrays["y"].all() if "y" in arrays else None
     space = _space_of(file.name, x, y)
-    notes = _copies(digests(x), None if y is None else [str(v) for v in y])
+    if space.kind == "points":
+        x = as_float32(x, file.name)
+    copies = find_copies(digests(x), None if y is None else [str(v) for v in y])
     dataset = {"name": name, "loader": "arrays", **stated("arrays")}
-    return Source(space, *_one_file(dataset, file, folder), notes=notes)
+    return Source(space, *_one_file(dataset, file, folder), copies)
 
 
-def csv_source(name: str, file: Path, folder: Path) -> Source:
-    """A CSV of points.
+def csv_source(name: str, file: Path, folder: Path, layout: Layout) -> Source:
+    """A CSV of points; what its owner says of it stands in the suite.
 
     Raises
     ------
     DataError
-        Naming the line and column of what is no number.
+        As `genbench.csvfiles.parse_csv` and `genbench.precision.as_float32`.
     """
     try:
         content = file.read_bytes()
     except OSError as error:
         raise DataError(f"cannot read {file}: {error.strerror or error}") from error
-    x = parse_csv(content, file.name)
+    table = parse_csv(content, file.name, layout)
+    x = as_float32(table.x, file.name, table.names)
     space = Space("points", (x.shape[1],))
-    dataset = {"name": name, "loader": "csv", **stated("csv")}
-    return Source(space, *_one_file(dataset, file, folder), notes=_copies(digests(x), None))
+    dataset: dict[str, Any] = {"name": name, "loader": "csv", **stated("csv")}
+    if table.names:
+        dataset["column_names"] = list(table.names)
+    options = {"header": layout.header, "drop": list(layout.drop), "keep": list(layout.keep)}
+    options = {key: value for key, value in options.items() if value not in (None, [])}
+    if options:
+        dataset["options"] = options
+    copies = find_copies(digests(x), None)
+    return Source(space, *_one_file(dataset, file, folder), copies, notes=table.notes)
 
 
 def _one_file(dataset: dict[str, Any], file: Path, folder: Path) -> tuple[dict[str, Any], str]:
@@ -197,23 +212,6 @@ def _classes(names: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
     return [number[p[0]] for p in paths], classes, told
 
 
-def _copies(contents: Sequence[str], labels: Sequence[str] | None) -> tuple[str, ...]:
-    """What to tell about rows that are equal."""
-    groups: dict[str, list[int]] = defaultdict(list)
-    for index, content in enumerate(contents):
-        groups[content].append(index)
-    copies = [group for group in groups.values() if len(group) > 1]
-    if not copies:
-        return ("no two rows are equal",)
-    rows = sum(len(group) for group in copies)
-    notes = [f"{rows} rows are exact copies in {len(copies)} groups: each group is in one split"]
-    if labels is not None:
-        torn = sum(len({labels[i] for i in group}) > 1 for group in copies)
-        if torn:
-            notes.append(f"{torn} groups of copies carry different labels: correct them")
-    return tuple(notes)
-
-
 def _more(bad: Sequence[str]) -> list[str]:
     return [f"and {len(bad) - NAMED:,} more"] if len(bad) > NAMED else []
 
@@ -229,11 +227,11 @@ def _space_of(name: str, x: NDArray[Any], y: NDArray[Any] | None) -> Space:
                 )
             classes = int(y.max()) + 1
         return Space("image", x.shape[1:], levels=LEVELS, classes=classes)
-    if x.dtype == np.float32 and x.ndim == 2:
+    if x.dtype in (np.float32, np.float64) and x.ndim == 2:
         if y is not None:
             raise DataError(f"{name}: points have no labels: leave y out")
         return Space("points", (x.shape[1],))
     raise DataError(
         f"{name}: x is {x.dtype} of shape {x.shape}: save images as uint8 (n, C, H, W) with 1 or 3 "
-        "channels, points as float32 (n, d)"
+        "channels, points as floats (n, d)"
     )
