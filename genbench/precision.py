@@ -36,7 +36,8 @@ def as_float32(x: Array, where: str, names: Sequence[str] = ()) -> NDArray[np.fl
     DataError
         Naming the first column that would be lost, and an offset that keeps it.
     """
-    found = x.astype(np.float32)
+    with np.errstate(over="ignore"):
+        found = x.astype(np.float32)
     for column in range(x.shape[1]):
         why = _lost(x[:, column], found[:, column])
         if why:
@@ -52,6 +53,8 @@ def as_float32(x: Array, where: str, names: Sequence[str] = ()) -> NDArray[np.fl
 
 def _lost(x: Array, rounded: NDArray[np.float32]) -> str | None:
     exact = x.astype(np.float64)
+    if np.isinf(rounded).any() and np.isfinite(exact).all():
+        return f"it reaches {np.abs(exact).max():.3g}, more than float32 holds"
     if not np.isfinite(exact).all() or len(x) < 2 or exact.min() == exact.max():
         return None
     spread = float(exact.std())

@@ -274,12 +274,18 @@ def saved(**arrays: np.ndarray) -> Callable[[Path], Path]:
         (written("bad.safetensors", b"\xff" * 40), "cannot read bad.safetensors"),
         (written("bad.tar", b""), ".tar is not read: use .npz, .npy, .pt"),
         (saved(z=digits(9)), "bad.npz has no array 'x' (it holds z): name it x"),
-        (saved(x=digits(9) / 255), "dtype torch.float64, expected torch.uint8: convert with"),
+        (
+            saved(x=digits(9) / 255),
+            "array x holds float64 in 0..1, so 0..1 it seems: convert with to_uint8(x, 0, 1)",
+        ),
         (saved(x=digits(9)[..., :27]), "has shape (9, 1, 28, 27), expected (9, 1, 28, 28)"),
         (saved(x=digits(1)), "bad.npz holds 1 rows of dtype uint8: at least 2 rows"),
         (saved(x=np.float32(3)), "is a single number, not rows"),
         (saved(x=digits(9), y=np.arange(8)), "y has shape (8,), x has 9 rows"),
-        (saved(x=digits(9), y=np.arange(9) + 5), "labels in 5..13, the suite's are 0..9"),
+        (
+            saved(x=digits(9), y=np.arange(9) + 5),
+            "labels '10', '11', '12', '13' are no class of mnist: its classes are 0, 1",
+        ),
         (saved(x=digits(9), y=np.ones(9)), "array y is float64, expected int64 labels"),
     ],
 )
@@ -308,7 +314,7 @@ def test_labels_of_arrays_may_lie_in_a_file(tmp_path: Path) -> None:
         found = staged(tmp_path / "a.npy", small(20), tmp_path, labels=tmp_path / name)
         assert_array_equal(kept(found, tmp_path)["y"], y)
     (tmp_path / "bad.txt").write_text("1\n77\n")
-    with pytest.raises(DataError, match=r"bad.txt, row 2: '77' is no class"):
+    with pytest.raises(DataError, match=r"bad.txt, line 2: '77' is no class"):
         staged(tmp_path / "a.npy", small(20), tmp_path, labels=tmp_path / "bad.txt")
 
 
@@ -332,7 +338,7 @@ def test_folders_and_zips_of_images_are_read_without_loss(
     order = np.lexsort((np.arange(30), np.arange(30) % 10))
     assert_array_equal(kept(found, tmp_path)["x"], x[order])
     assert_array_equal(kept(found, tmp_path)["y"], np.arange(30)[order] % 10)
-    assert found.notes == ("1 files of other types ignored",)
+    assert found.notes == ("1 files of other types ignored (.txt)",)
 
 
 def test_jpegs_and_grey_images_saved_in_colour_are_images(tmp_path: Path) -> None:
@@ -365,8 +371,8 @@ def bad_folder(folder: Path) -> Path:
 
 FAULTS = {
     "empty.png": "is empty",
-    "corrupt.png": "is corrupt or no PNG, JPEG or WebP",
-    "text.jpg": "is corrupt or no PNG, JPEG or WebP",
+    "corrupt.png": "is corrupt or no image of a type that is read",
+    "text.jpg": "is corrupt or no image of a type that is read",
     "giant.png": "claims a giant size in its header",
     "odd.png": "is 28 x 27, the suite has 28 x 28",
     "deep.png": "has 16 bits or more per channel",
@@ -444,7 +450,7 @@ def linked(path: Path) -> Path:
         (lambda p: zip_of(p / "bad.zip", {"/a.png": b""}), "'/a.png', which leaves it"),
         (lambda p: zip_of(p / "bad.zip", {"C:/a.png": b""}), "'C:/a.png', which leaves it"),
         (encrypted, "bad.zip is encrypted"),
-        (linked, "the link 'a.png': pack the file itself"),
+        (linked, "the link 'a.png': pack what it leads to"),
         (lambda p: zip_of(p / "bad.zip", {"a.txt": b""}), "holds no images (1 other files)"),
         (written("bad.zip", b"no zip"), "cannot read bad.zip as a zip"),
         (lambda p: p / "bad", "no samples at"),
@@ -487,8 +493,8 @@ def test_class_folders_beside_others_are_refused(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("0000.png,3\n", "has no label for 1 images (0001.png, ...)"),
-        ("0000.png,3\n0001.png,x\n", "labels.csv, row 2: 'x' is no class"),
-        ("../0000.png,3\n", "row 1: there is no image '../0000.png'"),
+        ("0000.png,3\n0001.png,x\n", "labels.csv, line 2: 'x' is no class"),
+        ("../0000.png,3\n", "line 1: there is no image '../0000.png'"),
         ("0000.png\n", "is not file,label"),
     ],
 )

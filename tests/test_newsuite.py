@@ -258,8 +258,14 @@ IMAGES = np.zeros((300, 1, 8, 8), np.uint8)
         (bad_csv("1,2\n3\n"), "bad.csv, line 2: 1 columns, expected 2"),
         (bad_csv("a,b\n"), "bad.csv has no rows of numbers"),
         (bad_npz(z=IMAGES), "bad.npz has no array 'x' (it holds z): name it x"),
-        (bad_npz(x=IMAGES / 2), "x is float64 of shape (300, 1, 8, 8): save images as uint8"),
-        (bad_npz(x=IMAGES, y=np.ones(3)), "y is float64 of shape (3,), expected labels"),
+        (
+            bad_npz(x=IMAGES / 2),
+            "x holds float64 in 0..0, so 0..1 it seems: convert with to_uint8(x, 0, 1)",
+        ),
+        (
+            bad_npz(x=IMAGES, y=np.ones(3)),
+            "y is float64, expected int64 labels or texts: save y.astype(numpy.int64)",
+        ),
         (lambda p: {}, "give exactly one of --images DIR, --npz FILE and --csv FILE"),
     ],
 )

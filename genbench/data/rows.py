@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from genbench.errors import DataError, UsageError
 
 COPIES, TOGETHER, APART = "copies", "together", "apart"
+UNRELIABLE = 0.01  # of the reference rows that equal training rows: above it copies are not told
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,12 @@ def digests(x: NDArray[Any]) -> list[str]:
 
 def _digest(content: bytes | memoryview) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def share_in(train: NDArray[Any], x: NDArray[Any]) -> float:
+    """The share of the rows of `x` that equal a row of `train`."""
+    known = set(digests(train))
+    return sum(row in known for row in digests(x)) / len(x)
 
 
 def row_range(dataset: Mapping[str, Any], split: str) -> RowRange:

@@ -8,18 +8,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from genbench.csvfiles import Layout
 from genbench.data import Split, SplitName, load_split
-from genbench.data.rows import COPIES
-from genbench.data.split import proportional
+from genbench.data.rows import COPIES, share_in
 from genbench.errors import DataError, GenbenchError, UsageError
 from genbench.features import INCEPTION, STANDARDISED, load_extractor
 from genbench.generator import Space
-from genbench.newsuite.copies import UNRELIABLE, shared_with_train
 from genbench.newsuite.extractor import standardised_table, train_for
+from genbench.newsuite.facts import (
+    absent,
+    copies_told,
+    count_classes,
+    dropped,
+    fewest,
+    power,
+    without_spread,
+)
 from genbench.newsuite.sources import Source, csv_source, image_source, npz_source
 from genbench.newsuite.text import MOST_SAMPLES, Extractor, Facts, suite_text
 from genbench.store import write_bytes
@@ -30,7 +36,6 @@ __all__ = ["SHARES", "TRAIN", "NewSuite", "new_suite"]
 
 TRAIN = "train"
 FEWEST = 20  # rows of a split below which hardly a metric can be computed
-FEW = 1000  # compared rows below which near generators cannot be told apart
 MOST_MOMENTS = 20_000  # columns whose moments still make a readable file
 
 SPLITS: tuple[SplitName, ...] = ("train", "valid", "test")
@@ -161,16 +166,18 @@ def _finished(draft: _Draft, asked: str | None, n_samples: int | None) -> NewSui
     rows = {name: len(part.x) for name, part in splits.items()}
     n = _n_samples(rows, n_samples)
     found = _extractor(draft, splits, asked)
-    shared = shared_with_train({name: part.x for name, part in splits.items()})
-    facts = Facts(rows, n, _fewest(splits, source.space, n), _copies_told(shared))
+    shared = share_in(splits["train"].x, splits["test"].x)
+    counts = count_classes(splits, source.space)
+    facts = Facts(rows, n, fewest(counts, n), dropped(counts), copies_told(shared))
     write_bytes(path, suite_text(path.stem, source, draft.split, facts, found).encode())
     for profile in profiles_of(str(path)):
         load_suite(str(path), profile)
     notes = [*source.notes, *source.copies.notes(draft.split[COPIES])]
     notes += [facts.copies] if facts.copies else []
+    notes += absent(counts, source.dataset.get("class_names", ()))
     if source.space.kind == "points":
-        notes += _without_spread(splits["train"].x, source.dataset.get("column_names", ()))
-    notes += _power(facts.compared(n))
+        notes += without_spread(splits["train"].x, source.dataset.get("column_names", ()))
+    notes += power(facts.compared(n))
     place = str(source.dataset.get("folder", ""))
     if Path(place).is_absolute():
         notes.append(f"the suite names its data by {place}: to share it, put them here")
@@ -231,47 +238,3 @@ def _dims(name: str, space: Space, x: NDArray[Any]) -> int:
             f"choose another with --extractor ({TRAIN} needs images with labels, in class folders)"
         )
         raise type(error)(f"{error}; or {ways}") from error
-
-
-# What to tell.
-
-
-def _fewest(splits: Mapping[SplitName, Split], space: Space, n_samples: int) -> int | None:
-    """Rows of the rarest class, in the test split or among samples in the train proportions."""
-    test, train = splits["test"].y, splits["train"].y
-    if test is None or train is None:
-        return None
-    asked = proportional(train, space.classes, n_samples)
-    return int(min(np.bincount(test, minlength=space.classes).min(), asked.min()))
-
-
-def _copies_told(shared: float) -> str:
-    if shared < UNRELIABLE:
-        return ""
-    return (
-        f"{shared:.1%} of the test rows equal a training row: C_T and authenticity cannot tell "
-        "copies from fresh rows here."
-    )
-
-
-def _without_spread(train: NDArray[Any], names: Any) -> list[str]:
-    constant = np.flatnonzero(train.min(0) == train.max(0))
-    if not len(constant):
-        return []
-    told = ", ".join(repr(names[i]) if names else str(i + 1) for i in constant[:20])
-    more = f" and {len(constant) - 20} more" if len(constant) > 20 else ""
-    return [
-        f"without spread in the train split, divided by 1 instead: column {told}{more}; it tells "
-        "generators apart only if they vary it (--drop-column leaves it out)"
-    ]
-
-
-def _power(n: int) -> list[str]:
-    if n >= FEW:
-        return []
-    half = 100 * 1.96 * math.sqrt(0.25 / n)
-    return [
-        f"few rows: metrics compare {n} with {n}, so a share such as precision is known to about "
-        f"±{half:.0f} points, and generators that are nearer than that will not be told apart; "
-        "more rows, a larger test share (--split) or several seeds help"
-    ]

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from numpy.typing import NDArray
-
-from genbench.data.rows import APART, TOGETHER, digests
+from genbench.data.rows import APART, TOGETHER
 
 MANY = 0.05  # of all rows that are copies of others
 MOST_OF_A_SPLIT = 0.2  # that copies of one picture may fill
-UNRELIABLE = 0.01  # of the reference rows that equal a training row: copying cannot be told there
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +73,3 @@ def find_copies(contents: Sequence[str], labels: Sequence[str] | None) -> Copies
         torn = sum(len({labels[i] for i in group}) > 1 for group in copies)
     sizes = [len(group) for group in copies]
     return Copies(sum(sizes), len(copies), max(sizes, default=1), torn, len(contents))
-
-
-def shared_with_train(splits: Mapping[Any, NDArray[Any]]) -> float:
-    """The share of the test rows that equal a training row."""
-    train = set(digests(splits["train"]))
-    test = digests(splits["test"])
-    return sum(row in train for row in test) / len(test)

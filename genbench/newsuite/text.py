@@ -42,14 +42,17 @@ class Facts:
     n_samples
         Asked of each generator.
     fewest
-        Rows of the rarest class in the test split or among the samples; None without classes.
+        Rows of the rarest class in the test split or among the samples.
+    dropped
+        The class that the control ``mode-dropped`` leaves out.
     copies
         A sentence about test rows that equal training rows, or nothing.
     """
 
     rows: Mapping[Any, int]
     n_samples: int
-    fewest: int | None
+    fewest: int
+    dropped: int = 0
     copies: str = ""
 
     def compared(self, n_samples: int) -> int:
@@ -90,7 +93,7 @@ def suite_text(
         _table("budget", {"examples": budget}),
         *([_table("extractors", extractor.table, array=True)] if extractor.table else ()),
         *_metrics("", space, facts, n_samples, extractor),
-        *_controls(space),
+        *_controls(space, facts.dropped),
         *_downstream(space, n_samples),
         *_profiles(space, facts, budget, extractor),
     ]  # fmt: skip
@@ -128,7 +131,7 @@ def _metrics(
         ids.remove("fid_infinity")
     if space.kind == "image":
         ids += [*(_LABELLED if space.classes else ()), *_IMAGES]
-        if facts.fewest is not None and facts.fewest < 2:
+        if facts.fewest < 2:
             ids.remove("fid_per_class")
     bodies: list[dict[str, Any]] = [{"id": i} for i in (*ids, *_TRANSPORT)]
     if extractor.name == STANDARDISED:
@@ -145,11 +148,11 @@ def infinity_rows(dims: int) -> int:
     return max(4 * dims, 15)
 
 
-def _controls(space: Space) -> list[str]:
+def _controls(space: Space, dropped: int) -> list[str]:
     names = ["heldout", "train-copy", "gaussian", "noise"]
     if not space.classes:
         return [_table("controls", {"names": names})]
-    return [_table("controls", {"names": [*names, "mode-dropped"], "dropped_class": 0})]
+    return [_table("controls", {"names": [*names, "mode-dropped"], "dropped_class": dropped})]
 
 
 def _downstream(space: Space, n: int) -> list[str]:
