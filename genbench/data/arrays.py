@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genbench.data.files import FileCheck, check_files, declared, read_checked
-from genbench.data.rows import positions, row_range
+from genbench.data.rows import chosen_rows, row_range
 from genbench.data.split import Split
 from genbench.errors import DataError, UsageError
 from genbench.generator import Space
 from genbench.labelnames import names_of_labels
+from genbench.precision import as_float32
 
 
 def read(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
@@ -28,7 +29,9 @@ def read(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
     entry = declared(dataset, rows.file)
     arrays = _arrays(read_checked(dataset, entry), entry["path"], space.classes > 0)
     x = arrays["x"]
-    part = rows.chosen(len(x), lambda: positions(x))
+    if space.kind == "points" and x.dtype == np.float64:
+        x = as_float32(x, f"data file {entry['path']}")
+    part = chosen_rows(dataset, rows, x)
     if space.classes == 0:
         return Split(x[part], None)
     y = arrays["y"]

@@ -19,7 +19,7 @@ import numpy as np
 
 from genbench.data.files import FileCheck, check_file, declared, read_checked
 from genbench.data.readers import reader_of
-from genbench.data.rows import position, row_range
+from genbench.data.rows import places, row_range
 from genbench.data.split import Split
 from genbench.errors import DataError
 from genbench.generator import Space
@@ -45,7 +45,7 @@ def read(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
     """The images of the table whose content falls into the split's share, in the table's order."""
     rows = row_range(dataset, split)
     entries = _table(dataset, rows.file)
-    chosen = rows.chosen(len(entries), lambda: [position(e.content) for e in entries])
+    chosen = rows.chosen(len(entries), lambda: places(dataset, [e.content for e in entries]))
     x = np.empty((len(chosen), *space.shape), np.uint8)
     for place, index in enumerate(chosen):
         x[place] = _image(dataset, entries[index], space)

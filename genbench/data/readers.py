@@ -15,7 +15,7 @@ from genbench.errors import DataError, UsageError
 
 READERS: Mapping[str, int] = {
     "arrays": 1,
-    "csv": 1,
+    "csv": 2,  # 2: doubtful headings, columns and numbers are refused; 1 read them as data
     "image-folder": 2,  # 2: images are turned upright; 1 took the pixels as they are stored
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from genbench.arrayfiles import open_arrays
 from genbench.arrayvalues import masked_fill, no_numbers, scale_told, unscaled
-from genbench.data.csv_table import parse_csv
+from genbench.csvfiles import Layout, parse_csv
 from genbench.data.image_folder import ROLE, Entry, write_table
 from genbench.data.readers import stated
 from genbench.data.rows import digests
@@ -24,6 +24,8 @@ from genbench.generator import Space
 from genbench.imagefiles import ImageFiles, open_images
 from genbench.imagepixels import BadImage, decode, header
 from genbench.labelnames import in_order, names_of_labels
+from genbench.newsuite.copies import Copies, find_copies
+from genbench.precision import as_float32
 
 SPLIT_NAMES = {"train", "training", "valid", "val", "validation", "test", "testing"}
 NAMED = 100
@@ -40,6 +42,8 @@ class Source:
         The ``[dataset]`` table without its split.
     role
         Of the file that the splits are shares of.
+    copies
+        The rows that are equal.
     files
         What has to be written beside the suite: name -> content.
     """
@@ -47,6 +51,7 @@ class Source:
     space: Space
     dataset: dict[str, Any]
     role: str
+    copies: Copies
     files: dict[str, bytes] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -93,13 +98,13 @@ def image_source(name: str, place: Path, folder: Path, *, skip_bad: bool) -> Sou
         "files": [_file(ROLE, table, content)],
     }
     skipped = [f"skipped: {line}" for line in [*bad[:NAMED], *_more(bad)]]
-    copies = _copies([e.content for e in entries], [e.label for e in entries])
-    notes = (*skipped, *files.listing.notes(), *told, *lost, *copies)
-    return Source(space, dataset, ROLE, {table: content}, notes)
+    copies = find_copies([e.content for e in entries], [e.label for e in entries])
+    notes = (*skipped, *files.listing.notes(), *told, *lost)
+    return Source(space, dataset, ROLE, copies, {table: content}, notes)
 
 
 def npz_source(name: str, file: Path, folder: Path) -> Source:
-    """An ``.npz`` with ``x``: uint8 ``(n, C, H, W)`` or float32 ``(n, d)``, and perhaps ``y``.
+    """An ``.npz`` with ``x``: uint8 ``(n, C, H, W)`` or floats ``(n, d)``, and perhaps ``y``.
 
     The classes are the different labels of `y`, whole numbers or texts, each under its own name.
 
@@ -117,30 +122,40 @@ def npz_source(name: str, file: Path, folder: Path) -> Source:
         x = arrays["x"].all()
         y = arrays["y"].all() if "y" in arrays else None
     space, told = _space_of(file.name, x)
+    if space.kind == "points":
+        x = as_float32(x, file.name)
     dataset: dict[str, Any] = {"name": name, "loader": "arrays", **stated("arrays")}
     if y is not None:
         space, named, more = _with_classes(file.name, space, y, len(x))
         dataset, told = {**dataset, **named}, (*told, *more)
-    copies = _copies(digests(x), None if y is None else [str(v) for v in y])
-    return Source(space, *_one_file(dataset, file, folder), notes=(*told, *copies))
+    copies = find_copies(digests(x), None if y is None else [str(v) for v in y])
+    return Source(space, *_one_file(dataset, file, folder), copies, notes=told)
 
 
-def csv_source(name: str, file: Path, folder: Path) -> Source:
-    """A CSV of points.
+def csv_source(name: str, file: Path, folder: Path, layout: Layout) -> Source:
+    """A CSV of points; what its owner says of it stands in the suite.
 
     Raises
     ------
     DataError
-        Naming the line and column of what is no number.
+        As `genbench.csvfiles.parse_csv` and `genbench.precision.as_float32`.
     """
     try:
         content = file.read_bytes()
     except OSError as error:
         raise DataError(f"cannot read {file}: {error.strerror or error}") from error
-    x = parse_csv(content, file.name)
+    table = parse_csv(content, file.name, layout)
+    x = as_float32(table.x, file.name, table.names)
     space = Space("points", (x.shape[1],))
-    dataset = {"name": name, "loader": "csv", **stated("csv")}
-    return Source(space, *_one_file(dataset, file, folder), notes=_copies(digests(x), None))
+    dataset: dict[str, Any] = {"name": name, "loader": "csv", **stated("csv")}
+    if table.names:
+        dataset["column_names"] = list(table.names)
+    options = {"header": layout.header, "drop": list(layout.drop), "keep": list(layout.keep)}
+    options = {key: value for key, value in options.items() if value not in (None, [])}
+    if options:
+        dataset["options"] = options
+    copies = find_copies(digests(x), None)
+    return Source(space, *_one_file(dataset, file, folder), copies, notes=table.notes)
 
 
 def _one_file(dataset: dict[str, Any], file: Path, folder: Path) -> tuple[dict[str, Any], str]:
@@ -226,23 +241,6 @@ def _numbered(
     return [replace(entry, label=number[entry.label]) for entry in entries], classes, told
 
 
-def _copies(contents: Sequence[str], labels: Sequence[str] | None) -> tuple[str, ...]:
-    """What to tell about rows that are equal."""
-    groups: dict[str, list[int]] = defaultdict(list)
-    for index, content in enumerate(contents):
-        groups[content].append(index)
-    copies = [group for group in groups.values() if len(group) > 1]
-    if not copies:
-        return ("no two rows are equal",)
-    rows = sum(len(group) for group in copies)
-    notes = [f"{rows} rows are exact copies in {len(copies)} groups: each group is in one split"]
-    if labels is not None:
-        torn = sum(len({labels[i] for i in group}) > 1 for group in copies)
-        if torn:
-            notes.append(f"{torn} groups of copies carry different labels: correct them")
-    return tuple(notes)
-
-
 def _more(bad: Sequence[str]) -> list[str]:
     return [f"and {len(bad) - NAMED:,} more"] if len(bad) > NAMED else []
 
@@ -278,8 +276,8 @@ def _of_no_image(x: NDArray[Any]) -> str | None:
 def _of_no_points(x: NDArray[Any]) -> str | None:
     if x.ndim != 2:
         return None
-    if x.dtype != np.float32:
-        return f"is {x.dtype} of shape {x.shape}: save points as x.astype(numpy.float32)"
+    if x.dtype not in (np.float32, np.float64):
+        return f"is {x.dtype} of shape {x.shape}: save points as x.astype(numpy.float64)"
     return masked_fill(x)
 
 
