@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from genbench.adapters import command, diffusers_pipeline, function, onnx, torch
 from genbench.errors import ContractError, GenbenchError, PluginError
 from genbench.generator import Space, to_uint8
 from genbench.plugins import GeneratorRef, checked, classes_in, description_of
+from tests.conftest import TINY, Command
 from tests.test_isolation import is_gone
 
 GREY = Space("image", (1, 8, 8), levels=256, classes=10)
@@ -442,3 +444,31 @@ def test_a_plugin_file_of_three_lines_is_a_generator(tmp_path: Path) -> None:
     description = description_of(load(ref), ref)
     assert description.summary == "Their model."
     assert len(description.source) == 64
+
+
+WRONG_RANGE = """
+import numpy as np
+from genbench.adapters import function
+
+def draw(n, seed):
+    return np.random.default_rng(seed).random((n, 1, 8, 8))
+
+Mine = function("mine", draw, low=-1, high=1)
+"""
+
+
+@pytest.mark.slow
+def test_a_range_that_does_not_fit_is_told_in_terminal_and_record(
+    run_genbench: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(WRONG_RANGE)
+    done = run_genbench("run", "--suite", TINY.with_name("tiny-images.toml"),
+                        "--plugin", "mine.py", "--no-controls", "--skip", "downstream",
+                        "--no-report", "--json")  # fmt: skip
+    told = "50% of the grey levels are never reached"
+    assert f"note: {told}" in done.err
+    (line,) = done.lines
+    assert line["notes"][0].startswith(told)
+    (path,) = (tmp_path / "results").glob("*/mine~*/seed-0/*/record.json")
+    (note,) = json.loads(path.read_text())["resources"]["notes"]
+    assert note.startswith(told)
