@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -274,6 +275,14 @@ def test_a_zip_with_a_linked_folder_or_a_member_twice_is_refused(tmp_path: Path)
     (tmp_path / "b.zip").write_bytes(data.replace(b"b.png", b"a.png"))
     with pytest.raises(DataError, match=r"has the member 'a.png' twice"):
         staged(tmp_path / "b.zip", small(2), tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_suite_names_no_file_that_is_not_utf_8(tmp_path: Path) -> None:
+    place = folder_of(tmp_path / "images", 1)
+    os.rename(place / "class1", os.fsencode(place) + b"/cl\xff")
+    with pytest.raises(DataError, match=r"cl\?/001.png is not named in UTF-8: rename it"):
+        suite_of(place, tmp_path / "out")
 
 
 def test_images_of_0_and_1_are_refused_by_both(tmp_path: Path) -> None:

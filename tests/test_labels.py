@@ -165,6 +165,7 @@ def test_numbers_for_classes_without_numbers_are_positions_and_that_is_told(tmp_
         (np.arange(N) / 3, r"y is float64, expected int64 labels or texts: save y.astype"),
         (np.eye(3)[np.arange(N) % 3], r"one label per row: of one-hot rows save y.argmax\(1\)"),
         (np.arange(N)[:, None] % 3, r"one label per row: save y.reshape\(-1\)"),
+        (np.array(["\ud800", "b", "c"])[np.arange(N) % 3], "y holds a text that is no Unicode"),
         (np.arange(N - 1) % 3, "y has 239 labels, x 240 rows"),
     ],
 )
