@@ -75,7 +75,18 @@ def open_arrays(file: Path) -> Iterator[Mapping[str, StoredArray]]:
                 _check(file.name, name, array)
         # What the caller does with the rows is its own: only what a file's content may cause.
         with _refusing(file, (OSError, ValueError, RuntimeError, MemoryError)):
-            yield {name: _refused_late(file, array, reading) for name, array in arrays.items()}
+            yield {
+                name: in_native_order(_refused_late(file, array, reading))
+                for name, array in arrays.items()
+            }
+
+
+def in_native_order(array: StoredArray) -> StoredArray:
+    """The array with its numbers in this machine's byte order, whichever it was written in."""
+    dtype = array.dtype.newbyteorder("=")
+    if dtype == array.dtype:
+        return array
+    return replace(array, dtype=dtype, take=lambda rows: array.take(rows).astype(dtype))
 
 
 def _check(file: str, name: str, array: StoredArray) -> None:
@@ -242,41 +253,61 @@ def _of_tensor(tensor: Any) -> StoredArray:
     import torch
 
     tensor = tensor.detach()
-    dtype = tensor[:0].numpy().dtype if tensor.ndim else tensor.numpy().dtype
+    dtype = array_of(tensor[:0]).dtype if tensor.ndim else array_of(tensor).dtype
 
     def take(rows: Array) -> Array:
-        return np.array(tensor[torch.from_numpy(np.asarray(rows))].numpy())
+        return np.array(array_of(tensor[torch.from_numpy(np.asarray(rows))]))
 
     return StoredArray(tuple(tensor.shape), dtype, take)
 
 
+def array_of(tensor: Any) -> Array:
+    """A torch tensor as an array; the types that NumPy lacks (bfloat16, float8) as float32."""
+    tensor = tensor.detach().cpu()
+    known = str(tensor.dtype) in ("torch.float16", "torch.float32", "torch.float64")
+    found: Array = (tensor if known or not tensor.is_floating_point() else tensor.float()).numpy()
+    return found
+
+
 _SAFE_DTYPES = {
     "U8": "u1", "I8": "i1", "I16": "i2", "I32": "i4", "I64": "i8", "F16": "f2", "F32": "f4",
-    "F64": "f8", "BOOL": "?",
+    "F64": "f8", "BOOL": "?", "U16": "u2", "U32": "u4", "U64": "u8",
 }  # fmt: skip
+
+
+_TORCH_ONLY = ("BF16", "F8_E4M3", "F8_E5M2")
 
 
 @contextmanager
 def _safetensors(file: Path) -> Iterator[dict[str, StoredArray]]:
     from safetensors import safe_open
 
-    with safe_open(str(file), framework="np") as opened:
+    with ExitStack() as stack:
+        opened = stack.enter_context(safe_open(str(file), framework="np"))
         found = {}
         for name in opened.keys():  # noqa: SIM118
             part = opened.get_slice(name)
-            code = part.get_dtype()
-            if code not in _SAFE_DTYPES:
+            shape, code = tuple(part.get_shape()), part.get_dtype()
+            if code in _TORCH_ONLY:
+                as_torch = stack.enter_context(safe_open(str(file), framework="pt"))
+                rows = _slices(as_torch.get_slice(name), shape, array_of)
+                found[name] = StoredArray(shape, np.dtype("f4"), rows)
+            elif code in _SAFE_DTYPES:
+                found[name] = StoredArray(shape, np.dtype(_SAFE_DTYPES[code]), _slices(part, shape))
+            else:
                 raise ValueError(f"array {name} is {json.dumps(code)}")
-            shape = tuple(part.get_shape())
-            found[name] = StoredArray(shape, np.dtype(_SAFE_DTYPES[code]), _slices(part, shape))
         yield found
 
 
-def _slices(part: Any, shape: tuple[int, ...]) -> Callable[[Array], Array]:
+def _slices(
+    part: Any, shape: tuple[int, ...], array: Callable[[Any], Array] = np.asarray
+) -> Callable[[Array], Array]:
+    """Rows of a slice, whose parts `array` makes arrays of."""
+
     def take(rows: Array) -> Array:
         size = max(1, CHUNK_BYTES // max(1, math.prod(shape[1:])))
         kept = [
-            part[start : min(start + size, shape[0])][
+            array(part[start : min(start + size, shape[0])])[
                 rows[(rows >= start) & (rows < start + size)] - start
             ]
             for start in range(0, shape[0], size)

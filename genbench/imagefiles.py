@@ -1,52 +1,78 @@
-"""Image files of a folder or a zip: listed without reading them, decoded one at a time.
-
-Nothing is resized, flattened or requantised: what does not fit a space as it is, is named. No file
-costs more memory than one image of the space, whatever its header or its compression claims.
-"""
+"""Image files of a folder or a zip: listed without reading them, read one at a time."""
 
 from __future__ import annotations
 
-import io
 import os
 import stat
-import warnings
 import zipfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
+from typing import Protocol
 
 from genbench.errors import DataError
-from genbench.generator import Space
+from genbench.imagepixels import BadImage
 from genbench.npzfile import READ_ERRORS
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-FORMATS = ("PNG", "JPEG", "WEBP")
+SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff",
+    ".ppm", ".pgm", ".pbm", ".pnm",
+)  # fmt: skip
+# Images all the same: each is named with a remedy, and none is passed over.
+UNREAD = (
+    ".apng", ".arw", ".avif", ".cr2", ".cr3", ".cur", ".dcm", ".dds", ".dib", ".dng", ".eps",
+    ".exr", ".hdr", ".heic", ".heif", ".ico", ".j2k", ".jif", ".jp2", ".jpx", ".jxl", ".jxr",
+    ".nef", ".pcx", ".psd", ".qoi", ".raw", ".sgi", ".svg", ".svgz", ".tga", ".xbm", ".xpm",
+)  # fmt: skip
 MOST_BYTES = 64 << 20  # of one file
 MOST_FILES = 10_000_000
+NAMED_TYPES = 5
 
-_SIXTEEN_BIT = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a place holds.
 
-class BadImage(DataError):
-    """One file that is not an image of the space; its text says why, without the file's name."""
+    Parameters
+    ----------
+    names
+        Paths of the images within the place with ``/``, sorted; those of types that are not read
+        among them.
+    others
+        Files that are no images: suffix -> how many.
+    empty
+        Folders without any image in or below them, the uppermost of each branch.
+    """
+
+    names: tuple[str, ...]
+    others: Counter[str] = field(default_factory=Counter)
+    empty: tuple[str, ...] = ()
+
+    def notes(self) -> tuple[str, ...]:
+        """What to tell of everything that is not an image."""
+        notes = []
+        if self.others:
+            kinds = ", ".join(
+                f"{n} {suffix}" if len(self.others) > 1 else suffix
+                for suffix, n in self.others.most_common(NAMED_TYPES)
+            )
+            more = ", ..." if len(self.others) > NAMED_TYPES else ""
+            notes.append(f"{self.others.total()} files of other types ignored ({kinds}{more})")
+        if self.empty:
+            shown = ", ".join(map(repr, self.empty[:NAMED_TYPES]))
+            more = f" and {len(self.empty) - NAMED_TYPES} more" if self.empty[NAMED_TYPES:] else ""
+            notes.append(f"no images in {shown}{more}")
+        return tuple(notes)
 
 
 class ImageFiles(Protocol):
     """The image files of one place."""
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Their paths within the place with ``/``, sorted."""
-
-    @property
-    def ignored(self) -> int:
-        """How many files of other types there are."""
+    def listing(self) -> Listing:
+        """Their names, and what else there is."""
 
     def read(self, name: str) -> bytes:
         """A file's content; `BadImage` if it cannot be had."""
@@ -54,27 +80,24 @@ class ImageFiles(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """The image files below a folder; links are not followed.
-
-    Parameters
-    ----------
-    names
-        Paths relative to `root` with ``/``, sorted.
-    ignored
-        Files of other types.
+    """The image files below a folder and the folders that are linked into it; linked files are
+    named, not read.
     """
 
     root: Path
-    names: tuple[str, ...]
-    ignored: int = 0
+    listing: Listing = Listing(())
 
     def read(self, name: str) -> bytes:
         """A file's content."""
+        _check_type(name)
         path = self.root / name
         try:
             if path.is_symlink():
                 raise BadImage("is a link: put the file itself there")
-            if path.stat().st_size > MOST_BYTES:
+            found = path.stat()
+            if not stat.S_ISREG(found.st_mode):
+                raise BadImage("is no file")
+            if found.st_size > MOST_BYTES:
                 raise BadImage(f"has more than {MOST_BYTES >> 20} MiB")
             return path.read_bytes()
         except OSError as error:
@@ -86,11 +109,11 @@ class Archive:
     """The image files in an open zip."""
 
     zip: zipfile.ZipFile
-    names: tuple[str, ...]
-    ignored: int = 0
+    listing: Listing
 
     def read(self, name: str) -> bytes:
         """A file's content, of which no more than `MOST_BYTES` is ever unpacked."""
+        _check_type(name)
         try:
             with self.zip.open(name) as member:
                 data = member.read(MOST_BYTES + 1)
@@ -110,127 +133,85 @@ def open_images(place: Path) -> Iterator[ImageFiles]:
     Raises
     ------
     DataError
-        If the place cannot be read, holds no images, or is a zip with a member that leaves it.
+        If the place cannot be read, holds no images, has folders that are linked in a circle, or is
+        a zip with a member that leaves it, is a link, or is there twice.
     """
     if place.is_dir():
-        names, ignored = _walk(place)
-        yield _not_empty(place, Folder(place, names, ignored))
+        yield Folder(place, _not_empty(place, _walk(place)))
         return
     try:
         file = zipfile.ZipFile(place)
     except READ_ERRORS as error:  # a damaged directory asks for versions, codings, places
         raise DataError(f"cannot read {place.name} as a zip: {error}: pack it again") from error
     with file:
-        names, ignored = _members(place, file)
-        yield _not_empty(place, Archive(file, names, ignored))
+        yield Archive(file, _not_empty(place, _members(place, file)))
 
 
-def decode(data: bytes, space: Space) -> NDArray[np.uint8]:
-    """One image of the space, uint8 ``(C, H, W)``.
-
-    A grey image fits a colour space, and a colour image whose channels are equal a grey one; every
-    other difference in size, depth or alpha is told, not repaired.
-
-    Raises
-    ------
-    BadImage
-        If the bytes are no image of the space, with the reason.
-    """
-    if not data:
-        raise BadImage("is empty")
-    channels, height, width = space.shape
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            warnings.simplefilter("ignore", DeprecationWarning)
-            # Only the header is read here: a giant one costs nothing.
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-            _check_header(image, height, width)
-            image.load()
-            pixels = _channels_last(image)
-    except BadImage:
-        raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise BadImage("claims a giant size in its header") from error
-    except Exception as error:  # Pillow's decoders raise many types on malformed bytes
-        raise BadImage(f"is corrupt or no PNG, JPEG or WebP ({_told(error)})") from error
-    x = _fit_channels(pixels, channels)
-    if int(x.max()) >= space.levels:
-        raise BadImage(
-            f"has grey levels up to {int(x.max())}, the space has 0..{space.levels - 1}: "
-            "save the levels themselves"
-        )
-    return np.ascontiguousarray(x)
+def _check_type(name: str) -> None:
+    suffix = PurePosixPath(name).suffix
+    if suffix.lower() in UNREAD:
+        raise BadImage(f"is of a type that is not read ({suffix}): save it as PNG")
 
 
-def header(data: bytes) -> tuple[int, int, int]:
-    """Channels (1 or 3), height and width that an image's header says; `BadImage` without one."""
-    if not data:
-        raise BadImage("is empty")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-    except Exception as error:
-        raise BadImage(f"is corrupt or no PNG, JPEG or WebP ({_told(error)})") from error
-    return (1 if image.mode in ("1", "L", "LA", *_SIXTEEN_BIT) else 3, image.height, image.width)
+class _Lister:
+    """Sorts the files of a place into images and others, as they are found."""
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
+        self._names: list[str] = []
+        self._others: Counter[str] = Counter()
+
+    def add(self, name: str) -> bool:
+        """Take a file; False if it is no image."""
+        suffix = PurePosixPath(name).suffix.lower()
+        if suffix not in SUFFIXES and suffix not in UNREAD:
+            self._others[suffix or "without a suffix"] += 1
+            return False
+        self._names.append(name)
+        if len(self._names) > MOST_FILES:
+            raise DataError(
+                f"{self._place.name} holds more than {MOST_FILES:,} images: give a part of it"
+            )
+        return True
+
+    def listing(self, folders: Collection[str]) -> Listing:
+        """All that was taken, and which of the folders have no image."""
+        full: set[str] = set()
+        for parent in {name.rpartition("/")[0] for name in self._names}:
+            full.update(str(p) for p in (PurePosixPath(parent), *PurePosixPath(parent).parents))
+        bare = {f for f in folders if f not in full}
+        uppermost = sorted(f for f in bare if str(PurePosixPath(f).parent) not in bare)
+        return Listing(tuple(sorted(self._names)), self._others, tuple(uppermost))
 
 
-def _check_header(image: Any, height: int, width: int) -> None:
-    if (image.height, image.width) != (height, width):
-        raise BadImage(
-            f"is {image.width} x {image.height}, the suite has {width} x {height}: "
-            "make them that size yourself, as the filter changes the numbers"
-        )
-    if getattr(image, "n_frames", 1) != 1:
-        raise BadImage(f"has {image.n_frames} frames: save one image per file")
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        raise BadImage(f"has transparency ({image.mode}): flatten it onto a background")
-    if image.mode in _SIXTEEN_BIT:
-        raise BadImage(f"has 16 bits or more per channel ({image.mode}): save 8 bits")
-    if image.mode not in ("1", "L", "P", "RGB"):
-        raise BadImage(f"has colour mode {image.mode}: save it as grey or RGB")
+def _walk(root: Path) -> Listing:
+    found, folders = _Lister(root), []
+    above = {os.fspath(root): frozenset({os.path.realpath(root)})}
 
+    def fail(error: OSError) -> None:
+        raise DataError(f"cannot list {error.filename}: {error.strerror}") from error
 
-def _channels_last(image: Any) -> NDArray[np.uint8]:
-    """``(H, W)`` of a grey image, ``(H, W, 3)`` of a colour one."""
-    mode = {"1": "L", "P": "RGB"}.get(image.mode, image.mode)
-    return np.asarray(image.convert(mode), dtype=np.uint8)
-
-
-def _fit_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
-    if pixels.ndim == 2:
-        return np.repeat(pixels[None], channels, axis=0)
-    if channels == 1:
-        if (pixels != pixels[:, :, :1]).any():
-            raise BadImage("is in colour, the suite is grey: convert it yourself")
-        return pixels[None, :, :, 0]
-    return pixels.transpose(2, 0, 1)
-
-
-def _told(error: Exception) -> str:
-    """An error's text without the address of a buffer, which differs from run to run."""
-    text = str(error)
-    return type(error).__name__ if "BytesIO" in text or not text else text
-
-
-def _walk(root: Path) -> tuple[tuple[str, ...], int]:
-    names, ignored = [], 0
-    for folder, below, files in os.walk(root):
+    for folder, below, files in os.walk(root, followlinks=True, onerror=fail):
         below[:] = sorted(d for d in below if not d.startswith("."))
+        line = above.pop(folder)
+        for name in below:
+            path = os.path.join(folder, name)
+            real = os.path.realpath(path)
+            if real in line:
+                raise DataError(f"{path} is a link to a folder that it lies in: remove it")
+            above[path] = line | {real}
+            folders.append(Path(path).relative_to(root).as_posix())
         for name in files:
             if name.startswith("."):
                 continue
-            if not name.lower().endswith(SUFFIXES):
-                ignored += 1
-                continue
-            names.append((Path(folder) / name).relative_to(root).as_posix())
-            _not_too_many(root, len(names))
-    return tuple(sorted(names)), ignored
+            path = os.path.join(folder, name)
+            if not found.add(Path(path).relative_to(root).as_posix()) and not os.path.exists(path):
+                raise DataError(f"{path} is a link to nothing: mend or remove it")
+    return found.listing(folders)
 
 
-def _members(place: Path, file: zipfile.ZipFile) -> tuple[tuple[str, ...], int]:
-    names, ignored = set(), 0
+def _members(place: Path, file: zipfile.ZipFile) -> Listing:
+    found, folders, seen = _Lister(place), [], set()
     for info in file.infolist():
         name = info.filename
         path = PurePosixPath(name)
@@ -238,29 +219,27 @@ def _members(place: Path, file: zipfile.ZipFile) -> tuple[tuple[str, ...], int]:
             continue
         if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in path.parts[0]:
             raise DataError(f"{place.name} has the member {name!r}, which leaves it: pack it again")
-        if info.is_dir() or path.name.startswith(".") or path.parts[0] == "__MACOSX":
+        if path.name.startswith(".") or path.parts[0] == "__MACOSX":
             continue
-        if not name.lower().endswith(SUFFIXES):
-            ignored += 1
+        if info.is_dir():
+            folders.append(str(path))
             continue
-        if stat.S_ISLNK(info.external_attr >> 16):
-            raise DataError(f"{place.name} has the link {name!r}: pack the file itself")
+        if stat.S_ISLNK(info.external_attr >> 16):  # of a folder too: its images are not here
+            raise DataError(f"{place.name} has the link {name!r}: pack what it leads to")
+        if not found.add(name):
+            continue
         if info.flag_bits & 1:
             raise DataError(f"{place.name} is encrypted ({name!r}): pack it without a password")
-        names.add(name)
-        _not_too_many(place, len(names))
-    return tuple(sorted(names)), ignored
+        if name in seen:  # a reader gets the last one, whichever was meant
+            raise DataError(f"{place.name} has the member {name!r} twice: pack it again")
+        seen.add(name)
+    return found.listing(folders)
 
 
-def _not_too_many(place: Path, n: int) -> None:
-    if n > MOST_FILES:
-        raise DataError(f"{place.name} holds more than {MOST_FILES:,} images: give a part of it")
-
-
-def _not_empty(place: Path, files: ImageFiles) -> ImageFiles:
-    if not files.names:
+def _not_empty(place: Path, found: Listing) -> Listing:
+    if not found.names:
         raise DataError(
-            f"{place.name} holds no images ({files.ignored} other files): "
+            f"{place.name} holds no images ({found.others.total()} other files): "
             f"expected {', '.join(SUFFIXES)}"
         )
-    return files
+    return found

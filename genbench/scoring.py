@@ -19,7 +19,7 @@ from genbench.data import Split, load_split
 from genbench.data.toy import log_density
 from genbench.downstream.refits import Job, Refitted
 from genbench.errors import GenbenchError
-from genbench.features import Extractor, Features, load_extractor
+from genbench.features import IDENTITY, Extractor, Features, load_extractor
 from genbench.generation import load_arrays, save_arrays
 from genbench.metrics.custom import described
 from genbench.metrics.evaluation import evaluate
@@ -32,9 +32,10 @@ from genbench.seeds import derive_seed
 
 Array = npt.NDArray[Any]
 
-# Metrics that compare scales of directions: on points they see data standardised by the
-# training split's moments; all others see points as they are.
+# Metrics that compare scales of directions: on points whose suite has no extractor they see data
+# standardised by the training split's moments; all others see points as they are.
 STANDARDISED = ("kid", "c2st", "c_t")
+TRAIN_SCALE = "identity-standardised"
 
 
 class Scorer:
@@ -101,8 +102,8 @@ class Scorer:
             space = extractor or self.spec.suite.extractor
             if name.startswith("pixel_"):
                 space = "pixels"
-            elif self.space.kind == "points" and name in STANDARDISED:
-                space = "standardised"
+            elif extractor is None and space == IDENTITY and name in STANDARDISED:
+                space = TRAIN_SCALE
             spaces.setdefault(space, []).append(request.id)
         return spaces
 
@@ -143,14 +144,16 @@ class Scorer:
         if space == "pixels":
             top = max(1, self.space.levels - 1)
             return lambda x: Features(_flat(x) / np.float32(top), None), "pixels"
-        if space == "standardised":
+        if space == TRAIN_SCALE:
             train = self.split("train").x.astype(np.float64)
-            mean, sd = train.mean(0), train.std(0, ddof=1)
+            # A column without spread is divided by 1; its rounded deviation need not be 0.
+            sd = np.where(train.min(0) == train.max(0), 1.0, train.std(0, ddof=1))
+            mean = train.mean(0)
 
             def standardise(x: Array) -> Features:
                 return Features(((x - mean) / sd).astype(np.float32), None)
 
-            return standardise, "identity-standardised"
+            return standardise, space
         extractor = load_extractor(space, self.space, self.spec.suite.extractors)
         return lambda x: self._cached(extractor, x), extractor.identity
 

@@ -96,9 +96,11 @@ class Suite:
 
     @property
     def extractors(self) -> tuple[dict[str, Any], ...]:
-        """The classifiers that come with the suite, each with its `path` made absolute."""
+        """The extractors that come with the suite; a classifier's `path` is made absolute."""
         tables = self.document.get("extractors", ())
-        return tuple({**t, "path": str(self.root / t["path"])} for t in tables)
+        return tuple(
+            {**t, "path": str(self.root / t["path"])} if "path" in t else dict(t) for t in tables
+        )
 
     @property
     def extractors_asked(self) -> tuple[str, ...]:
@@ -127,7 +129,7 @@ class Suite:
     @property
     def task_hash(self) -> str:
         """Digest of all that decides the samples."""
-        told = ("licence", "credit", "folder", "class_names")
+        told = ("licence", "credit", "folder", "class_names", "column_names")
         data = {k: v for k, v in self.document["dataset"].items() if k not in told}
         data["files"] = [
             {k: f[k] for k in ("role", "sha256")} for f in self.document["dataset"].get("files", ())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,11 +43,13 @@ TABLES: dict[str, dict[str, tuple[type | tuple[type, ...], bool]]] = {
     "dataset": {
         "name": (str, True),
         "loader": (str, True),
+        "reader": (int, False),
         "licence": (str, True),
         "credit": (str, False),
         "content_sha256": (str, False),
         "folder": (str, False),
         "class_names": (list, False),
+        "column_names": (list, False),
         "options": (dict, False),
         "space": (dict, True),
         "files": (list, False),
@@ -70,9 +73,11 @@ TABLES: dict[str, dict[str, tuple[type | tuple[type, ...], bool]]] = {
     "extractors[]": {
         "name": (str, True),
         "version": (str, True),
-        "path": (str, True),
+        "path": (str, False),
         "sha256": (str, True),
-        "channels": (list, True),
+        "channels": (list, False),
+        "mean": (list, False),
+        "spread": (list, False),
         "accuracy": (float, False),
         "trained_on": (str, True),
         "licence": (str, False),
@@ -238,23 +243,52 @@ class Checker:
             self._fail(complaint.what, complaint.remedy, complaint.key)
         self._class_names(document["dataset"])
         for table in document.get("extractors", ()):
-            if Path(table["path"]).is_absolute() or ".." in Path(table["path"]).parts:
-                self._fail(
-                    f"extractor {table['name']!r} lies at {table['path']!r}",
-                    "put it beside the suite",
-                    table["path"],
-                )
+            self._extractor(table, document["dataset"]["space"])
+
+    def _extractor(self, table: Mapping[str, Any], space: Mapping[str, Any]) -> None:
+        """An extractor of the suite's own: weights in a file, or the moments of points."""
+        given = {key for key in ("path", "channels", "mean", "spread") if key in table}
+        if given == {"mean", "spread"}:
+            self._moments(table, space)
+        elif given != {"path", "channels"}:
+            self._fail(
+                f"extractor {table['name']!r} has {', '.join(sorted(given)) or 'nothing'}",
+                "give path and channels of a classifier, or mean and spread of points",
+                table["name"],
+            )
+        elif Path(table["path"]).is_absolute() or ".." in Path(table["path"]).parts:
+            self._fail(
+                f"extractor {table['name']!r} lies at {table['path']!r}",
+                "put it beside the suite",
+                table["path"],
+            )
+
+    def _moments(self, table: Mapping[str, Any], space: Mapping[str, Any]) -> None:
+        numbers = (int, float)
+        good = all(
+            len(table[key]) == space["shape"][0]
+            and all(type(v) in numbers and math.isfinite(v) for v in table[key])
+            for key in ("mean", "spread")
+        )
+        if space["kind"] != "points" or not good or min(table["spread"]) <= 0:
+            self._fail(
+                f"mean and spread of extractor {table['name']!r} do not fit the space",
+                f"give {space['shape'][0]} finite numbers each, spreads above 0, on points",
+                "spread",
+            )
 
     def _class_names(self, dataset: Mapping[str, Any]) -> None:
-        names, classes = dataset.get("class_names"), dataset["space"].get("classes", 0)
-        if names is not None and (
-            len(names) != classes or not all(isinstance(n, str) for n in names)
+        space = dataset["space"]
+        width = space["shape"][0] if space["kind"] == "points" else 0
+        for key, things, n in (
+            ("class_names", "classes", space.get("classes", 0)),
+            ("column_names", "columns", width),
         ):
-            self._fail(
-                f"class_names has {len(names)} entries, the space {classes} classes",
-                "name each class once",
-                "class_names",
-            )
+            names = dataset.get(key)
+            if names is None or (len(names) == n and all(isinstance(v, str) for v in names)):
+                continue
+            what = f"{key} has {len(names)} entries, the space {n} {things}"
+            self._fail(what, "name each once", key)
 
     def _seeds(self, seeds: Any) -> None:
         good = seeds and all(isinstance(s, int) and not isinstance(s, bool) for s in seeds)

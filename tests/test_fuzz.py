@@ -30,7 +30,8 @@ from genbench.arrayfiles import open_arrays
 from genbench.cli import cli
 from genbench.errors import DataError, GenbenchError, PluginError, StoreError, UsageError
 from genbench.generator import Space
-from genbench.imagefiles import BadImage, decode, open_images
+from genbench.imagefiles import open_images
+from genbench.imagepixels import BadImage, decode
 from genbench.npzfile import read_npz
 from genbench.records import Record, digest
 from genbench.report import Entry, TaskResults
@@ -408,7 +409,7 @@ def test_a_damaged_zip_of_images_is_read_or_refused(tmp_path: Path, data: bytes)
     (tmp_path / "x.zip").write_bytes(data)
     try:
         with open_images(tmp_path / "x.zip") as files:
-            for name in files.names:
+            for name in files.listing.names:
                 with contextlib.suppress(BadImage):
                     decode(files.read(name), Space("image", (1, 8, 8), levels=256))
     except DataError:
@@ -418,7 +419,7 @@ def test_a_damaged_zip_of_images_is_read_or_refused(tmp_path: Path, data: bytes)
 def test_a_zip_that_holds_its_own_folder_is_read(tmp_path: Path) -> None:
     (tmp_path / "x.zip").write_bytes(zip_of_images())
     with open_images(tmp_path / "x.zip") as files:
-        assert files.names == ("a/0.png", "b/1.png")
+        assert files.listing.names == ("a/0.png", "b/1.png")
 
 
 @BOXED

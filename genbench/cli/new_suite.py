@@ -19,19 +19,54 @@ import click
     "--npz",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     metavar="FILE",
-    help="Use the array x of this file (uint8 images or float32 points) and, if labelled, y.",
+    help="Use the array x of this file (uint8 images or float points) and, if labelled, y.",
 )
 @click.option(
     "--csv",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     metavar="FILE",
-    help="Use the rows of this CSV as points; every column is a number.",
+    help="Use the rows of this CSV as points: commas between columns, decimal points.",
+)
+@click.option(
+    "--header",
+    type=click.Choice(["yes", "no"]),
+    help="Say whether the CSV's first line is a heading, where that cannot be told.",
+)
+@click.option(
+    "--drop-column",
+    "drop",
+    multiple=True,
+    metavar="NAME|#N",
+    help="Leave out a column of the CSV, such as row numbers: by its heading, or #1 for the first.",
+)
+@click.option(
+    "--keep-column",
+    "keep",
+    multiple=True,
+    metavar="NAME|#N",
+    help="Use a column of the CSV although it looks like row numbers.",
 )
 @click.option(
     "--extractor",
-    metavar="train|NAME",
-    help="Compute image metrics in these features: train fits a classifier to the labels now, a "
-    "name takes one of `genbench list extractors` or of an installed package.",
+    metavar="train|standardised|NAME",
+    help="Compute metrics in these features: train fits a classifier to the labels now (default "
+    "for labelled images), standardised gives the columns of points one scale (default for "
+    "points), a name takes one of `genbench list extractors` or of an installed package.",
+)
+@click.option(
+    "--split",
+    "shares",
+    default="0.8,0.1,0.1",
+    show_default=True,
+    metavar="TRAIN,VALID,TEST",
+    help="Shares of the rows for each split.",
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Ask each generator for so many rows; default: as many as valid and test hold, 10,000 at "
+    "most.",
 )
 @click.option(
     "--on-bad",
@@ -53,23 +88,32 @@ def suite(
     images: Path | None,
     npz: Path | None,
     csv: Path | None,
+    header: str | None,
+    drop: tuple[str, ...],
+    keep: tuple[str, ...],
     extractor: str | None,
+    shares: str,
+    samples: int | None,
     on_bad: str,
     folder: Path,
 ) -> int:
     """Make a suite of your own data: splits, checksums, an extractor, NAME.toml.
 
-    Rows are split 80 : 10 : 10 by the digest of their content, so that copies of a row lie in one
-    split and rows added later move no other. The data stay where they are; the suite holds their
+    Rows are split by the digest of their content, so that rows added later move no other. Copies
+    of a picture lie in one split, unless they are so many that they would skew it; equal points
+    are spread like those of a random sample. The data stay where they are; the suite holds their
     checksums. Give exactly one of --images, --npz and --csv.
 
     \b
     Examples
       genbench new suite pets --images photos
       genbench new suite orbits --csv orbits.csv
+      genbench new suite orbits --csv pandas.csv --drop-column '#1' --split 0.6,0.2,0.2
     """
+    from genbench.csvfiles import Layout
     from genbench.newsuite import new_suite
 
+    layout = Layout(None if header is None else header == "yes", drop, keep)
     made = new_suite(
         name,
         images=images,
@@ -78,6 +122,9 @@ def suite(
         folder=folder,
         extractor=extractor,
         skip_bad=on_bad == "skip",
+        layout=layout if layout != Layout() else None,
+        shares=_shares(shares),
+        n_samples=samples,
         say=lambda text: click.echo(text, err=True),
     )
     for note in made.notes:
@@ -88,3 +135,13 @@ def suite(
     path = made.files[0] if made.files[0].is_absolute() else f"./{made.files[0]}"
     click.echo(f"next:    genbench run --suite {path} --profile smoke", err=True)
     return 0
+
+
+def _shares(text: str) -> tuple[float, float, float]:
+    try:
+        train, valid, test = (float(part) for part in text.split(","))
+    except ValueError:
+        raise click.UsageError(
+            f"--split {text!r}: give three shares that sum to 1, such as 0.7,0.15,0.15"
+        ) from None
+    return train, valid, test

@@ -15,6 +15,7 @@ import numpy as np
 
 from genbench import extensions
 from genbench.data.files import FileCheck
+from genbench.data.readers import reader_of
 from genbench.data.split import Split
 from genbench.errors import DataError, UsageError, did_you_mean
 from genbench.generator import Space
@@ -58,11 +59,13 @@ def load_split(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
     Raises
     ------
     UsageError
-        If the loader or the split is unknown, or the table lacks what the loader needs.
+        If the loader, its version or the split is unknown, or the table lacks what the loader
+        needs.
     DataError
         If a file is missing, altered or malformed, or the rows are not of this space.
     """
     loader = _loader(dataset)
+    reader_of(dataset)
     if split not in get_args(SplitName) or split not in dataset.get("split", {}):
         known = [name for name in get_args(SplitName) if name in dataset.get("split", {})]
         raise UsageError(
@@ -75,7 +78,9 @@ def load_split(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
 
 def verify_files(dataset: Mapping[str, Any]) -> list[FileCheck]:
     """Check every file of a data set against its checksums, without raising."""
-    return _loader(dataset).verify(dataset)
+    loader = _loader(dataset)
+    reader_of(dataset)
+    return loader.verify(dataset)
 
 
 def _loader(dataset: Mapping[str, Any]) -> Loader:

@@ -1,4 +1,8 @@
-"""Rows from ``.npz`` files with an array ``x`` and, for labelled data, an array ``y``."""
+"""Rows from ``.npz`` files with an array ``x`` and, for labelled data, an array ``y``.
+
+Without ``[dataset.options] labels``, `y` holds the numbers of the classes; with it, their names in
+the order of their numbers: ``labels = ["3", "7", "40"]``.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genbench.data.files import FileCheck, check_files, declared, read_checked
-from genbench.data.rows import positions, row_range
+from genbench.data.rows import chosen_rows, row_range
 from genbench.data.split import Split
-from genbench.errors import DataError
+from genbench.errors import DataError, UsageError
 from genbench.generator import Space
+from genbench.labelnames import names_of_labels
+from genbench.precision import as_float32
 
 
 def read(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
@@ -23,21 +29,50 @@ def read(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
     entry = declared(dataset, rows.file)
     arrays = _arrays(read_checked(dataset, entry), entry["path"], space.classes > 0)
     x = arrays["x"]
-    part = rows.chosen(len(x), lambda: positions(x))
+    if space.kind == "points" and x.dtype == np.float64:
+        x = as_float32(x, f"data file {entry['path']}")
+    part = chosen_rows(dataset, rows, x)
     if space.classes == 0:
         return Split(x[part], None)
     y = arrays["y"]
-    if y.shape != (len(x),) or y.dtype.kind not in "iu":
+    by_name = "labels" in dataset.get("options", {})
+    if y.shape != (len(x),) or not (by_name or y.dtype.kind in "iu"):
         raise DataError(
             f"data file {entry['path']} has y of {y.dtype} and shape {y.shape}, expected "
             f"whole numbers of shape ({len(x)},): save one label per row of x"
         )
+    if by_name:
+        return Split(x[part], _numbers(dataset, y, entry["path"], space.classes)[part])
     return Split(x[part], y[part].astype(np.int64))
 
 
 def verify(dataset: Mapping[str, Any]) -> list[FileCheck]:
     """See `genbench.data.verify_files`."""
     return check_files(dataset)
+
+
+def _numbers(
+    dataset: Mapping[str, Any], y: NDArray[Any], name: str, classes: int
+) -> NDArray[np.int64]:
+    """The number of the class that each label names."""
+    labels = dataset["options"]["labels"]
+    if not isinstance(labels, list) or len({str(v) for v in labels}) != classes:
+        raise UsageError(
+            f"data set {dataset['name']!r} has options labels {labels!r}: name each of its "
+            f"{classes} classes once"
+        )
+    try:
+        named, where = np.unique(names_of_labels(y), return_inverse=True)
+    except TypeError as error:
+        raise DataError(f"data file {name}: y {error}") from error
+    number = {str(label): i for i, label in enumerate(labels)}
+    strange = [str(v) for v in named if str(v) not in number]
+    if strange:
+        raise DataError(
+            f"data file {name} has the label {strange[0]!r}, which is none of [dataset.options] "
+            "labels: correct it"
+        )
+    return np.array([number[str(v)] for v in named], np.int64)[where.reshape(-1)]
 
 
 def _arrays(content: bytes, name: str, labelled: bool) -> dict[str, NDArray[Any]]:
@@ -52,7 +87,8 @@ def _arrays(content: bytes, name: str, labelled: bool) -> dict[str, NDArray[Any]
                     f"data file {name} has arrays {', '.join(file.files) or 'none'}, lacks "
                     f"{', '.join(missing)}: save them under these names with numpy.savez"
                 )
-            arrays = {key: file[key] for key in wanted}
+            stored = {key: file[key] for key in wanted}
+            arrays = {k: v.astype(v.dtype.newbyteorder("="), copy=False) for k, v in stored.items()}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"data file {name} is not a plain npz file: {error}") from error
     if arrays["x"].ndim == 0:

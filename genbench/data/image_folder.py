@@ -18,14 +18,17 @@ from typing import Any
 import numpy as np
 
 from genbench.data.files import FileCheck, check_file, declared, read_checked
-from genbench.data.rows import position, row_range
+from genbench.data.readers import reader_of
+from genbench.data.rows import places, row_range
 from genbench.data.split import Split
 from genbench.errors import DataError
 from genbench.generator import Space
-from genbench.imagefiles import BadImage, Folder, decode
+from genbench.imagefiles import Folder
+from genbench.imagepixels import BadImage, decode
 
 ROLE = "table"
 COLUMNS = ("path", "sha256", "content", "label")
+UPRIGHT = 2  # the reader that turns images as their orientation tag says; 1 took them as stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ def read(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
     """The images of the table whose content falls into the split's share, in the table's order."""
     rows = row_range(dataset, split)
     entries = _table(dataset, rows.file)
-    chosen = rows.chosen(len(entries), lambda: [position(e.content) for e in entries])
+    chosen = rows.chosen(len(entries), lambda: places(dataset, [e.content for e in entries]))
     x = np.empty((len(chosen), *space.shape), np.uint8)
     for place, index in enumerate(chosen):
         x[place] = _image(dataset, entries[index], space)
@@ -88,12 +91,12 @@ def _table(dataset: Mapping[str, Any], role: str) -> list[Entry]:
 
 
 def _folder(dataset: Mapping[str, Any]) -> Folder:
-    return Folder(Path(dataset["root"]) / dataset.get("folder", ""), ())
+    return Folder(Path(dataset["root"]) / dataset.get("folder", ""))
 
 
 def _image(dataset: Mapping[str, Any], entry: Entry, space: Space) -> Any:
     try:
-        return decode(_content(dataset, entry), space)
+        return decode(_content(dataset, entry), space, upright=reader_of(dataset) >= UPRIGHT)
     except BadImage as error:
         raise DataError(f"image {entry.path} of data set {dataset['name']!r} {error}") from error
 

@@ -1,13 +1,15 @@
 """Which rows of which file a split is, as ``[dataset.split]`` writes it.
 
 Either a range of rows, or a share: the rows whose content's digest, read as a number in [0, 1),
-falls between two bounds. Rows that are equal fall into one split, and a row that is added moves no
-other.
+falls between two bounds, so that a row that is added moves no other. ``copies`` says what becomes
+of equal rows: ``"together"`` in one split, so that none leaks into another, or ``"apart"`` as in a
+random sample, which is what discrete rows need: kept together they skew the splits.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genbench.errors import DataError, UsageError
+
+COPIES, TOGETHER, APART = "copies", "together", "apart"
+UNRELIABLE = 0.01  # of the reference rows that equal training rows: above it copies are not told
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,7 @@ class RowRange:
         Parameters
         ----------
         places
-            Gives each row's `position`; asked for only where the split is a share.
+            Gives each row's place in [0, 1); asked for only where the split is a share.
         """
         if self.share is None:
             return np.arange(n, dtype=np.intp)[self.within(n)]
@@ -57,19 +62,60 @@ class RowRange:
         return np.flatnonzero((at >= self.share[0]) & (at < self.share[1]))
 
 
-def position(content: str) -> float:
-    """Where a SHA-256 in hex falls in [0, 1)."""
+def chosen_rows(dataset: Mapping[str, Any], rows: RowRange, x: NDArray[Any]) -> NDArray[np.intp]:
+    """The numbers of the split's rows in the file whose rows are `x`."""
+    return rows.chosen(len(x), lambda: places(dataset, digests(x)))
+
+
+def places(dataset: Mapping[str, Any], contents: Sequence[str]) -> list[float]:
+    """Where each row falls in [0, 1), decided by its content's SHA-256 and by ``copies``.
+
+    With ``copies = "together"`` (the default) equal rows fall on one place. With ``"apart"`` the
+    first of them does as it would alone, and each further one on a place of its own, drawn from the
+    content and the copy's number: the split is a random sample also where rows repeat. Either way
+    another row moves no other.
+
+    Raises
+    ------
+    UsageError
+        If ``[dataset.split] copies`` is something else.
+    """
+    how = dataset["split"].get(COPIES, TOGETHER)
+    if how not in (TOGETHER, APART):
+        raise UsageError(
+            f"data set {dataset['name']!r}: [dataset.split] copies is {how!r}: "
+            f'write "{TOGETHER}" or "{APART}"'
+        )
+    if how == TOGETHER:
+        return [_place(content) for content in contents]
+    seen: Counter[str] = Counter()
+    found = []
+    for content in contents:
+        number = seen[content]
+        seen[content] += 1
+        own = content if number == 0 else _digest(f"{content}:{number}".encode())
+        found.append(_place(own))
+    return found
+
+
+def _place(content: str) -> float:
+    """A SHA-256 in hex as a number in [0, 1)."""
     return int(content[:13], 16) / 2**52  # as many bits as a float holds exactly
-
-
-def positions(x: NDArray[Any]) -> list[float]:
-    """The `position` of each row's bytes."""
-    return [position(digest) for digest in digests(x)]
 
 
 def digests(x: NDArray[Any]) -> list[str]:
     """SHA-256 of each row's bytes, hex."""
-    return [hashlib.sha256(row.data).hexdigest() for row in np.ascontiguousarray(x)]
+    return [_digest(row.data) for row in np.ascontiguousarray(x)]
+
+
+def _digest(content: bytes | memoryview) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def share_in(train: NDArray[Any], x: NDArray[Any]) -> float:
+    """The share of the rows of `x` that equal a row of `train`."""
+    known = set(digests(train))
+    return sum(row in known for row in digests(x)) / len(x)
 
 
 def row_range(dataset: Mapping[str, Any], split: str) -> RowRange:

@@ -27,8 +27,13 @@ class Split:
 
 def proportional(y: NDArray[np.int64], classes: int, n: int) -> NDArray[np.int64]:
     """How many of `n` rows each class gets, in the proportions of `y` (largest remainder)."""
-    share = np.bincount(y, minlength=classes) / len(y) * n
-    counts = np.floor(share).astype(np.int64)
+    return counts_in_proportion(np.bincount(y, minlength=classes), n)
+
+
+def counts_in_proportion(rows: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """`proportional` where the classes' rows are counted already."""
+    share = rows / rows.sum() * n
+    counts: NDArray[np.int64] = np.floor(share).astype(np.int64)
     remainder = np.argsort(-(share - counts), kind="stable")[: n - counts.sum()]
     counts[remainder] += 1
     return counts

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genbench.arrayfiles import StoredArray, open_arrays
+from genbench.arrayfiles import StoredArray, array_of, in_native_order, open_arrays
+from genbench.arrayvalues import masked_fill, no_numbers, scale_told, unscaled, without_mask
 from genbench.errors import DataError
-from genbench.external.labels import labels_per_row
+from genbench.external.labels import Found, class_numbers, labels_per_row
 from genbench.external.rows import Rows, reading_order
 from genbench.generator import Space
-from genbench.layout import arranged
+from genbench.layout import arranged, assumed_layout, unclear_layout
 from genbench.suite import Suite
 
 Array = NDArray[Any]
@@ -36,43 +37,50 @@ def read_arrays(file: Path, suite: Suite, labels: Path | None) -> Rows:
         x = arrays["x"]
         y = arrays.get("y")
         if labels is not None:
-            y = _stored(labels_per_row(labels, suite))
+            y = _stored(labels_per_row(labels, suite), f"{labels.name}: the array")
         return _chosen(x, y, suite, file.name)
 
 
 def rows_of(samples: Array | tuple[Array, Array | None], suite: Suite, name: str) -> Rows:
     """The rows of arrays in memory (NumPy's or torch's) that are scored; checked like a file's."""
     x, y = samples if isinstance(samples, tuple) else (samples, None)
-    return _chosen(_stored(x), None if y is None else _stored(y), suite, name)
+    labels = None if y is None else _stored(y, f"{name}: array y")
+    return _chosen(_stored(x, f"{name}: array x"), labels, suite, name)
 
 
-def _stored(x: Any) -> StoredArray:
-    if hasattr(x, "detach"):
-        x = x.detach().cpu().numpy()
-    array = np.asarray(x)
-    return StoredArray(array.shape, array.dtype, lambda rows: array[rows])
+def _stored(x: Any, what: str) -> StoredArray:
+    try:
+        array = without_mask(array_of(x) if hasattr(x, "detach") else x)
+    except ValueError as error:
+        raise DataError(f"{what} {error}") from error
+    return in_native_order(StoredArray(array.shape, array.dtype, lambda rows: array[rows]))
 
 
 def _chosen(x: StoredArray, y: StoredArray | None, suite: Suite, name: str) -> Rows:
-    total = x.shape[0] if x.shape else 0
-    if total < 2 or x.dtype.kind not in "iufb":
+    space, total = suite.space, x.shape[0] if x.shape else 0
+    if (problem := no_numbers(x.dtype)) is not None:
+        raise DataError(f"{name}: array x {problem}")
+    if total < 2:
         raise DataError(f"{name} holds {total} rows of dtype {x.dtype}: at least 2 rows of numbers")
     if y is not None and (len(y.shape) != 1 or y.shape[0] != total):
         raise DataError(f"{name}: y has shape {y.shape}, x has {total} rows: one label per row")
-    if y is not None and not suite.space.classes:
+    if y is not None and not space.classes:
         raise DataError(f"{name} has labels, the suite has no classes: leave y out")
     rows = np.sort(reading_order(total, suite)[: suite.n_samples])
-    _check_shape(x, suite.space, name)
-    found = arranged(x.take(rows), suite.space)
-    if suite.space.kind == "points" and found.dtype == np.float64:
+    _check_shape(x, space, name)
+    found = arranged(x.take(rows), space)
+    if space.kind == "points" and found.dtype.kind == "f":
         found = found.astype(np.float32)
-    _check(found, suite.space, name)
-    chosen = None if y is None else _labels(y.take(rows), suite.space, name)
-    return Rows(found, chosen, total, name)
+    _check(found, space, name)
+    chosen = Found(None) if y is None else class_numbers(y.take(rows), suite, name)
+    notes = (assumed_layout(x.shape, space), chosen.note)
+    return Rows(found, chosen.labels, total, name, tuple(note for note in notes if note))
 
 
 def _check_shape(x: StoredArray, space: Space, name: str) -> None:
     """Before any row is read: a wrong shape may be a large one."""
+    if (problem := unclear_layout(x.shape, space)) is not None:
+        raise DataError(f"{name}: array x {problem}")
     probe = np.empty((0, *x.shape[1:]), x.dtype)
     if arranged(probe, space).shape[1:] != space.shape:
         raise DataError(
@@ -83,19 +91,13 @@ def _check_shape(x: StoredArray, space: Space, name: str) -> None:
 def _check(x: Array, space: Space, name: str) -> None:
     import torch
 
+    if space.kind == "image" and x.dtype != np.uint8:
+        raise DataError(f"{name}: array x {scale_told(x, space.levels)}")
     try:
         problem = space.violation(torch.from_numpy(np.ascontiguousarray(x)), len(x))
     except TypeError as error:
         problem = f"has a dtype that is no tensor's ({error})"
+    if problem is None:
+        problem = unscaled(x, space.levels) if space.kind == "image" else masked_fill(x)
     if problem is not None:
         raise DataError(f"{name}: array x {problem}")
-
-
-def _labels(y: Array, space: Space, name: str) -> NDArray[np.int64]:
-    if not np.issubdtype(y.dtype, np.integer):
-        raise DataError(f"{name}: array y is {y.dtype}, expected int64 labels")
-    if int(y.min()) < 0 or int(y.max()) >= space.classes:
-        raise DataError(
-            f"{name}: labels in {y.min()}..{y.max()}, the suite's are 0..{space.classes - 1}"
-        )
-    return np.asarray(y, np.int64)

@@ -8,11 +8,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from genbench.arrayvalues import unscaled
 from genbench.errors import DataError
 from genbench.external.labels import labels_by_file, labels_by_folder
 from genbench.external.rows import Rows, reading_order
 from genbench.generator import Space
-from genbench.imagefiles import BadImage, ImageFiles, decode, open_images
+from genbench.imagefiles import ImageFiles, open_images
+from genbench.imagepixels import BadImage, decode
 from genbench.suite import Suite
 
 OnBad = Literal["fail", "skip"]
@@ -36,15 +38,14 @@ def read_images(place: Path, suite: Suite, labels: Path | None, on_bad: OnBad) -
     if space.kind != "image":
         raise DataError(f"{place.name} holds images, suite {suite.name!r} holds {space.kind}")
     with open_images(place) as files:
+        listing = files.listing
         if labels is None:
-            found = labels_by_folder(files.names, suite)
+            found = labels_by_folder(listing.names, suite)
         else:
-            found = labels_by_file(labels, files.names, suite)
-        order = reading_order(len(files.names), suite)
+            found = labels_by_file(labels, listing.names, suite)
+        order = reading_order(len(listing.names), suite)
         tried = order[: suite.n_samples] if on_bad == "fail" else order
         x, kept, bad = _read(files, tried, suite)
-        ignored = files.ignored
-        total = len(files.names)
     if bad and on_bad == "fail":
         told = "\n  ".join(_named(bad))
         raise DataError(
@@ -56,13 +57,12 @@ def read_images(place: Path, suite: Suite, labels: Path | None, on_bad: OnBad) -
             f"{place.name} holds {len(x)} images of the suite's space {_told(space)}, at least 2 "
             "are needed" + "".join(f"\n  {line}" for line in _named(bad))
         )
+    if (problem := unscaled(x, space.levels)) is not None:
+        raise DataError(f"{place.name} {problem}")
     notes = [f"skipped: {line}" for line in _named(bad)]
-    if ignored:
-        notes.append(f"{ignored} files of other types ignored")
-    if found.note:
-        notes.append(found.note)
+    notes += [*listing.notes(), *([found.note] if found.note else [])]
     y = None if found.labels is None else found.labels[kept]
-    return Rows(x, y, total, place.name, tuple(notes))
+    return Rows(x, y, len(listing.names), place.name, tuple(notes))
 
 
 def _read(
@@ -76,7 +76,7 @@ def _read(
     for index in tried:
         if len(kept) == most:
             break
-        name = files.names[index]
+        name = files.listing.names[index]
         try:
             x[len(kept)] = decode(files.read(name), suite.space)
         except BadImage as error:

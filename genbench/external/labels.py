@@ -1,4 +1,8 @@
-"""Labels of samples made elsewhere: the folders they lie in, or a file beside them."""
+"""Labels of samples made elsewhere: the folders they lie in, or a file beside them.
+
+A label is the name of a class: of a suite whose classes are called 3, 7 and 40, the label 7 is the
+second class. Suites that name no classes have the names 0, 1, 2 and so on.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genbench.arrayfiles import open_arrays
-from genbench.errors import DataError, did_you_mean
+from genbench.errors import DataError, did_you_mean, shorten
+from genbench.labelnames import is_number, names_of_labels
 from genbench.suite import Suite
 
 Labels = NDArray[np.int64]
 
 MOST_BYTES = 1 << 30
+NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +32,14 @@ class Found:
 
     labels: Labels | None
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One line of a table of labels; numbered as an editor does it."""
+
+    number: int
+    cells: list[str]
 
 
 def labels_by_folder(names: Sequence[str], suite: Suite) -> Found:
@@ -62,53 +76,119 @@ def labels_by_file(file: Path, names: Sequence[str], suite: Suite) -> Found:
     Raises
     ------
     DataError
-        If the table cannot be read, names a file that is not there or leaves one out, or a label
-        is no class.
+        If the table cannot be read, names a file that is not there or names one twice, leaves one
+        out, or a label is no class.
     """
     classes = _required(file, suite)
-    rows = _table(file)
-    if rows and rows[0][:1] == ["file"]:
-        rows = rows[1:]
-    known, given = set(names), {}
-    for number, row in enumerate(rows, start=1):
-        if len(row) != 2:
-            raise DataError(f"{file.name}, row {number}: {row!r} is not file,label")
-        name = PurePosixPath(row[0]).as_posix()
+    lines = _table(file)
+    if lines and lines[0].cells[:1] == ["file"]:
+        lines = lines[1:]
+    known = set(names)
+    given: dict[str, tuple[int, int]] = {}  # class and line
+    for line in lines:
+        where = f"{file.name}, line {line.number}"
+        if len(line.cells) != 2:
+            raise DataError(f"{where}: {line.cells!r} is not file,label")
+        name = PurePosixPath(line.cells[0]).as_posix()
         if name not in known:
-            raise DataError(f"{file.name}, row {number}: there is no image {row[0]!r}")
-        given[name] = _class(row[1], classes, f"{file.name}, row {number}")
+            raise DataError(f"{where}: there is no image {line.cells[0]!r}")
+        if name in given:
+            raise DataError(
+                f"{file.name} labels {name!r} in line {given[name][1]} and again in line "
+                f"{line.number}: keep one"
+            )
+        given[name] = (_class(line.cells[1], classes, where), line.number)
     missing = [name for name in names if name not in given]
     if missing:
         raise DataError(f"{file.name} has no label for {len(missing):,} images ({missing[0]}, ...)")
-    return Found(np.array([given[name] for name in names], np.int64))
+    return Found(np.array([given[name][0] for name in names], np.int64))
 
 
 def labels_per_row(file: Path, suite: Suite) -> Any:
-    """Labels of arrays: an ``.npy``, or a text with one label per line.
+    """Labels of arrays as they are written: an ``.npy``, or a text with one label per line.
 
     Raises
     ------
     DataError
-        If the file cannot be read, or a label is no class.
+        If the file cannot be read, or a line of a text is no class.
     """
     classes = _required(file, suite)
     if file.suffix.lower() == ".npy":
         with open_arrays(file) as arrays:
             return arrays["x"].all()
-    rows = _table(file)
-    for number, row in enumerate(rows, start=1):
-        if len(row) != 1:
-            raise DataError(f"{file.name}, row {number}: {row!r} is not one label")
-    return np.array(
-        [_class(row[0], classes, f"{file.name}, row {i}") for i, row in enumerate(rows, 1)],
-        np.int64,
-    )
+    lines = _table(file)
+    for line in lines:
+        where = f"{file.name}, line {line.number}"
+        if len(line.cells) != 1:
+            raise DataError(f"{where}: {line.cells!r} is not one label")
+        _class(line.cells[0], classes, where)
+    return np.array([line.cells[0].strip() for line in lines], np.str_)
+
+
+def class_numbers(y: NDArray[Any], suite: Suite, name: str) -> Found:
+    """The classes that an array of labels names, and what to tell of how it was read.
+
+    Whole numbers are the names of classes, too. Only where no class is called by a number can they
+    be meant as positions in the suite's list of classes, and that is told.
+
+    Parameters
+    ----------
+    y
+        Whole numbers, texts or truth values, ``(n,)``.
+    name
+        The file's, for messages.
+
+    Raises
+    ------
+    DataError
+        If there is a label that is no class.
+    """
+    classes = _classes(suite)
+    try:
+        values, where = np.unique(names_of_labels(y), return_inverse=True)
+    except TypeError as error:
+        raise DataError(f"{name}: array y {error}") from error
+    strange = sorted({str(v) for v in values} - set(classes), key=_order)
+    if not strange:
+        numbers = np.array([classes[str(v)] for v in values], np.int64)
+        return Found(numbers[where.reshape(-1)], _told(classes))
+    numbered = y.dtype.kind in "iu" and not any(map(is_number, classes))
+    if numbered and int(y.min()) >= 0 and int(y.max()) < len(classes):
+        order = ", ".join(list(classes)[:NAMED]) + (", ..." if len(classes) > NAMED else "")
+        return Found(np.asarray(y, np.int64), f"labels 0, 1, ... are read in the order {order}")
+    raise DataError(f"{name}: {_listed(strange)} no class of {suite.name}: {_all(classes)}")
 
 
 def _classes(suite: Suite) -> dict[str, int]:
     """Class numbers by name; without names, the numbers themselves."""
     names = suite.document["dataset"].get("class_names")
     return {str(n): i for i, n in enumerate(names or range(suite.space.classes))}
+
+
+def _told(classes: dict[str, int]) -> str:
+    """That labels are names, where somebody might take them for positions."""
+    if list(classes) == list(map(str, range(len(classes)))) or not any(map(is_number, classes)):
+        return ""
+    return f"labels are names of classes: {_all(classes)}"
+
+
+def _all(classes: dict[str, int]) -> str:
+    names = list(classes)
+    if len(names) > 2 * NAMED:
+        return f"its {len(names)} classes are {', '.join(names[:NAMED])}, ..., {names[-1]}"
+    return f"its classes are {', '.join(names)}"
+
+
+def _listed(labels: Sequence[str]) -> str:
+    shown = ", ".join(repr(shorten(label, 40)) for label in labels[:NAMED])
+    if len(labels) == 1:
+        return f"label {shown} is"
+    more = f" and {len(labels) - NAMED} more" if len(labels) > NAMED else ""
+    return f"labels {shown}{more} are"
+
+
+def _order(label: str) -> tuple[int, str]:
+    return (int(label), label) if is_number(label) else (0, label)
 
 
 def _required(file: Path, suite: Suite) -> dict[str, int]:
@@ -124,11 +204,12 @@ def _class(text: str, classes: dict[str, int], where: str) -> int:
     return classes[text.strip()]
 
 
-def _table(file: Path) -> list[list[str]]:
+def _table(file: Path) -> list[_Line]:
     try:
         if file.stat().st_size > MOST_BYTES:
             raise DataError(f"{file.name} has more than {MOST_BYTES >> 20} MiB: not a label file")
         with file.open(encoding="utf-8-sig", newline="") as stream:
-            return [row for row in csv.reader(stream) if row]
+            reader = csv.reader(stream)
+            return [_Line(reader.line_num, row) for row in reader if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"cannot read the labels in {file}: {error}") from error

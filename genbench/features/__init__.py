@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Extractor", "ExtractorInfo", "Features", "list_extractors", "load_extractor"]
 
 IDENTITY = "identity"
+STANDARDISED = "standardised"  # what `new suite` calls the extractor that it writes for points
 INCEPTION = "inception-v3-compat"
 EFFICIENTNET = "efficientnet-lite0"
 
@@ -159,7 +160,7 @@ def load_extractor(name: str, space: Space, own: Sequence[Mapping[str, Any]] = (
     Parameters
     ----------
     own
-        Tables of the classifiers that come with a suite (`genbench.suite.Suite.extractors`).
+        Tables of the extractors that come with a suite (`genbench.suite.Suite.extractors`).
 
     Raises
     ------
@@ -171,6 +172,10 @@ def load_extractor(name: str, space: Space, own: Sequence[Mapping[str, Any]] = (
         If a package announces it and it cannot be loaded.
     """
     for table in own:
+        if table["name"] == name and "mean" in table:
+            from genbench.features.standardised import StandardisedExtractor
+
+            return StandardisedExtractor(table, space)
         if table["name"] == name:
             from genbench.features.classifier import load_classifier
 
@@ -231,7 +236,9 @@ def extractor_problems(
 
 
 def _altered(table: Mapping[str, Any]) -> str | None:
-    """What is wrong with the weights of a suite's own classifier, or None."""
+    """What is wrong with a suite's own extractor, or None."""
+    if "mean" in table:
+        return moments_problem(table)
     path = Path(table["path"])
     try:
         found = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -241,6 +248,22 @@ def _altered(table: Mapping[str, Any]) -> str | None:
         expected = table["sha256"]
         return f"weights {path} have sha256 {found}, expected {expected}: make the suite anew"
     return None
+
+
+def moments_digest(table: Mapping[str, Any]) -> str:
+    """SHA-256 of the moments of a standardising extractor, as the suite writes them."""
+    moments = [[float(v) for v in table[key]] for key in ("mean", "spread")]
+    return hashlib.sha256(json.dumps(moments).encode()).hexdigest()
+
+
+def moments_problem(table: Mapping[str, Any]) -> str | None:
+    """Why the moments of a standardising extractor are not those it was made with, or None."""
+    if moments_digest(table) == table["sha256"]:
+        return None
+    return (
+        f"mean and spread of extractor {table['name']!r} were changed: restore them, or raise its "
+        f"version and set sha256 = {moments_digest(table)!r}"
+    )
 
 
 def _own_info(table: Mapping[str, Any], space: Space) -> ExtractorInfo:

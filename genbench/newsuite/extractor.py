@@ -1,4 +1,4 @@
-"""A classifier trained on the spot: the feature space of a new suite."""
+"""The feature space of a new suite: a classifier trained on the spot, or points to one scale."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from genbench.data import load_split
 from genbench.errors import UsageError
+from genbench.features import STANDARDISED, moments_digest
 from genbench.generator import Space
 
 STEPS = 2000  # about as many as the shipped extractors take on data of this size
@@ -27,6 +31,37 @@ class OwnExtractor:
     accuracy: float
     trained_on: str
     data: bytes
+
+    @property
+    def table(self) -> dict[str, Any]:
+        """Its ``[[extractors]]`` entry."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "path": self.file,
+            "sha256": self.sha256,
+            "channels": list(self.channels),
+            "accuracy": self.accuracy,
+            "trained_on": self.trained_on,
+        }
+
+
+def standardised_table(train: NDArray[np.float32]) -> dict[str, Any]:
+    """The ``[[extractors]]`` entry that gives points the training rows' moments, columns apart.
+
+    A column without spread is divided by 1.
+    """
+    x = train.astype(np.float64)
+    spread = np.where(x.min(0) == x.max(0), 1.0, x.std(0, ddof=1))
+    mean = np.where(x.min(0) == x.max(0), x[0], x.mean(0))
+    table = {"mean": mean.tolist(), "spread": spread.tolist()}
+    return {
+        "name": STANDARDISED,
+        "version": "1",
+        "sha256": moments_digest(table),
+        "trained_on": f"the {len(train):,} rows of the suite's train split",
+        **table,
+    }
 
 
 def train_for(

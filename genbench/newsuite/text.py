@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from genbench.features import IDENTITY, STANDARDISED
 from genbench.generator import Space
-from genbench.newsuite.extractor import OwnExtractor
 from genbench.newsuite.sources import Source
 
 MOST_SAMPLES = 10_000
@@ -24,30 +24,54 @@ _COPIES = ("c2st", "c_t", "authenticity")
 
 @dataclass(frozen=True, slots=True)
 class Extractor:
-    """The extractor's name, and the classifier itself where it was trained for the suite."""
+    """The extractor's name, its number of features, its entry where it comes with the suite."""
 
     name: str
-    own: OwnExtractor | None
+    dims: int
+    table: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the protocol has to suit.
+
+    Parameters
+    ----------
+    rows
+        Of each split.
+    n_samples
+        Asked of each generator.
+    fewest
+        Rows of the rarest class in the test split or among the samples.
+    dropped
+        The class that the control ``mode-dropped`` leaves out.
+    copies
+        A sentence about test rows that equal training rows, or nothing.
+    """
+
+    rows: Mapping[Any, int]
+    n_samples: int
+    fewest: int
+    dropped: int = 0
+    copies: str = ""
+
+    def compared(self, n_samples: int) -> int:
+        """Rows of the smaller of the two sets that metrics compare."""
+        return min(n_samples, self.rows["test"])
 
 
 def suite_text(
     name: str,
     source: Source,
-    split: Mapping[str, Mapping[str, Any]],
-    rows: Mapping[Any, int],
+    split: Mapping[str, Any],
+    facts: Facts,
     extractor: Extractor,
 ) -> str:
-    """A suite of these data: three profiles, budgets by the size of the train split.
-
-    Parameters
-    ----------
-    rows
-        Rows of each split.
-    """
-    space = source.space
-    n_samples = min(MOST_SAMPLES, rows["valid"], rows["test"])
+    """A suite of these data: three profiles, budgets by the size of the train split."""
+    space, n_samples = source.space, facts.n_samples
     epochs = 100 if space.kind == "image" else 20
-    budget = max(10_000, min(300_000, epochs * rows["train"]))
+    budget = max(10_000, min(300_000, epochs * facts.rows["train"]))
+    described = f"{sum(facts.rows.values())} rows of {_told(space)}."
     parts = [
         "# Written by `genbench new suite`. Every field is explained in suites/README.md.",
         _table("", {"schema": 1}),
@@ -55,7 +79,7 @@ def suite_text(
             "name": name,
             "version": "1.0.0",
             "title": name,
-            "description": f"{sum(rows.values())} rows of {_told(space)}.",
+            "description": " ".join(filter(None, (described, facts.copies))),
             "primary": "fid" if space.kind == "image" else "emd",
         }),
         *_dataset(source, split),
@@ -67,63 +91,68 @@ def suite_text(
             "sample_chunk": 1000,
         }),
         _table("budget", {"examples": budget}),
-        *_extractor(extractor.own),
-        *_metrics(space, rows["test"]),
-        *_controls(space),
+        *([_table("extractors", extractor.table, array=True)] if extractor.table else ()),
+        *_metrics("", space, facts, n_samples, extractor),
+        *_controls(space, facts.dropped),
         *_downstream(space, n_samples),
-        *_profiles(space, n_samples, budget),
+        *_profiles(space, facts, budget, extractor),
     ]  # fmt: skip
     return "\n".join(parts)
 
 
-def _dataset(source: Source, split: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    body = {k: v for k, v in source.dataset.items() if k not in ("files", "class_names")}
+def _dataset(source: Source, split: Mapping[str, Any]) -> list[str]:
+    last = ("files", "class_names", "column_names", "options")
+    body = {k: v for k, v in source.dataset.items() if k not in last}
     body["licence"] = "not stated: write the licence of your data here"
-    if source.dataset.get("class_names"):
-        body["class_names"] = source.dataset["class_names"]
+    for key in ("class_names", "column_names"):
+        if source.dataset.get(key):
+            body[key] = source.dataset[key]
     space: dict[str, Any] = {"kind": source.space.kind, "shape": list(source.space.shape)}
     if source.space.levels:
         space |= {"levels": source.space.levels, "classes": source.space.classes}
+    options = source.dataset.get("options")
     return [
         _table("dataset", body),
+        *([_table("dataset.options", options)] if options else ()),
         _table("dataset.space", space),
         *(_table("dataset.files", entry, array=True) for entry in source.dataset["files"]),
-        "# Shares of the rows by the digest of their content: equal rows are in one split.",
+        "# Shares of the rows by the digest of their content. Equal rows lie together in one",
+        "# split, or apart like those of a random sample.",
         _table("dataset.split", split),
     ]
 
 
-def _extractor(own: OwnExtractor | None) -> list[str]:
-    if own is None:
-        return []
-    body = {
-        "name": own.name,
-        "version": own.version,
-        "path": own.file,
-        "sha256": own.sha256,
-        "channels": list(own.channels),
-        "accuracy": own.accuracy,
-        "trained_on": own.trained_on,
-    }
-    return [_table("extractors", body, array=True)]
-
-
-def _metrics(space: Space, n_test: int) -> list[str]:
-    ids = list(_ALWAYS)
+def _metrics(
+    where: str, space: Space, facts: Facts, n_samples: int, extractor: Extractor
+) -> list[str]:
+    """The metrics that can exist for so many rows, as ``[[metrics]]`` below `where`."""
+    ids = [*_ALWAYS]
+    if facts.compared(n_samples) < infinity_rows(extractor.dims):
+        ids.remove("fid_infinity")
     if space.kind == "image":
         ids += [*(_LABELLED if space.classes else ()), *_IMAGES]
-    found = [_table("metrics", {"id": i}, array=True) for i in (*ids, *_TRANSPORT)]
-    nll = {"id": "nll", "rows": min(NLL_ROWS, n_test), "draws": 1}
-    tight = {"id": "nll_tight", "rows": min(TIGHT_ROWS, n_test), "draws": TIGHT_DRAWS}
-    found += [_table("metrics", body, array=True) for body in (nll, tight)]
-    return [*found, *(_table("metrics", {"id": i}, array=True) for i in _COPIES)]
+        if facts.fewest < 2:
+            ids.remove("fid_per_class")
+    bodies: list[dict[str, Any]] = [{"id": i} for i in (*ids, *_TRANSPORT)]
+    if extractor.name == STANDARDISED:
+        bodies.append({"id": f"emd@{IDENTITY}"})
+    rows = facts.rows["test"]
+    bodies.append({"id": "nll", "rows": min(NLL_ROWS, rows), "draws": 1})
+    bodies.append({"id": "nll_tight", "rows": min(TIGHT_ROWS, rows), "draws": TIGHT_DRAWS})
+    bodies += [{"id": i} for i in _COPIES]
+    return [_table(f"{where}metrics", body, array=True) for body in bodies]
 
 
-def _controls(space: Space) -> list[str]:
+def infinity_rows(dims: int) -> int:
+    """The fewest rows of which FID infinity can be told at so many features."""
+    return max(4 * dims, 15)
+
+
+def _controls(space: Space, dropped: int) -> list[str]:
     names = ["heldout", "train-copy", "gaussian", "noise"]
     if not space.classes:
         return [_table("controls", {"names": names})]
-    return [_table("controls", {"names": [*names, "mode-dropped"], "dropped_class": 0})]
+    return [_table("controls", {"names": [*names, "mode-dropped"], "dropped_class": dropped})]
 
 
 def _downstream(space: Space, n: int) -> list[str]:
@@ -132,14 +161,17 @@ def _downstream(space: Space, n: int) -> list[str]:
     return [_table("downstream.tstr", {"n": n, "steps": 500, "batch_size": 64})]
 
 
-def _profiles(space: Space, n_samples: int, budget: int) -> list[str]:
+def _profiles(space: Space, facts: Facts, budget: int, extractor: Extractor) -> list[str]:
+    n_smoke = min(1000, facts.n_samples)
     parts = [
-        _table("profiles.smoke.protocol", {"n_samples": min(1000, n_samples)}),
+        _table("profiles.smoke.protocol", {"n_samples": n_smoke}),
         _table("profiles.smoke.budget", {"examples": 5000}),
     ]
-    if _downstream(space, n_samples):
-        small = {"n": min(1000, n_samples), "steps": 60}
-        parts.append(_table("profiles.smoke.downstream.tstr", small))
+    least = infinity_rows(extractor.dims)
+    if facts.compared(n_smoke) < least <= facts.compared(facts.n_samples):
+        parts += _metrics("profiles.smoke.", space, facts, n_smoke, extractor)
+    if _downstream(space, facts.n_samples):
+        parts.append(_table("profiles.smoke.downstream.tstr", {"n": n_smoke, "steps": 60}))
     return [*parts, _table("profiles.full.budget", {"examples": 10 * budget})]
 
 

@@ -1,0 +1,60 @@
+"""Points with every column to one scale: the training split's mean and spread, from the suite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genbench.errors import ContractError, DataError
+from genbench.features import Features, moments_problem
+from genbench.generator import Space
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+class StandardisedExtractor:
+    """``(x - mean) / spread``, column by column; float64 until the difference is taken.
+
+    Parameters
+    ----------
+    table
+        The suite's ``[[extractors]]`` entry with ``mean`` and ``spread``.
+
+    Raises
+    ------
+    DataError
+        If the moments are not those that its ``sha256`` names.
+    """
+
+    def __init__(self, table: Mapping[str, Any], space: Space) -> None:
+        problem = moments_problem(table)
+        if problem is not None:
+            raise DataError(problem)
+        self.name = str(table["name"])
+        self.version = str(table["version"])
+        self.identity = f"{self.name}/{self.version}:{table['sha256'][:8]}"
+        self.sha256 = ""  # no weights: its features are cheaper to make than to keep
+        self._shape = space.shape
+        self._mean = np.array(table["mean"], np.float64)
+        self._spread = np.array(table["spread"], np.float64)
+
+    def extract(
+        self,
+        x: Tensor | NDArray[Any],
+        *,
+        device: torch.device | str = "cpu",
+        batch_size: int = 1000,
+    ) -> Features:
+        """Float32 ``(n, d)``; `device` and `batch_size` are part of the contract, no more."""
+        points = x if isinstance(x, np.ndarray) else x.detach().cpu().numpy()
+        if points.shape[1:] != self._shape:
+            raise ContractError(
+                f"extractor {self.name} got rows of shape {points.shape[1:]}, "
+                f"expected {self._shape}: pass samples of the suite's space"
+            )
+        return Features(((points - self._mean) / self._spread).astype(np.float32), None)

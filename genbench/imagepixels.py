@@ -1,0 +1,175 @@
+"""The pixels of one image file, as a viewer shows them.
+
+Nothing is resized, flattened or requantised: what does not fit a space as it is, is named. No file
+costs more memory than one image of the space, whatever its header or its compression claims.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from genbench.errors import DataError
+from genbench.generator import Space
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+MOST_TURNED = 1 << 26  # pixels of a PNG that is decoded for its orientation alone
+
+_SIXTEEN_BIT = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+_NO_IMAGE = "is corrupt or no image of a type that is read"
+
+# Tag 0x0112 of EXIF, TIFF and XMP: what turns the stored pixels upright. 1 is upright already.
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_LYING = (5, 6, 7, 8)  # those that exchange width and height
+
+# What a PNG that has an orientation must hold; without any it need not be decoded to know.
+_PNG_MARKS = (b"eXIf", b"Raw profile type", b"iTXt")
+
+
+class BadImage(DataError):
+    """One file that is not an image of the space; its text says why, without the file's name."""
+
+
+def decode(data: bytes, space: Space, *, upright: bool = True) -> NDArray[np.uint8]:
+    """One image of the space, uint8 ``(C, H, W)``, turned upright as its orientation tag says.
+
+    Without `upright` the pixels stay as they are stored: reader 1 of image folders took them so.
+
+    A grey image fits a colour space, and a colour image whose channels are equal a grey one; every
+    other difference in size, depth or alpha is told, not repaired.
+
+    Raises
+    ------
+    BadImage
+        If the bytes are no image of the space, with the reason.
+    """
+    if not data:
+        raise BadImage("is empty")
+    channels, height, width = space.shape
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd metadata, which viewers pass over too
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            # Only the header is read here: a giant one costs nothing.
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+            _check_header(image, height, width)
+            image.load()
+            image = _upright(image) if upright else image
+            _check_size(image.height, image.width, height, width)
+            pixels = _channels_last(image)
+    except BadImage:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise BadImage("claims a giant size in its header") from error
+    except Exception as error:  # Pillow's decoders raise many types on malformed bytes
+        raise BadImage(f"{_NO_IMAGE} ({_told(error)})") from error
+    x = _fit_channels(pixels, channels)
+    if int(x.max()) >= space.levels:
+        raise BadImage(
+            f"has grey levels up to {int(x.max())}, the space has 0..{space.levels - 1}: "
+            "save the levels themselves"
+        )
+    return np.ascontiguousarray(x)
+
+
+def header(data: bytes) -> tuple[int, int, int]:
+    """Channels (1 or 3), height and width of the upright image; `BadImage` without a header."""
+    if not data:
+        raise BadImage("is empty")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+            height, width = _upright_size(image, data)
+    except Exception as error:
+        raise BadImage(f"{_NO_IMAGE} ({_told(error)})") from error
+    return (1 if image.mode in ("1", "L", "LA", *_SIXTEEN_BIT) else 3, height, width)
+
+
+def _upright(image: Any) -> Any:
+    """The decoded image, turned; TIFFs are turned by Pillow, which then drops the tag."""
+    turn = _TURNS.get(_orientation(image))
+    return image if turn is None else image.transpose(turn)
+
+
+def _upright_size(image: Any, data: bytes) -> tuple[int, int]:
+    """Height and width once the image is upright, from the header where that is enough."""
+    if image.format == "TIFF":  # some releases of Pillow exchange them on opening, others later
+        width, height = int(image.tag_v2[256]), int(image.tag_v2[257])
+    else:
+        width, height = image.size
+    if width == height or (image.format == "PNG" and not _may_lie(image, data)):
+        return height, width
+    return (width, height) if _orientation(image) in _LYING else (height, width)
+
+
+def _may_lie(image: Any, data: bytes) -> bool:
+    """Whether a PNG, whose metadata may follow its pixels, is worth decoding for them."""
+    small = image.width * image.height <= MOST_TURNED
+    return small and any(mark in data for mark in _PNG_MARKS)
+
+
+def _orientation(image: Any) -> int:
+    """1 to 8; 1 for what is no orientation, as in viewers."""
+    try:
+        found = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # metadata that cannot be read turn nothing
+        return 1
+    return found if found in _TURNS else 1
+
+
+def _check_header(image: Any, height: int, width: int) -> None:
+    if sorted(image.size) != sorted((height, width)):  # lying or upright: known once it is decoded
+        _check_size(image.height, image.width, height, width)
+    if getattr(image, "n_frames", 1) != 1:
+        raise BadImage(f"has {image.n_frames} frames: save one image per file")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        raise BadImage(f"has transparency ({image.mode}): flatten it onto a background")
+    if image.mode in _SIXTEEN_BIT:
+        raise BadImage(f"has 16 bits or more per channel ({image.mode}): save 8 bits")
+    if image.mode not in ("1", "L", "P", "RGB"):
+        raise BadImage(f"has colour mode {image.mode}: save it as grey or RGB")
+
+
+def _check_size(found_height: int, found_width: int, height: int, width: int) -> None:
+    if (found_height, found_width) != (height, width):
+        raise BadImage(
+            f"is {found_width} x {found_height}, the suite has {width} x {height}: "
+            "make them that size yourself, as the filter changes the numbers"
+        )
+
+
+def _channels_last(image: Any) -> NDArray[np.uint8]:
+    """``(H, W)`` of a grey image, ``(H, W, 3)`` of a colour one."""
+    mode = {"1": "L", "P": "RGB"}.get(image.mode, image.mode)
+    return np.asarray(image.convert(mode), dtype=np.uint8)
+
+
+def _fit_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
+    if pixels.ndim == 2:
+        return np.repeat(pixels[None], channels, axis=0)
+    if channels == 1:
+        if (pixels != pixels[:, :, :1]).any():
+            raise BadImage("is in colour, the suite is grey: convert it yourself")
+        return pixels[None, :, :, 0]
+    return pixels.transpose(2, 0, 1)
+
+
+def _told(error: Exception) -> str:
+    """An error's text without the address of a buffer, which differs from run to run."""
+    text = str(error)
+    return type(error).__name__ if "BytesIO" in text or not text else text
