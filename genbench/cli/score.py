@@ -56,10 +56,10 @@ def score(
 ) -> int:
     """Score samples that were made elsewhere, by any model in any framework.
 
-    SAMPLES is a file of arrays (.npz, .npy, .pt, .safetensors) with x and, if labelled, y; or a
-    folder or .zip of .png, .jpg or .webp. Image arrays are uint8 (n, C, H, W), (n, H, W, C) or
-    (n, H, W), points float32 (n, d), labels int64 (n,). Image files are labelled by the class
-    folders they lie in, or by --labels.
+    SAMPLES is a file of arrays (.npz, .npy, .pt, .safetensors) with x and, if labelled, y; a .csv
+    of points; a data set of `genbench synthesize`; or a folder or .zip of .png, .jpg or .webp.
+    Image arrays are uint8 (n, C, H, W), (n, H, W, C) or (n, H, W), points float32 (n, d), labels
+    int64 (n,). Image files are labelled by the class folders they lie in, or by --labels.
 
     The result is an ordinary record, marked as scored; metrics that need the model are not
     applicable. Of more rows than the suite asks for, a seeded subset is scored; with fewer, the
