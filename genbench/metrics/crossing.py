@@ -13,6 +13,7 @@ from genbench.metrics.pairs import TILE, Tile, split_evenly
 from genbench.metrics.uncertainty import Blocks, Estimate, block_jackknife, wilson_share
 
 Mask = NDArray[np.bool_]
+LEAST_REACHING = 40  # generated rows that decide recall, from which their blocks show its error
 
 
 class Crossing:
@@ -55,6 +56,7 @@ class Crossing:
         self._density = np.zeros(n_fake, np.int64)
         self._covered: Mask = np.zeros(shape, bool)
         self._recalled: Mask = np.zeros(shape, bool)  # by a ball of that block, all rows present
+        self._reaching: Mask = np.zeros(n_fake, bool)  # generated rows whose ball holds a real one
         self._recalled_without: Mask = np.zeros(shape, bool)  # only once that block is gone
         if fake_closed is not None:
             widest = fake_closed.left_out.min(axis=1, initial=np.inf)
@@ -90,6 +92,8 @@ class Crossing:
             return
         full = tile.h >= radii.full[tile.columns]
         self._any_by_block(full, tile, self._recalled)
+        with self._lock:
+            self._reaching[tile.columns] |= full.any(axis=0)
         if self._blocks is None:
             return
         # Balls of two blocks settle a row: whichever block goes, another ball stays.
@@ -122,7 +126,14 @@ class Crossing:
         Conservative: its interval is about 1.6 times as wide as it should be, since the jackknife
         counts the interplay of blocks (one ball takes another's place) more than once.
         """
-        return self._share(self._recalled, self._recalled_without)
+        found = self._share(self._recalled, self._recalled_without)
+        reaching = int(self._reaching.sum())
+        if 0 < reaching < LEAST_REACHING:
+            reason = (
+                f"only {reaching} generated rows have a real one in reach: too few for an error"
+            )
+            return Estimate(found.value, no_interval=reason)
+        return found
 
     def coverage(self) -> Estimate:
         """Share of real rows with a generated row in their ball."""
@@ -136,7 +147,7 @@ class Crossing:
         sums = np.add.reduceat(self._density, self._edges[:-1])
         rest = len(self._density) - np.diff(self._edges)
         left_out: Float64s = (sums.sum() - sums) / (self._k_open * rest)
-        return block_jackknife(value, left_out, low=0.0)
+        return block_jackknife(value, left_out, low=0.0, least=1 / len(self._density))
 
     def _share(self, by_block: Mask, only_without: Mask) -> Estimate:
         hits = by_block.sum(axis=1)
@@ -145,9 +156,11 @@ class Crossing:
             return Estimate(value)
         left_out: Float64s = ((hits[:, None] - by_block > 0) | only_without).mean(axis=0)
         if value in (0.0, 1.0):
-            # No block changes anything, which is no certainty: at an edge rows count as trials.
-            return wilson_share(round(value * len(hits)), len(hits))
-        return block_jackknife(value, left_out, low=0.0, high=1.0)
+            # No block changes anything, which is no certainty: at an edge rows count as trials,
+            # of the smaller set, as one generated row can decide many real ones.
+            trials = min(len(hits), len(self._block))
+            return wilson_share(round(value * trials), trials)
+        return block_jackknife(value, left_out, low=0.0, high=1.0, least=1 / len(hits))
 
 
 def _count_columns(mask: Mask) -> NDArray[np.int64]:

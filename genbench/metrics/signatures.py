@@ -43,7 +43,7 @@ IMPLEMENTATIONS: Mapping[str, Implementation] = {
     "nll": Implementation("likelihood/1", {"draws": 1, "rows": None}),
     "nll_tight": Implementation("likelihood/1", {"draws": 64, "rows": None}),
     "c2st": Implementation("two-sample/1"),
-    "c_t": Implementation("data-copying/1"),
+    "c_t": Implementation("data-copying/2"),
     "authenticity": Implementation("authenticity/1"),
     "tstr_accuracy": _CLASSIFIER,
     "trtr_accuracy": _CLASSIFIER,
