@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from genbench.metrics.checks import Float64s, Rows
 from genbench.metrics.nearest import LeftOutRadii
 from genbench.metrics.pairs import TILE, Tile, split_evenly
-from genbench.metrics.uncertainty import Blocks, Estimate, block_jackknife, wilson_share
+from genbench.metrics.uncertainty import Blocks, Estimate, block_jackknife, wider_of, wilson_share
 
 Mask = NDArray[np.bool_]
-LEAST_REACHING = 40  # generated rows that decide recall, from which their blocks show its error
 
 
 class Crossing:
@@ -126,18 +125,18 @@ class Crossing:
         Conservative: its interval is about 1.6 times as wide as it should be, since the jackknife
         counts the interplay of blocks (one ball takes another's place) more than once.
         """
-        found = self._share(self._recalled, self._recalled_without)
         reaching = int(self._reaching.sum())
-        if 0 < reaching < LEAST_REACHING:
-            reason = (
-                f"only {reaching} generated rows have a real one in reach: too few for an error"
-            )
-            return Estimate(found.value, no_interval=reason)
-        return found
+        found = self._share(self._recalled, self._recalled_without, reaching)
+        if found.interval is None or reaching == 0:
+            return found
+        # Where few rows reach far, blocks show too little: these rows as trials show more.
+        share = wilson_share(found.value * reaching, reaching)
+        return wider_of(found, share)
 
     def coverage(self) -> Estimate:
         """Share of real rows with a generated row in their ball."""
-        return self._share(self._covered, np.zeros_like(self._covered))
+        inside = int(np.count_nonzero(self._density))
+        return self._share(self._covered, np.zeros_like(self._covered), inside)
 
     def density(self) -> Estimate:
         """Mean number of real balls around a generated row over k."""
@@ -149,7 +148,8 @@ class Crossing:
         left_out: Float64s = (sums.sum() - sums) / (self._k_open * rest)
         return block_jackknife(value, left_out, low=0.0, least=1 / len(self._density))
 
-    def _share(self, by_block: Mask, only_without: Mask) -> Estimate:
+    def _share(self, by_block: Mask, only_without: Mask, deciding: int) -> Estimate:
+        """The share of real rows with a hit; `deciding` generated rows make any."""
         hits = by_block.sum(axis=1)
         value = float((hits > 0).mean())
         if self._blocks is None:
@@ -157,9 +157,9 @@ class Crossing:
         left_out: Float64s = ((hits[:, None] - by_block > 0) | only_without).mean(axis=0)
         if value in (0.0, 1.0):
             # No block changes anything, which is no certainty: at an edge rows count as trials,
-            # of the smaller set, as one generated row can decide many real ones.
-            trials = min(len(hits), len(self._block))
-            return wilson_share(round(value * trials), trials)
+            # and one generated row can decide many real ones.
+            trials = min(len(hits), deciding or len(self._block))
+            return wilson_share(value * trials, trials)
         return block_jackknife(value, left_out, low=0.0, high=1.0, least=1 / len(hits))
 
 

@@ -240,7 +240,17 @@ def satterthwaite(*parts: tuple[float, float]) -> tuple[float, float]:
     return math.sqrt(total), 1 / spread if spread else math.inf
 
 
-def wilson_share(successes: int, n: int) -> Estimate:
+def wider_of(one: Estimate, other: Estimate) -> Estimate:
+    """The first estimate with the outer ends and the larger error of both."""
+    if one.interval is None or other.interval is None:
+        return one
+    low = min(one.interval.low, other.interval.low)
+    high = max(one.interval.high, other.interval.high)
+    error = max(one.std_error or 0.0, other.std_error or 0.0)
+    return replace(one, std_error=error, interval=replace(one.interval, low=low, high=high))
+
+
+def wilson_share(successes: float, n: int) -> Estimate:
     """A share of independent rows with Wilson's interval, which stays sensible at 0 and 1.
 
     The standard error is the interval's half width over its quantile: not 0 at the edges, where
