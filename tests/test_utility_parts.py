@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy import stats
+from scipy import special, stats
 from torchvision.transforms.v2 import functional as tv
 
 from genbench.downstream.attacks import fgsm, pgd
@@ -143,34 +143,65 @@ def test_an_attack_of_no_size_changes_nothing():
     assert_allclose(pgd(CLASSIFIER, X, LABELS, 0, steps=2, seed=0), X.float())
 
 
-def test_a_gain_is_the_paired_t_test():
+def level(*accuracies):
+    """Replicates with these accuracies in which no row differs from another."""
+    return np.tile(np.array(accuracies)[:, None], (1, 1000))
+
+
+def test_a_gain_is_the_paired_t_test_where_no_row_is_harder_than_another():
     a, b = [0.81, 0.83, 0.80, 0.86], [0.78, 0.79, 0.80, 0.80]
-    found = paired(a, b, 1000)
+    found = paired(level(*a), level(*b))
     theirs = stats.ttest_rel(a, b)
     assert_allclose(found.p_value, theirs.pvalue)
     assert_allclose((found.low, found.high), theirs.confidence_interval(0.95))
 
 
+def test_replicates_that_agree_on_every_row_have_the_error_of_the_rows():
+    rng = np.random.default_rng(0)
+    a, b = rng.random((2, 500)) < [[0.7], [0.6]]
+    found = paired([a] * 4, [b] * 4)
+    theirs = stats.ttest_rel(a.astype(float), b.astype(float))
+    assert_allclose(found.std_error, theirs.confidence_interval(0.68).high - found.mean, rtol=0.01)
+    assert_allclose(found.p_value, theirs.pvalue, rtol=0.02)
+
+
+def simulated(rng, rows, replicates=10):
+    """Right answers of two arms: rows hard or easy, rows that gain or lose, luck of replicates."""
+    hard, gain = rng.normal(1.5, 1.5, rows), rng.normal(0.2, 1.0, rows)
+    luck = rng.normal(0, 0.05, (2, replicates, 1))
+    chance = special.expit(np.stack([hard + gain, hard])[:, None] + luck)
+    return (rng.random(chance.shape) < chance).astype(float)
+
+
+def test_a_gain_holds_that_of_other_replicates_on_other_rows():
+    """The spread over replicates alone held it in 75 of 100 such cases."""
+    rng = np.random.default_rng(0)
+    target = np.mean([a.mean() - b.mean() for a, b in (simulated(rng, 100_000) for _ in range(5))])
+    found = [paired(*simulated(rng, 400)) for _ in range(400)]
+    held = np.mean([one.low <= target <= one.high for one in found])
+    assert 0.92 <= held <= 0.98
+
+
 def test_equal_differences_prove_nothing_below_the_rounding():
-    assert paired([0.5, 0.6], [0.5, 0.6], 400).p_value == 1
-    one_row = paired([0.5025, 0.6025], [0.5, 0.6], 400)
+    assert paired(level(0.5, 0.6), level(0.5, 0.6)).p_value == 1
+    one_row = paired(level(0.501, 0.601), level(0.5, 0.6))
     assert one_row.p_value > 0.1
     assert one_row.low < 0 < one_row.high
-    assert paired([0.7, 0.8], [0.5, 0.6], 10_000).p_value < 0.01
+    assert paired(level(0.7, 0.8), level(0.5, 0.6)).p_value < 0.01
 
 
 def test_verdicts_are_corrected_for_several_ratios():
     """One of two p-values near 0.04 is no longer evidence once both are judged."""
-    weak = paired([0.60, 0.62, 0.615, 0.66, 0.59], [0.58, 0.598, 0.60, 0.62, 0.588], 10_000)
+    weak = paired(level(0.60, 0.62, 0.615, 0.66, 0.59), level(0.58, 0.598, 0.60, 0.62, 0.588))
     assert 0.025 < weak.p_value < 0.05
     assert verdicts([weak]) == ["helps"]
     assert verdicts([weak, weak]) == ["no evidence", "no evidence"]
-    worse = paired([0.1, 0.11, 0.1], [0.6, 0.61, 0.62], 10_000)
+    worse = paired(level(0.1, 0.11, 0.1), level(0.6, 0.61, 0.62))
     assert verdicts([worse, weak]) == ["hurts", "helps"]
 
 
 def test_two_replicates_are_no_evidence():
-    clear = paired([0.9, 0.91], [0.5, 0.51], 1000)
+    clear = paired(level(0.9, 0.91), level(0.5, 0.51))
     assert clear.low > 0
     assert verdicts([clear]) == ["no evidence"]
 

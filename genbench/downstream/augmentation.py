@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from genbench.data.split import Split
 from genbench.downstream.arms import Replicate
 from genbench.downstream.classifier import Classifier
-from genbench.downstream.gains import Gain, paired, verdicts
+from genbench.downstream.gains import METHOD, Gain, paired, verdicts
 from genbench.downstream.protocols import Protocols
 from genbench.downstream.recipe import correct
 from genbench.records import Interval, MetricValue
@@ -19,31 +20,32 @@ from genbench.records import Interval, MetricValue
 REAL, CLASSICAL, ADDED = "real", "real+classical", "real+synthetic"
 BOTH, ALONE = "real+synthetic+classical", "synthetic"
 
+Array = NDArray[np.float64]
 Arm = tuple[str, int]  # name and synthetic rows per real row
 Keep = Callable[[int, Arm, Classifier], None]
 
 
 @dataclass
 class Curve:
-    """Test accuracies by number of real rows and arm, one per replicate."""
+    """Which test rows were named rightly, by number of real rows and arm, one per replicate."""
 
     protocols: Protocols
     test: Split
-    accuracy: dict[int, dict[Arm, list[float]]] = field(default_factory=dict)
+    right: dict[int, dict[Arm, list[Array]]] = field(default_factory=dict)
     rejected: list[float] = field(default_factory=list)
     short: int = 0
 
     def add(self, replicate: Replicate, progress: Callable[[str], None], keep: Keep) -> None:
         """Train and test all arms of one replicate; `keep` sees every classifier."""
         n = len(replicate.real)
-        arms = self.accuracy.setdefault(n, {})
+        arms = self.right.setdefault(n, {})
         if replicate.rejected is not None:
             self.rejected.append(replicate.rejected)
         for arm in self._arms(replicate):
             progress(f"augmentation, n = {n}, {arm[0]}" + (f" x {arm[1]}" if arm[1] else ""))
             classifier = self._fit(replicate, arm)
             right = correct(classifier, self.test.x, np.asarray(self.test.y))
-            arms.setdefault(arm, []).append(float(right.mean()))
+            arms.setdefault(arm, []).append(right.astype(np.float64))
             keep(n, arm, classifier)
 
     def _arms(self, replicate: Replicate) -> list[Arm]:
@@ -82,7 +84,7 @@ class Curve:
         return MetricValue(
             status="ok",
             value=100 * gain["mean"],
-            interval=Interval(100 * gain["low"], 100 * gain["high"], 0.95, "t-over-replicates"),
+            interval=Interval(100 * gain["low"], 100 * gain["high"], 0.95, METHOD),
             std_error=100 * gain["std_error"],
             unit="accuracy points",
             higher_is_better=True,
@@ -99,10 +101,9 @@ class Curve:
         )
 
     def _points(self, n: int) -> list[dict[str, Any]]:
-        arms = self.accuracy[n]
-        rows = len(self.test.x)
+        arms = self.right[n]
         others = [arm for arm in arms if arm != (REAL, 0)]
-        gains = {arm: paired(arms[arm], arms[REAL, 0], rows) for arm in others}
+        gains = {arm: paired(arms[arm], arms[REAL, 0]) for arm in others}
         family = [arm for arm in others if arm[0] == ADDED]
         said = dict(zip(family, verdicts([gains[arm] for arm in family]), strict=True))
         said |= {arm: verdicts([gains[arm]])[0] for arm in others if arm not in said}
@@ -111,17 +112,18 @@ class Curve:
         for arm in others:
             point = _point(n, arm, arms[arm], gains[arm], said[arm])
             if classical is not None and arm[0] in (ADDED, BOTH):
-                point["over_classical"] = paired(arms[arm], classical, rows).to_json()
+                point["over_classical"] = paired(arms[arm], classical).to_json()
             points.append(point)
         return points
 
 
 def _point(
-    n: int, arm: Arm, accuracies: Sequence[float], gain: Gain | None = None, verdict: str = ""
+    n: int, arm: Arm, right: Sequence[Array], gain: Gain | None = None, verdict: str = ""
 ) -> dict[str, Any]:
+    accuracies = [float(one.mean()) for one in right]
     mean = sum(accuracies) / len(accuracies)
     body: dict[str, Any] = {"n": n, "arm": arm[0], "ratio": arm[1], "accuracy": mean,
-                            "accuracies": list(accuracies)}  # fmt: skip
+                            "accuracies": accuracies}  # fmt: skip
     if gain is not None:
         body |= {"gain": gain.to_json(), "verdict": verdict}
     return body

@@ -5,17 +5,20 @@ Imports no torch: the report and `synthesize` read the verdicts too.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
-from genbench.aggregation import quantile
+from genbench.metrics.uncertainty import crossed, quantile, satterthwaite
 from genbench.ranking import holm
 
 LEAST = 3  # replicates: with two, one degree of freedom tells next to nothing
+METHOD = "t-over-replicates-and-rows"
+Rights = Sequence[NDArray[np.float64]]
 Verdict = Literal["helps", "hurts", "no evidence"]
 
 
@@ -26,7 +29,8 @@ class Gain:
     Parameters
     ----------
     low, high
-        95 % t interval over the replicates, not corrected for several comparisons.
+        95 % interval over other replicates and other test rows, not corrected for several
+        comparisons.
     p_value
         Two-sided, of a mean of 0.
     """
@@ -44,24 +48,32 @@ class Gain:
                 "high": self.high, "p_value": self.p_value}  # fmt: skip
 
 
-def paired(values: Sequence[float], against: Sequence[float], rows: int) -> Gain:
-    """The gain of `values` over `against`, replicate by replicate (Student's t).
+def paired(values: Rights, against: Rights) -> Gain:
+    """The gain of `values` over `against`: paired by replicate and by test row (Student's t).
+
+    Replicates are tested on the same rows, so their spread alone says nothing of other rows. The
+    variance is that between replicates plus that between rows, of each row's mean difference, less
+    what chance alone would make of the latter (see `genbench.metrics.uncertainty.crossed`).
 
     Parameters
     ----------
     values, against
-        Shares of `rows` test rows, one per replicate, at least two.
-    rows
-        A share moves in steps of ``1 / rows``; a variance below what that rounding alone makes is
-        taken to be that, so that differences which happen to be equal prove nothing.
+        For each replicate, at least two, a score per test row whose mean is the accuracy: 1 where
+        the row is named rightly, ``(rows,)``. The same rows in the same order throughout.
+
+    Notes
+    -----
+    An accuracy moves in steps of ``1 / rows``; a variance below what that rounding alone makes is
+    taken to be that, so that differences which happen to be equal prove nothing.
     """
-    differences = [a - b for a, b in zip(values, against, strict=True)]
-    count = len(differences)
-    mean = math.fsum(differences) / count
-    variance = math.fsum((d - mean) ** 2 for d in differences) / (count - 1)
-    error = math.sqrt(max(variance, 1 / (6 * rows**2)) / count)
-    half = quantile(count - 1) * error
-    p_value = 2 * float(special.stdtr(count - 1, -abs(mean) / error))
+    differences = np.asarray(values, np.float64) - np.asarray(against, np.float64)
+    count, rows = differences.shape
+    mean = float(differences.mean())
+    found = crossed(differences)
+    least = 1 / (6 * rows**2) / count
+    error, df = satterthwaite((max(found.trained, least), count - 1), (found.tested, rows - 1))
+    half = quantile(df) * error
+    p_value = 2 * float(special.stdtr(df, -abs(mean) / error))
     return Gain(mean, error, mean - half, mean + half, p_value, count)
 
 

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from genbench.data.split import Split
 from genbench.downstream.arms import Replicate, Rows
 from genbench.downstream.classifier import Classifier
-from genbench.downstream.gains import paired, verdicts
+from genbench.downstream.gains import METHOD, paired, verdicts
 from genbench.downstream.protocols import Imbalance
 from genbench.downstream.recipe import correct
 from genbench.downstream.subsets import missing
-from genbench.metrics.uncertainty import t_mean
+from genbench.metrics.uncertainty import trainings_mean
 from genbench.records import MetricValue
 
 AS_IS, OVERSAMPLED, WEIGHTED, FILLED = "as it is", "oversampled", "class weights", "filled"
@@ -24,11 +24,15 @@ AS_IS, OVERSAMPLED, WEIGHTED, FILLED = "as it is", "oversampled", "class weights
 
 @dataclass
 class Rare:
-    """Recall of the cut classes and balanced accuracy by arm, one per replicate."""
+    """Scores of the cut classes' test rows and balanced accuracy by arm, one per replicate.
+
+    A row of a class scores, if it is named rightly, the share that its class has in the mean over
+    classes, in rows: so the mean over rows is the mean of the recalls.
+    """
 
     table: Imbalance
     test: Split
-    recall: dict[str, list[float]] = field(default_factory=dict)
+    rare: dict[str, list[NDArray[np.float64]]] = field(default_factory=dict)
     balanced: dict[str, list[float]] = field(default_factory=dict)
     counts: list[dict[str, int]] = field(default_factory=list)
     rejected: list[float] = field(default_factory=list)
@@ -65,17 +69,16 @@ class Rare:
         y = np.asarray(self.test.y)
         right = correct(classifier, self.test.x, y)
         recalls = _recalls(right, y)
-        rare = [recalls[c] for c in self.table.classes if c in recalls]
-        self.recall.setdefault(name, []).append(float(np.mean(rare)))
+        self.rare.setdefault(name, []).append(_scores(right, y, self.table.classes))
         self.balanced.setdefault(name, []).append(float(np.mean(list(recalls.values()))))
 
     def value(self, recipe: str, budget: int, labels: str) -> MetricValue:
         """The cut classes' recall after filling up, 0 to 1; the other arms in `details`."""
         t = self.table
         rows = int(np.isin(np.asarray(self.test.y), t.classes).sum())
-        estimate = t_mean(self.recall[FILLED], "t-over-replicates", low=0.0, high=1.0)
+        estimate = trainings_mean(np.stack(self.rare[FILLED]), METHOD)
         others = (AS_IS, OVERSAMPLED, WEIGHTED)
-        gains = [paired(self.recall[FILLED], self.recall[name], rows) for name in others]
+        gains = [paired(self.rare[FILLED], self.rare[name]) for name in others]
         return MetricValue(
             status="ok",
             value=estimate.value,
@@ -92,7 +95,10 @@ class Rare:
                 "classes": list(t.classes),
                 "keep": t.keep,
                 "arms": {
-                    name: {"recall": self.recall[name], "balanced": self.balanced[name]}
+                    name: {
+                        "recall": [float(one.mean()) for one in self.rare[name]],
+                        "balanced": self.balanced[name],
+                    }
                     for name in (*others, FILLED)
                 },
                 "gains": {
@@ -113,6 +119,15 @@ def _repeated(real: Rows, lacking: dict[int, int]) -> Rows:
         parts.append(np.resize(rows, count) if len(rows) else rows)
     chosen = np.concatenate(parts)
     return Rows(real.x[chosen], real.y[chosen])
+
+
+def _scores(
+    right: NDArray[np.bool_], y: NDArray[np.int64], classes: tuple[int, ...]
+) -> NDArray[np.float64]:
+    rare = np.isin(y, classes)
+    _, of_row, counts = np.unique(y[rare], return_inverse=True, return_counts=True)
+    scores: NDArray[np.float64] = right[rare] * (len(of_row) / len(counts) / counts[of_row])
+    return scores
 
 
 def _recalls(right: NDArray[np.bool_], y: NDArray[np.int64]) -> dict[int, float]:

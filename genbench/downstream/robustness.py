@@ -7,23 +7,25 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from genbench.data.split import Split
 from genbench.downstream.attacks import fgsm, pgd
 from genbench.downstream.augmentation import ADDED, REAL, Arm
 from genbench.downstream.classifier import Classifier
-from genbench.downstream.gains import paired, verdicts
+from genbench.downstream.gains import METHOD, paired, verdicts
 from genbench.downstream.protocols import Robustness
-from genbench.metrics.uncertainty import t_mean
+from genbench.metrics.uncertainty import trainings_mean
 from genbench.records import MetricValue
 from genbench.seeds import derive_seed
 
 CHUNK = 500
+Array = NDArray[np.float64]
 
 
 @dataclass
 class Attacked:
-    """Accuracies by arm and attack, one per replicate.
+    """Which rows were named rightly, by arm and attack, one per replicate.
 
     Parameters
     ----------
@@ -35,7 +37,7 @@ class Attacked:
     ratio: int
     test: Split
     seed: int
-    found: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    found: dict[str, dict[str, list[Array]]] = field(default_factory=dict)
 
     def add(
         self, n: int, arm: Arm, classifier: Classifier, progress: Callable[[str], None]
@@ -44,16 +46,15 @@ class Attacked:
         if n != self.table.n or arm not in ((REAL, 0), (ADDED, self.ratio)):
             return
         progress(f"robustness, {arm[0]}")
-        share = self._accuracies(classifier)
         arms = self.found.setdefault(arm[0], {})
-        for attack, accuracy in share.items():
-            arms.setdefault(attack, []).append(accuracy)
+        for attack, right in self._right(classifier).items():
+            arms.setdefault(attack, []).append(right)
 
-    def _accuracies(self, classifier: Classifier) -> dict[str, float]:
+    def _right(self, classifier: Classifier) -> dict[str, Array]:
         t, device = self.table, classifier.device
         # Rows in an order of the seed's: the test rows may be sorted.
         order = np.random.default_rng(self.seed).permutation(len(self.test.x))[: t.rows]
-        right = {"clean": 0, "fgsm": 0, "pgd": 0}
+        right: dict[str, list[Array]] = {"clean": [], "fgsm": [], "pgd": []}
         for start in range(0, len(order), CHUNK):
             rows = order[start : start + CHUNK]
             x = torch.from_numpy(self.test.x[rows]).to(device)
@@ -67,15 +68,16 @@ class Attacked:
             }
             for name, images in attacked.items():
                 with torch.inference_mode():
-                    right[name] += int((classifier.net(images).argmax(1) == y).sum())
-        return {name: count / len(order) for name, count in right.items()}
+                    named = classifier.net(images).argmax(1) == y
+                right[name].append(named.cpu().numpy().astype(np.float64))
+        return {name: np.concatenate(parts) for name, parts in right.items()}
 
     def value(self, recipe: str, budget: int, labels: str) -> MetricValue:
         """Accuracy under PGD with synthetic rows added, 0 to 1; all others in `details`."""
         t = self.table
         rows = min(t.rows, len(self.test.x))
-        estimate = t_mean(self.found[ADDED]["pgd"], "t-over-replicates", low=0.0, high=1.0)
-        gain = paired(self.found[ADDED]["pgd"], self.found[REAL]["pgd"], rows)
+        estimate = trainings_mean(np.stack(self.found[ADDED]["pgd"]), METHOD)
+        gain = paired(self.found[ADDED]["pgd"], self.found[REAL]["pgd"])
         return MetricValue(
             status="ok",
             value=estimate.value,
@@ -92,7 +94,16 @@ class Attacked:
                 "epsilon": t.epsilon,
                 "steps": t.steps,
                 "rows": rows,
-                "arms": self.found,
+                "arms": {
+                    arm: {
+                        attack: [float(one.mean()) for one in right] for attack, right in by.items()
+                    }
+                    for arm, by in self.found.items()
+                },
                 "gain": {**gain.to_json(), "verdict": verdicts([gain])[0]},
             },
         )
+
+
+def _accuracies(attacks: dict[str, list[Array]]) -> dict[str, list[float]]:
+    return {name: [float(one.mean()) for one in right] for name, right in attacks.items()}

@@ -9,14 +9,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr
 from threadpoolctl import threadpool_limits
 
 from genbench.errors import MetricError
 from genbench.metrics.checks import Float64s, Rows, as_rows, require_same_dimension
 from genbench.metrics.search import nearest_rows
+from genbench.metrics.uncertainty import jackknife_variance, one_at_least, satterthwaite
 from genbench.seeds import derive_seed
 
 CELLS = 3
+DRAWS = 10  # of the k-means start
 COMPONENTS = 64
 SKIPPED_UP_TO = 20
 
@@ -41,20 +44,32 @@ class DataCopying:
         The statistic; 0 is expected of fresh samples, far below 0 means copies, far above 0 rows
         that lie farther from the training rows than real ones do.
     z
-        ``c_t / sqrt(sum w^2)``: standard normal when generated rows are as near as held-out ones.
+        ``c_t / sqrt(sum w^2)``: standard normal when generated rows are as near as held-out ones
+        (its spread is a little below 1 where the k-means draws differ).
     std_error
-        Sampling error of `c_t` over fresh generated rows, training and held-out rows fixed.
+        Error of `c_t` over fresh generated rows and other k-means draws, training and held-out rows
+        fixed.
+    df
+        Degrees of freedom of `std_error`.
     cells
-        One entry per cell.
+        The cells of the first k-means draw.
     skipped
-        Cells left out, for having at most 20 generated rows or no held-out row.
+        Cells of the first draw left out, for at most 20 generated rows or no held-out row.
+    by_draw
+        `c_t` of each k-means draw, ``(draws,)``.
+    unsteady
+        Why `std_error` does not tell the error: a cell about as full as the least that counts,
+        which moves the number when fresh rows take it in or leave it out. Empty where none does.
     """
 
     c_t: float
     z: float
     std_error: float
+    df: float
     cells: tuple[CopyingCell, ...]
     skipped: int
+    by_draw: tuple[float, ...]
+    unsteady: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +87,8 @@ def data_copying(train: Any, test: Any, fake: Any, *, seed: int) -> DataCopying:
     In each of 3 k-means cells, z is the Mann-Whitney statistic of those distances,
     ``z = (U - n m / 2) / sqrt(n m (n + m + 1) / 12)`` with U the number of pairs in which the
     generated row is the farther one (ties half). ``C_T = sum w z`` with w the cells' shares of the
-    held-out rows, over cells with more than 20 generated rows, scaled to sum to 1.
+    held-out rows, over cells with more than 20 generated rows, scaled to sum to 1; the mean over
+    10 draws of the k-means start.
 
     Parameters
     ----------
@@ -83,7 +99,7 @@ def data_copying(train: Any, test: Any, fake: Any, *, seed: int) -> DataCopying:
     fake
         Generated rows, ``(m, d)``.
     seed
-        Decides the k-means start.
+        Decides the k-means starts.
 
     Returns
     -------
@@ -99,10 +115,12 @@ def data_copying(train: Any, test: Any, fake: Any, *, seed: int) -> DataCopying:
     Notes
     -----
     With d > 64, all rows are projected on the training rows' first 64 principal components.
-    ``z`` grows with the number of rows: it is evidence, not an amount. Blind to copies in some
-    cells that fresh rows farther away make up for: show nearest training rows beside it. No
-    tie correction, as in the paper, which makes exact copies look less extreme, not more. Cost:
-    n_train (n + m) products of 64.
+    The paper draws its cells once; where training rows form no three clear groups, that one draw
+    moves C_T by several of its units, hence the mean. ``z`` grows with the number of rows: it is
+    evidence, not an amount. Blind to copies in some cells that fresh rows farther away make up
+    for: show nearest training rows beside it. No tie correction, as in the paper, which makes exact
+    copies look less extreme, not more. Cost: n_train (n + m) products of 64, and 10 runs of k-means
+    on the training rows.
 
     References
     ----------
@@ -111,32 +129,56 @@ def data_copying(train: Any, test: Any, fake: Any, *, seed: int) -> DataCopying:
     """
     train, test, fake = _same_space(train=(train, CELLS), test=(test, 1), fake=(fake, 1))
     train, test, fake = _principal(train, test, fake)
-    centres = _centres(train, derive_seed(seed, "data-copying", "k-means") % 2**32)
-    cell_of = [nearest_rows(rows, centres).index for rows in (test, fake)]
-    distance = [nearest_rows(rows, train).distance for rows in (test, fake)]
-    parts = [
-        _Ranks.of(distance[0][cell_of[0] == cell], distance[1][cell_of[1] == cell])
-        for cell in range(len(centres))
-    ]
-    kept = [p for p in parts if p.z is not None]
-    total = sum(p.n_test for p in kept)
-    if total == 0:
-        counts = ", ".join(f"{p.n_fake} generated and {p.n_test} held-out" for p in parts)
+    far = [nearest_rows(rows, train).distance for rows in (test, fake)]
+    blocks = one_at_least(len(fake))
+    first = derive_seed(seed, "data-copying", "k-means")
+    found = []
+    for draw in range(DRAWS):
+        # The first draw's seed is that of a single one.
+        own = derive_seed(first, f"draw {draw}") if draw else first
+        centres = _centres(train, own % 2**32)
+        cell_of = [nearest_rows(rows, centres).index for rows in (test, fake)]
+        found.append(_Cells.of(len(centres), cell_of, far, blocks.of_row))
+    return _over_draws(found)
+
+
+def _over_draws(found: list[_Cells]) -> DataCopying:
+    kept = [one for one in found if any(one.counted)]
+    if not kept:
+        counts = ", ".join(f"{p.n_fake} generated and {p.n_test} held-out" for p in found[0].parts)
         raise MetricError(
             f"no cell has more than {SKIPPED_UP_TO} generated rows and a held-out one (cells: "
             f"{counts}): give more generated rows"
         )
-    weights = [p.n_test / total if p.z is not None else 0.0 for p in parts]
-    c_t = math.fsum(w * p.z for w, p in zip(weights, parts, strict=True) if p.z is not None)
-    variance = math.fsum((w * p.std_error) ** 2 for w, p in zip(weights, parts, strict=True))
+    values = np.array([one.c_t for one in kept])
+    left_out = np.mean([one.left_out for one in kept], axis=0)
+    of_draws = float(values.var(ddof=1)) / len(values) if len(values) > 1 else 0.0
+    std_error, df = satterthwaite(
+        (jackknife_variance(left_out), len(left_out) - 1), (of_draws, DRAWS - 1)
+    )
+    first = found[0]
     return DataCopying(
-        c_t=c_t,
-        z=c_t / math.sqrt(math.fsum(w * w for w in weights)),
-        std_error=math.sqrt(variance),
+        c_t=float(values.mean()),
+        z=float(np.mean([one.z for one in kept])),
+        std_error=std_error,
+        df=df,
         cells=tuple(
-            CopyingCell(p.n_test, p.n_fake, w, p.z) for w, p in zip(weights, parts, strict=True)
+            CopyingCell(p.n_test, p.n_fake, float(w), p.z if p.counts else None)
+            for w, p in zip(first.weights, first.parts, strict=True)
         ),
-        skipped=len(parts) - len(kept),
+        skipped=first.counted.count(False),
+        by_draw=tuple(values.tolist()),
+        unsteady=_unsteady(found, std_error),
+    )
+
+
+def _unsteady(found: list[_Cells], std_error: float) -> str:
+    if np.mean([one.unsteadiness for one in found]) <= std_error / 2:
+        return ""
+    edge = max((p for one in found for p in one.parts), key=lambda p: p.crossing)
+    return (
+        f"a k-means cell has {edge.n_fake} generated rows, about the {SKIPPED_UP_TO} up to which a "
+        "cell is left out: fresh rows could take it in or leave it out, and make another number"
     )
 
 
@@ -222,22 +264,100 @@ def _centres(train: Rows, seed: int) -> Float64s:
 
 @dataclass(frozen=True, slots=True)
 class _Ranks:
-    """Mann-Whitney z of generated against held-out distances in one cell, and its error."""
+    """Mann-Whitney z of generated against held-out distances in one cell, also without blocks."""
 
     n_test: int
     n_fake: int
-    z: float | None
-    std_error: float
+    z: float
+    left_out: Float64s
 
     @classmethod
-    def of(cls, test: Float64s, fake: Float64s) -> _Ranks:
+    def of(cls, test: Float64s, fake: Float64s, block: NDArray[np.int64], blocks: int) -> _Ranks:
         n, m = len(test), len(fake)
-        if n == 0 or m <= SKIPPED_UP_TO:
-            return cls(n, m, None, 0.0)
+        if n == 0 or m == 0:
+            return cls(n, m, 0.0, np.zeros(blocks))
         farther = _wins(test, fake)
-        null_sd = math.sqrt(n * m * (n + m + 1) / 12)
-        z = (float(farther.sum()) - n * m / 2) / null_sd
-        return cls(n, m, z, math.sqrt(m) * float(farther.std(ddof=1)) / null_sd)
+        gone = np.bincount(block, minlength=blocks)
+        u = farther.sum() - np.bincount(block, weights=farther, minlength=blocks)
+        return cls(n, m, float(_z(n, m, farther.sum())), _z(n, np.maximum(m - gone, 1), u))
+
+    @property
+    def counts(self) -> bool:
+        """Whether the cell enters C_T."""
+        return self.n_test > 0 and self.n_fake > SKIPPED_UP_TO
+
+    @property
+    def crossing(self) -> float:
+        """About the chance that with fresh rows it enters where it does not, or the reverse."""
+        if self.n_test == 0:
+            return 0.0
+        gap = abs(self.n_fake - SKIPPED_UP_TO - 0.5)
+        return float(ndtr(-gap / math.sqrt(max(self.n_fake, SKIPPED_UP_TO))))
+
+
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    """The cells of one k-means draw."""
+
+    parts: list[_Ranks]
+
+    @classmethod
+    def of(
+        cls,
+        count: int,
+        cell_of: list[NDArray[np.int64]],
+        far: list[Float64s],
+        block: NDArray[np.int64],
+    ) -> _Cells:
+        inside = [[of == cell for of in cell_of] for cell in range(count)]
+        blocks = int(block.max()) + 1
+        return cls(
+            [_Ranks.of(far[0][test], far[1][fake], block[fake], blocks) for test, fake in inside]
+        )
+
+    @property
+    def counted(self) -> list[bool]:
+        return [p.counts for p in self.parts]
+
+    @property
+    def weights(self) -> Float64s:
+        """Shares of the held-out rows, 0 for cells left out."""
+        return self._weights(self.counted)
+
+    def _weights(self, counted: list[bool]) -> Float64s:
+        rows = np.array([p.n_test for p in self.parts]) * np.array(counted)
+        return np.asarray(rows / max(1, rows.sum()))
+
+    @property
+    def c_t(self) -> float:
+        return self._sum(self.counted)
+
+    def _sum(self, counted: list[bool]) -> float:
+        return float(self._weights(counted) @ np.array([p.z for p in self.parts]))
+
+    @property
+    def z(self) -> float:
+        return self.c_t / math.sqrt(float(np.square(self.weights).sum()))
+
+    @property
+    def left_out(self) -> Float64s:
+        return np.asarray(self.weights @ np.stack([p.left_out for p in self.parts]))
+
+    @property
+    def unsteadiness(self) -> float:
+        """Standard deviation that comes from cells about to enter or to leave."""
+        total = 0.0
+        for cell, part in enumerate(self.parts):
+            flipped = [c != (i == cell) for i, c in enumerate(self.counted)]
+            chance = part.crossing
+            if any(flipped):
+                total += chance * (1 - chance) * (self._sum(flipped) - self.c_t) ** 2
+        return math.sqrt(total)
+
+
+def _z(n: int, m: Any, u: Any) -> Any:
+    """U of n held-out and m generated rows, standardised."""
+    return (u - n * m / 2) / np.sqrt(n * m * (n + m + 1) / 12)
 
 
 def _wins(test: Float64s, fake: NDArray[np.float64]) -> Float64s:

@@ -11,7 +11,7 @@ from genbench.metrics.balls import Indices, Mask, Radii, inside, near, reached
 from genbench.metrics.checks import Float64s, Rows
 from genbench.metrics.nearest import LeftOutRadii
 from genbench.metrics.pairs import TILE, Tile, split_evenly
-from genbench.metrics.uncertainty import Blocks, Estimate, block_jackknife, wilson_share
+from genbench.metrics.uncertainty import Blocks, Estimate, block_jackknife, wider_of, wilson_share
 
 
 class Crossing:
@@ -53,6 +53,7 @@ class Crossing:
         self._density = np.zeros(n_fake, np.int64)
         self._covered: Mask = np.zeros(shape, bool)
         self._recalled: Mask = np.zeros(shape, bool)  # by a ball of that block, all rows present
+        self._reaching: Mask = np.zeros(n_fake, bool)  # generated rows whose ball holds a real one
         self._recalled_without: Mask = np.zeros(shape, bool)  # only once that block is gone
         given = [radii.low for radii in (real_closed, real_open) if radii is not None]
         self._lowest: Rows = np.minimum.reduce(given) if given else np.empty(0)
@@ -106,11 +107,15 @@ class Crossing:
         if place is None:
             full = inside(tile, radii.full, of_rows=False, closed=True)
             self._any_by_block(full, tile, self._recalled)
+            with self._lock:
+                self._reaching[tile.columns] |= full.any(axis=0)
             place = np.flatnonzero((tile.h >= self._widest[tile.columns]) & ~full)
         elif len(place):
             row, column = self._pairs(tile, place)
             found = reached(tile, place, radii.full.squares[column], closed=True)
             self._recalled[row[found], self._block[column[found]]] = True
+            with self._lock:
+                self._reaching[column[found]] = True
             place = place[~found]
         if self._blocks is not None and len(place):
             self._recall_without(tile, radii, place)
@@ -151,11 +156,18 @@ class Crossing:
         Conservative: its interval is about 1.6 times as wide as it should be, since the jackknife
         counts the interplay of blocks (one ball takes another's place) more than once.
         """
-        return self._share(self._recalled, self._recalled_without)
+        reaching = int(self._reaching.sum())
+        found = self._share(self._recalled, self._recalled_without, reaching)
+        if found.interval is None or reaching == 0:
+            return found
+        # Where few rows reach far, blocks show too little: these rows as trials show more.
+        share = wilson_share(found.value * reaching, reaching)
+        return wider_of(found, share)
 
     def coverage(self) -> Estimate:
         """Share of real rows with a generated row in their ball."""
-        return self._share(self._covered, np.zeros_like(self._covered))
+        inside = int(np.count_nonzero(self._density))
+        return self._share(self._covered, np.zeros_like(self._covered), inside)
 
     def density(self) -> Estimate:
         """Mean number of real balls around a generated row over k."""
@@ -165,18 +177,21 @@ class Crossing:
         sums = np.add.reduceat(self._density, self._edges[:-1])
         rest = len(self._density) - np.diff(self._edges)
         left_out: Float64s = (sums.sum() - sums) / (self._k_open * rest)
-        return block_jackknife(value, left_out, low=0.0)
+        return block_jackknife(value, left_out, low=0.0, least=1 / len(self._density))
 
-    def _share(self, by_block: Mask, only_without: Mask) -> Estimate:
+    def _share(self, by_block: Mask, only_without: Mask, deciding: int) -> Estimate:
+        """The share of real rows with a hit; `deciding` generated rows make any."""
         hits = by_block.sum(axis=1)
         value = float((hits > 0).mean())
         if self._blocks is None:
             return Estimate(value)
         left_out: Float64s = ((hits[:, None] - by_block > 0) | only_without).mean(axis=0)
         if value in (0.0, 1.0):
-            # No block changes anything, which is no certainty: at an edge rows count as trials.
-            return wilson_share(round(value * len(hits)), len(hits))
-        return block_jackknife(value, left_out, low=0.0, high=1.0)
+            # No block changes anything, which is no certainty: at an edge rows count as trials,
+            # and one generated row can decide many real ones.
+            trials = min(len(hits), deciding or len(self._block))
+            return wilson_share(value * trials, trials)
+        return block_jackknife(value, left_out, low=0.0, high=1.0, least=1 / len(hits))
 
 
 def _columns(edges: NDArray[np.int64]) -> list[slice]:

@@ -158,6 +158,7 @@ def _value(inputs: Inputs, request: _Request, outcome: Outcome) -> MetricValue:
     interval = estimate.interval
     if interval is not None and not math.isfinite(interval.low + interval.high):
         interval = None
+    details = {**outcome.details, **inputs.remarks(request.metric, estimate)}
     return replace(
         _blank(request.key),
         status="ok",
@@ -166,7 +167,7 @@ def _value(inputs: Inputs, request: _Request, outcome: Outcome) -> MetricValue:
         std_error=None if interval is None else estimate.std_error,
         signature=signature(request.key, used, inputs.n_fake, inputs.n_real, {}),
         n=inputs.n_fake,
-        details=outcome.details,
+        details=details,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,14 @@ from genbench.metrics.moments import (
     moments,
 )
 from genbench.metrics.threads import side_by_side
-from genbench.metrics.uncertainty import Blocks, Estimate, block_jackknife, make_blocks
+from genbench.metrics.uncertainty import (
+    BLOCKS,
+    Blocks,
+    Estimate,
+    block_jackknife,
+    jackknife_variance,
+    make_blocks,
+)
 
 SIZES = 15
 
@@ -166,10 +173,14 @@ def per_class_estimate(
 
 @dataclass(frozen=True, slots=True)
 class _Compared:
-    """A distance, and the distances without each block; None where there are too few rows."""
+    """A distance, and the distances without each block; None where there are too few rows.
+
+    `of_draw` is its variance over draws of the real rows.
+    """
 
     value: float | None
     left_out: Float64s | None
+    of_draw: float = 0.0
 
 
 def _compare(real: Rows, fake: Rows, blocks: Blocks | None) -> _Compared:
@@ -214,8 +225,8 @@ def frechet_distance_infinity(real: Any, fake: Any, *, seed: int) -> Estimate:
     -------
     Estimate
         Lower is better; may come out below 0 by noise. The interval is a jackknife over blocks of
-        generated rows (the sizes overlap, so the line's own error is not one); it costs 20 times
-        the value. None with fewer than 40 rows.
+        generated rows (the sizes overlap, so the line's own error is not one), widened by the
+        error of the draws of real rows; it costs 40 times the value. None with fewer than 40 rows.
 
     Raises
     ------
@@ -240,7 +251,10 @@ def infinity_estimate(real: Rows, fake: Rows, blocks: Blocks | None, *, seed: in
         of_real = real[rng.permutation(len(real))[:size]]
         chosen[rng.permutation(len(fake))[:size]] = True
         own = None if blocks is None else _restrict(blocks, chosen)
-        return _compare(of_real, fake[chosen], own)
+        compared = _compare(of_real, fake[chosen], own)
+        if own is None:
+            return compared
+        return replace(compared, of_draw=_draw_variance(fake[chosen], of_real, len(real)))
 
     found = _each(compare, sizes, real.shape[1])
     left_out = [one.left_out for one in found if one.left_out is not None]
@@ -250,7 +264,21 @@ def infinity_estimate(real: Rows, fake: Rows, blocks: Blocks | None, *, seed: in
     value = float(weights @ np.array([one.value for one in found]))
     if len(left_out) < len(sizes):
         return Estimate(value)
-    return block_jackknife(value, weights @ np.stack(left_out))
+    # Each size draws its own real rows, which fresh generated rows do not show.
+    drawn = float(np.square(weights) @ np.array([one.of_draw for one in found]))
+    return block_jackknife(value, weights @ np.stack(left_out), extra_variance=drawn)
+
+
+def _draw_variance(fake: Rows, chosen: Rows, n_real: int) -> float:
+    """Variance of the distance over draws of ``len(chosen)`` of `n_real` rows without replacement.
+
+    A jackknife over blocks of the chosen rows, times the share of the rows that was not drawn.
+    """
+    blocks = make_blocks(len(chosen), count=min(BLOCKS, len(chosen) // 2))
+    if blocks is None or len(chosen) == n_real:
+        return 0.0
+    left_out = distances_without_blocks(moments(fake), chosen, blocks).left_out
+    return (1 - len(chosen) / n_real) * jackknife_variance(left_out)
 
 
 def infinity_sizes(n_real: int, n_fake: int, d: int) -> list[int]:

@@ -12,7 +12,13 @@ from genbench.errors import MetricError
 from genbench.metrics.checks import Float64s, Rows, as_pair, require_at_least
 from genbench.metrics.clouds import STEP, Cloud, make_clouds
 from genbench.metrics.pairs import Tile, visit_between, visit_within
-from genbench.metrics.uncertainty import Blocks, Estimate, block_jackknife, make_blocks
+from genbench.metrics.uncertainty import (
+    Blocks,
+    Estimate,
+    block_jackknife,
+    longer_above,
+    make_blocks,
+)
 
 _LARGEST = 1e45  # of q and b: a variance takes their sixth power
 
@@ -124,6 +130,7 @@ class KernelSums:
         # real-real, fake-fake, real-fake; the real rows are one block
         self._of_subset = np.zeros((3, subsets))
         self._by_block = [np.zeros((1, 1)), np.zeros((count, count)), np.zeros((1, count))]
+        self._diagonal = np.zeros(2)
         self._lock = threading.Lock()
 
     def _scale_kernel(self, real: Cloud, fake: Cloud) -> None:
@@ -180,6 +187,8 @@ class KernelSums:
         kernel = self._kernel(tile, which, which)
         on_diagonal = tile.rows == tile.columns
         if on_diagonal:
+            with self._lock:
+                self._diagonal[which] += float(np.trace(kernel, dtype=np.float64))
             np.fill_diagonal(kernel, 0)
         members = self._members[which]
         of_subset, by_block = self._contract(kernel @ members[tile.columns], members[tile.rows])
@@ -219,7 +228,9 @@ class KernelSums:
             self._of_subset[which] -= self._of_same(subsets[which])
             self._by_block[which] = self._by_block[which] * factor
             self._by_block[which] += self._separable(blocks[which][:, :, None], blocks[which])
-            self._by_block[which] -= np.diag(self._of_same(blocks[which]))
+            same = self._of_same(blocks[which])
+            self._by_block[which] -= np.diag(same)
+            self._diagonal[which] = self._diagonal[which] * factor + same.sum()
         self._of_subset[2] += self._separable(*subsets)
         self._by_block[2] = self._by_block[2] * factor
         self._by_block[2] += self._separable(blocks[0][:, :, None], blocks[1])
@@ -244,7 +255,15 @@ class KernelSums:
             estimate = block_jackknife(
                 mean, self._left_out(), extra_variance=std**2 / self._subsets
             )
+            room = max(mean + self._own_share, estimate.std_error or 0.0)
+            estimate = longer_above(estimate, room)
         return KernelDistance(mean, std, estimate.std_error, float(total)), estimate
+
+    @property
+    def _own_share(self) -> float:
+        """What pairs of a row with itself would add: the form that has them is never below 0."""
+        n, within = self._n[1], float(self._by_block[1].sum())
+        return float(self._diagonal[1] / n - within / (n * (n - 1))) / n
 
     def _subset_values(self) -> Float64s:
         m = self._size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,17 +11,34 @@ from typing import Any
 import numpy as np
 
 from genbench.errors import MetricError
-from genbench.metrics.checks import Labels, Rows, as_labels, as_pair, as_rows, missing, require_rows
-from genbench.metrics.frechet import frechet_estimate, infinity_estimate, per_class_estimate
+from genbench.metrics.checks import (
+    Labels,
+    Rows,
+    as_labels,
+    as_pair,
+    as_probabilities,
+    as_rows,
+    missing,
+    require_rows,
+)
+from genbench.metrics.enough import LEAST, few_rows
+from genbench.metrics.frechet import (
+    frechet_distance,
+    frechet_estimate,
+    infinity_estimate,
+    per_class_estimate,
+)
 from genbench.metrics.inception import inception_estimate, inception_score
 from genbench.metrics.threads import side_by_side
 from genbench.metrics.uncertainty import (
+    BLOCKS,
     Blocks,
     Estimate,
-    block_jackknife,
+    below,
     block_mean,
     make_blocks,
-    normal,
+    one_row_at_least,
+    student,
     wilson_share,
 )
 
@@ -95,9 +113,47 @@ class Inputs:
         """Blocks of generated rows, None if no intervals are wanted or possible."""
         return make_blocks(self.n_fake) if self.intervals else None
 
+    def floored(
+        self, estimate: Estimate, again: Callable[[Rows], float], *, low: float = 0.0
+    ) -> Estimate:
+        """The estimate with an error of at least one generated row exchanged for a real one.
+
+        `again` is the metric of changed generated rows; the real row is the one farthest from the
+        first generated row.
+        """
+        real, fake = self.pair
+        gap = np.square((real - fake[0]).astype(np.float64)).sum(axis=1)
+        return one_row_at_least(estimate, fake, real[gap.argmax()], again, low=low)
+
     def maybe(self, estimate: Estimate) -> Estimate:
         """The estimate, without its interval if none is wanted."""
         return estimate if self.intervals else Estimate(estimate.value)
+
+    def remarks(self, metric: str, estimate: Estimate) -> dict[str, str]:
+        """What `details` say of the value: too few rows, and why it has no interval."""
+        found = {}
+        if note := self._few(metric):
+            found["note"] = note
+        if self.intervals and estimate.interval is None:
+            found["no_interval"] = estimate.no_interval or self._no_interval
+        return found
+
+    def _few(self, metric: str) -> str:
+        if metric not in LEAST:  # those need no features
+            return ""
+        real, fake = self.pair
+        n, what = min(len(real), len(fake)), "rows of the smaller set"
+        if metric == "fid_per_class":
+            sides = (self.labels.real, self.labels.fake)
+            n = min(int(np.bincount(y, minlength=self.labels.classes).min()) for y in sides)
+            what = "rows of the smallest class"
+        return few_rows(metric, n, real.shape[1], what)
+
+    @property
+    def _no_interval(self) -> str:
+        if self.n_fake < 2 * BLOCKS:
+            return f"{self.n_fake} generated rows: an interval takes {2 * BLOCKS}"
+        return "its error is not known"
 
     @property
     def n_real(self) -> int:
@@ -123,12 +179,18 @@ def _fid(inputs: Inputs, parameters: Parameters) -> Outcome:
     real, fake = inputs.pair
     require_rows("real", len(real), 2)
     require_rows("fake", len(fake), 2)
-    return Outcome(frechet_estimate(real, fake, inputs.blocks))
+    found = frechet_estimate(real, fake, inputs.blocks)
+    return Outcome(inputs.floored(found, lambda rows: frechet_distance(real, rows)))
 
 
 def _fid_infinity(inputs: Inputs, parameters: Parameters) -> Outcome:
     real, fake = inputs.pair
-    return Outcome(infinity_estimate(real, fake, inputs.blocks, seed=inputs.seed))
+
+    def again(rows: Rows) -> float:
+        return infinity_estimate(real, rows, None, seed=inputs.seed).value
+
+    found = infinity_estimate(real, fake, inputs.blocks, seed=inputs.seed)
+    return Outcome(inputs.floored(found, again, low=-math.inf))
 
 
 def _fid_per_class(inputs: Inputs, parameters: Parameters) -> Outcome:
@@ -140,7 +202,12 @@ def _fid_per_class(inputs: Inputs, parameters: Parameters) -> Outcome:
     if estimate is None:
         absent = ", ".join(str(label) for label, v in result.by_class.items() if v is None)
         raise IncompleteError(f"fewer than two real or generated rows of class {absent}", details)
-    return Outcome(estimate, details)
+
+    def again(rows: Rows) -> float:
+        one = per_class_estimate(real, rows, labels.real, labels.fake, labels.classes, blocks=None)
+        return one[0].mean or 0.0
+
+    return Outcome(inputs.floored(estimate, again), details)
 
 
 def _classifier_score(inputs: Inputs, parameters: Parameters) -> Outcome:
@@ -149,11 +216,23 @@ def _classifier_score(inputs: Inputs, parameters: Parameters) -> Outcome:
     result, estimate = inception_estimate(
         inputs.fake_probabilities, blocks, splits=splits, seed=inputs.seed
     )
+    estimate = _floored_score(estimate, inputs.fake_probabilities, splits, inputs.seed)
     details = {"split_std": result.std}
     if inputs.real_probabilities is not None:
         real = inception_score(inputs.real_probabilities, splits=splits, seed=inputs.seed)
         details["real"] = real.mean
     return Outcome(estimate, details)
+
+
+def _floored_score(estimate: Estimate, given: Any, splits: int, seed: int) -> Estimate:
+    """A row that is sure of the least likely class, in place of the first."""
+    p = as_probabilities("probabilities", given)
+    sure = np.eye(p.shape[1])[p.mean(axis=0).argmin()]
+
+    def again(rows: Rows) -> float:
+        return inception_score(rows, splits=splits, seed=seed).mean
+
+    return one_row_at_least(estimate, p, sure, again, low=1.0)
 
 
 class IncompleteError(MetricError):
@@ -169,26 +248,27 @@ def _emd(inputs: Inputs, parameters: Parameters) -> Outcome:
 
     block, p = parameters["block"], parameters["p"]
     real, fake = inputs.pair
+
+    def again(rows: Rows) -> float:
+        return block_earth_movers_distance(real, rows, block=block, p=p, seed=inputs.seed).value
+
     found = block_earth_movers_distance(real, fake, block=block, p=p, seed=inputs.seed)
     return Outcome(
-        inputs.maybe(block_mean(found.values)),
+        inputs.maybe(inputs.floored(block_mean(found.values), again)),
         {"blocks": len(found.values)},
         {"block": found.block_rows},
     )
 
 
 def _sliced_wasserstein(inputs: Inputs, parameters: Parameters) -> Outcome:
-    from genbench.metrics.transport import sliced_wasserstein, sliced_wasserstein_left_out
+    from genbench.metrics.transport import sliced_wasserstein, sliced_wasserstein_estimate
 
-    projections, p = parameters["projections"], parameters["p"]
+    options: Any = {**parameters, "seed": inputs.seed}
     real, fake = inputs.pair
-    value = sliced_wasserstein(real, fake, projections=projections, p=p, seed=inputs.seed)
     if inputs.blocks is None:
-        return Outcome(Estimate(value))
-    left_out = sliced_wasserstein_left_out(
-        real, fake, inputs.blocks, projections=min(projections, 200), p=p, seed=inputs.seed
-    )
-    return Outcome(block_jackknife(value, left_out, low=0.0))
+        return Outcome(Estimate(sliced_wasserstein(real, fake, **options)))
+    found = sliced_wasserstein_estimate(real, fake, inputs.blocks, **options)
+    return Outcome(inputs.floored(found, lambda rows: sliced_wasserstein(real, rows, **options)))
 
 
 def _vendi(inputs: Inputs, parameters: Parameters) -> Outcome:
@@ -202,11 +282,15 @@ def _vendi(inputs: Inputs, parameters: Parameters) -> Outcome:
     block = inputs.blocks.of_row
     blocks = range(inputs.blocks.count)
     left_out = np.array(side_by_side(lambda b: vendi_score(fake[block != b]), blocks))
-    return Outcome(block_jackknife(value, left_out, low=1.0), details)
+    most = float(min(fake.shape))
+    found = Estimate(value, no_interval=f"at {most:g}, the most that {fake.shape} rows can have")
+    if value < most:
+        found = below(most, value, left_out)
+    return Outcome(inputs.floored(found, vendi_score, low=1.0), details)
 
 
 def _c2st(inputs: Inputs, parameters: Parameters) -> Outcome:
-    from genbench.metrics.two_sample import classifier_two_sample
+    from genbench.metrics.two_sample import classifier_two_sample, two_sample_estimate
 
     found = classifier_two_sample(*inputs.pair, seed=inputs.seed)
     details = {
@@ -216,7 +300,10 @@ def _c2st(inputs: Inputs, parameters: Parameters) -> Outcome:
         "classifier": found.classifier,
         "n_test": found.n_test,
     }
-    return Outcome(inputs.maybe(wilson_share(found.correct, found.n_test)), details)
+    if not inputs.intervals:
+        return Outcome(Estimate(found.accuracy), details)
+    estimate, accuracies = two_sample_estimate(*inputs.pair, found, seed=inputs.seed)
+    return Outcome(estimate, {**details, "splits": accuracies})
 
 
 def _c_t(inputs: Inputs, parameters: Parameters) -> Outcome:
@@ -224,13 +311,19 @@ def _c_t(inputs: Inputs, parameters: Parameters) -> Outcome:
 
     train = inputs.train
     real, fake = inputs.pair
-    found = data_copying(train, real, fake, seed=inputs.seed)
+    # The cells are part of what the number is: one seed for all, so that no luck of a k-means start
+    # stands between two generators.
+    found = data_copying(train, real, fake, seed=0)
     details = {
         "z": found.z,
         "skipped_cells": found.skipped,
         "cell_z": [cell.z for cell in found.cells],
+        "by_draw": list(found.by_draw),
     }
-    return Outcome(inputs.maybe(normal(found.c_t, found.std_error)), details)
+    estimate = student(found.c_t, found.std_error, found.df, "block-jackknife")
+    if found.unsteady:
+        estimate = Estimate(found.c_t, no_interval=found.unsteady)
+    return Outcome(inputs.maybe(estimate), details)
 
 
 def _authenticity(inputs: Inputs, parameters: Parameters) -> Outcome:

@@ -135,7 +135,7 @@ _DISTANCES = (
         "Frechet distance extrapolated to infinitely many rows, so that its bias in n is gone.",
         up=False,
         needs=("features",),
-        cost="about 15 times fid, and 20 times that with its interval",
+        cost="about 15 times fid, and 40 times that with its interval",
         reference="Chong & Forsyth 2020, arXiv:1911.07023",
     ),
     _entry(

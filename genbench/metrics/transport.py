@@ -12,13 +12,14 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 from genbench.errors import MetricError
-from genbench.metrics.checks import Float64s, as_pair, require_at_least, require_rows
-from genbench.metrics.uncertainty import Blocks, block_mean
+from genbench.metrics.checks import Float64s, Rows, as_pair, require_at_least, require_rows
+from genbench.metrics.uncertainty import Blocks, Estimate, block_jackknife, block_mean, longer_above
 
 _SMALL = 256  # rows below which an assignment is solved faster than any preparation
 _PLANAR = 3  # dimensions up to which the network simplex wins
 _DIRECT_DIMENSIONS = 16  # above, distances come from a matrix product
 _SLICES_AT_ONCE = 64
+_FOR_ERROR = 200  # directions that show the error of the rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,13 +182,29 @@ def sliced_wasserstein(
     doi:10.1007/s10851-014-0506-3.
     """
     real, fake = as_pair(real, fake)
-    _require_order(p)
-    require_at_least("projections", projections, 1)
-    total = 0.0
-    for directions in _directions(real.shape[1], projections, seed):
-        a, b = np.sort(directions @ real.T, axis=1), np.sort(directions @ fake.T, axis=1)
-        total += _power_sum(a, b, p)
-    return float((total / projections) ** (1 / p))
+    return float(_slices(real, fake, projections, p, seed).mean() ** (1 / p))
+
+
+def sliced_wasserstein_estimate(
+    real: Any, fake: Any, blocks: Blocks, *, projections: int = 1000, p: float = 2, seed: int
+) -> Estimate:
+    """`sliced_wasserstein` with its interval: fresh rows and other directions.
+
+    Two errors: that of the generated rows (jackknife over `blocks`) and that of the directions, the
+    spread of ``W_p^p`` over them carried through the p-th root.
+    """
+    real, fake = as_pair(real, fake, at_least=2)
+    slices = _slices(real, fake, projections, p, seed)
+    value = float(slices.mean() ** (1 / p))
+    # Fewer directions than the value's are enough for the error of the rows.
+    few = min(projections, _FOR_ERROR)
+    left_out = sliced_wasserstein_left_out(real, fake, blocks, projections=few, p=p, seed=seed)
+    slope = p * value ** (p - 1)
+    of_directions = 0.0
+    if projections > 1 and slope > 0:
+        of_directions = float(slices.var(ddof=1)) / projections / slope**2
+    estimate = block_jackknife(value, left_out, low=0.0, extra_variance=of_directions)
+    return longer_above(estimate, value)
 
 
 def sliced_wasserstein_left_out(
@@ -195,8 +212,7 @@ def sliced_wasserstein_left_out(
 ) -> Float64s:
     """`sliced_wasserstein` without each block of fake rows, ``(blocks,)``, for a jackknife.
 
-    Rows are sorted once per direction. Fewer directions than the value's are enough for its
-    error, which the first 200 of the same directions show.
+    Rows are sorted once per direction.
     """
     real, fake = as_pair(real, fake, at_least=2)
     _require_order(p)
@@ -208,7 +224,7 @@ def sliced_wasserstein_left_out(
         order = np.argsort(projected, axis=1)
         b, block = np.take_along_axis(projected, order, axis=1), of_row[order]
         for index in range(blocks.count):
-            total[index] += _power_sum(a, b[block != index].reshape(len(b), -1), p)
+            total[index] += _powers(a, b[block != index].reshape(len(b), -1), p).sum()
     return np.asarray((total / projections) ** (1 / p))
 
 
@@ -292,14 +308,25 @@ def _directions(dimensions: int, projections: int, seed: int) -> list[Float64s]:
     return [u[i : i + _SLICES_AT_ONCE] for i in range(0, projections, _SLICES_AT_ONCE)]
 
 
-def _power_sum(a: Float64s, b: Float64s, p: float) -> float:
-    """Sum over slices of W_p^p of sorted values ``(slices, n)`` and ``(slices, m)``."""
+def _slices(real: Rows, fake: Rows, projections: int, p: float, seed: int) -> Float64s:
+    """``W_p^p`` along each random direction, ``(projections,)``."""
+    _require_order(p)
+    require_at_least("projections", projections, 1)
+    parts = [
+        _powers(np.sort(u @ real.T, axis=1), np.sort(u @ fake.T, axis=1), p)
+        for u in _directions(real.shape[1], projections, seed)
+    ]
+    return np.concatenate(parts)
+
+
+def _powers(a: Float64s, b: Float64s, p: float) -> Float64s:
+    """W_p^p of each slice of sorted values ``(slices, n)`` and ``(slices, m)``."""
     n, m = a.shape[1], b.shape[1]
     if n == m:
-        return float(np.sum(np.abs(a - b) ** p) / n)
+        return np.asarray((np.abs(a - b) ** p).mean(axis=1))
     # Both quantile functions are constant between the multiples of 1/n and of 1/m: in units of
     # 1/(n m), whole numbers, so that steps that coincide are one.
     edges = np.union1d(np.arange(n + 1, dtype=np.int64) * m, np.arange(m + 1, dtype=np.int64) * n)
     start, width = edges[:-1], np.diff(edges) / (n * m)
     gap = np.abs(a[:, start // m] - b[:, start // n])
-    return float(np.sum(gap**p @ width))
+    return np.asarray(gap**p @ width)
