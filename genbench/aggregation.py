@@ -85,6 +85,11 @@ class Summary:
         By seed: why it has no value.
     unranked
         Why the row's own records keep it out of the ranking; empty if they do not.
+    fixed
+        Whether the row is a set of samples made elsewhere: nothing is trained, so its sampling
+        error is all the error there is.
+    note
+        What the metric itself says of its value, such as ``too few rows (n < d)``; or empty.
     """
 
     row: RowKey
@@ -106,6 +111,8 @@ class Summary:
     n: int | None = None
     problems: Mapping[int, str] = field(default_factory=dict)
     unranked: str = ""
+    fixed: bool = False
+    note: str = ""
 
     @property
     def n_seeds(self) -> int:
@@ -139,6 +146,17 @@ class Difference:
 def is_control(record: Record) -> bool:
     """Whether `record` calibrates the table and is never ranked."""
     return bool(record.cell["generator"].get("family") == "control")
+
+
+def is_fixed(record: Record) -> bool:
+    """Whether `record` scores samples that were made elsewhere: no training of ours is in it."""
+    return bool(record.cell["generator"].get("family") == "scored")
+
+
+def notes(values: Iterable[MetricValue]) -> str:
+    """What metrics say of their own values (``details["note"]``), each text once."""
+    told = (value.details.get("note") for value in values)
+    return "; ".join(dict.fromkeys(text for text in told if isinstance(text, str) and text))
 
 
 def environment_mark(record: Record) -> str:
@@ -268,6 +286,8 @@ def _summary(
         n=any_value.n,
         problems=problems,
         unranked=str(first.cell["generator"].get("unranked") or ""),
+        fixed=is_fixed(first),
+        note=notes(found.values()),
     )
 
 

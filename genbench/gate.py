@@ -8,14 +8,11 @@ judged apart. Nothing here imports torch.
 
 from __future__ import annotations
 
-import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
-
-from scipy import special
 
 from genbench.aggregation import (
     RowKey,
@@ -24,19 +21,39 @@ from genbench.aggregation import (
     direction,
     is_control,
     mean_of,
-    paired_difference,
-    quantile,
     summarize,
 )
 from genbench.comparison import number, rows_of, same_environment, tasks_of
 from genbench.errors import GenbenchError, UsageError, did_you_mean
+from genbench.judgement import (
+    COST_TOLERANCE,
+    ONE_SEED,
+    Aspect,
+    Judgement,
+    Tolerance,
+    Verdict,
+    judge_metric,
+    lost_seeds,
+    weighed,
+)
 from genbench.metrics.table import METRICS, split_id
+from genbench.power import Trial, told
 from genbench.ranking import holm
 from genbench.records import Record
 from genbench.report.inputs import TaskResults
 
-Verdict = Literal["pass", "regression", "inconclusive"]
-Aspect = Literal["coverage", "quality", "cost"]
+__all__ = [
+    "ASPECTS",
+    "Gate",
+    "Judgement",
+    "NotComparableError",
+    "Tolerance",
+    "judge",
+    "judge_tasks",
+    "markdown",
+    "parse_tolerances",
+    "worse_by",
+]
 
 ASPECTS: tuple[Aspect, ...] = ("coverage", "quality", "cost")
 COSTS = ("fit_s", "sample_s", "peak_rss_bytes")
@@ -48,23 +65,8 @@ class NotComparableError(GenbenchError):
     exit_code = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Tolerance:
-    """How much worse is still fine: an absolute amount, or a share of the baseline's value."""
-
-    amount: float
-    relative: bool
-
-    def of(self, value: float) -> float:
-        """In the metric's unit, where the baseline has `value`."""
-        return self.amount * abs(value) if self.relative else self.amount
-
-    def __str__(self) -> str:
-        return f"{100 * self.amount:g} %" if self.relative else f"{self.amount:g}"
-
-
-QUALITY_TOLERANCE = Tolerance(0.05, True)
-COST_TOLERANCE = Tolerance(0.25, True)
+# Below this no default tolerance asks: a quarter of next to nothing is nothing.
+LEAST_COST = {True: float(64 << 20), False: 1.0}  # bytes, seconds
 
 
 def parse_tolerances(texts: Sequence[str]) -> dict[str, Tolerance]:
@@ -86,47 +88,6 @@ def parse_tolerances(texts: Sequence[str]) -> dict[str, Tolerance]:
             raise UsageError(f"tolerance {text!r}: no metric {name!r}: {did_you_mean(name, known)}")
         found[name] = Tolerance(float(amount) / (100 if percent else 1), bool(percent))
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """One thing judged.
-
-    Parameters
-    ----------
-    aspect, task, generator, what
-        What was judged: a metric, a cost, or for coverage ``cells`` and metric ids.
-    verdict
-        None where it is told but counts for nothing: controls, metrics without a direction.
-    baseline, candidate
-        The two means.
-    harm, low, high
-        By how much the candidate is worse (below 0: better), and its 95 % interval.
-    tolerance
-        In the same unit.
-    p_value
-        One-sided, of harm beyond the tolerance.
-    note
-        Why there is no number, or how it was compared.
-    decides
-        Whether an inconclusive verdict here makes the whole inconclusive: coverage, and the
-        suite's primary metric. A regression counts wherever it is found.
-    """
-
-    aspect: Aspect
-    task: str
-    generator: str
-    what: str
-    verdict: Verdict
-    baseline: float | None = None
-    candidate: float | None = None
-    harm: float | None = None
-    low: float | None = None
-    high: float | None = None
-    tolerance: float | None = None
-    p_value: float = 1.0
-    note: str = ""
-    decides: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,10 +160,17 @@ def _judge_task(
         same = same_environment(before, after)
         for metric in dict.fromkeys(m for r in before for m in r.metrics):
             a, b = summarize(before, metric), summarize(after, metric)
-            if a.mean is None:
+            if not a.values:
                 continue
             up = direction(before, metric)
-            yield _metric(task, name, metric, up, a, b, same, tolerances, metric == primary)
+            lost = lost_seeds(a, b, after)
+            if lost:
+                yield Judgement("coverage", task, name, metric, "regression", a.mean, b.mean,
+                                note=lost, decides=True)  # fmt: skip
+            else:
+                yield judge_metric(
+                    task, name, metric, up, a, b, same, tolerances, metric == primary
+                )
         if same:
             for cost in COSTS:
                 yield from _cost(task, name, cost, before, after, tolerances)
@@ -221,35 +189,6 @@ def _cells(task: str, name: str, before: Sequence[Record], after: Sequence[Recor
                      decides=True)  # fmt: skip
 
 
-def _metric(
-    task: str, name: str, metric: str, up: bool | None, a: Summary, b: Summary, same: bool,
-    tolerances: Mapping[str, Tolerance], decides: bool,
-) -> Judgement:  # fmt: skip
-    if b.mean is None:
-        why = b.reason or "no number"
-        return Judgement("coverage", task, name, metric, "regression", a.mean, None, note=why)
-    told = Judgement("quality", task, name, metric, "inconclusive", a.mean, b.mean, decides=decides)
-    if up is None:
-        return replace(told, verdict="pass", note="has no direction", decides=False)
-    change = difference(b, a)
-    if change.estimate is None:
-        return replace(told, note=change.reason or "")
-    sign = -1.0 if up else 1.0
-    base = tolerances.get(metric, tolerances.get("quality", QUALITY_TOLERANCE))
-    matched = paired_difference(b, a) if same else None
-    if matched is not None and matched.estimate is not None:
-        return _weighed(told, sign * matched.estimate, matched.std_error or 0.0, matched.df, base,
-                        "paired by seed")  # fmt: skip
-    if a.basis != "seeds" or b.basis != "seeds":
-        # One seed shows its sampling error and nothing of the spread between trainings.
-        harm = sign * change.estimate
-        return replace(told, harm=harm, tolerance=base.of(a.mean or 0.0),
-                       note="one seed: the spread between trainings is unknown")  # fmt: skip
-    return _weighed(
-        told, sign * change.estimate, change.std_error or 0.0, change.df, base, "Welch over seeds"
-    )
-
-
 def _cost(
     task: str, name: str, cost: str, before: Sequence[Record], after: Sequence[Record],
     tolerances: Mapping[str, Tolerance],
@@ -257,14 +196,16 @@ def _cost(
     a, b = _cost_summary(before, cost), _cost_summary(after, cost)
     if a is None or a.mean is None or b is None or b.mean is None:
         return
-    told = Judgement("cost", task, name, cost, "inconclusive", a.mean, b.mean)
+    least = 0.0 if cost in tolerances else LEAST_COST[cost.endswith("bytes")]
     base = tolerances.get(cost, tolerances.get("cost", COST_TOLERANCE))
+    told = Judgement("cost", task, name, cost, "inconclusive", a.mean, b.mean,
+                     tolerance=max(base.of(a.mean), least))  # fmt: skip
     change = difference(b, a)
     if change.std_error is None:
-        harm = b.mean - a.mean
-        yield replace(told, harm=harm, tolerance=base.of(a.mean), note="one seed")
+        yield replace(told, harm=b.mean - a.mean, note=ONE_SEED)
         return
-    yield _weighed(told, b.mean - a.mean, change.std_error, change.df, base, "Welch over seeds")
+    trial = Trial(change.std_error, change.df, min(a.n_seeds, b.n_seeds), False)
+    yield weighed(told, b.mean - a.mean, trial, "Welch over seeds")
 
 
 def _cost_summary(records: Sequence[Record], cost: str) -> Summary | None:
@@ -290,32 +231,25 @@ def _costs(records: Sequence[Record], cost: str) -> list[float]:
     return [float(v) for v in values if v is not None]
 
 
-def _weighed(
-    told: Judgement, harm: float, error: float, df: float, base: Tolerance, how: str
-) -> Judgement:
-    """With interval, p-value and, before correction, a verdict of pass or inconclusive."""
-    tolerance = base.of(told.baseline or 0.0)
-    half = error * quantile(df)
-    if error > 0:
-        t = (tolerance - harm) / error
-        p_value = float(special.ndtr(t) if math.isinf(df) else special.stdtr(df, t))
-    else:
-        p_value = 1.0 if harm <= tolerance else 0.0
-    verdict: Verdict = "pass" if harm + half <= tolerance else "inconclusive"
-    return replace(
-        told, verdict=verdict, harm=harm, low=harm - half, high=harm + half, tolerance=tolerance,
-        p_value=p_value, note=how,
-    )  # fmt: skip
-
-
 def _decide(found: Sequence[Judgement]) -> Iterator[Judgement]:
-    """Turn inconclusive into regression where Holm's correction over the aspect allows it."""
+    """Turn inconclusive into regression where Holm's correction over the aspect allows it.
+
+    What stays inconclusive says what it could have seen.
+    """
     rejected: dict[int, bool] = {}
+    tests: Counter[Aspect] = Counter(j.aspect for j in found if j.trial is not None)
     for aspect in ("quality", "cost"):
-        mine = [i for i, j in enumerate(found) if j.aspect == aspect and j.low is not None]
+        mine = [i for i, j in enumerate(found) if j.aspect == aspect and j.trial is not None]
         rejected |= dict(zip(mine, holm([found[i].p_value for i in mine], 0.025), strict=True))
     for i, judgement in enumerate(found):
-        yield replace(judgement, verdict="regression") if rejected.get(i) else judgement
+        if rejected.get(i):
+            yield replace(judgement, verdict="regression")
+        elif judgement.verdict == "inconclusive" and judgement.trial is not None:
+            seen = told(judgement.trial, judgement.harm or 0.0, judgement.tolerance or 0.0,
+                        tests[judgement.aspect])  # fmt: skip
+            yield replace(judgement, note=f"{judgement.note}; {seen}")
+        else:
+            yield judgement
 
 
 def markdown(gate: Gate) -> str:

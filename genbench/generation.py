@@ -7,6 +7,7 @@ samples it holds the training rows and no others; the reference rows are loaded 
 
 from __future__ import annotations
 
+import hashlib
 import io
 import signal
 import time
@@ -55,6 +56,19 @@ class GenerationResult:
     curves: dict[str, Any] = field(default_factory=dict)
     timing: dict[str, float] = field(default_factory=dict)
     resources: dict[str, Any] = field(default_factory=dict)
+
+
+def _fingerprint(subject: Harnessed) -> str | None:
+    """A digest of the generator's weights; None if it has none to show (yet)."""
+    try:
+        state = subject.generator.state_dict()
+        found = hashlib.sha256()
+        for name in sorted(state):
+            found.update(f"{name}{tuple(state[name].shape)}{state[name].dtype}".encode())
+            found.update(state[name].detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    except Exception:  # a generator that draws its weights in `fit` may have no state before
+        return None
+    return found.hexdigest()
 
 
 def likelihood_plan(spec: CellSpec) -> dict[str, dict[str, int]]:
@@ -177,6 +191,7 @@ class Generation:
     def _fit(self, subject: Harnessed, train: Split) -> None:
         spec = self.spec
         fit = FitResult()
+        before = _fingerprint(subject)
         try:
             subject.fit(
                 train,
@@ -189,6 +204,8 @@ class Generation:
         finally:
             for name, value in vars(fit).items():
                 setattr(self.result, name, value)
+        after = _fingerprint(subject)
+        self.result.resources["weights_changed"] = before is None or before != after
 
     def _sample(self, subject: Harnessed, train: Split) -> None:
         suite = self.spec.suite

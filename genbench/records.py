@@ -121,6 +121,7 @@ class Record:
     error: Mapping[str, Any] | None = None
     artifacts: tuple[Artifact, ...] = ()
     times: Mapping[str, Any] = field(default_factory=dict)
+    copies: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def generator(self) -> str:
@@ -135,6 +136,8 @@ class Record:
     def to_json(self) -> dict[str, Any]:
         """The record as JSON data, its two digests included."""
         body = {"schema": SCHEMA, **_plain(self)}
+        if not body["copies"]:  # nobody looked for any: as in records of before there was the field
+            del body["copies"]
         result = {name: value for name, value in body.items() if name not in _NOT_RESULT}
         result["metrics"] = {
             name: {key: value for key, value in metric.items() if key != "seconds"}
@@ -189,7 +192,7 @@ class Record:
         for key in ("record_id", "cell_key"):
             _expect(str, getattr(self, key), key)
         for key in ("dataset", "curves", "timing", "resources", "environment", "source",
-                    "attempt", "times"):  # fmt: skip
+                    "attempt", "times", "copies"):  # fmt: skip
             _expect(dict, getattr(self, key), key)
         if self.error is not None:
             _expect(dict, self.error, "error")

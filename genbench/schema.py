@@ -103,6 +103,11 @@ def record_schema() -> dict[str, Any]:
         "error": {"type": ["object", "null"]},
         "artifacts": {"type": "array", "items": _ARTIFACT},
         "times": _OBJECT,
+        "copies": {
+            "type": "object",
+            "description": "copies of reference rows among the samples, by split; left out if "
+            "nobody looked for any",
+        },
         "digest": _DIGEST,
         "result_digest": _DIGEST,
     }
@@ -111,6 +116,6 @@ def record_schema() -> dict[str, Any]:
         "title": SCHEMA,
         "type": "object",
         "properties": properties,
-        "required": sorted(properties),
+        "required": sorted(properties.keys() - {"copies"}),
         "additionalProperties": False,
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from genbench.generation import load_arrays, save_arrays
 from genbench.metrics.custom import described
 from genbench.metrics.evaluation import evaluate
 from genbench.metrics.likelihood import nll_bits_per_dim, nll_nats
+from genbench.metrics.reference_copies import FAKE_ROWS, REAL_ROWS, draw, exact_copies, near_copies
 from genbench.metrics.signatures import signature
 from genbench.metrics.table import LIKELIHOOD_METRICS, METRICS, split_id
 from genbench.metrics.uncertainty import Estimate
@@ -88,6 +89,30 @@ class Scorer:
         if "downstream" in self.spec.parts:
             values.update(self._downstream())
         return values
+
+    def copies(self) -> dict[str, Any]:
+        """Copies of reference rows among the samples, by split, or why nobody looked.
+
+        Controls are such rows, or were made of training rows by us.
+        """
+        if self.spec.generator.is_control or "metrics" not in self.spec.parts:
+            return {}
+        self._progress("copies of reference rows")
+        try:
+            extract, _ = self._features_in(self.spec.suite.extractor)
+            return {name: self._copies_of(name, extract) for name in ("test", "valid")}
+        except (GenbenchError, MemoryError) as error:
+            return {"failed": str(error)}
+
+    def _copies_of(self, name: str, extract: Callable[[Array], Features]) -> dict[str, Any]:
+        sets = [self.split(name).x, self.split("train").x, self.samples["x"]]
+        # The real rows drawn are the same in every cell, so that the cache knows their features.
+        seed = derive_seed(0, "copies", name)
+        exact = exact_copies(*sets, seed=seed)
+        most = (REAL_ROWS, REAL_ROWS, FAKE_ROWS)
+        drawn = (x[draw(len(x), n, seed)] for x, n in zip(sets, most, strict=True))
+        near = near_copies(*(extract(x).features for x in drawn), seed=seed)
+        return {"exact": asdict(exact), "near": asdict(near)}
 
     def split(self, name: str) -> Split:
         """A split of the data, read once."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+from genbench import margins
 from genbench.downstream import protocols
 from genbench.errors import GenbenchError, UsageError, did_you_mean, shorten
 from genbench.metrics.signatures import implementation
@@ -31,6 +32,7 @@ TABLES: dict[str, dict[str, tuple[type | tuple[type, ...], bool]]] = {
         "extractors": (list, False),
         "downstream": (dict, False),
         "controls": (dict, False),
+        "floor": (dict, False),
         "profiles": (dict, False),
     },
     "suite": {
@@ -91,6 +93,7 @@ TABLES: dict[str, dict[str, tuple[type | tuple[type, ...], bool]]] = {
     },
     "budget": {"examples": (int, True)},
     "controls": {"names": (list, False), "dropped_class": (int, False)},
+    "floor": {"margin": ((int, float, dict), True)},
     "downstream": {
         "tstr": (dict, False),
         "augmentation": (dict, False),
@@ -238,6 +241,7 @@ class Checker:
         for name in document.get("controls", {}).get("names", ()):
             if name not in CONTROLS:
                 self._fail(f"unknown control {name!r}", did_you_mean(str(name), CONTROLS), "names")
+        self._floor(document, [metric["id"] for metric in document["metrics"]])
         self._space(document["dataset"]["space"])
         for complaint in protocols.complaints(document):
             self._fail(complaint.what, complaint.remedy, complaint.key)
@@ -313,6 +317,12 @@ class Checker:
             self._fail(f"primary {primary!r} is another package's", "choose a built-in", "primary")
         if info.higher_is_better is None:
             self._fail(f"primary {primary!r} has no direction", "choose another", "primary")
+
+    def _floor(self, document: Mapping[str, Any], metrics: list[str]) -> None:
+        if "floor" in document:
+            wrong = margins.complaint(document["floor"]["margin"], metrics)
+            if wrong is not None:
+                self._fail(*wrong, "margin")
 
     def _metric(self, metric: Mapping[str, Any], own: str) -> None:
         """One entry of [[metrics]], `own` the suite's extractor; imports a package's metric."""

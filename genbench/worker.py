@@ -65,6 +65,7 @@ class _Attempt:
     pictures: dict[str, str] = field(default_factory=dict)
     scoring: dict[str, str] = field(default_factory=dict)
     refits: dict[Job, Refitted] = field(default_factory=dict)
+    copies: dict[str, Any] = field(default_factory=dict)
 
 
 class Worker:
@@ -212,6 +213,7 @@ class Worker:
         }
         kept = {name: value for name, value in earlier.metrics.items() if self._keeps(name)}
         attempt.metrics.update(kept)
+        attempt.copies = dict(earlier.copies)
         stored = earlier.cell["suite"].get("scoring")
         if isinstance(stored, Mapping):
             attempt.scoring.update({k: v for k, v in stored.items() if k not in self.spec.parts})
@@ -251,6 +253,7 @@ class Worker:
         reason = attempt.error["message"] if attempt.error else None
         scorer = Scorer(self.spec, samples, likelihood, reason, attempt.refits, self._progress)
         attempt.metrics.update(scorer.score())
+        attempt.copies = scorer.copies() or attempt.copies
         keys = scoring_keys(self.spec.suite)
         attempt.scoring.update({part: keys[part] for part in self.spec.parts})
         attempt.timing["metrics_s"] = time.perf_counter() - start
@@ -293,6 +296,7 @@ class Worker:
                 "finished": finished.isoformat(timespec="seconds"),
                 "wall_s": time.monotonic() - self._clock,
             },
+            copies=attempt.copies,
         )
 
     def _artifacts(self, attempt: _Attempt) -> tuple[Artifact, ...]:

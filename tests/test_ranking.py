@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from genbench.aggregation import RowKey, Summary, difference, group, summarize
 from genbench.errors import UsageError
+from genbench.margins import Margin, margin_of
 from genbench.ranking import holm, pareto_front, standings
 from genbench.records import Interval, MetricValue, Record
 
@@ -245,11 +246,11 @@ def test_rows_that_noise_could_swap_are_ties():
 def test_a_difference_that_is_significant_alone_is_not_after_correction():
     """Two rows 2.2 standard errors apart differ alone, and are a tie among many rows."""
     pair = {"a": metric(0.0), "b": metric(2.2 * np.sqrt(2))}
-    two = ranked([record(n, 0, v) for n, v in pair.items()])
+    two = ranked([record(n, 0, v, family="scored") for n, v in pair.items()])
     assert two["b"].rank_interval == (2, 2)
     assert two["b"].basis == "sampling"
     others = {f"x{i}": metric(1.0 + i / 10) for i in range(6)}
-    many = ranked([record(n, 0, v) for n, v in {**pair, **others}.items()])
+    many = ranked([record(n, 0, v, family="scored") for n, v in {**pair, **others}.items()])
     assert many["b"].rank_interval == (1, 8)
 
 
@@ -292,7 +293,11 @@ def test_another_signature_is_shown_but_not_ranked():
 
 def test_likelihood_kinds_rank_apart():
     kinds = {"v": "lower-bound", "w": "lower-bound", "f": "dequantized"}
-    records = [record(n, 0, 1.0 + i * 50, likelihood=k) for i, (n, k) in enumerate(kinds.items())]
+    records = [
+        record(n, seed, 1.0 + i * 50 + seed, likelihood=k)
+        for i, (n, k) in enumerate(kinds.items())
+        for seed in range(2)
+    ]
     found = ranked(records, "nll")
     assert [(found[n].rank, found[n].of) for n in "vw"] == [(1, 2), (2, 2)]
     assert (found["f"].ranked, found["f"].rank) == (False, None)
@@ -314,26 +319,160 @@ def test_a_metric_without_direction_ranks_nothing():
     assert {s.reason for s in found.values()} == {"fid has no direction"}
 
 
-def test_the_floor_marks_rows_not_worse_than_real_data():
-    records = rows_of(good=[3.0, 3.2, 2.9], better=[1.0, 1.1, 0.9], bad=[9.0, 9.1, 9.2])
-    records.append(record("heldout", 0, metric(3.0, 0.1), family="control"))
+# --- one seed ----------------------------------------------------------------------------------
+
+
+def test_rows_trained_at_one_seed_have_a_place_and_no_rank():
+    found = standings(rows_of(b=[5.0], a=[1.0], c=[9.0]), "fid", higher_is_better=False)
+    assert [(s.row.name, s.place) for s in found] == [("a", 1), ("b", 2), ("c", 3)]
+    assert all(
+        (s.ranked, s.rank, s.rank_interval, s.ties) == (False, None, None, ()) for s in found
+    )
+    assert all("one seed" in s.reason for s in found)
+
+
+def test_equal_rows_at_one_seed_are_never_ranked_apart():
+    """Their sampling errors are a hundredth of what trainings differ by."""
+    rng = np.random.default_rng(0)
+    boards = [
+        [record(f"g{i}", 0, metric(v, 0.01)) for i, v in enumerate(row)]
+        for row in rng.normal(5.0, 1.0, size=(50, 4))
+    ]
+    assert not any(s.rank_interval for b in boards for s in ranked(b).values())
+
+
+def test_fixed_samples_rank_among_themselves_by_sampling_error():
+    records = [record(n, 0, v, family="scored") for n, v in (("x", 1.0), ("y", 50.0))]
+    found = ranked([*records, record("trained", 0, 20.0)])
+    assert (found["x"].rank_interval, found["y"].rank_interval) == ((1, 1), (2, 2))
+    assert (found["x"].of, found["x"].basis) == (2, "sampling")
+    assert (found["trained"].ranked, found["trained"].place, found["y"].place) == (False, 2, 3)
+
+
+def test_fixed_samples_need_no_seeds_beside_trained_rows():
+    found = ranked([*rows_of(a=[5, 5.1, 4.9]), record("x", 0, metric(90.0), family="scored")])
+    assert (found["a"].rank, found["x"].rank, found["x"].of) == (1, 2, 2)
+
+
+def test_one_row_that_could_be_ranked_has_no_rank_beside_rows_of_one_seed():
+    records = [record("x", 0, 50.0, family="scored"), *rows_of(a=[1.0], b=[2.0])]
     found = ranked(records)
-    assert {n: s.at_floor for n, s in found.items()} == {
-        "good": True, "better": True, "bad": False, "heldout": None,
+    assert (found["x"].ranked, found["x"].rank, found["x"].place) == (False, None, 3)
+
+
+def test_rows_of_one_seed_each_at_another_seed_still_have_an_order():
+    found = ranked([record("a", 0, 5.0), record("b", 7, 6.0)])
+    assert [found[n].place for n in "ab"] == [1, 2]
+
+
+# --- the floor ---------------------------------------------------------------------------------
+
+
+def calibrated(*records, real=3.0, gaussian=103.0, error=0.1, signature="fid|n=1000"):
+    """Records with their controls; a twentieth of the way to `gaussian` is the margin."""
+    values = {"heldout": real, "gaussian": gaussian}
+    return [*records] + [
+        record(n, 0, metric(v, error, signature=signature), family="control")
+        for n, v in values.items()
+    ]
+
+
+def floors(records, **options):
+    return {n: s.floor for n, s in ranked(records, **options).items()}
+
+
+def test_at_the_floor_is_who_is_shown_to_be_within_the_margin():
+    records = rows_of(good=[3.0, 3.2, 2.9], better=[1.0, 1.1, 0.9], bad=[9.0, 9.1, 9.2])
+    assert floors(calibrated(*records)) == {
+        "good": "at", "better": "at", "bad": "worse", "heldout": None, "gaussian": None,
     }  # fmt: skip
+
+
+def test_a_wide_interval_is_no_evidence_of_being_as_good_as_real_data():
+    """106 samples, FID 70 +- 60 beside 40 of real data: not worse for sure, and far from shown."""
+    row = record("mine", 0, metric(70.0, 30.0))
+    assert floors(calibrated(row, real=40.0, gaussian=400.0, error=20.0))["mine"] == "cannot tell"
+    even_equal = record("mine", 0, metric(40.0, 30.0))
+    found = ranked(calibrated(even_equal, real=40.0, gaussian=400.0, error=20.0))["mine"]
+    assert (found.floor, found.at_floor) == ("cannot tell", False)
+
+
+@given(
+    st.floats(-20, 20), st.floats(0.05, 4), st.floats(0.05, 4), st.integers(2, 40),
+    st.floats(0.5, 30),
+)  # fmt: skip
+def test_the_verdict_is_the_one_sided_test_against_the_margin(gap, a, b, df, margin):
+    """Oracle: scipy's t with Welch's degrees of freedom."""
+    row, real = metric(gap, a, df=df), metric(0.0, b, df=df)
+    records = [record("mine", 0, row), record("heldout", 0, real, family="control")]
+    found = ranked(records, margin=Margin(amounts={"fid": margin}))["mine"]
+    error = np.hypot(a, b)
+    welch = error**4 / (a**4 / df + b**4 / df)
+    p_at = scipy.stats.t.cdf((gap - margin) / error, welch)
+    p_worse = 2 * scipy.stats.t.sf(abs(gap) / error, welch)
+    if min(abs(p_at - 0.05), abs(p_worse - 0.05)) > 1e-6:
+        worse = "worse" if gap > 0 and p_worse < 0.05 else "cannot tell"
+        assert found.floor == ("at" if p_at < 0.05 else worse)
 
 
 def test_without_a_comparable_floor_nothing_is_said_of_it():
     records = rows_of(a=[3.0, 3.2])
-    assert ranked(records)["a"].at_floor is None
-    other = record("heldout", 0, metric(3.0, signature="fid|n=397"), family="control")
-    assert ranked([*records, other])["a"].at_floor is None
+    assert floors(records)["a"] is None
+    assert floors(calibrated(*records, signature="fid|n=397"))["a"] is None
 
 
-def test_a_worse_row_without_errors_is_not_called_at_the_floor():
-    records = [record("a", 0, metric(9.0, None)), record("b", 0, metric(2.0, None))]
-    found = ranked([*records, record("heldout", 0, metric(3.0, None), family="control")])
-    assert (found["a"].at_floor, found["b"].at_floor) == (False, True)
+def test_without_errors_or_without_a_scale_nobody_can_tell():
+    assert floors(calibrated(record("a", 0, metric(3.0, None))))["a"] == "cannot tell"
+    records = rows_of(a=[3.0, 3.2, 2.9])
+    assert floors(calibrated(*records, gaussian=3.0))["a"] == "cannot tell"
+    alone = [*records, record("heldout", 0, metric(3.0, 0.1), family="control")]
+    assert floors(alone)["a"] == "cannot tell"
+    assert floors(alone, margin=Margin(amounts={"fid": 2.0}))["a"] == "at"
+
+
+def test_a_value_of_too_few_rows_is_never_called_as_good_as_real_data():
+    noted = metric(3.0, 0.1, details={"note": "too few rows (n < d)"})
+    found = ranked(calibrated(record("a", 0, noted)))["a"]
+    assert (found.floor, found.summary.note) == ("cannot tell", "too few rows (n < d)")
+
+
+def test_a_suite_says_its_margin_and_strangers_say_nothing():
+    assert margin_of({"floor": {"margin": 0.2}}) == Margin(0.2)
+    assert margin_of({"floor": {"margin": {"fid": 2, "kid": True}}}) == Margin(amounts={"fid": 2.0})
+    for odd in ({}, {"floor": 3}, {"floor": {"margin": "x"}}, {"floor": {"margin": -1}}):
+        assert margin_of(odd) == Margin()
+
+
+def board(real, mine):
+    """Four metrics of real rows, of one row, and of noise."""
+
+    def one(name, values, family):
+        made = record(name, 0, 1.0, family=family)
+        found = {k: metric(v, 0.001, signature=k) for k, v in values.items()}
+        return replace(made, metrics=found)
+
+    noise = dict.fromkeys(real, 0.0)
+    return [one("heldout", real, "control"), one("noise", noise, "control"), one("mine", mine, "x")]
+
+
+REAL = {"precision": 0.7, "recall": 0.7, "density": 1.0, "coverage": 0.95}
+
+
+@pytest.mark.parametrize(
+    ("metric_id", "mine", "verdict"),
+    [
+        ("precision", {"precision": 1.0, "recall": 0.0}, None),  # a blank smear
+        ("density", {"density": 4.0, "coverage": 0.05}, None),
+        ("recall", {"recall": 1.0, "precision": 0.01}, None),  # scattered everywhere
+        ("coverage", {"coverage": 0.97, "density": 0.1}, None),
+        ("precision", {"precision": 1.0, "coverage": 0.05}, None),
+        ("precision", {"precision": 0.71, "recall": 0.69, "coverage": 0.95}, "at"),
+        ("recall", {"precision": 0.6, "recall": 0.7}, "at"),
+    ],
+)
+def test_no_mark_on_a_metric_whose_partner_collapsed(metric_id, mine, verdict):
+    found = ranked(board(REAL, mine), metric_id, higher_is_better=True)["mine"]
+    assert found.floor == verdict
 
 
 # --- laws --------------------------------------------------------------------------------------
@@ -355,13 +494,18 @@ def test_laws_of_every_ranking(table, higher_is_better, rng: random.Random):
     records = from_table(table)
     found = standings(records, "fid", higher_is_better=higher_is_better)
     count = len(table)
-    assert all(s.ranked and s.of == count for s in found)
-    for standing in found:
+    many = len(table[0]) > 1
+    assert all(s.ranked == many and s.of == (count if many else 0) for s in found)
+    places = [s.place for s in found]
+    assert places == sorted(places)
+    assert places[0] == 1
+    for standing in found if many else ():
         low, high = standing.rank_interval
         assert 1 <= low <= standing.rank <= high <= count
         assert all(standing.row in ranked_ties(found, tie) for tie in standing.ties)
         assert len(standing.ties) == high - low
-    assert [s.rank for s in found] == sorted(s.rank for s in found)
+    if many:
+        assert [s.rank for s in found] == places
     rng.shuffle(records)
     assert standings(records, "fid", higher_is_better=higher_is_better) == found
 
@@ -375,8 +519,12 @@ def ranked_ties(found, row):
 def test_a_row_better_by_far_is_first_and_only_first(table, higher_is_better):
     best = 1e9 if higher_is_better else -1e9
     records = from_table(table) + rows_of(best=[best + s for s in range(len(table[0]))])
-    # Two or three seeds bound how small a p-value can be: give the errors of a single seed.
-    records = [r for r in records if r.seed == 0]
+    # Two or three seeds bound how small a p-value can be: take fixed samples with their own errors.
+    records = [
+        replace(r, cell={**r.cell, "generator": {**r.cell["generator"], "family": "scored"}})
+        for r in records
+        if r.seed == 0
+    ]
     standing = ranked(records, higher_is_better=higher_is_better)["best"]
     assert (standing.rank, standing.rank_interval, standing.ties) == (1, (1, 1), ())
 

@@ -109,7 +109,7 @@ def test_ranked_rows_come_first_best_first_then_incomplete_then_controls(
     task: TaskResults,
 ) -> None:
     found = table(task)
-    assert [row.name for row in found.ranked] == ["gan", "flow", "vae"]
+    assert [row.name for row in found.placed] == ["gan", "flow", "vae"]
     assert [row.name for row in found.unranked] == ["dna"]
     assert found.unranked[0].unranked.startswith("incomplete")
     assert {row.name for row in found.controls} == {
@@ -555,7 +555,7 @@ def test_a_badge_says_who_leads(task: TaskResults, tmp_path: Path) -> None:
     build_report([task], tmp_path, badge=True)
     (badge,) = (tmp_path / "data").glob("*-badge.svg")
     text = " ".join(ElementTree.parse(badge).getroot().itertext()).split()
-    best = table(task).ranked[0]
+    best = table(task).placed[0]
     assert best.name in text
     assert best.values[table(task).columns[0].id].text in text
     build_report([task], tmp_path)

@@ -16,7 +16,7 @@ from genbench.aggregation import environment_mark
 from genbench.comparison import same_environment
 from genbench.records import Record
 from genbench.report import Entry, TaskResults, build_report
-from genbench.report.copying import COPIES, NEAR, mark
+from genbench.report.copying import COPIES, NEAR, training_mark
 from genbench.report.figures import per_class
 from genbench.report.page import compare_data, page
 from genbench.report.reproduce import command
@@ -117,19 +117,19 @@ def record_of(c_t: float, authenticity: float, seed: int = 0) -> Record:
 def test_copies_are_marked_and_fresh_rows_are_not(
     c_t: float, authenticity: float, found: object
 ) -> None:
-    assert mark([record_of(c_t, authenticity)]) == found
+    assert training_mark([record_of(c_t, authenticity)]) == found
 
 
 def test_every_seed_must_earn_the_mark() -> None:
-    assert mark([record_of(-78, 0.0), record_of(-60, 0.01, 1)]) == COPIES
-    assert mark([record_of(-78, 0.0), record_of(1, 0.6, 1)]) is None
-    assert mark([]) is None
-    assert mark([made("none").record]) is None
+    assert training_mark([record_of(-78, 0.0), record_of(-60, 0.01, 1)]) == COPIES
+    assert training_mark([record_of(-78, 0.0), record_of(1, 0.6, 1)]) is None
+    assert training_mark([]) is None
+    assert training_mark([made("none").record]) is None
 
 
 def test_a_row_no_nearer_than_held_out_data_is_not_marked() -> None:
-    assert mark([record_of(-8.0, 0.5)], [record_of(-8.5, 0.6)]) is None
-    assert mark([record_of(-12.0, 0.5)], [record_of(-8.5, 0.6)]) == NEAR
+    assert training_mark([record_of(-8.0, 0.5)], [record_of(-8.5, 0.6)]) is None
+    assert training_mark([record_of(-12.0, 0.5)], [record_of(-8.5, 0.6)]) == NEAR
 
 
 def test_the_mark_stands_beside_the_name_with_its_meaning_below(tmp_path: Path) -> None:

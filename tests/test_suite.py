@@ -175,3 +175,30 @@ def test_a_huge_file_is_refused(tmp_path: Path) -> None:
 def test_the_results_folder_is_named_by_version_task_and_profile() -> None:
     suite: Suite = load_suite("mnist", "smoke")
     assert re.fullmatch(r"mnist@1\.0\.0-[0-9a-f]{8}-smoke", suite.folder_name)
+
+
+def test_the_floors_margin_stands_outside_both_hashes(tmp_path: Path) -> None:
+    text = shipped()["digits"].read_text()
+    plain, told = tmp_path / "plain.toml", tmp_path / "told.toml"
+    plain.write_text(text)
+    told.write_text(text + "\n[floor]\nmargin = { fid = 2.0, precision = 0.03 }\n")
+    one, two = load_suite(str(plain)), load_suite(str(told))
+    assert (one.task_hash, one.suite_hash) == (two.task_hash, two.suite_hash)
+    assert two.describe()["floor"] == {"margin": {"fid": 2.0, "precision": 0.03}}
+
+
+@pytest.mark.parametrize(
+    ("margin", "words"),
+    [
+        ("0", "share above 0"),
+        ("-0.1", "share above 0"),
+        ("{ fidd = 1.0 }", "names 'fidd'"),
+        ("{ fid = 0.0 }", "amount above 0"),
+        ("{ c_t = 1.0 }", "has no direction"),
+    ],
+)
+def test_a_margin_that_means_nothing_is_refused(tmp_path: Path, margin: str, words: str) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(f"{shipped()['digits'].read_text()}\n[floor]\nmargin = {margin}\n")
+    with pytest.raises(UsageError, match=words):
+        load_suite(str(file))

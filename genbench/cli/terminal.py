@@ -15,9 +15,11 @@ from rich.measure import Measurement
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
+from rich.text import Text
 
 from genbench.aggregation import is_control
 from genbench.api import Result
+from genbench.cli.footnotes import metric_cell, price_of_ranks, table_notes
 from genbench.narration import Lines, describe, left
 from genbench.plan import Cell
 from genbench.publish import task_results
@@ -121,8 +123,8 @@ def print_result(result: Result, *, as_json: bool) -> None:
         _say("next:    genbench run with the same --suite puts trained models beside this row")
     elif ended.suite.profile == "smoke":
         _say(f"next:    genbench run --suite {ended.suite.name}   (profile standard)")
-    elif len({s.record.seed for s in ended.stored}) == 1:
-        _say("next:    add --seeds 0,1,2 to see the spread between trainings (runs two more seeds)")
+    if not ended.interrupted and (price := price_of_ranks(s.record for s in ended.stored)):
+        _say(price)
 
 
 def _without_value(stored: Sequence[Stored]) -> list[str]:
@@ -160,15 +162,12 @@ def print_table(folder: Path) -> None:
     console.print(_sheet(found, shown[:fitting]))
     if fitting < len(shown):
         click.echo(f"{len(shown) - fitting} more columns in a wider terminal and in the report.")
-    seeds = {e.record.seed for row in found.generators for e in row.done}
-    if len(seeds) == 1:
-        click.echo("One seed: ± is sampling error; the spread between trainings is unknown.")
-    elif seeds:
-        click.echo(f"{len(seeds)} seeds: ± is the 95 % interval over trainings.")
+    for line in table_notes(found, shown):
+        click.echo(line)
 
 
 def _sheet(found: Leaderboard, shown: Sequence[Column]) -> Table:
-    """Ranked rows, then unranked ones, then controls."""
+    """Rows in order, ranked or not, then those without a place, then controls."""
     sheet = Table(box=None, pad_edge=False, header_style="bold")
     sheet.add_column("rank", justify="right")
     sheet.add_column("generator", no_wrap=True)
@@ -177,21 +176,18 @@ def _sheet(found: Leaderboard, shown: Sequence[Column]) -> Table:
         sheet.add_column(heading, justify="right", no_wrap=True)
     sheet.add_column("fit s", justify="right")
     ids = [c.id for c in shown]
-    for row in (*found.ranked, *found.unranked):
+    for row in found.generators:
         rank = row.values[found.columns[0].id].rank or "–"
-        sheet.add_row(*_cells(row, ids, rank, " (scored)" if row.family == "scored" else ""))
+        sheet.add_row(*_cells(row, ids, rank, "scored" if row.family == "scored" else ""))
     if found.controls:
         sheet.add_section()
     for row in found.controls:
-        sheet.add_row(*_cells(row, ids, "", " (the floor)" if row.name == "heldout" else ""))
+        sheet.add_row(*_cells(row, ids, "", "the floor" if row.name == "heldout" else ""))
     return sheet
 
 
-def _cells(row: Row, metrics: Sequence[str], rank: str, note: str = "") -> list[str]:
+def _cells(row: Row, metrics: Sequence[str], rank: str, note: str = "") -> list[str | Text]:
     seconds = "" if row.fit_s is None else f"{row.fit_s:.0f}"
-    values = []
-    for name in metrics:
-        value = row.values[name]
-        error = f" ±{value.half}" if value.half else ""
-        values.append(f"{value.text}{error}{' ≈floor' if value.at_floor else ''}")
-    return [rank, row.label + note, *values, seconds]
+    values = [metric_cell(row.values[name]) for name in metrics]
+    told = ", ".join([note] * bool(note) + [mark.text for mark in row.marks])
+    return [rank, row.label + (f" ({told})" if told else ""), *values, seconds]

@@ -108,10 +108,12 @@ def _badge(found: Page) -> dict[str, Any]:
     """What a badge says: the suite and profile, and who leads on the primary metric."""
     board = found.table
     message, colour = "no results", "#6a6a6a"
-    if board.ranked and board.columns:
-        best = board.ranked[0]
+    if board.placed and board.columns:
+        best = board.placed[0]
         value = best.values[board.columns[0].id]
         message, colour = f"{best.name} {board.columns[0].title} {value.text}", "#1f6f54"
+        if not value.rank:  # an order claims no lead
+            message, colour = f"{message}, one seed", "#6a6a6a"
     label = f"{found.suite['suite']['name']} {found.suite['profile']}"
     label, message = text.shorten(label, 40), text.shorten(message, 60)
     # Seven pixels a character at 11 px; textLength makes every font keep to it.

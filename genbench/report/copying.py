@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from genbench.aggregation import is_control
 from genbench.records import MetricValue, Record
 
 # An exact copy is never authentic, and neither is one that was moved a little; held-out rows of
@@ -40,7 +41,28 @@ NEAR = Mark(
 )
 
 
-def mark(records: Iterable[Record], heldout: Iterable[Record] = ()) -> Mark | None:
+REFERENCE_COPIES = Mark(
+    "copies reference rows",
+    "rows among its samples are test or validation rows, which no generator was given, in greater "
+    "number than copies of training rows explain: its scores are those of the rows it is compared "
+    "with",
+    sure=True,
+)
+REFERENCE_NEAR = Mark(
+    "near reference rows",
+    "its rows lie nearer to test or validation rows, which no generator was given, than real rows "
+    "do, and more often than to training rows: it may have been made of them",
+    sure=True,
+)
+
+
+def copying_marks(records: Sequence[Record], heldout: Sequence[Record] = ()) -> tuple[Mark, ...]:
+    """What is said of a row's copies, of training rows and of reference rows."""
+    found = (training_mark(records, heldout), reference_mark(records))
+    return tuple(mark for mark in found if mark is not None)
+
+
+def training_mark(records: Iterable[Record], heldout: Iterable[Record] = ()) -> Mark | None:
     """The mark of a row, if every one of its seeds earns it; `heldout` are the control's records.
 
     Where held-out real data itself lies below zero on C_T, a row must lie below that too. Where
@@ -52,6 +74,25 @@ def mark(records: Iterable[Record], heldout: Iterable[Record] = ()) -> Mark | No
     if _all_below(done, "authenticity", _NO_MORE_THAN):
         return COPIES
     return NEAR if _all_below(done, "c_t", limit) else None
+
+
+def reference_mark(records: Sequence[Record]) -> Mark | None:
+    """The mark of copies of test or validation rows, at any of the row's seeds; controls go free.
+
+    They are such rows, or were made of the training rows alone.
+    """
+    if is_control(records[0]):
+        return None
+    done = [record for record in records if record.status == "ok"]
+    if any(_marked(record, "exact") for record in done):
+        return REFERENCE_COPIES
+    return REFERENCE_NEAR if any(_marked(record, "near") for record in done) else None
+
+
+def _marked(record: Record, kind: str) -> bool:
+    """Whether a record tells of copies of a kind; a stranger may have written anything there."""
+    found = [told.get(kind) for told in record.copies.values() if isinstance(told, Mapping)]
+    return any(isinstance(one, Mapping) and one.get("marked") is True for one in found)
 
 
 def _all_below(done: list[Mapping[str, MetricValue]], metric: str, limit: float) -> bool:

@@ -123,6 +123,7 @@ def table_json(page: Page) -> str:
                 "published": row.published,
                 "status": row.status,
                 "unranked": row.unranked or None,
+                "marks": [{"text": mark.text, "why": mark.why} for mark in row.marks],
                 "records": [entry.record.record_id for entry in row.entries],
                 "costs": {
                     "fit_seconds": row.fit_s,
@@ -146,8 +147,11 @@ def _metric(row: Row, key: str) -> dict[str, Any]:
         "value": value.number,
         "interval": None if value.low is None else [value.low, value.high],
         "basis": value.basis,
+        "place": value.order,
         "rank": value.rank or None,
         "at_floor": value.at_floor,
+        "floor": value.floor or None,
+        "note": value.note or None,
         "seeds": {str(seed): number for seed, number in value.seeds.items()},
         "signature": value.signature,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from genbench.ranking import ONE_SEED
 from genbench.report.columns import Column
 from genbench.report.inputs import Entry
 from genbench.report.rows import Row, Table
@@ -29,6 +30,15 @@ class Gap:
     column: Column
     status: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What a metric says of its own value, such as that it has too few rows."""
+
+    row: Row
+    column: Column
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +83,21 @@ def gaps(board: Table) -> tuple[Gap, ...]:
     )
 
 
+def notes(board: Table) -> tuple[Note, ...]:
+    """Every value that carries a note, column by column."""
+    return tuple(
+        Note(row, column, row.values[column.id].note)
+        for column in board.columns
+        for row in board.rows
+        if row.values[column.id].note
+    )
+
+
 def unranked(board: Table) -> tuple[Unranked, ...]:
-    """Why generators, or single numbers of theirs, have no rank; one entry per row and reason."""
+    """Why generators, or single numbers of theirs, have no rank; one entry per row and reason.
+
+    That a row has one seed is said once for all, below the table.
+    """
     directed = [c for c in board.columns if c.higher_is_better is not None]
     return tuple(found for row in board.generators for found in _of(row, directed, board))
 
@@ -86,7 +109,7 @@ def _of(row: Row, directed: list[Column], board: Table) -> Iterator[Unranked]:
     numbers = [c for c in directed if row.values[c.id].number is not None]
     for column in numbers:
         reason = row.values[column.id].reason
-        if reason and column not in reasons.setdefault(reason, []):
+        if reason and reason != ONE_SEED and column not in reasons.setdefault(reason, []):
             reasons[reason].append(column)
     for reason, columns in reasons.items():
         yield Unranked(row, reason, tuple(columns), set(numbers) <= set(columns))

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from genbench.aggregation import environment_mark
+from genbench.margins import Margin, margin_of
 from genbench.report import utility
-from genbench.report.copying import Mark, mark
+from genbench.report.copying import Mark
 from genbench.report.curves import training_curves
 from genbench.report.figures import Figure, colours, likelihoods, per_class, strips
-from genbench.report.gaps import Failure, Gap, Unranked, failures, gaps, unranked
+from genbench.report.gaps import Failure, Gap, Note, Unranked, failures, gaps, notes, unranked
 from genbench.report.history import history
 from genbench.report.images import (
     ArtefactError,
@@ -68,7 +69,9 @@ class Page:
     unranked: tuple[Unranked, ...]
     entries: tuple[tuple[Row, Entry], ...]
     one_seed: bool
-    marks: Mapping[str, Mark]
+    marks: tuple[Mark, ...]
+    notes: tuple[Note, ...]
+    margin: str
 
     @property
     def title(self) -> str:
@@ -130,16 +133,18 @@ def page(task: TaskResults, identity: str, place: Place) -> Page:
         unranked=unranked(board),
         entries=tuple(counted),
         one_seed=any(len(row.done) == 1 for row in board.generators),
-        marks=_marks(board),
+        marks=tuple(dict.fromkeys(mark for row in board.rows for mark in row.marks)),
+        notes=notes(board),
+        margin=_told(margin_of(task.suite)),
     )
 
 
-def _marks(board: Table) -> dict[str, Mark]:
-    """Rows that the copying metrics give away, by row id."""
-    records = {row.id: [e.record for e in row.entries] for row in board.rows}
-    heldout = [r for row in board.controls if row.name == "heldout" for r in records[row.id]]
-    found = {key: mark(mine, heldout) for key, mine in records.items()}
-    return {key: one for key, one in found.items() if one is not None}
+def _told(margin: Margin) -> str:
+    """A margin in words, behind "worse by less than"."""
+    share = f"{100 * margin.share:g} % of the way from it to the nearest control that is worse"
+    if not margin.amounts:
+        return share
+    return f"the suite's margin for each metric, or where it has none {share}"
 
 
 def gallery(board: Table, kind: str, place: Place) -> tuple[tuple[Shown, ...], tuple[Samples, ...]]:
@@ -221,10 +226,17 @@ def verdict(found: Page) -> list[str]:
     if not board.columns:
         return []
     first = board.columns[0]
-    leaders = [row for row in board.ranked if row.values[first.id].leads]
+    ranked = [row for row in board.placed if row.values[first.id].rank]
+    leaders = [row for row in ranked if row.values[first.id].leads]
     sentences = []
-    if leaders and board.ranked:
-        best = board.ranked[0]
+    if board.placed and not ranked:
+        value = board.placed[0].values[first.id]
+        sentences.append(
+            f"{board.placed[0].label} comes first on {first.title} with {value.text}, at one seed: "
+            "an order, not a ranking, since other trainings may give another."
+        )
+    if leaders:
+        best = ranked[0]
         value = best.values[first.id]
         error = f" ± {value.half}" if value.half else ""
         sentences.append(f"{best.label} leads on {first.title} with {value.text}{error}.")

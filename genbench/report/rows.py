@@ -6,12 +6,15 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from genbench.margins import margin_of
 from genbench.ranking import RowKey, Standing, group, is_control, standings
 from genbench.records import Record
+from genbench.report.access import access_mark
 from genbench.report.columns import Column, Scale, columns, scale
+from genbench.report.copying import Mark, copying_marks
 from genbench.report.inputs import Entry, TaskResults
 from genbench.report.text import finite, plain, shorten, with_error
 
@@ -32,12 +35,18 @@ class Value:
         The interval and where it is from: seeds, sampling, unknown.
     place
         Position between the noise control (0) and the floor (1), or None.
+    order
+        Place in the order of the comparable rows, which claims nothing; None without one.
     rank, of
         Rank interval as ``1`` or ``1-2`` and the number of rows it is among; empty if unranked.
     leads
         No row is significantly better.
     tied
         Some row differs by no more than chance.
+    floor
+        Against real held-out data: ``at``, ``worse``, ``cannot tell``, or empty.
+    note
+        What the metric says of its own value, such as too few rows.
     std_error, df
         The error behind comparisons and its degrees of freedom, as `genbench.aggregation` has them.
     """
@@ -51,16 +60,23 @@ class Value:
     status: str = "ok"
     reason: str = ""
     place: float | None = None
+    order: int | None = None
     rank: str = ""
     of: int = 0
     leads: bool = False
     tied: bool = False
-    at_floor: bool = False
+    floor: str = ""
+    note: str = ""
     seeds: Mapping[int, float] = field(default_factory=dict)
     std_error: float | None = None
     df: float = math.inf
     signature: str = ""
     likelihood: str = ""
+
+    @property
+    def at_floor(self) -> bool:
+        """Whether it is shown to be as good as real data."""
+        return self.floor == "at"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +104,7 @@ class Row:
     exclusive: bool
     status: str
     unranked: str
+    marks: tuple[Mark, ...] = ()
 
     @property
     def done(self) -> list[Entry]:
@@ -110,11 +127,12 @@ class Table:
     """Columns, and rows in the order of the primary metric; scales by metric id.
 
     `classes` holds the names that the suite gives its classes, by number; it may give none.
+    `placed` rows have a place in that order, and a rank if they can carry one.
     """
 
     columns: tuple[Column, ...]
     scales: Mapping[str, Scale]
-    ranked: tuple[Row, ...]
+    placed: tuple[Row, ...]
     unranked: tuple[Row, ...]
     controls: tuple[Row, ...]
     classes: tuple[str, ...] = ()
@@ -126,7 +144,7 @@ class Table:
     @property
     def generators(self) -> tuple[Row, ...]:
         """Every row that is not a control."""
-        return (*self.ranked, *self.unranked)
+        return (*self.placed, *self.unranked)
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -140,16 +158,23 @@ def table(task: TaskResults) -> Table:
     records = [entry.record for entry in entries]
     own = {id(entry.record): entry for entry in entries}  # ids of records are a stranger's text
     cols = columns(task.suite, records)
+    margin = margin_of(task.suite)
     rank: dict[str, dict[RowKey, Standing]] = {}
     for column in cols:
-        found = standings(records, column.id, higher_is_better=column.higher_is_better)
+        found = standings(
+            records, column.id, higher_is_better=column.higher_is_better, margin=margin
+        )
         rank[column.id] = {standing.row: standing for standing in found}
     scales = {c.id: s for c in cols if (s := _scale(c, rank[c.id].values())) is not None}
     groups = group(records)
     planned = _planned(group(e.record for e in entries if not e.published) or groups)
     labels = _labels(groups)
+    marks = _marks(groups, task)
     rows = {
-        key: _row(i, key, [own[id(r)] for r in members], cols, rank, scales, planned, labels[key])
+        key: replace(
+            _row(i, key, [own[id(r)] for r in members], cols, rank, scales, planned, labels[key]),
+            marks=marks[key],
+        )
         for i, (key, members) in enumerate(groups.items())
     }
     order = list(rank[cols[0].id]) if cols else list(rows)
@@ -158,7 +183,7 @@ def table(task: TaskResults) -> Table:
     return Table(
         columns=tuple(cols),
         scales=scales,
-        ranked=tuple(row for row in models if not row.unranked),
+        placed=tuple(row for row in models if not row.unranked),
         unranked=tuple(row for row in models if row.unranked),
         controls=tuple(
             sorted((rows[k] for k in order if rows[k].control), key=lambda r: _sort_key(r, first))
@@ -172,6 +197,22 @@ def _class_names(suite: Mapping[str, Any]) -> tuple[str, ...]:
     dataset = suite.get("dataset")
     names = dataset.get("class_names") if isinstance(dataset, Mapping) else None
     return tuple(map(str, names)) if isinstance(names, list) else ()
+
+
+def _marks(
+    groups: Mapping[RowKey, Sequence[Record]], task: TaskResults
+) -> dict[RowKey, tuple[Mark, ...]]:
+    """What is said of each row beside its name."""
+    budget = task.suite.get("budget")
+    examples = finite(budget.get("examples")) if isinstance(budget, Mapping) else None
+    heldout = [r for key, members in groups.items() for r in members
+               if key.name == "heldout" and is_control(r)]  # fmt: skip
+    return {
+        key: tuple(
+            m for m in (*copying_marks(members, heldout), access_mark(members, examples)) if m
+        )
+        for key, members in groups.items()
+    }
 
 
 def _counted(entries: Iterable[Entry]) -> list[Entry]:
@@ -283,7 +324,9 @@ def _row(
         parameters=_mean(r.resources.get("parameters") for r in done),
         exclusive=bool(alone) or not done,
         status=_status(records, planned, control),
-        unranked="" if standing is None or standing.ranked else (standing.reason or "unranked"),
+        unranked=""
+        if standing is None or standing.place is not None
+        else (standing.reason or "unranked"),
     )
 
 
@@ -313,11 +356,13 @@ def _value(standing: Standing, place: Scale | None) -> Value:
         basis=summary.basis,
         reason="" if standing.ranked else standing.reason or "",
         place=None if place is None else place.place(summary.mean),
+        order=standing.place,
         rank="" if low_high is None else "–".join(map(str, sorted(set(low_high)))),
         of=standing.of,
         leads=low_high is not None and low_high[0] == 1 and standing.of > 1,
         tied=bool(standing.ties),
-        at_floor=bool(standing.at_floor),
+        floor=standing.floor or "",
+        note=summary.note,
         seeds=dict(summary.values),
         std_error=summary.std_error,
         df=summary.df,

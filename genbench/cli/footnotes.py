@@ -1,0 +1,129 @@
+"""What stands below the table on a terminal: what its signs mean, and what a ranking would cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from rich.text import Text
+
+from genbench.aggregation import is_control, is_fixed
+from genbench.records import Record
+from genbench.report.columns import Column
+from genbench.report.rows import Table, Value
+from genbench.report.text import finite, shorten
+
+MORE_SEEDS = "0,1,2"
+
+
+def metric_cell(value: Value) -> Text:
+    """A number with its error, and whether it is shown to be as good as real data."""
+    error = f" ±{value.half}" if value.half else ""
+    cell = Text(f"{value.text}{'‡' if value.note else ''}{error}")
+    if value.floor == "at":
+        cell.append(" ≈floor", style="green")
+    elif value.floor == "cannot tell":
+        cell.append(" floor?", style="bright_black")
+    return cell
+
+
+def table_notes(found: Table, shown: Sequence[Column]) -> list[str]:
+    """Lines below the table: of the errors, the floor, marks of rows and notes of values."""
+    lines = _errors(found)
+    verdicts = {r.values[c.id].floor for r in found.generators for c in shown}
+    if verdicts & {"at", "cannot tell"}:
+        lines.append(
+            "≈floor: shown to be as good as real data, within the suite's margin; "
+            "floor?: these rows cannot tell."
+        )
+    for mark in dict.fromkeys(mark for row in found.rows for mark in row.marks):
+        who = ", ".join(shorten(row.label) for row in found.rows if mark in row.marks)
+        lines.append(f"{mark.text} ({who}): {mark.why}.")
+    return lines + [f"‡ {line}" for line in _notes(found, shown)]
+
+
+def _errors(found: Table) -> list[str]:
+    trained = [row for row in found.generators if row.family != "scored" and row.done]
+    seeds = {e.record.seed for row in trained for e in row.done}
+    if trained and all(len(row.done) == 1 for row in trained):
+        return [
+            "One seed: an order, no ranks: ± is sampling error, and what another training would "
+            "give is unknown."
+        ]
+    if trained:
+        return [f"{len(seeds)} seeds: ± is the 95 % interval over trainings."]
+    return ["± is sampling error."] if found.generators else []
+
+
+def _notes(found: Table, shown: Sequence[Column]) -> list[str]:
+    """Each note once, with the values that carry it."""
+    told: dict[str, dict[str, list[str]]] = {}
+    for column in shown:
+        for row in found.rows:
+            if note := row.values[column.id].note:
+                told.setdefault(note, {}).setdefault(column.title, []).append(row.label)
+    return [
+        f"{'; '.join(f'{title} of {_some(who)}' for title, who in where.items())}: "
+        f"{shorten(note, 300)}"
+        for note, where in told.items()
+    ]
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(shorten(name) for name in names[:3]) + more
+
+
+def price_of_ranks(records: Iterable[Record]) -> str | None:
+    """What to add to a command of one seed to get ranks, and about how long that takes.
+
+    Parameters
+    ----------
+    records
+        Those that count of one run. The price is their own wall time for each seed more, at as
+        many cells at a time as ran beside each other.
+
+    Returns
+    -------
+    str or None
+        None where no generator was trained, or where one has several seeds already.
+    """
+    trained = [r for r in records if not is_control(r) and not is_fixed(r)]
+    seeds = {r.seed for r in trained}
+    if len(seeds) != 1:
+        return None
+    wanted = MORE_SEEDS if seeds <= {0, 1, 2} else ",".join(str(min(seeds) + i) for i in range(3))
+    done = [r for r in trained if r.status == "ok"]
+    minutes = 2 * sum(map(_seconds, done)) / _side_by_side(done) / 60
+    price = f"about {minutes:.0f} minutes" if minutes >= 1.5 else "about a minute"
+    if minutes < 0.5:
+        price = f"less than {'a' if minutes > 0.05 else '0.1'} minute"
+    more = f"--seeds {wanted}"
+    return f"ranks:   one seed gives an order; {more} gives ranks ({price} more for two more seeds)"
+
+
+def _seconds(record: Record) -> float:
+    """What the cell took, with the training of samples that were taken from an earlier attempt."""
+    wall = finite(record.times.get("wall_s")) or 0.0
+    parts = (finite(record.timing.get(f"{p}_s")) for p in ("fit", "sample", "refits", "metrics"))
+    return max(wall, sum(part or 0.0 for part in parts))
+
+
+def _side_by_side(records: Sequence[Record]) -> float:
+    """How many cells ran at a time, on average: their wall times over the time they cover."""
+    spans = sorted(span for r in records if (span := _span(r)) is not None)
+    covered, end = 0.0, float("-inf")
+    for first, last in spans:
+        covered += max(0.0, last - max(first, end))
+        end = max(end, last)
+    total = sum(last - first for first, last in spans)
+    return max(1.0, total / covered) if covered > 0 else 1.0
+
+
+def _span(record: Record) -> tuple[float, float] | None:
+    wall = finite(record.times.get("wall_s"))
+    try:
+        end = datetime.fromisoformat(str(record.times["finished"])).timestamp()
+    except (KeyError, ValueError, OverflowError):
+        return None
+    return None if wall is None else (end - wall, end)

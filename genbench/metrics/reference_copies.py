@@ -1,0 +1,151 @@
+"""Copies of rows that nobody was to train on: generated rows against held-out ones.
+
+How near is too near, and how many copies are normal, the data say themselves: a generator that saw
+the training rows alone has no reason to lie nearer to held-out rows than to as many training rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from genbench.metrics.checks import as_rows, require_same_dimension
+from genbench.metrics.search import Nearest, nearest_rows
+
+# Searched at most, per set: enough for shares of a few percent, and a second of work.
+FAKE_ROWS, REAL_ROWS = 2000, 5000
+# Held-out rows of which one in a hundred has so near a neighbour are near.
+_NEAR = 0.01
+_SURE = 1e-3
+# To lean towards the held-out rows as a whole is told on more evidence: splits may differ a little.
+_SURE_LEANING = 1e-6
+_TWICE = 2
+# Exact copies of this many rows, where the data know none at all.
+_SOME = 10
+
+Kind = Literal["exact", "near"]
+
+
+@dataclass(frozen=True, slots=True)
+class ExactCopies:
+    """Generated rows that equal a held-out row and no training row.
+
+    `marked` if they are more than training rows' copies explain.
+    """
+
+    rows: int
+    marked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NearCopies:
+    """Generated rows, of `searched`, that lie nearer to a held-out row than real rows do.
+
+    `marked` if they are more than lie so near to training rows.
+    """
+
+    rows: int
+    searched: int
+    marked: bool
+
+
+def exact_copies(heldout: Any, train: Any, fake: Any, *, seed: int) -> ExactCopies:
+    """Look for generated rows that are held-out rows.
+
+    Of discrete data copies are normal: distinct held-out rows that were hit are therefore weighed
+    against distinct training rows that were (of as many training rows, drawn by `seed`), each
+    without those that are in the other set: a one-sided binomial test at 0.001, and twice as many.
+    Where the data know no copies at all, ten rows are enough.
+
+    Parameters
+    ----------
+    heldout, train, fake
+        Rows of one shape and dtype, ``(n, ...)``, as they are: not features.
+    """
+    real, known, made = (_keys(x) for x in (heldout, train, fake))
+    chosen = draw(len(known), len(real), seed)
+    some = {known[i] for i in chosen}
+    of_real, of_train = set(real), set(known)
+    mine = of_real - of_train
+    hits, others = len(mine & set(made)), len((some - of_real) & set(made))
+    rows = sum(key in mine for key in made)
+    excess = _excess(hits, others, len(of_real), len(some), _SURE)
+    unheard_of = others == 0 and not of_real & of_train and rows >= _SOME
+    return ExactCopies(rows, bool(excess or unheard_of))
+
+
+def near_copies(heldout: Any, train: Any, fake: Any, *, seed: int) -> NearCopies:
+    """Look for generated rows that are held-out rows moved a little.
+
+    Near is a row whose nearest held-out row is nearer than those of 99 % of the training rows are,
+    and nearer than every one of as many training rows. Distinct held-out rows with such a row are
+    weighed against distinct training rows with one (defined likewise) as in `exact_copies`. The
+    same is asked of all rows, near or not, at 1e-6: models trained on held-out rows lean to them.
+
+    Parameters
+    ----------
+    heldout, train, fake
+        Features ``(n, d)``; at most 5,000, 5,000 and 2,000 distinct rows are drawn by `seed`.
+    """
+    real, some, made = _sets(heldout, train, fake, seed)
+    to_real, to_train = nearest_rows(made, real), nearest_rows(made, some)
+    nearer = to_real.distance < to_train.distance
+    farther = to_train.distance < to_real.distance
+    near = nearer & (to_real.distance < _usual(some, real))
+    near_train = farther & (to_train.distance < _usual(real, some))
+
+    def excess(ours: NDArray[np.bool_], theirs: NDArray[np.bool_], level: float) -> bool:
+        hits, others = _distinct(to_real, ours), _distinct(to_train, theirs)
+        return _excess(hits, others, len(real), len(some), level)
+
+    marked = excess(near, near_train, _SURE) or excess(nearer, farther, _SURE_LEANING)
+    return NearCopies(int(near.sum()), len(made), marked)
+
+
+def _sets(heldout: Any, train: Any, fake: Any, seed: int) -> tuple[NDArray[Any], ...]:
+    """Distinct rows of each set, as many training rows as held-out ones."""
+    real, known, made = (
+        np.unique(as_rows(name, x), axis=0)
+        for name, x in (("heldout", heldout), ("train", train), ("fake", fake))
+    )
+    for name, x in (("train", known), ("fake", made)):
+        require_same_dimension("heldout", real, name, x)
+    real = real[draw(len(real), REAL_ROWS, seed)]
+    return real, known[draw(len(known), len(real), seed)], made[draw(len(made), FAKE_ROWS, seed)]
+
+
+def _usual(queries: NDArray[Any], rows: NDArray[Any]) -> float:
+    """The distance below which one real row in a hundred has a neighbour among others."""
+    distances = nearest_rows(queries[:FAKE_ROWS], rows).distance
+    return float(np.quantile(distances, _NEAR))
+
+
+def _distinct(nearest: Nearest, which: NDArray[np.bool_]) -> int:
+    return len(np.unique(nearest.index[which]))
+
+
+def _excess(hits: int, others: int, n_hits: int, n_others: int, level: float) -> bool:
+    """Whether more of the first set were hit than of the second, beyond chance and by far."""
+    total = hits + others
+    if total == 0 or hits < _TWICE * others:
+        return False
+    share = n_hits / (n_hits + n_others)
+    # P(Bin(total, share) >= hits), as the incomplete beta function.
+    return bool(special.betainc(hits, total - hits + 1, share) < level)
+
+
+def _keys(x: Any) -> list[bytes]:
+    """Each row's content; zeros of either sign are equal."""
+    rows = np.ascontiguousarray(x)
+    if rows.dtype.kind == "f":
+        rows = rows + rows.dtype.type(0)
+    return [row.tobytes() for row in rows]
+
+
+def draw(n: int, most: int, seed: int) -> NDArray[np.int64]:
+    """Indices of at most `most` of n rows, in an order drawn by `seed`."""
+    return np.random.default_rng(seed).permutation(n)[:most]
