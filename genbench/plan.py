@@ -16,7 +16,7 @@ from genbench.store import CHECKPOINT, Problem, Store, Stored, inside, newest
 from genbench.suite import Suite
 
 # Raise it when scoring itself changes what a stored value would be.
-SCORING_VERSION = 1
+SCORING_VERSION = 2
 
 WORKER_LOST = "WorkerLost"  # the error's type in a record that the harness had to write
 
