@@ -161,7 +161,10 @@ class _Walk:
             module = self._waiting.pop()
             if module.file in self.found:
                 continue
-            data = module.file.read_bytes()
+            try:
+                data = module.file.read_bytes()
+            except OSError:  # it will not import either
+                continue
             if data.strip():  # an empty __init__.py says nothing
                 self.found[module.file] = module
                 self._read(module, data)

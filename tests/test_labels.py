@@ -148,6 +148,21 @@ def test_labels_that_are_no_class_are_named(y: np.ndarray, message: str, tmp_pat
     assert told == ("labels are names of classes: its classes are 3, 7, 40",)
 
 
+def test_the_labels_of_the_data_stay_names_of_renamed_classes(tmp_path: Path) -> None:
+    own = np.array([(3, 7, 40)[k % 3] for k in range(N)])
+    suite_of(tmp_path, npz=npz(tmp_path / "a.npz", own))
+    toml = tmp_path / "mine.toml"
+    text = toml.read_text()
+    assert text.count('class_names = ["3", "7", "40"]') == 1
+    toml.write_text(text.replace('class_names = ["3", "7", "40"]', 'class_names = ["a", "b", "c"]'))
+    suite = load_suite(str(toml))
+    for labels in (np.full(40, 7), np.full(40, "b")):
+        found = staged((images(np.full(40, 1)), labels), small(40, suite), tmp_path)
+        assert_array_equal(kept(found, tmp_path)["y"], np.full(40, 1))
+    with pytest.raises(DataError, match="label '1' is no class of mine"):
+        staged((images(np.full(40, 1)), np.full(40, 1)), small(40, suite), tmp_path)
+
+
 def test_numbers_for_classes_without_numbers_are_positions_and_that_is_told(tmp_path: Path) -> None:
     y = np.array([("cat", "dog", "eel")[k % 3] for k in range(N)])
     _, suite = suite_of(tmp_path, npz=npz(tmp_path / "a.npz", y))

@@ -160,9 +160,14 @@ def class_numbers(y: NDArray[Any], suite: Suite, name: str) -> Found:
 
 
 def _classes(suite: Suite) -> dict[str, int]:
-    """Class numbers by name; without names, the numbers themselves."""
-    names = suite.document["dataset"].get("class_names")
-    return {str(n): i for i, n in enumerate(names or range(suite.space.classes))}
+    """Class numbers by name; without names, the numbers themselves.
+
+    Labels that the data themselves have stay names after somebody renamed the classes.
+    """
+    dataset = suite.document["dataset"]
+    names = dataset.get("class_names") or range(suite.space.classes)
+    own = dataset.get("options", {}).get("labels", ()) if dataset["loader"] == "arrays" else ()
+    return {str(n): i for labels in (own, names) for i, n in enumerate(labels)}
 
 
 def _told(classes: dict[str, int]) -> str:
