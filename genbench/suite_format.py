@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from genbench.metrics.table import METRICS, split_id
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+-]{0,31}")
 DEFAULT_PROFILE = "standard"
+LARGEST = 1e300  # of a moment: NaN and numbers that are no float are no less
 
 # What each table may hold: key -> (type, required). A dict stands for a table that a loader or a
 # metric reads with keys of its own.
@@ -267,7 +267,7 @@ class Checker:
         numbers = (int, float)
         good = all(
             len(table[key]) == space["shape"][0]
-            and all(type(v) in numbers and math.isfinite(v) for v in table[key])
+            and all(type(v) in numbers and abs(v) <= LARGEST for v in table[key])
             for key in ("mean", "spread")
         )
         if space["kind"] != "points" or not good or min(table["spread"]) <= 0:

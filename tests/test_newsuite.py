@@ -503,7 +503,8 @@ def test_a_row_that_is_added_to_discrete_rows_moves_no_other(tmp_path: Path) -> 
 
 
 def test_an_old_suite_keeps_its_splits(tmp_path: Path) -> None:
-    _, suite = made(tmp_path / "out", csv=write_csv(tmp_path / "d.csv", discrete(2000), "a,b"))
+    x = np.random.default_rng(0).integers(0, 40, (2000, 2))
+    _, suite = made(tmp_path / "out", csv=write_csv(tmp_path / "d.csv", x, "a,b"))
     dataset = suite.dataset
     del dataset["reader"]
     dataset["split"] = {k: v for k, v in dataset["split"].items() if k != "copies"}
