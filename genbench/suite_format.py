@@ -76,7 +76,7 @@ TABLES: dict[str, dict[str, tuple[type | tuple[type, ...], bool]]] = {
         "path": (str, False),
         "sha256": (str, True),
         "channels": (list, False),
-        "mean": (list, False),
+        "centre": (list, False),
         "spread": (list, False),
         "accuracy": (float, False),
         "trained_on": (str, True),
@@ -247,13 +247,13 @@ class Checker:
 
     def _extractor(self, table: Mapping[str, Any], space: Mapping[str, Any]) -> None:
         """An extractor of the suite's own: weights in a file, or the moments of points."""
-        given = {key for key in ("path", "channels", "mean", "spread") if key in table}
-        if given == {"mean", "spread"}:
+        given = {key for key in ("path", "channels", "centre", "spread") if key in table}
+        if given == {"centre", "spread"}:
             self._moments(table, space)
         elif given != {"path", "channels"}:
             self._fail(
                 f"extractor {table['name']!r} has {', '.join(sorted(given)) or 'nothing'}",
-                "give path and channels of a classifier, or mean and spread of points",
+                "give path and channels of a classifier, or centre and spread of points",
                 table["name"],
             )
         elif Path(table["path"]).is_absolute() or ".." in Path(table["path"]).parts:
@@ -268,11 +268,11 @@ class Checker:
         good = all(
             len(table[key]) == space["shape"][0]
             and all(type(v) in numbers and abs(v) <= LARGEST for v in table[key])
-            for key in ("mean", "spread")
+            for key in ("centre", "spread")
         )
         if space["kind"] != "points" or not good or min(table["spread"]) <= 0:
             self._fail(
-                f"mean and spread of extractor {table['name']!r} do not fit the space",
+                f"centre and spread of extractor {table['name']!r} do not fit the space",
                 f"give {space['shape'][0]} finite numbers each, spreads above 0, on points",
                 "spread",
             )
