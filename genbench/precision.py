@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from genbench.errors import DataError
 
 MOST_ERROR = 1e-3  # rounding over the column's standard deviation
-FEWEST_LEFT = 0.95  # of the different values of a column
+FEWEST_LEFT = 0.5  # of the different values of a column
 
 Array = NDArray[Any]
 
@@ -19,9 +19,9 @@ Array = NDArray[Any]
 def as_float32(x: Array, where: str, names: Sequence[str] = ()) -> NDArray[np.float32]:
     """Points ``(n, d)`` of any number type in float32, if that keeps what tells rows apart.
 
-    A column is lost where rounding is over a thousandth of its standard deviation, or makes more
-    than a twentieth of its different values equal: times in seconds since 1970, long ids,
-    coordinates of one street. Of numbers that are in float32 already the step at their size stands
+    A column is lost where rounding is over a thousandth of its standard deviation, or leaves less
+    than half of its different values: times in seconds since 1970, long ids, coordinates of one
+    street, two far groups. Of numbers that are in float32 already the step at their size stands
     for the rounding that made them.
 
     Parameters

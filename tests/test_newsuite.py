@@ -503,7 +503,8 @@ def test_a_row_that_is_added_to_discrete_rows_moves_no_other(tmp_path: Path) -> 
 
 
 def test_an_old_suite_keeps_its_splits(tmp_path: Path) -> None:
-    _, suite = made(tmp_path / "out", csv=write_csv(tmp_path / "d.csv", discrete(2000), "a,b"))
+    x = np.random.default_rng(0).integers(0, 40, (2000, 2))
+    _, suite = made(tmp_path / "out", csv=write_csv(tmp_path / "d.csv", x, "a,b"))
     dataset = suite.dataset
     del dataset["reader"]
     dataset["split"] = {k: v for k, v in dataset["split"].items() if k != "copies"}
@@ -562,13 +563,27 @@ def test_points_are_compared_with_every_column_to_one_scale(tmp_path: Path) -> N
     assert problems_of(suite) == []
 
 
+def test_equal_distances_of_discrete_rows_stay_equal(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = np.column_stack([rng.random((2000, 8)) < 0.4, rng.integers(-7, 8, (2000, 3))])
+    table = write_csv(tmp_path / "d.csv", x, ",".join("abcdefghijk"))
+    _, suite = made(tmp_path / "out", csv=table)
+    extractor = load_extractor(suite.extractor, suite.space, suite.extractors)
+    rows = splits(suite)["test"].x
+    z = extractor.extract(rows).features.astype(float)
+    assert_allclose(z.std(0), 1, rtol=0.45)
+    scale = [abs(z[:, c] - z[0, c]).max() / abs(rows[:, c] - rows[0, c]).max() for c in range(11)]
+    assert_array_equal((z - z[0]) ** 2, (np.array(scale) * (rows - rows[0]).astype(float)) ** 2)
+    assert_array_equal(np.log2(scale), np.rint(np.log2(scale)))
+
+
 def test_altered_moments_are_named_and_are_in_the_suite_hash(tmp_path: Path) -> None:
     _, suite = made(tmp_path / "out", csv=table_of(tmp_path / "out"))
     path = tmp_path / "out" / "mine.toml"
     path.write_text(path.read_text().replace("spread = [", "spread = [2.0, 3.0] #"))
     altered = load_suite(str(path))
     (problem,) = problems_of(altered)
-    assert "mean and spread of extractor 'standardised' were changed" in problem
+    assert "centre and spread of extractor 'standardised' were changed" in problem
     with pytest.raises(DataError, match="were changed"):
         load_extractor(altered.extractor, altered.space, altered.extractors)
     digest = problem.rsplit("'", 2)[1]
@@ -582,15 +597,15 @@ def test_altered_moments_are_named_and_are_in_the_suite_hash(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("moments", "message"),
     [
-        ("mean = [0.0]\nspread = [1.0, 1.0]", "do not fit the space"),
-        ("mean = [0.0, 0.0]\nspread = [1.0, 0.0]", "spreads above 0"),
-        ("mean = [0.0, 0.0]", "has mean: give path and channels of a classifier, or mean and"),
+        ("centre = [0.0]\nspread = [1.0, 1.0]", "do not fit the space"),
+        ("centre = [0.0, 0.0]\nspread = [1.0, 0.0]", "spreads above 0"),
+        ("centre = [0.0, 0.0]", "has centre: give path and channels of a classifier, or centre"),
     ],
 )
 def test_moments_that_cannot_be_are_named(moments: str, message: str, tmp_path: Path) -> None:
     made(tmp_path / "out", csv=table_of(tmp_path / "out"))
     path = tmp_path / "out" / "mine.toml"
-    lines = [v for v in path.read_text().splitlines() if not v.startswith(("mean", "spread"))]
+    lines = [v for v in path.read_text().splitlines() if not v.startswith(("centre", "spread"))]
     text = "\n".join(lines).replace('trained_on = "', moments + '\ntrained_on = "')
     path.write_text(text)
     with pytest.raises(UsageError) as error:

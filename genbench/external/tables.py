@@ -48,7 +48,8 @@ def read_table(file: Path, suite: Suite) -> Rows:
 
 def _parsed(content: bytes, file: str, suite: Suite, names: Sequence[str]) -> Numbers:
     options = suite.document["dataset"].get("options", {})
-    drop, keep = (tuple(map(str, options.get(key, ()))) for key in ("drop", "keep"))
+    lists = (options.get(key) for key in ("drop", "keep"))
+    drop, keep = (tuple(map(str, v)) if isinstance(v, list) else () for v in lists)
     header = options.get("header")
     first = first_cells(content, file)
     if header is not False:
