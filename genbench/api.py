@@ -82,7 +82,8 @@ class Result:
         """The leaderboard of the task: one row per generator, ranked ones first, controls last.
 
         Metrics are columns, each with the ends of its 95 % interval and its rank interval beside it
-        (``fid``, ``fid_low``, ``fid_high``, ``fid_rank``); what has no number is NaN.
+        (``fid``, ``fid_low``, ``fid_high``, ``fid_rank``); what has no number is NaN. Rows trained
+        at one seed stand in order and have no rank.
         """
         from genbench.report.exports import frame
         from genbench.report.rows import table

@@ -216,7 +216,8 @@ def _cost_summary(records: Sequence[Record], cost: str) -> Summary | None:
     mean, error, df = mean_of(values)
     known = len(values) > 1
     return Summary(
-        RowKey.of(records[0]), cost, False, "ok", mean=mean, std_error=error if known else None,
+        RowKey.of(records[0]), cost, False, "ok", mean=mean, values=dict(enumerate(values)),
+        std_error=error if known else None,
         df=df, basis="seeds" if known else "unknown",
     )  # fmt: skip
 

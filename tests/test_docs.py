@@ -24,7 +24,7 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 FOLDERS = ("pictures", "photos", "results", "results-a", "results-b")
-FOLDERS += ("reports", "reports/ci", "suites", "a", "b")
+FOLDERS += ("reports", "reports/ci", "suites", "a", "b", "now", "before", "after")
 README = (ROOT / "README.md").read_text()
 
 
@@ -196,7 +196,7 @@ def test_the_tour_of_the_readme_and_of_publishing(run_genbench: Command, tmp_pat
         )
 
     typed(first)
-    for copy in ("results-a", "results-b", "a", "b", "reports", "reports/ci"):
+    for copy in ("results-a", "results-b", "a", "b", "reports", "reports/ci", "now"):
         shutil.copytree(tmp_path / "results", tmp_path / copy)
     git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
     for words in (

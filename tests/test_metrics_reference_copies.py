@@ -45,6 +45,13 @@ def test_the_same_few_rows_again_and_again_are_copies_too() -> None:
     assert exact_copies(heldout, train, fake, seed=0).marked
 
 
+def test_copies_of_training_rows_beside_them_hide_none() -> None:
+    heldout, train, _ = sets(smooth)
+    fake = np.concatenate([heldout[:20], train[: N - 20]])
+    found = exact_copies(heldout, train, fake, seed=0)
+    assert (found.rows, found.marked) == (20, True)
+
+
 @pytest.mark.parametrize("noise", [0.02, 0.2])
 @pytest.mark.parametrize("share", [1.0, 0.3])
 def test_near_copies_of_held_out_rows_are_found(noise: float, share: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from genbench.records import Interval, Record
 from genbench.report.rows import table
 from genbench.store import Store, Stored, write_json, write_record
 from genbench.suite import load_suite
+from tests.conftest import PLUGINS, TINY, Command
 
 REPORTS = Path(__file__).parent.parent / "reports"
 MNIST = load_suite("mnist")
@@ -198,3 +200,25 @@ def test_the_report_marks_them_and_can_leave_them_out(mine: Path, flag: str, sho
     assert "1 records of 1 tasks" in done.output
     text = (mine / "report" / "index.html").read_text()
     assert ("published, other machine" in text) == shown
+
+
+@pytest.mark.slow
+def test_publishing_as_the_page_says_passes_on_an_unchanged_tree(
+    run_genbench: Command, tmp_path: Path
+) -> None:
+    """The page's own commands in their order, on the tiny suite; the second run on more threads."""
+    page = (Path(__file__).parent.parent / "docs" / "publish.md").read_text()
+    lines = [line for line in page.splitlines() if line.startswith("genbench ")]
+    assert [line.split()[1] for line in lines] == ["run", "results", "run", "gate", "report"]
+    for number, line in enumerate(lines):
+        words = line.replace(
+            "--suite digits --profile smoke", f"--suite {TINY} --plugin {PLUGINS / 'normal.py'}"
+        )
+        threads = {"OMP_NUM_THREADS": str(1 + number)}
+        done = run_genbench(*shlex.split(words)[1:], env=threads)
+        assert done.code == 0, f"{line}\n{done.out}{done.err}"
+        if " gate " in line:
+            assert "equal at every seed" in done.out
+            assert "verdict: pass" in done.out
+    assert "gate: pass" in (tmp_path / "gate.md").read_text()
+    assert list((tmp_path / "site" / "data").glob("*-badge.svg"))

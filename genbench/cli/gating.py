@@ -33,8 +33,9 @@ def gate(
 ) -> int:
     """Judge new results against accepted ones: pass, regression or inconclusive.
 
-    A regression is a row that is gone or failed, or a metric or cost that is worse by more than its
-    tolerance and not by chance. One seed never convicts: run three.
+    A regression is a row that is gone or failed, a metric that failed where it had a number, or a
+    metric or cost that is worse by more than its tolerance and not by chance. One seed never
+    convicts: run three. Equal values pass; a metric that was measured differently is inconclusive.
 
     \b
     Exit codes: 0 pass, 4 regression, 5 inconclusive or nothing to compare.

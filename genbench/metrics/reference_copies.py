@@ -24,8 +24,8 @@ _SURE = 1e-3
 # To lean towards the held-out rows as a whole is told on more evidence: splits may differ a little.
 _SURE_LEANING = 1e-6
 _TWICE = 2
-# Exact copies of this many rows, where the data know none at all.
-_SOME = 10
+# Exact copies of this many rows, where less than one real row in a thousand is there twice.
+_SOME, _RARE = 10, 1e-3
 
 Kind = Literal["exact", "near"]
 
@@ -59,7 +59,7 @@ def exact_copies(heldout: Any, train: Any, fake: Any, *, seed: int) -> ExactCopi
     Of discrete data copies are normal: distinct held-out rows that were hit are therefore weighed
     against distinct training rows that were (of as many training rows, drawn by `seed`), each
     without those that are in the other set: a one-sided binomial test at 0.001, and twice as many.
-    Where the data know no copies at all, ten rows are enough.
+    Where the data know next to no copies, ten rows are enough, whatever else was copied.
 
     Parameters
     ----------
@@ -74,7 +74,8 @@ def exact_copies(heldout: Any, train: Any, fake: Any, *, seed: int) -> ExactCopi
     hits, others = len(mine & set(made)), len((some - of_real) & set(made))
     rows = sum(key in mine for key in made)
     excess = _excess(hits, others, len(of_real), len(some), _SURE)
-    unheard_of = others == 0 and not of_real & of_train and rows >= _SOME
+    doubles = len(real) + len(known) - len(of_real | of_train)
+    unheard_of = doubles <= _RARE * (len(real) + len(known)) and rows >= _SOME
     return ExactCopies(rows, bool(excess or unheard_of))
 
 
