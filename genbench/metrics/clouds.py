@@ -72,13 +72,15 @@ class Cloud:
 
     def rows(self, index: Any) -> Float64s:
         """Given rows (an index array or a slice of positions) over `unit`, without rounding."""
-        place = index if self.order is None else self.order[index]
-        return np.asarray(self.given[place].astype(np.float64) / self.unit)
+        return np.asarray(self.as_given(index).astype(np.float64) / self.unit)
+
+    def as_given(self, index: Any) -> Rows:
+        """Given rows, by an index array or a slice of positions."""
+        return np.asarray(self.given[index if self.order is None else self.order[index]])
 
     def centred(self, index: Any) -> Float64s:
         """``(given - centre) / unit`` in float64."""
-        place = index if self.order is None else self.order[index]
-        return np.asarray((self.given[place] - self.centre) / self.unit)
+        return np.asarray((self.as_given(index) - self.centre) / self.unit)
 
 
 def make_clouds(

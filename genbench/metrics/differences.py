@@ -25,7 +25,9 @@ def squares_of_pairs(left: Cloud, i: Indices, right: Cloud, j: Indices) -> Float
     step = max(1, _AT_ONCE // left.x.shape[1])
     for start in range(0, len(i), step):
         part = slice(start, start + step)
-        gap = left.rows(i[part]) - right.rows(j[part])
+        gap = left.as_given(i[part]).astype(np.float64)
+        gap -= right.as_given(j[part])
+        gap /= left.unit
         squares[part] = _sums_in_order(np.multiply(gap, gap, out=gap))
     return _of_roots(squares, left)
 

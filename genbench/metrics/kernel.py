@@ -20,6 +20,8 @@ from genbench.metrics.uncertainty import (
     make_blocks,
 )
 
+_AT_ONCE = 64  # rows of a tile, which stay in cache for all steps
+_NEGLIGIBLE = 1e-13  # of b: beyond any digit of float32 and nearly any of float64
 _LARGEST = 1e45  # of q and b: a variance takes their sixth power
 
 
@@ -134,7 +136,7 @@ class KernelSums:
         self._lock = threading.Lock()
 
     def _scale_kernel(self, real: Cloud, fake: Cloud) -> None:
-        """Choose a power of two by which q and b are divided, so that float32 can hold them."""
+        """Bring q and b to a scale that float32 can hold."""
         d, dtype = real.x.shape[1], real.x.dtype
         self._base = 1 + float(real.centre @ real.centre) / d
         self._along = [_along_centre(cloud) for cloud in (real, fake)]
@@ -146,9 +148,10 @@ class KernelSums:
                 "scale them down",
                 status="failed",
             )
-        self._divisor = 2.0 ** np.ceil(np.log2(largest))
         self._q_per_g = real.unit**2 / d
-        share = [1.5 * (self._base / 2 + p) / self._divisor for p in self._along]
+        # One g counts as this much of b; where less, q vanishes beside b in any case.
+        self._step = max(self._q_per_g, largest * _NEGLIGIBLE)
+        share = [1.5 * (self._base / 2 + p) / self._step for p in self._along]
         self._half_b = [part.astype(dtype) for part in share]
 
     def _draw(self, blocks: Blocks | None, seed: int, dtype: np.dtype[Any]) -> list[Rows]:
@@ -204,21 +207,25 @@ class KernelSums:
         return of_subset, by_block
 
     def _kernel(self, tile: Tile, left: int, right: int) -> Rows:
-        """``g (q^2 + 3 b q + 3 b^2)`` of the tile, q and b scaled, in its scratch room."""
-        q, b = tile.scratch
-        np.multiply(tile.g, self._q_per_g / self._divisor, out=q)
-        # q^2 + 3 b q + 3 b^2 = (q + 3/2 b)^2 + (3/2 b)^2 / 3
-        np.add(self._half_b[left][tile.rows, None], self._half_b[right][tile.columns], out=b)
-        q += b
-        q *= q
-        b *= b
-        b *= 1 / 3
-        q += b
-        return np.multiply(q, tile.g, out=q)
+        """``g (q^2 + 3 b q + 3 b^2)`` of the tile, q and b in steps, in its scratch room."""
+        kernel, room = tile.scratch
+        column = self._half_b[right][tile.columns]
+        for start in range(0, len(kernel), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            q, b, g = kernel[part], room[: len(kernel[part])], tile.g[part]
+            # q^2 + 3 b q + 3 b^2 = (q + 3/2 b)^2 + (3/2 b)^2 / 3
+            np.add(self._half_b[left][tile.rows][part, None], column, out=b)
+            np.add(b, g, out=q)
+            q *= q
+            b *= b
+            b *= 1 / 3
+            q += b
+            q *= g
+        return kernel
 
     def _complete(self) -> None:
         """Once: undo the scaling of the tiles' sums and add those of the separable terms."""
-        factor = self._q_per_g * self._divisor**2
+        factor = self._q_per_g * self._step**2
         self._of_subset *= factor
         powers = [_sums_of_powers(*part) for part in zip(self._along, self._members, strict=True)]
         subsets = [part[:, : self._subsets] for part in powers]
