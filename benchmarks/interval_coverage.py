@@ -32,7 +32,7 @@ PARAMETERS = {
     "sliced_wasserstein": {"projections": 50},
     "emd": {"block": 100},
 }
-SIZES = ("500x2", "500x8", "1000x32", "1000x64")
+SIZES = ("500x2", "1000x8", "500x32", "500x64")
 CLASSES = 4
 Drawn = tuple[Any, Any]
 

@@ -122,8 +122,13 @@ class Inputs:
         first generated row.
         """
         real, fake = self.pair
-        gap = np.square((real - fake[0]).astype(np.float64)).sum(axis=1)
-        return one_row_at_least(estimate, fake, real[gap.argmax()], again, low=low)
+
+        def farthest() -> Rows:
+            gap = np.square((real - fake[0]).astype(np.float64)).sum(axis=1)
+            row: Rows = real[gap.argmax()]
+            return row
+
+        return one_row_at_least(estimate, fake, farthest, again, low=low)
 
     def maybe(self, estimate: Estimate) -> Estimate:
         """The estimate, without its interval if none is wanted."""
@@ -227,7 +232,10 @@ def _classifier_score(inputs: Inputs, parameters: Parameters) -> Outcome:
 def _floored_score(estimate: Estimate, given: Any, splits: int, seed: int) -> Estimate:
     """A row that is sure of the least likely class, in place of the first."""
     p = as_probabilities("probabilities", given)
-    sure = np.eye(p.shape[1])[p.mean(axis=0).argmin()]
+
+    def sure() -> Rows:
+        row: Rows = np.eye(p.shape[1])[p.mean(axis=0).argmin()]
+        return row
 
     def again(rows: Rows) -> float:
         return inception_score(rows, splits=splits, seed=seed).mean

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from genbench.errors import MetricError
-from genbench.metrics.checks import require_at_least, require_rows
+from genbench.metrics.checks import Rows, require_at_least, require_rows
 from genbench.metrics.clouds import Cloud, make_clouds
 from genbench.metrics.crossing import Crossing
-from genbench.metrics.kernel import KernelSums
+from genbench.metrics.kernel import KernelSums, kernel_distance
 from genbench.metrics.neighbours import Neighbourhoods, check_depth
 from genbench.metrics.outcomes import Inputs, Outcome
 from genbench.metrics.pairs import Reader, visit_between, visit_within
@@ -95,7 +96,7 @@ def _one_pass(
     crossing = _visit(clouds, kernel, balls)
     for key, (metric, used) in keys.items():
         if metric == "kid" and kernel is not None:
-            outcomes[key] = _kernel_outcome(kernel, used)
+            outcomes[key] = _kernel_outcome(inputs, kernel, used)
         elif metric != "kid" and crossing is not None:
             estimate = inputs.maybe(getattr(crossing, metric)())
             outcomes[key] = Outcome(estimate, used=used)
@@ -152,7 +153,12 @@ def _kernel(inputs: Inputs, clouds: tuple[Cloud, Cloud], keys: Asked) -> KernelS
     return None
 
 
-def _kernel_outcome(kernel: KernelSums, used: Mapping[str, Any]) -> Outcome:
+def _kernel_outcome(inputs: Inputs, kernel: KernelSums, used: Mapping[str, Any]) -> Outcome:
     result, estimate = kernel.result()
+
+    def again(rows: Rows) -> float:
+        return kernel_distance(inputs.pair[0], rows, seed=inputs.seed, **used).mean
+
+    estimate = inputs.floored(estimate, again, low=-math.inf)
     details = {"subset_std": result.std, "u_statistic": result.u_statistic}
     return Outcome(estimate, details, used)

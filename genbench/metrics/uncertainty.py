@@ -144,7 +144,7 @@ def below(most: float, value: float, left_out: Float64s) -> Estimate:
 def one_row_at_least(
     estimate: Estimate,
     rows: Rows,
-    other: Rows,
+    other: Callable[[], Rows],
     again: Callable[[Rows], float],
     *,
     low: float = -math.inf,
@@ -156,8 +156,10 @@ def one_row_at_least(
 
     Parameters
     ----------
-    rows, other
-        Rows ``(n, d)`` and what replaces the first of them, ``(d,)``.
+    rows
+        Rows ``(n, d)``.
+    other
+        Makes what replaces the first of them, ``(d,)``.
     again
         The metric of changed rows.
     """
@@ -165,7 +167,7 @@ def one_row_at_least(
     if error is None or error > _ROUNDING * abs(estimate.value):
         return estimate
     changed = rows.copy()
-    changed[0] = other
+    changed[0] = other()
     effect = abs(again(changed) - estimate.value)
     if effect <= _ROUNDING * abs(estimate.value):
         reason = f"all {len(rows)} rows count the same, and so would another"

@@ -46,9 +46,9 @@ def augmentation(table: Table, colour: Mapping[str, str]) -> Figure | None:
         "augmentation",
         "Does synthetic data help a classifier?",
         "Test accuracy gained over a classifier trained on the n real rows alone, when synthetic "
-        "rows are added: the generator was fitted anew on exactly these n rows. Mean and 95 % t "
-        "interval over replicates, paired. The dashed grey line, classical augmentation, is the "
-        "one to beat.",
+        "rows are added: the generator was fitted anew on exactly these n rows. Mean and 95 % "
+        "interval over replicates and test rows, paired. The dashed grey line, classical "
+        "augmentation, is the one to beat.",
         {row.id: _curve(details, colour[row.id]) for row, details in found},
         (Choice("Generator", tuple((row.id, row.label) for row, _ in found)),),
         ("generator", "real rows", "arm", "ratio", "accuracy", "gain", "low", "high", "verdict"),
