@@ -7,7 +7,6 @@ it, for `log_prob` alone, and has nothing of the fit but the state that was stor
 
 from __future__ import annotations
 
-import errno
 import signal
 import traceback
 from collections.abc import Callable, Mapping
@@ -20,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from genbench import tensorfile
 from genbench.cellspec import CellSpec
-from genbench.confinement import REMEDY, Sandbox
+from genbench.confinement import Sandbox, told_of
 from genbench.data import Split, load_split
 from genbench.errors import UsageError
 from genbench.harnessed import FitResult, Harnessed, requested_labels
@@ -290,9 +289,3 @@ class Generation:
 
     def _on_signal(self, number: int, frame: Any) -> None:
         self._signalled = True
-
-
-def told_of(error: BaseException, *, confined: bool) -> str:
-    """An error in words; with what to do where it may come of the confinement."""
-    refused = isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EXDEV)
-    return f"{error}: {REMEDY}" if confined and refused else str(error)

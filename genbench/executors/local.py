@@ -48,10 +48,13 @@ class LocalExecutor:
     ----------
     log
         Where the zygote's own stderr goes; None for this process's.
+    sandbox
+        Whether processes that import a generator to ask it something are confined.
     """
 
-    def __init__(self, log: IO[bytes] | None = None) -> None:
+    def __init__(self, log: IO[bytes] | None = None, *, sandbox: bool = True) -> None:
         self._log = log
+        self.sandbox = sandbox
         self.stopping = False
         self._process: subprocess.Popen[bytes] | None = None
         self._ids = (str(i) for i in itertools.count())
@@ -148,7 +151,7 @@ class LocalExecutor:
 
     def _ask(self, op: str, name: str, **order: Any) -> Any:
         id_ = next(self._ids)
-        self._send({"op": op, "id": id_, **order})
+        self._send({"op": op, "id": id_, "sandbox": self.sandbox, **order})
         deadline = time.monotonic() + DESCRIBE_SECONDS
         while id_ not in self._replies:
             if time.monotonic() > deadline:
