@@ -226,6 +226,7 @@ class Generation:
             labels=train.y[:PROBES] if subject.takes_labels and train.y is not None else None,
             draws=1,
             first=0,
+            of="training row",
         )
         self.told.log_probs({PROBE: values})
 

@@ -379,7 +379,9 @@ class Worker:
             examples_served=int(attempt.generation.get("examples_served", 0)),
             raw_access=bool(attempt.generation.get("raw_access", False)),
             resources=attempt.resources,
-            environment=environment.describe(spec.device, spec.threads) | _isolation(spec),
+            environment=environment.describe(spec.device, spec.threads)
+            | _isolation(spec)
+            | _taken_on_trust(attempt.refits),
             source=spec.source,
             attempt={
                 "n": spec.attempt,
@@ -430,6 +432,13 @@ def _isolation(spec: CellSpec) -> dict[str, str]:
         told = "none: the generator ran in the caller's process, without limits"
         return {"isolation": told, "sandbox": "none"}
     return {"sandbox": confinement.name(spec.sandbox)}
+
+
+def _taken_on_trust(refits: Mapping[Job, Refitted]) -> dict[str, str]:
+    """What a record says of refits that a process without confinement may have written."""
+    n = sum(refitted.unverified for refitted in refits.values())
+    told = f"{n} of {len(refits)} were stored where no process was confined: unverified"
+    return {"refits": told} if n else {}
 
 
 def _error(phase: str, error: BaseException) -> dict[str, Any]:

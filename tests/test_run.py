@@ -183,7 +183,7 @@ def test_each_fault_takes_down_its_own_cell_only(run_genbench: Command, tmp_path
     assert found["bad-density"].status == "ok", "it costs the likelihood alone"
     assert found["bad-density"].metrics["fid"].status == "ok"
     assert found["bad-density"].metrics["nll"].status == "failed"
-    assert "not finite for reference row 0" in str(found["bad-density"].metrics["nll"].reason)
+    assert "not finite for training row 0" in str(found["bad-density"].metrics["nll"].reason)
     (log,) = (tmp_path / "results").glob("*/chatty~*/seed-0/*/log.txt")
     assert log.stat().st_size < 5 << 20
     assert "the optimiser exploded" in done.err

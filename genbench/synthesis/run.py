@@ -36,11 +36,14 @@ class Options:
         label; None to leave labels unchecked.
     near_copies
         Whether rows nearer to a training row than held-out rows are dropped.
+    sandbox
+        Whether the process that draws is confined, where the system can.
     """
 
     confidence: float | None
     near_copies: bool
     device: str = "cpu"
+    sandbox: bool = True
 
 
 def synthesize(
@@ -69,7 +72,7 @@ def synthesize(
             f"{choice.name} makes no labels to balance by: add --filter confidence=0.9, whose "
             "classifier gives them, or leave --balance out"
         )
-    source = _stored_generator(suite, choice, stored, options.device)
+    source = _stored_generator(suite, choice, stored, options, store.root)
     train = load_split(suite.dataset, suite.space, "train")
     filters = Filters(train.x)
     if options.near_copies:
@@ -124,7 +127,7 @@ def require_buildable(suite: Suite, request: Request, options: Options) -> None:
 
 
 def _stored_generator(
-    suite: Suite, choice: GeneratorChoice, stored: Stored, device: str
+    suite: Suite, choice: GeneratorChoice, stored: Stored, options: Options, results: Path
 ) -> StoredGenerator:
     state = stored.artifact("state")
     if state is None:
@@ -132,7 +135,16 @@ def _stored_generator(
             f"the weights of {choice.name} are not in {stored.folder}: run it again with --fresh"
         )
     threads = int(stored.record.environment.get("threads", 1))
-    return StoredGenerator(choice, suite.space, state, suite.sample_chunk, device, threads)
+    return StoredGenerator(
+        choice,
+        suite.space,
+        state,
+        suite.sample_chunk,
+        options.device,
+        threads,
+        results,
+        options.sandbox,
+    )
 
 
 def _judge(suite: Suite, store: Store, train: Split, device: str) -> Classifier:
