@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from genbench.cachetrust import beliefs
 from genbench.cellspec import CellSpec
 from genbench.data import Split, load_split
 from genbench.data.toy import log_density
@@ -162,7 +163,7 @@ class Scorer:
         key.update(str((x.shape, x.dtype)).encode())
         key.update(np.ascontiguousarray(x).data)
         path = self.spec.cache / "features" / f"{key.hexdigest()}.npz"
-        if path.is_file():
+        if beliefs.has(path):
             try:
                 stored = load_arrays(path)
                 return Features(stored["features"], stored.get("probabilities"))
@@ -174,6 +175,7 @@ class Scorer:
             if found.probabilities is not None:
                 arrays["probabilities"] = found.probabilities
             save_arrays(path, arrays)
+            beliefs.add(path)
         return found
 
     def _likelihoods(self) -> dict[str, MetricValue]:

@@ -22,7 +22,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from genbench import confinement, environment
+from genbench import cachetrust, confinement, environment
 from genbench.account import (
     GENERATION,
     LOG,
@@ -416,10 +416,22 @@ class Worker:
         self._stopping = True
 
 
-def main(path: str) -> int:
-    """Run the cell that a spec file orders; 0 once its record is written."""
+def main(path: str, believed: Mapping[str, str] | None = None) -> int:
+    """Run the cell that a spec file orders; 0 once its record is written.
+
+    Parameters
+    ----------
+    believed
+        Digests of cache files that other workers of this run have written.
+    """
     try:
-        record = Worker(read_spec(Path(path))).run()
+        spec = read_spec(Path(path))
+        confined = confinement.name(spec.sandbox) != "none"
+        cachetrust.begin(spec.cache, confined, dict(believed or {}))
+        try:
+            record = Worker(spec).run()
+        finally:
+            cachetrust.end(spec.cache)
     except GenbenchError as error:
         print(f"genbench worker: {error}", file=sys.stderr)
         return error.exit_code

@@ -41,7 +41,7 @@ class Zygote:
     """
 
     def __init__(self) -> None:
-        self._running: dict[int, str] = {}
+        self._running: dict[int, _Worker] = {}
         self._asked: list[_Asked] = []
         self._answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
         # Nothing that a library prints may get between the answers.
@@ -59,9 +59,7 @@ class Zygote:
         self._answer({"event": "ready"})
         pending = b""
         while True:
-            ready, _, _ = select.select(
-                [0, self._wake_reader, *(asked.reader for asked in self._asked)], [], [], 1.0
-            )
+            ready, _, _ = select.select([0, self._wake_reader, *self._waits()], [], [], 1.0)
             if self._wake_reader in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._wake_reader, 4096)
@@ -75,30 +73,37 @@ class Zygote:
                 for line in lines:
                     self._obey(json.loads(line))
 
+    def _waits(self) -> list[int]:
+        told = [*self._running.values(), *self._asked]
+        return [fd for one in told for fd in one.told.waits]
+
     def _obey(self, order: dict[str, Any]) -> None:
         match order["op"]:
             case "run":
-                self._fork(order["id"], lambda: _run(order["spec"]))
+                self._fork(order["id"], lambda: _run(order["spec"], order["believed"]))
             case "describe":
                 self._ask(order, lambda: _describe(order["ref"]))
             case "classes":
                 self._ask(order, lambda: _classes(order["file"]))
             case "examine":
-                self._fork(order["id"], lambda: _examine(order["order"]))
+                self._fork(order["id"], lambda: (_examine(order["order"]), {}))
             case "stop":
                 self._signal_all(signal.SIGTERM)
             case "kill":
                 self._signal_all(signal.SIGKILL)
 
-    def _fork(self, id_: str, work: Callable[[], int]) -> None:
-        """Run what imports no plugin itself."""
+    def _fork(self, id_: str, work: Callable[[], tuple[int, Any]]) -> None:
+        """Run what imports no plugin itself; it gives an exit code and something to tell."""
         parent = os.getpid()
+        reader, writer = os.pipe()
         pid = os.fork()
         if pid == 0:
-            self._child(parent, work)
-        self._running[pid] = id_
+            os.close(reader)
+            self._child(parent, work, writer)
+        os.close(writer)
+        self._running[pid] = _Worker(id_, reader)
 
-    def _child(self, parent: int, work: Callable[[], int]) -> NoReturn:
+    def _child(self, parent: int, work: Callable[[], tuple[int, Any]], writer: int) -> NoReturn:
         code = 1
         try:
             signal.set_wakeup_fd(-1)
@@ -108,7 +113,8 @@ class Zygote:
             devnull = os.open(os.devnull, os.O_RDONLY)
             os.dup2(devnull, 0)
             die_with_parent(parent)
-            code = work()
+            code, value = work()
+            _write_all(writer, json.dumps({"value": value}).encode())
         except BaseException:
             traceback.print_exc()
         finally:
@@ -129,21 +135,26 @@ class Zygote:
 
         isolated = start_isolated(answer, log=None, keep_open=(writer,))
         os.close(writer)
-        self._asked.append(_Asked(order["id"], isolated, reader, scratch))
+        self._asked.append(_Asked(order["id"], isolated, _Told(reader), scratch))
 
     def _reap(self) -> None:
         """Tell of every process that ended."""
-        for pid, id_ in list(self._running.items()):
+        for pid, worker in list(self._running.items()):
+            worker.told.read()
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:
                 del self._running[pid]
                 code = os.waitstatus_to_exitcode(status)
-                self._answer({"id": id_, "event": "ended", "code": code})
-        for asked in list(self._asked):
-            body = asked.answer()
-            if body is not None:
-                self._asked.remove(asked)
+                body = {"id": worker.id, "event": "ended", **worker.told.end(), "code": code}
                 self._answer(body)
+        for asked in list(self._asked):
+            asked.told.read()
+            outcome = asked.isolated.poll(0)
+            if outcome is not None:
+                self._asked.remove(asked)
+                shutil.rmtree(asked.scratch, ignore_errors=True)
+                told = asked.told.end()
+                self._answer({"id": asked.id, "event": "ended", **told, "code": outcome.code})
 
     def _answer(self, body: dict[str, Any]) -> None:
         try:
@@ -161,33 +172,55 @@ class Zygote:
             asked.isolated.kill()
 
 
+class _Told:
+    """What a process has to say: ``value`` or ``error``, read as it comes."""
+
+    def __init__(self, reader: int) -> None:
+        self._reader = reader
+        self._data = b""
+        self._open = True
+
+    @property
+    def waits(self) -> list[int]:
+        """What to wait for."""
+        return [self._reader] if self._open else []
+
+    def read(self) -> None:
+        """Take what is there."""
+        while self._open and select.select([self._reader], [], [], 0)[0]:
+            part = os.read(self._reader, 1 << 16)
+            self._data += part
+            if not part or len(self._data) > MOST_ANSWER_BYTES:
+                self._open = False
+                os.close(self._reader)
+
+    def end(self) -> dict[str, Any]:
+        """All that was said; nothing if it was no JSON."""
+        self.read()
+        if self._open:
+            os.close(self._reader)
+        with contextlib.suppress(ValueError, AttributeError, TypeError):
+            told = json.loads(self._data)
+            return {name: told[name] for name in ("value", "error") if name in told}
+        return {}
+
+
+class _Worker:
+    """A process that imports no plugin itself."""
+
+    def __init__(self, id_: str, reader: int) -> None:
+        self.id = id_
+        self.told = _Told(reader)
+
+
 @dataclass
 class _Asked:
     """A question to a plugin that is being answered."""
 
     id: str
     isolated: Isolated
-    reader: int
+    told: _Told
     scratch: Path
-    data: bytes = b""
-
-    def answer(self) -> dict[str, Any] | None:
-        """The answer, once its process and all that it started have ended."""
-        while select.select([self.reader], [], [], 0)[0]:
-            part = os.read(self.reader, 1 << 16)
-            if not part or len(self.data) > MOST_ANSWER_BYTES:
-                break
-            self.data += part
-        outcome = self.isolated.poll(0)
-        if outcome is None:
-            return None
-        os.close(self.reader)
-        shutil.rmtree(self.scratch, ignore_errors=True)
-        body: dict[str, Any] = {"id": self.id, "event": "ended"}
-        with contextlib.suppress(ValueError, AttributeError):
-            told = json.loads(self.data)
-            body |= {name: told[name] for name in ("value", "error") if name in told}
-        return body | {"code": outcome.code}
 
 
 def _import_heavy_things() -> None:
@@ -207,15 +240,16 @@ def _import_heavy_things() -> None:
         importlib.import_module(name)
 
 
-def _run(spec: str) -> int:
-    from genbench import worker
+def _run(spec: str, believed: dict[str, str]) -> tuple[int, dict[str, str]]:
+    from genbench import cachetrust, worker
     from genbench.account import LOG
     from genbench.cellspec import read_spec
 
     log = os.open(read_spec(Path(spec)).folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    return worker.main(spec)
+    code = worker.main(spec, believed)
+    return code, cachetrust.beliefs.wrote
 
 
 def _examine(order: str) -> int:

@@ -61,6 +61,8 @@ class LocalExecutor:
         self._running: dict[str, CellSpec] = {}
         self._replies: dict[str, dict[str, Any]] = {}
         self._buffer = b""
+        # Digests of the cache files that workers of this run wrote; no generator can reach them.
+        self._believed: dict[str, str] = {}
 
     def __enter__(self) -> LocalExecutor:
         return self
@@ -111,13 +113,14 @@ class LocalExecutor:
         path = write_spec(spec)
         id_ = next(self._ids)
         self._running[id_] = spec
-        self._send({"op": "run", "id": id_, "spec": str(path)})
+        self._send({"op": "run", "id": id_, "spec": str(path), "believed": self._believed})
 
     def poll(self, seconds: float) -> list[Ended]:
         """Wait at most `seconds` for workers to end."""
         ended = []
         for answer in self._answers(seconds):
             if answer.get("id") in self._running:
+                self._believed.update(answer.get("value") or {})
                 ended.append(Ended(self._running.pop(answer["id"]), int(answer["code"])))
             elif "id" in answer:
                 self._replies[answer["id"]] = answer
