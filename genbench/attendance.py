@@ -53,8 +53,9 @@ class Attended:
         if self._outcome is not None:
             return self._outcome
         ended = self._running.poll(0.0)  # first: what was sent before the end is there by now
-        if self._open and (ended or select.select([self._ours], [], [], seconds)[0]):
-            self._hear()
+        if self._open:
+            if ended is not None or select.select([self._ours], [], [], seconds)[0]:
+                self._hear()
         elif ended is None:
             ended = self._running.poll(seconds)
         if ended is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from genbench import confinement
 from genbench.cellspec import GeneratorChoice
 from genbench.data import Split, load_split
 from genbench.downstream.classifier import NAME, VERSION, Classifier, predict
@@ -80,7 +81,9 @@ def synthesize(
         filters.near = near_threshold(train.x, load_split(suite.dataset, suite.space, "valid").x)
     judge = None
     if options.confidence is not None:
-        judge = _judge(suite, store, train, source.device)
+        # A classifier that an unconfined generator may have put there is not believed.
+        confined = confinement.name(options.sandbox) != "none"
+        judge = _judge(suite, store.root / CACHE if confined else None, train, source.device)
         filters.classify = lambda x: predict(judge, x)
         filters.confidence = options.confidence
     built = build(source, train.y, request, filters, lambda a, b: progress("drawing", a, b))
@@ -147,10 +150,10 @@ def _stored_generator(
     )
 
 
-def _judge(suite: Suite, store: Store, train: Split, device: str) -> Classifier:
+def _judge(suite: Suite, cache: Path | None, train: Split, device: str) -> Classifier:
     table = suite.document["downstream"]["tstr"]
     recipe = Recipe(suite.space, int(table["steps"]), int(table["batch_size"]), 0, device)
-    return recipe.fit(train.x, np.asarray(train.y), cache=store.root / CACHE)
+    return recipe.fit(train.x, np.asarray(train.y), cache=cache)
 
 
 def _counts(built: Built) -> dict[str, dict[str, int]]:
