@@ -24,6 +24,7 @@ from genbench.data import Split, load_split
 from genbench.errors import UsageError
 from genbench.harnessed import FitResult, Harnessed, requested_labels
 from genbench.ledger import STATE, WORK
+from genbench.mass import MASS, MOST_DIMS, masses
 from genbench.metrics.table import LIKELIHOOD_METRICS
 from genbench.seeds import derive_seed
 from genbench.store import CHECKPOINT
@@ -251,6 +252,9 @@ class Generation:
                 one = self._log_prob_rows(subject, reference, prior, rows, 1)
                 arrays[f"{name}_one_draw"] = one
             arrays[f"{name}_asked"] = np.array([ask["rows"], ask["draws"]])
+        if self.space.kind == "points" and self.space.dims <= MOST_DIMS:
+            shares = None if prior is None else np.exp(prior)
+            arrays[MASS] = masses(subject, reference.x, shares, self.spec.seed)
         self.told.log_probs(arrays)
 
     def _label_prior(self) -> npt.NDArray[np.float64]:
