@@ -104,7 +104,7 @@ class Worker:
         attempt = _Attempt()
         try:
             self._generate(attempt)
-            if (self.spec.folder / SAMPLES).is_file() and not self._stopping:
+            if attempt.sealed and not self._stopping:
                 self._refit(attempt)
                 self._score(attempt)
         except _Stopped:
@@ -135,11 +135,11 @@ class Worker:
             self._seal(attempt)
             return
         earlier = self._reuse(attempt)
-        if not earlier and self.spec.generator.ref.inline:
-            self._generated_elsewhere(attempt)
-        elif not earlier:
+        if not earlier and not self.spec.generator.ref.inline:
             self._fit_and_sample(attempt)
-        if not attempt.sealed:
+        else:
+            if not earlier:
+                self._generated_elsewhere(attempt)
             self._seal(attempt)
         if self._scores_rows(attempt):
             self._score_rows(attempt)
@@ -165,6 +165,8 @@ class Worker:
         attempt.timing.update(ledger.result.timing)
         attempt.resources["peak_rss_bytes"] = outcome.peak_rss_bytes
         attempt.sealed = ledger.sealed
+        if not ledger.sealed:  # whoever put one there, it was not drawn
+            (spec.folder / SAMPLES).unlink(missing_ok=True)
         self._judge(attempt, outcome, ledger)
 
     def _scores_rows(self, attempt: _Attempt) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +87,7 @@ class Meddler(Honest):
     spec = named("meddler")
 
     def state_dict(self) -> dict[str, Tensor]:
+        time.sleep(0.5)  # until the samples are written
         for folder in attempt_folders():
             path = folder / "samples.npz"
             try:
