@@ -103,6 +103,8 @@ class CellSpec:
         Seconds and bytes for the generator's process tree; None for no limit.
     fresh
         Take no refit and no downstream value from the cache.
+    sandbox
+        Whether processes that import the generator are confined, where the system can.
     """
 
     folder: Path
@@ -121,6 +123,7 @@ class CellSpec:
     memory_limit: int | None = None
     exclusive: bool = True
     fresh: bool = False
+    sandbox: bool = True
     source: Mapping[str, Any] = field(default_factory=dict)
 
     @property

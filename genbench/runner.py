@@ -43,6 +43,8 @@ class RunOptions:
         Leave failed cells alone.
     timeout, memory_limit
         Seconds and bytes for each cell's generator; memory defaults to 80 % of RAM over `jobs`.
+    sandbox
+        Whether processes that import a generator are confined, where the system can.
     """
 
     seeds: tuple[int, ...]
@@ -54,6 +56,7 @@ class RunOptions:
     keep_failed: bool = False
     timeout: float | None = None
     memory_limit: int | None = None
+    sandbox: bool = True
     argv_source: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -223,6 +226,7 @@ class _Loop:
             memory_limit=options.memory_limit or default_memory_limit(options.jobs),
             exclusive=options.jobs == 1,
             fresh=options.fresh,
+            sandbox=options.sandbox,
             source=options.argv_source,
         )
         self._under_way[spec.folder] = (cell, time.monotonic())

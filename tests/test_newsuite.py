@@ -23,12 +23,12 @@ from genbench.data import Split, load_split, readers, verify_files
 from genbench.errors import DataError, GenbenchError, MetricError, PluginError, UsageError
 from genbench.external import samples_path, stage
 from genbench.features import Features, extractor_problems, load_extractor
-from genbench.generation import load_arrays
 from genbench.generator import Space
 from genbench.metrics.frechet import infinity_sizes
 from genbench.newsuite import NewSuite, new_suite
 from genbench.newsuite import extractor as on_the_spot
 from genbench.newsuite.text import infinity_rows
+from genbench.npzfile import load_arrays
 from genbench.report.copying import mark
 from genbench.scoring import Scorer
 from genbench.store import CACHE, Store

@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from genbench import confinement
+from genbench.attendance import attend
 from genbench.cellspec import CellSpec
 from genbench.downstream.protocols import Protocols
 from genbench.errors import StoreError
 from genbench.isolation import run_isolated
 from genbench.records import digest
 from genbench.seeds import derive_seed
-from genbench.store import read_json, write_json
+from genbench.store import read_json, sha256_file, write_json
 
 INDEX = "refits.json"
 SPARE = 2  # rows drawn per row needed where a classifier labels and rejects them
@@ -52,11 +54,19 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Refitted:
-    """Where a job's rows and synthetic rows lie; or why there are none."""
+    """Where a job's rows and synthetic rows lie; or why there are none.
+
+    Parameters
+    ----------
+    unverified
+        Whether they were taken from the cache, and a process that was not confined may have
+        written them there.
+    """
 
     folder: Path
     problem: str | None = None
     seconds: float = 0.0
+    unverified: bool = False
 
 
 def jobs(protocols: Protocols) -> Iterator[Job]:
@@ -105,24 +115,32 @@ def _one(spec: CellSpec, folder: Path, stopping: Callable[[], bool], log: Path) 
 
     known = None if spec.fresh else _finished(folder)
     if known is not None:
-        return known
+        unconfined = confinement.name(spec.sandbox) == "none"
+        return replace(known, unverified=known.unverified or unconfined)
     (folder / refit.RESULT).unlink(missing_ok=True)
-    ended = run_isolated(
-        lambda: refit.refit(folder / refit.SPEC),
+    running = refit.Refitting(
+        folder,
         log=log,
-        stopping=stopping,
         timeout=spec.timeout,
         memory_limit=spec.memory_limit,
+        sandbox=spec.sandbox,
+        results=spec.cache.parent,
     )
+    attend(running, stopping)
     finished = _finished(folder)
     if finished is not None:
-        return finished
+        return replace(finished, unverified=False)
+    return Refitted(folder, _problem(folder))
+
+
+def _problem(folder: Path) -> str:
+    from genbench.downstream import refit
+
     try:
         result = read_json(folder / refit.RESULT)
-        problem = str(result.get("message") or result["status"])
-    except (StoreError, KeyError):
-        problem = f"its process ended by {ended.signal_name or ended.status}"
-    return Refitted(folder, problem)
+        return str(result.get("message") or result["status"])
+    except (StoreError, KeyError) as error:
+        return f"its result cannot be read: {error}"
 
 
 def _finished(folder: Path) -> Refitted | None:
@@ -130,9 +148,11 @@ def _finished(folder: Path) -> Refitted | None:
 
     try:
         result = read_json(folder / refit.RESULT)
-        if result["status"] != "ok" or not (folder / refit.SYNTHETIC).is_file():
+        drawn = folder / refit.SYNTHETIC
+        if result["status"] != "ok" or result.get("sha256") != sha256_file(drawn):
             return None
-        return Refitted(folder, None, float(result["fit_s"]) + float(result["sample_s"]))
+        seconds = float(result["fit_s"]) + float(result["sample_s"])
+        return Refitted(folder, None, seconds, result.get("sandbox", "none") == "none")
     except (StoreError, KeyError, TypeError, ValueError):
         return None
 
@@ -141,7 +161,7 @@ def _prepare(spec: CellSpec, protocols: Protocols) -> None:
     """In a process of its own: write the rows and the order of every job, and their folders."""
     from genbench.data import load_split
     from genbench.downstream import refit
-    from genbench.generation import save_arrays
+    from genbench.npzfile import save_arrays
 
     train = load_split(spec.suite.dataset, spec.suite.space, "train")
     folders = []

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from genbench.cachetrust import beliefs
 from genbench.cellspec import CellSpec
 from genbench.data.split import Split
 from genbench.downstream import protocols as tables
@@ -103,7 +104,7 @@ class Utility:
         if problems:
             return {id_: _untold(id_, "failed", problems[0]) for id_ in asked.metrics}
         path = self.spec.cache / "utility" / f"{self._key(asked)}.json"
-        if path.is_file() and not self.spec.fresh:
+        if not self.spec.fresh and beliefs.has(path):
             try:
                 return {id_: metric_value(body) for id_, body in read_json(path).items()}
             except (StoreError, TypeError, ValueError, AttributeError):
@@ -111,6 +112,7 @@ class Utility:
         found = self._measure(asked)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, {id_: value.to_json() for id_, value in found.items()})
+        beliefs.add(path)
         return found
 
     def _measure(self, asked: Protocols) -> dict[str, MetricValue]:
