@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from threadpoolctl import threadpool_limits
 
 from genbench import tensorfile
 from genbench.account import GENERATION
@@ -31,6 +30,7 @@ from genbench.metrics.table import LIKELIHOOD_METRICS
 from genbench.npzfile import read_npz
 from genbench.seeds import derive_seed
 from genbench.store import CHECKPOINT, write_bytes, write_json, write_progress
+from genbench.threads import limit_threads
 from genbench.training import Stopped
 
 SAMPLES = "samples.npz"
@@ -70,8 +70,7 @@ def likelihood_plan(spec: CellSpec) -> dict[str, dict[str, int]]:
 
 def configure_torch(threads: int) -> None:
     """Fix what could change a number between two runs: threads, denormals, TF32, autotuning."""
-    torch.set_num_threads(threads)
-    threadpool_limits(threads)
+    limit_threads(threads)
     torch.set_flush_denormal(True)
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False

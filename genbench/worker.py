@@ -38,6 +38,7 @@ from genbench.downstream.refits import Job, Refitted
 from genbench.errors import GenbenchError, StoreError
 from genbench.isolation import Outcome, run_isolated
 from genbench.records import Artifact, MetricValue, Record, Status
+from genbench.slots import Slots
 from genbench.store import (
     artifact,
     read_json,
@@ -46,6 +47,7 @@ from genbench.store import (
     write_progress,
     write_record,
 )
+from genbench.threads import counted
 
 
 class _Stopped(Exception):
@@ -70,17 +72,28 @@ class _Attempt:
 class Worker:
     """One attempt at one cell."""
 
-    def __init__(self, spec: CellSpec) -> None:
+    def __init__(self, spec: CellSpec, slots: Slots | None = None) -> None:
         self.spec = spec
+        self._slots = slots or Slots(None, spec.slots)
         self._stopping = False
         self._started = datetime.now(UTC)
         self._clock = time.monotonic()
 
     def run(self) -> Record:
-        """Run the cell and write its record; every way it can end becomes a record."""
+        """Run the cell and write its record; every way it can end becomes a record.
+
+        It begins as soon as there is a slot for it.
+        """
         signal.signal(signal.SIGTERM, self._on_signal)
         self.spec.folder.mkdir(parents=True, exist_ok=True)
         (self.spec.folder / LOG).touch()
+        # Programs that the generator starts, and libraries that it loads, read these.
+        os.environ.update(counted(self.spec.threads))
+        with self._slots.one(lambda: self._stopping, self._waiting):
+            return self._run()
+
+    def _run(self) -> Record:
+        self._clock = time.monotonic()
         attempt = _Attempt()
         try:
             self._generate(attempt)
@@ -140,9 +153,11 @@ class Worker:
             return
         start = time.perf_counter()
         attempt.refits = refits.run_refits(
-            self.spec, asked, lambda: self._stopping, self.spec.folder / LOG
+            self.spec, asked, lambda: self._stopping, self.spec.folder / LOG, self._slots
         )
         attempt.timing["refits_s"] = time.perf_counter() - start
+        core = sum(refitted.core_seconds for refitted in attempt.refits.values())
+        attempt.timing["refits_core_s"] = core
         if self._stopping:
             raise _Stopped
 
@@ -243,8 +258,8 @@ class Worker:
         from genbench.plan import scoring_keys
         from genbench.scoring import Scorer
 
-        configure_torch(self.spec.threads)
-        start = time.perf_counter()
+        configure_torch(1)  # whatever the fit took: no value depends on the number of cores
+        start, core = time.perf_counter(), time.process_time()
         samples = load_arrays(self.spec.folder / SAMPLES)
         path = self.spec.folder / LIKELIHOOD
         likelihood = load_arrays(path) if path.is_file() else {}
@@ -254,6 +269,7 @@ class Worker:
         keys = scoring_keys(self.spec.suite)
         attempt.scoring.update({part: keys[part] for part in self.spec.parts})
         attempt.timing["metrics_s"] = time.perf_counter() - start
+        attempt.timing["metrics_core_s"] = time.process_time() - core
         real = scorer.split(str(self.spec.suite.document["protocol"]["reference"]))
         attempt.pictures = pictures.draw(
             self.spec.folder, self.spec.suite.space, samples, real, scorer.split("train")
@@ -274,7 +290,7 @@ class Worker:
             dataset=dataset_of(spec),
             metrics=attempt.metrics,
             curves=attempt.generation.get("curves", {}),
-            timing={"exclusive": spec.exclusive, **attempt.timing},
+            timing=attempt.timing,
             examples_served=int(attempt.generation.get("examples_served", 0)),
             raw_access=bool(attempt.generation.get("raw_access", False)),
             resources=attempt.resources,
@@ -308,6 +324,9 @@ class Worker:
             raise _Stopped
         write_progress(self.spec.folder / "progress.json", "metrics", what=what)
 
+    def _waiting(self) -> None:
+        write_progress(self.spec.folder / "progress.json", "waiting")
+
     def _last_phase(self) -> str:
         try:
             return str(read_json(self.spec.folder / "progress.json")["phase"])
@@ -320,8 +339,13 @@ class Worker:
 
 def main(path: str) -> int:
     """Run the cell that a spec file orders; 0 once its record is written."""
+    return run_cell(read_spec(Path(path)))
+
+
+def run_cell(spec: CellSpec, slots: Slots | None = None) -> int:
+    """Run a cell in one of the `slots` of its run; 0 once its record is written."""
     try:
-        record = Worker(read_spec(Path(path))).run()
+        record = Worker(spec, slots).run()
     except GenbenchError as error:
         print(f"genbench worker: {error}", file=sys.stderr)
         return error.exit_code

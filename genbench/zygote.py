@@ -21,6 +21,8 @@ from typing import Any, NoReturn
 
 from genbench.errors import GenbenchError
 from genbench.isolation import die_with_parent, killed_with_parent
+from genbench.slots import Slots, slots_file
+from genbench.threads import limit_interop_threads, limit_threads
 
 
 class Zygote:
@@ -36,6 +38,7 @@ class Zygote:
     def __init__(self) -> None:
         self._running: dict[int, str] = {}
         self._replies: dict[int, int] = {}
+        self._slots = slots_file()
         self._answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
         # Nothing that a library prints may get between the answers.
         os.dup2(2, 1)
@@ -69,7 +72,7 @@ class Zygote:
     def _obey(self, order: dict[str, Any]) -> None:
         match order["op"]:
             case "run":
-                self._fork(order["id"], lambda: _run(order["spec"]), reply=False)
+                self._fork(order["id"], lambda: _run(order["spec"], self._slots), reply=False)
             case "describe":
                 self._fork(order["id"], lambda: _describe(order["ref"]), reply=True)
             case "classes":
@@ -165,17 +168,21 @@ def _import_heavy_things() -> None:
         "genbench.worker",
     ):
         importlib.import_module(name)
+    # Every process that is forked from here begins with one thread; none is started for it.
+    limit_threads(1)
+    limit_interop_threads()
 
 
-def _run(spec: str) -> int:
+def _run(path: str, slots: int) -> int:
     from genbench import worker
     from genbench.account import LOG
     from genbench.cellspec import read_spec
 
-    log = os.open(read_spec(Path(spec)).folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    spec = read_spec(Path(path))
+    log = os.open(spec.folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    return worker.main(spec)
+    return worker.run_cell(spec, Slots(slots, spec.slots))
 
 
 def _examine(order: str) -> int:

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
+
+
+class _Jobs(click.ParamType):
+    """``auto`` or a number of jobs."""
+
+    name = "auto|N"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int | Literal["auto"]:
+        if value == "auto":
+            return "auto"
+        return click.IntRange(1, 256).convert(value, param, ctx)
 
 
 @click.command()
@@ -60,17 +71,27 @@ import click
 @click.option(
     "-j",
     "--jobs",
+    default="auto",
+    type=_Jobs(),
+    show_default=True,
+    help="Run this many cells and refits at a time; auto: as many as cores are free and memory "
+    "allows, or one a GPU.",
+)
+@click.option(
+    "--threads",
     default=1,
     type=click.IntRange(1, 256),
     show_default=True,
-    help="Run this many cells at a time; the cores are divided among them.",
+    metavar="N",
+    help="Fit and sample each cell on this many threads, for a model too large for one; another "
+    "number gives other bytes.",
 )
 @click.option(
     "--device",
     default="auto",
     show_default=True,
     metavar="auto|cpu|cuda[:i]",
-    help="Train and score here; auto takes a GPU where there is one, with -j all of them.",
+    help="Train and score here; auto takes every GPU that there is, or else the CPU.",
 )
 @click.option(
     "--only",
@@ -118,7 +139,8 @@ def run(
     profile: str | None,
     seeds: str | None,
     results: Path,
-    jobs: int,
+    jobs: int | Literal["auto"],
+    threads: int,
     device: str,
     only: str | None,
     skip: str | None,
@@ -161,6 +183,7 @@ def run(
         "seeds": None if seeds is None else parse_seeds(seeds),
         "results": results,
         "jobs": jobs,
+        "threads": threads,
         "parts": [p for p in PARTS if p == (only or p) and p != skip],
         "fresh": fresh,
         "keep_failed": keep_failed,

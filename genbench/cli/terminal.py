@@ -57,12 +57,17 @@ def _print_json(line: dict[str, Any]) -> None:
 
 
 class _Live(Lines):
-    """A bar per running cell that is redrawn in place."""
+    """A bar per running cell and one for the whole run, redrawn in place."""
 
     def __init__(self, suite: Suite, bars: Bars, as_json: bool) -> None:
         super().__init__(suite, self._print, _print_json if as_json else None)
         self._bars = bars
         self._tasks: dict[str, TaskID] = {}
+        self._whole: TaskID | None = None
+
+    def planned(self, cells: Sequence[Cell]) -> None:
+        super().planned(cells)
+        self._whole = self._bars.add_task("all cells", total=self.todo or None, news="")
 
     def started(self, cell: Cell) -> None:
         self._tasks[cell.key] = self._bars.add_task(cell.label, total=None, news="starting")
@@ -72,12 +77,23 @@ class _Live(Lines):
             self._tasks[cell.key],
             total=progress.total or None,
             completed=progress.done,
-            news=describe(progress) + left(seconds_left),
+            news=describe(progress),
         )
+        self._show_whole(left(seconds_left))
+
+    def again_alone(self, cell: Cell) -> None:
+        self._bars.remove_task(self._tasks.pop(cell.key))
+        super().again_alone(cell)
 
     def ended(self, cell: Cell, record: Record) -> None:
         self._bars.remove_task(self._tasks.pop(cell.key))
         super().ended(cell, record)
+        self._show_whole("")
+
+    def _show_whole(self, more: str) -> None:
+        if self._whole is not None:
+            news = f"{self.count} of {self.todo}{more}"
+            self._bars.update(self._whole, completed=self.count, news=news)
 
     def _print(self, text: str) -> None:
         self._bars.console.print(text, markup=False, highlight=False)
@@ -175,7 +191,7 @@ def _sheet(found: Leaderboard, shown: Sequence[Column]) -> Table:
     for column in shown:
         heading = f"{column.title} {column.arrow}".strip()
         sheet.add_column(heading, justify="right", no_wrap=True)
-    sheet.add_column("fit s", justify="right")
+    sheet.add_column("fit core s", justify="right")
     ids = [c.id for c in shown]
     for row in (*found.ranked, *found.unranked):
         rank = row.values[found.columns[0].id].rank or "–"
@@ -188,7 +204,9 @@ def _sheet(found: Leaderboard, shown: Sequence[Column]) -> Table:
 
 
 def _cells(row: Row, metrics: Sequence[str], rank: str, note: str = "") -> list[str]:
-    seconds = "" if row.fit_s is None else f"{row.fit_s:.0f}"
+    seconds = "" if row.fit_core_s is None else f"{row.fit_core_s:.0f}"
+    if row.fit_core_s is None and row.fit_s is not None:
+        seconds = f"{row.fit_s:.0f} wall"  # a record of before knows nothing else
     values = []
     for name in metrics:
         value = row.values[name]
