@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from genbench.errors import GenbenchError
-from genbench.isolation import die_with_parent, killed_with_parent
+from genbench.keeper import die_with_parent, killed_with_parent
 from genbench.slots import Slots, slots_file
 from genbench.threads import limit_interop_threads, limit_threads
 

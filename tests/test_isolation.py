@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from genbench.isolation import Outcome, run_isolated
+from genbench.isolation import Isolated, Outcome, run_isolated, start_isolated
 
 SLEEP = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]
 HUNGRY = [sys.executable, "-S", "-c", "x = b'x' * (400 << 20); import time; time.sleep(600)"]
@@ -136,3 +137,160 @@ def test_processes_that_were_there_before_are_left_alone(tmp_path: Path) -> None
     finally:
         mine.kill()
         mine.wait()
+
+
+def hopping(daemons: int, own_group: bool) -> Callable[[], None]:
+    """Daemons that fork themselves onward for 20 s: none of their processes lives for long."""
+
+    def hop() -> None:
+        os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        end = time.time() + 20
+        while time.time() < end:
+            if os.fork():
+                os._exit(0)
+            if own_group:
+                os.setsid()
+        os._exit(0)
+
+    def work() -> None:
+        for _ in range(daemons):
+            if os.fork() == 0:
+                hop()
+        time.sleep(0.2)
+
+    return work
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives orphans back to the keeper")
+@pytest.mark.parametrize("own_group", [False, True], ids=["one session", "a session for each"])
+@pytest.mark.parametrize("daemons", [1, 4])
+def test_daemons_that_fork_themselves_onward_do_not_outlive_their_generator(
+    tmp_path: Path, daemons: int, own_group: bool
+) -> None:
+    for _ in range(5):
+        assert isolated(hopping(daemons, own_group), tmp_path).status == "returned"
+        for _ in range(5):
+            assert psutil.Process().children(recursive=True) == []
+            time.sleep(0.01)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives orphans back to the keeper")
+def test_two_that_start_each_other_again_are_both_ended(tmp_path: Path) -> None:
+    def guard() -> None:
+        os.setsid()
+        while True:
+            other = os.fork()
+            if other == 0:
+                os.setsid()
+                watched = os.getppid()
+                while os.getppid() == watched:
+                    time.sleep(0.0005)
+                continue  # the guard is gone: be one
+            os.waitpid(other, 0)
+
+    def work() -> None:
+        if os.fork() == 0:
+            guard()
+        time.sleep(0.2)
+
+    assert isolated(work, tmp_path).status == "returned"
+    assert psutil.Process().children(recursive=True) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives orphans back to the caller")
+def test_a_generator_that_kills_its_keeper_wins_nothing(tmp_path: Path) -> None:
+    start = daemon(tmp_path)
+
+    def work() -> None:
+        start()
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(60)
+
+    mine = subprocess.Popen(SLEEP)
+    try:
+        outcome = isolated(work, tmp_path)
+        assert (outcome.status, outcome.signal_name) == ("killed", "SIGKILL")
+        assert [p.pid for p in psutil.Process().children(recursive=True)] == [mine.pid]
+    finally:
+        mine.kill()
+        mine.wait()
+
+
+def until_end(running: Isolated) -> Outcome:
+    while (outcome := running.poll(0.1)) is None:
+        pass
+    return outcome
+
+
+def test_several_at_once_are_told_apart(tmp_path: Path) -> None:
+    def end_with(code: int) -> Callable[[], None]:
+        return lambda: os._exit(code)
+
+    def wait() -> None:
+        time.sleep(60)
+
+    waiting = start_isolated(wait, log=tmp_path / "log")
+    others = [start_isolated(end_with(i), log=tmp_path / f"log{i}") for i in range(3)]
+    assert [until_end(other).code for other in others] == [0, 1, 2]
+    assert waiting.poll(0) is None
+    waiting.stop()
+    ended = until_end(waiting)
+    assert (ended.status, ended.signal_name) == ("killed", "SIGTERM")
+    assert waiting.poll(0) == ended
+    assert ended.seconds < 10
+
+
+def spin(seconds: float) -> None:
+    start = time.process_time()
+    while time.process_time() - start < seconds:
+        pass
+
+
+def test_core_seconds_are_those_of_the_whole_tree(tmp_path: Path) -> None:
+    def work() -> None:
+        if os.fork() == 0:
+            spin(0.5)
+            os._exit(0)
+        spin(0.5)
+        os.wait()
+        time.sleep(0.5)
+
+    running = start_isolated(work, log=tmp_path / "log")
+    while running.core_seconds() < 0.5:
+        assert running.poll(0.05) is None
+    outcome = until_end(running)
+    assert 1.0 <= outcome.core_seconds < 2.0
+
+
+def test_open_files_of_the_caller_stay_with_it(tmp_path: Path) -> None:
+    numbers = [os.open(tmp_path / name, os.O_RDWR | os.O_CREAT) for name in ("secret", "given")]
+
+    def work() -> None:
+        for number in numbers:
+            os.write(number, b"written")
+
+    running = start_isolated(work, log=tmp_path / "log", keep_open=(numbers[1],))
+    assert until_end(running).status == "returned"
+    for number in numbers:
+        os.close(number)
+    assert (tmp_path / "secret").read_text() == ""
+    assert (tmp_path / "given").read_text() == "written"
+
+
+def test_what_is_isolated_ends_with_its_caller(tmp_path: Path) -> None:
+    """However that came about: here by SIGKILL."""
+    code = (
+        "import os, sys, time\nfrom pathlib import Path\n"
+        "from genbench.isolation import start_isolated\n"
+        "def work():\n    Path(sys.argv[1]).write_text(str(os.getpid()))\n    time.sleep(600)\n"
+        "start_isolated(work, log=Path(sys.argv[1] + '.log'))\ntime.sleep(600)\n"
+    )
+    caller = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "pid")])
+    end = time.monotonic() + 30
+    while not (tmp_path / "pid").is_file() or not (tmp_path / "pid").read_text():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    caller.kill()
+    caller.wait()
+    assert is_gone(int((tmp_path / "pid").read_text()))

@@ -107,7 +107,7 @@ def _run(name: str, words: Sequence[str], by: Caller, n: int, seed: int, labels:
 
 def _ended(words: list[str], by: Caller) -> subprocess.CompletedProcess[str]:
     """Run the command until it ends, or we do: a worker that is killed takes it along."""
-    from genbench.isolation import killed_with_parent
+    from genbench.keeper import killed_with_parent
 
     with warnings.catch_warnings():
         # Python 3.12 warns of a fork beside threads; ours goes on to the command at once.
