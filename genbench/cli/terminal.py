@@ -36,16 +36,21 @@ from genbench.timeleft import Progress
 def listener(suite: Suite, *, as_json: bool) -> Iterator[Listener]:
     """Whoever shows a run of `suite`, for as long as it lasts."""
     if sys.stderr.isatty():
-        with Bars(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[news]}", markup=False),
-            console=Console(stderr=True),
-            transient=True,
-        ) as bars:
-            yield _Live(suite, bars, as_json)
+        with bars(Console(stderr=True)) as shown:
+            yield Live(suite, shown, as_json=as_json)
     else:
         yield Lines(suite, _say, _print_json if as_json else None)
+
+
+def bars(console: Console) -> Bars:
+    """Bars on a terminal, each with its news."""
+    return Bars(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[news]}", markup=False),
+        console=console,
+        transient=True,
+    )
 
 
 def _say(text: str) -> None:
@@ -56,10 +61,10 @@ def _print_json(line: dict[str, Any]) -> None:
     click.echo(json.dumps(line, sort_keys=True, allow_nan=False))
 
 
-class _Live(Lines):
+class Live(Lines):
     """A bar per running cell and one for the whole run, redrawn in place."""
 
-    def __init__(self, suite: Suite, bars: Bars, as_json: bool) -> None:
+    def __init__(self, suite: Suite, bars: Bars, *, as_json: bool) -> None:
         super().__init__(suite, self._print, _print_json if as_json else None)
         self._bars = bars
         self._tasks: dict[str, TaskID] = {}
