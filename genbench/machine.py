@@ -117,7 +117,7 @@ def _busy_cores() -> float:
     """How many of the cores that this process may use are busy now."""
     shares = psutil.cpu_percent(LOOK_SECONDS, percpu=True)
     mine = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(len(shares))
-    return sum(share for core, share in enumerate(shares) if core in mine) / 100
+    return float(sum(share for core, share in enumerate(shares) if core in mine)) / 100
 
 
 def _group_quota() -> float | None:

@@ -51,11 +51,12 @@ class Lines:
         self.count = 0
         self._said: dict[str, float] = {}  # by cell, when it was last spoken of
 
-    def planned(self, cells: Sequence[Cell]) -> None:
+    def planned(self, cells: Sequence[Cell], jobs: int) -> None:
         self._cells = len(cells)
         self.todo = sum(c.todo not in ("done", "kept") for c in cells)
         again = sum(c.todo == "score" for c in cells)
         more = f", {again} of them from stored samples" if again else ""
+        more += f", {jobs} at a time" if jobs > 1 and self.todo else ""
         self.say(
             f"{self.suite.name} {self.suite.version}, profile {self.suite.profile}: "
             f"{self._cells} cells, {self.todo} to do{more}"

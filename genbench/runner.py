@@ -64,8 +64,8 @@ class RunOptions:
 class Listener(Protocol):
     """What the run loop tells whoever shows it."""
 
-    def planned(self, cells: Sequence[Cell]) -> None:
-        """The plan stands."""
+    def planned(self, cells: Sequence[Cell], jobs: int) -> None:
+        """The plan stands; `jobs` cells and refits go on at a time."""
 
     def started(self, cell: Cell) -> None:
         """A worker took the cell."""
@@ -130,7 +130,7 @@ def run_suite(
     """
     store.prepare()
     cells = plan(suite, choices, store, options)
-    listener.planned(cells)
+    listener.planned(cells, options.jobs)
     store.write_suite(suite.folder_name, suite.describe())
     loop = _Loop(suite, cells, store, options, executor, listener, after_cell)
     with _signals(loop):

@@ -111,7 +111,7 @@ def test_a_fit_continues_with_the_threads_that_it_began_with(
     assert (cell.todo, cell.threads) == ("resume", began_with), "whatever is asked for now"
     assert planned(store, suite, fresh=True).threads == 2
     said: list[str] = []
-    Lines(suite, said.append).planned([cell])
+    Lines(suite, said.append).planned([cell], 1)
     assert ("threads as it began" in said[-1]) == (began_with > 1)
 
 

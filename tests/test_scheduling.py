@@ -134,7 +134,7 @@ class Executor:
 class Silent:
     """Listens to a run and says nothing."""
 
-    def planned(self, cells: Any) -> None: ...
+    def planned(self, cells: Any, jobs: int) -> None: ...
     def started(self, cell: Cell) -> None: ...
     def progressed(self, cell: Cell, progress: Any, seconds_left: float | None) -> None: ...
     def ended(self, cell: Cell, record: Record) -> None: ...
@@ -287,7 +287,8 @@ def test_lines_speak_of_each_running_cell_in_its_turn(
     said: list[str] = []
     shown = narration.Lines(load_suite(str(TINY)), said.append)
     a, b = cells(tmp_path, 2)
-    shown.planned([a, b])
+    shown.planned([a, b], 2)
+    assert said[0].endswith("2 cells, 2 to do, 2 at a time")
     shown.started(a)
     now[0] += 10
     shown.started(b)
@@ -312,7 +313,7 @@ def test_a_terminal_has_a_bar_for_each_running_cell_and_one_for_all(tmp_path: Pa
         def seen() -> dict[str, tuple[float, float | None, str]]:
             return {t.description: (t.completed, t.total, t.fields["news"]) for t in bars.tasks}
 
-        shown.planned([a, b, c])
+        shown.planned([a, b, c], 2)
         shown.started(a)
         shown.started(b)
         shown.progressed(a, fitting(10), 60.0)

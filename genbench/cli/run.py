@@ -7,16 +7,16 @@ from typing import Any, Literal
 
 import click
 
+MOST_JOBS = 256
 
-class _Jobs(click.ParamType):
-    """``auto`` or a number of jobs."""
 
-    name = "auto|N"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> int | Literal["auto"]:
-        if value == "auto":
-            return "auto"
-        return click.IntRange(1, 256).convert(value, param, ctx)
+def _jobs(context: click.Context, option: click.Parameter, text: str) -> int | Literal["auto"]:
+    """``auto`` or a number."""
+    if text == "auto":
+        return "auto"
+    if text.isdecimal() and 1 <= int(text) <= MOST_JOBS:
+        return int(text)
+    raise click.BadParameter(f"{text!r} is neither auto nor a number from 1 to {MOST_JOBS}")
 
 
 @click.command()
@@ -72,7 +72,8 @@ class _Jobs(click.ParamType):
     "-j",
     "--jobs",
     default="auto",
-    type=_Jobs(),
+    metavar="auto|N",
+    callback=_jobs,
     show_default=True,
     help="Run this many cells and refits at a time; auto: as many as cores are free and memory "
     "allows, or one a GPU.",
@@ -121,7 +122,7 @@ class _Jobs(click.ParamType):
     type=click.IntRange(min=1),
     metavar="MIB",
     help="End a generator whose processes hold more than this; "
-    "default: 80 % of the memory divided by the jobs.",
+    "default: 80 % of the memory divided by the jobs, and once more, alone, with all of it.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be run and stop.")
 @click.option(

@@ -70,8 +70,8 @@ class Live(Lines):
         self._tasks: dict[str, TaskID] = {}
         self._whole: TaskID | None = None
 
-    def planned(self, cells: Sequence[Cell]) -> None:
-        super().planned(cells)
+    def planned(self, cells: Sequence[Cell], jobs: int) -> None:
+        super().planned(cells, jobs)
         self._whole = self._bars.add_task("all cells", total=self.todo or None, news="")
 
     def started(self, cell: Cell) -> None:
