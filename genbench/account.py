@@ -94,16 +94,17 @@ def record_of_loss(spec: CellSpec, status: Status, error: Mapping[str, Any]) -> 
 
 
 def generation_of(folder: Path) -> dict[str, Any]:
-    """What the generator's process last told of itself; empty if it told nothing.
+    """What was known of the generator's work when it was last written down; empty if nothing.
 
-    The file lies where the generator may write: one of another form than ours tells nothing.
+    Where nothing is confined the generator may write here too: one of another form tells nothing.
     """
     try:
         body = read_json(folder / GENERATION)
     except StoreError:
         return {}
     forms = {"curves": dict, "timing": dict, "resources": dict, "examples_served": int,
-             "raw_access": bool, "error": dict | None}  # fmt: skip
+             "raw_access": bool, "error": dict | None,
+             "likelihood_error": str | None}  # fmt: skip
     ours = isinstance(body, dict) and all(
         isinstance(body[name], form) for name, form in forms.items() if name in body
     )

@@ -107,6 +107,8 @@ class CellSpec:
         How many cells and refits of its run go on at a time.
     fresh
         Take no refit and no downstream value from the cache.
+    sandbox
+        Whether processes that import the generator are confined, where the system can.
     """
 
     folder: Path
@@ -125,6 +127,7 @@ class CellSpec:
     memory_limit: int | None = None
     slots: int = 1
     fresh: bool = False
+    sandbox: bool = True
     source: Mapping[str, Any] = field(default_factory=dict)
 
     @property

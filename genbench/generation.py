@@ -1,19 +1,16 @@
 """The generator's side of a cell: fit, sample and log_prob under the contract.
 
-It runs in a process of its own, the only one that imports the generator. While it fits and
-samples it holds the training rows and no others; the reference rows are loaded afterwards, for
-`log_prob` alone.
+It runs in processes of its own, the only ones that import the generator. The one that fits and
+samples holds the training rows and no others. Reference rows are seen by another that comes after
+it, for `log_prob` alone, and has nothing of the fit but the state that was stored.
 """
 
 from __future__ import annotations
 
-import io
+import errno
 import signal
-import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,39 +18,21 @@ import numpy.typing as npt
 import torch
 
 from genbench import tensorfile
-from genbench.account import GENERATION
 from genbench.cellspec import CellSpec
+from genbench.confinement import REMEDY, Sandbox
 from genbench.data import Split, load_split
 from genbench.errors import UsageError
 from genbench.harnessed import FitResult, Harnessed, requested_labels
+from genbench.ledger import STATE, WORK
 from genbench.metrics.table import LIKELIHOOD_METRICS
-from genbench.npzfile import read_npz
 from genbench.seeds import derive_seed
-from genbench.store import CHECKPOINT, write_bytes, write_json, write_progress
+from genbench.store import CHECKPOINT
+from genbench.telling import Telling
 from genbench.threads import limit_threads
 from genbench.training import Stopped
 
-SAMPLES = "samples.npz"
-STATE = "state.safetensors"
-LIKELIHOOD = "likelihood.npz"
-PROGRESS = "progress.json"
-
-
-@dataclass
-class GenerationResult:
-    """What the generator's process tells the worker; kept as ``generation.json``."""
-
-    status: str = "running"
-    phase: str = "import"
-    error: dict[str, Any] | None = None
-    examples_served: int = 0
-    raw_access: bool = False
-    checkpoints: int = 0
-    resumed_at: int = 0
-    seconds_before: float = 0.0
-    curves: dict[str, Any] = field(default_factory=dict)
-    timing: dict[str, float] = field(default_factory=dict)
-    resources: dict[str, Any] = field(default_factory=dict)
+PROBES = 16  # training rows whose log_prob the stored state must bring back
+PROBE = "probe"
 
 
 def likelihood_plan(spec: CellSpec) -> dict[str, dict[str, int]]:
@@ -78,10 +57,14 @@ def configure_torch(threads: int) -> None:
 
 
 class Generation:
-    """Runs the phases of one cell's generator and writes what they produce into its folder.
+    """Runs the phases of one cell's generator and tells of each.
 
     Parameters
     ----------
+    told
+        The ledger of the parent process, or the one of this.
+    sandbox
+        What this process may write from the moment it imports the generator; None for anything.
     cls, stopping
         The generator's class, where it lives in this process, and who says that the run is being
         stopped. Without them the class is imported and this process is the generator's own, which
@@ -91,17 +74,20 @@ class Generation:
     def __init__(
         self,
         spec: CellSpec,
+        told: Telling,
+        sandbox: Sandbox | None = None,
+        *,
         cls: type | None = None,
         stopping: Callable[[], bool] | None = None,
     ) -> None:
         self.spec = spec
         self.space = spec.suite.space
         self.device = torch.device(spec.device)
-        self.result = GenerationResult()
+        self.told = told
+        self._sandbox = sandbox
         self._cls = cls
         self._signalled = False
         self._asked = stopping
-        self._since = (time.time(), 0)  # when the phase began, and how much was done by then
         if stopping is None:
             signal.signal(signal.SIGTERM, self._on_signal)
             signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -111,62 +97,84 @@ class Generation:
         return self._signalled or (self._asked is not None and self._asked())
 
     def run(self) -> None:
-        """Do all phases; every way they can end is written to ``generation.json``."""
+        """Fit and sample; every way that can end is told."""
+        self._guarded(self._fit_and_sample)
+
+    def score_rows(self) -> None:
+        """In a process of its own: load the stored state and score reference rows."""
+        self._guarded(self._score_rows)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
         configure_torch(self.spec.threads)
+        (self.spec.folder / WORK).mkdir(parents=True, exist_ok=True)
+        end = ("ok", "", "", "")
         try:
-            self._phases()
-            self.result.status = "ok"
+            work()
         except Stopped:
-            self.result.status = "interrupted"
-            self._fail("Stopped", "the run was stopped; the same command continues it", "")
-        except torch.cuda.OutOfMemoryError as error:
-            self.result.status = "oom"
-            self._fail(type(error).__name__, str(error), traceback.format_exc())
-        except MemoryError as error:
-            self.result.status = "oom"
-            self._fail("MemoryError", str(error) or "out of memory", traceback.format_exc())
+            message = "the run was stopped; the same command continues it"
+            end = ("interrupted", "Stopped", message, "")
+        except (MemoryError, torch.cuda.OutOfMemoryError) as error:
+            message = str(error) or "out of memory"
+            end = ("oom", type(error).__name__, message, traceback.format_exc())
         except Exception as error:
-            self.result.status = "failed"
-            self._fail(type(error).__name__, str(error), traceback.format_exc())
+            message = told_of(error, confined=self._sandbox is not None)
+            end = ("failed", type(error).__name__, message, traceback.format_exc())
             traceback.print_exc()
-        self._keep()
+        self.told.ended(*end)
 
-    def _keep(self) -> None:
-        write_json(self.spec.folder / GENERATION, vars(self.result))
-
-    def _phases(self) -> None:
-        subject = self._phase("import", self._make)
-        if self.spec.reuse is None:
-            train = self._phase("data", lambda: self._split(self.spec.split))
-            self._phase("fit", lambda: self._fit(subject, train))
-            # An interrupted fit costs what all its parts took.
-            self.result.timing["fit_s"] += self.result.seconds_before
-            self._phase("sample", lambda: self._sample(subject, train))
-            self._phase("state", lambda: self._save_state(subject))
+    def _fit_and_sample(self) -> None:
+        self.told.phase("data")
+        train = self._split(self.spec.split)
+        subject = self._imported()
+        self.told.phase("fit")
+        self._fit(subject, train)
+        self.told.phase("sample")
+        self._sample(subject, train)
+        self.told.phase("state")
+        self._save_state(subject)
         plan = likelihood_plan(self.spec)
-        if plan:
-            if self.spec.reuse is not None:
-                self._phase("state", lambda: self._load_state(subject))
-            self._phase("log_prob", lambda: self._log_prob(subject, plan))
+        if plan and self._cls is None:
+            self.told.phase(PROBE)
+            self._or_no_log_probs(lambda: self._probe(subject, train))
+        elif plan:
+            self.told.phase("log_prob")
+            self._or_no_log_probs(lambda: self._log_probs(subject, *self._reference_rows(), plan))
 
-    def _phase(self, name: str, work: Callable[[], Any]) -> Any:
-        self.result.phase = name
-        self._since = (time.time(), 0)
-        self._keep()  # what the phases before it found outlives this one
-        self._progress(0, 0, {})
-        start = time.perf_counter()
-        value = work()
-        self.result.timing[f"{name}_s"] = time.perf_counter() - start
-        return value
+    def _score_rows(self) -> None:
+        self.told.phase("data")
+        train = self._split(self.spec.split)
+        reference, prior = self._reference_rows()
+        subject = self._imported()
+        self.told.phase("state")
+        state = tensorfile.load(self.spec.folder / STATE, device=self.device)
+        subject.generator.load_state_dict(state)
+        self.told.phase(PROBE)
+        self._probe(subject, train)
+        self.told.phase("log_prob")
+        self._log_probs(subject, reference, prior, likelihood_plan(self.spec))
 
-    def _make(self) -> Harnessed:
+    def _or_no_log_probs(self, work: Callable[[], None]) -> None:
+        """Let a failure of log_prob cost the likelihood alone."""
+        try:
+            work()
+        except (Stopped, MemoryError):
+            raise
+        except Exception as error:
+            traceback.print_exc()
+            self.told.no_log_probs(told_of(error, confined=self._sandbox is not None))
+
+    def _imported(self) -> Harnessed:
+        """Make the generator, in a process that is confined from here on."""
+        if self._sandbox is not None:
+            self._sandbox.enter()
+        self.told.phase("import")
         return Harnessed(
             self.spec.generator,
             self.space,
             self.device,
             cls=self._cls,
             stopping=lambda: self._stopping,
-            report=self._progress,
+            report=self.told.progress,
         )
 
     def _split(self, name: str) -> Split:
@@ -181,12 +189,12 @@ class Generation:
                 spec.suite.budget,
                 spec.seed,
                 fit,
-                checkpoint_file=spec.folder / CHECKPOINT,
+                checkpoint_file=spec.folder / WORK / CHECKPOINT,
                 resume_file=spec.resume,
+                saved=self.told.checkpointed,
             )
         finally:
-            for name, value in vars(fit).items():
-                setattr(self.result, name, value)
+            self.told.fitted(vars(fit))
 
     def _sample(self, subject: Harnessed, train: Split) -> None:
         suite = self.spec.suite
@@ -198,25 +206,42 @@ class Generation:
             n = chunk = n if available is None else min(n, available)
         elif subject.takes_labels and train.y is not None:
             labels = requested_labels(train.y, self.space.classes, n, seed)
-        arrays = subject.draw(n, chunk=chunk, seed=seed, labels=labels)
-        save_arrays(self.spec.folder / SAMPLES, arrays)
-        self.result.resources["n_sampled"] = n
+        for rows in subject.chunks(n, chunk=chunk, seed=seed, labels=labels):
+            self.told.rows(rows)
 
     def _save_state(self, subject: Harnessed) -> None:
         state = subject.generator.state_dict()
         weights = sum(v.numel() for v in state.values() if v.is_floating_point())
-        self.result.resources["parameters"] = int(weights)
         # A control's state is a copy of the data it was given: reproducible, and large.
-        if not self.spec.generator.is_control:
-            tensorfile.save(self.spec.folder / STATE, state)
+        stored = not self.spec.generator.is_control
+        if stored:
+            tensorfile.save(self.spec.folder / WORK / STATE, state)
+        self.told.state(int(weights), stored)
 
-    def _load_state(self, subject: Harnessed) -> None:
-        state = tensorfile.load(self.spec.folder / STATE, device=self.device)
-        subject.generator.load_state_dict(state)
+    def _probe(self, subject: Harnessed, train: Split) -> None:
+        """Score a few training rows: the same before the state was stored and after."""
+        values = subject.log_prob(
+            train.x[:PROBES],
+            seed=derive_seed(self.spec.seed, PROBE),
+            labels=train.y[:PROBES] if subject.takes_labels and train.y is not None else None,
+            draws=1,
+            first=0,
+        )
+        self.told.log_probs({PROBE: values})
 
-    def _log_prob(self, subject: Harnessed, plan: Mapping[str, Mapping[str, int]]) -> None:
+    def _reference_rows(self) -> tuple[Split, npt.NDArray[np.float64] | None]:
+        """The rows to score, and the log-shares of the classes where it takes labels."""
         reference = self._split(self.spec.suite.document["protocol"]["reference"])
-        prior = self._label_prior() if subject.takes_labels else None
+        given = self.spec.generator.description.labels == "given" and self.space.classes > 0
+        return reference, self._label_prior() if given else None
+
+    def _log_probs(
+        self,
+        subject: Harnessed,
+        reference: Split,
+        prior: npt.NDArray[np.float64] | None,
+        plan: Mapping[str, Mapping[str, int]],
+    ) -> None:
         arrays: dict[str, npt.NDArray[Any]] = {}
         for name, ask in plan.items():
             rows = min(ask["rows"], len(reference.x))
@@ -225,7 +250,7 @@ class Generation:
                 one = self._log_prob_rows(subject, reference, prior, rows, 1)
                 arrays[f"{name}_one_draw"] = one
             arrays[f"{name}_asked"] = np.array([ask["rows"], ask["draws"]])
-        save_arrays(self.spec.folder / LIKELIHOOD, arrays)
+        self.told.log_probs(arrays)
 
     def _label_prior(self) -> npt.NDArray[np.float64]:
         y = self._split("train").y
@@ -259,35 +284,14 @@ class Generation:
             if prior is not None and reference.y is not None:
                 part = part + prior[reference.y[start:stop]]
             values.append(part)
-            self._progress(stop, rows, {})
+            self.told.progress(stop, rows, {})
         return np.concatenate(values)
-
-    def _progress(self, done: int, total: int, scalars: Mapping[str, float]) -> None:
-        if self.result.phase == "fit" and self.spec.resume and self._since[1] == 0 and done:
-            self._since = (time.time(), done)  # the pace is that of what was not there before
-        write_progress(
-            self.spec.folder / PROGRESS, self.result.phase, done, total, scalars, since=self._since
-        )
-
-    def _fail(self, kind: str, message: str, trace: str) -> None:
-        self.result.error = {
-            "phase": self.result.phase,
-            "type": kind,
-            "message": message,
-            "traceback": trace,
-        }
 
     def _on_signal(self, number: int, frame: Any) -> None:
         self._signalled = True
 
 
-def save_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Write arrays as a compressed npz, atomically."""
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-    write_bytes(path, buffer.getvalue())
-
-
-def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """Read what `save_arrays` wrote; pickled objects are refused."""
-    return read_npz(path, str(path))
+def told_of(error: BaseException, *, confined: bool) -> str:
+    """An error in words; with what to do where it may come of the confinement."""
+    refused = isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EXDEV)
+    return f"{error}: {REMEDY}" if confined and refused else str(error)

@@ -6,7 +6,7 @@ returns is held against the contract by `genbench.contract`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,7 @@ class Harnessed:
         *,
         checkpoint_file: Path | None = None,
         resume_file: Path | None = None,
+        saved: Callable[[], None] = lambda: None,
     ) -> None:
         """Fit on exactly these rows, serving at most `budget` examples; `result` is filled in."""
         count = Budget(budget)
@@ -111,6 +112,7 @@ class Harnessed:
             resume_file=resume_file,
             stop=self._stopping,
             report=self._report,
+            saved=saved,
         )
         try:
             self.generator.fit(data, run)
@@ -132,7 +134,13 @@ class Harnessed:
         ContractError
             If what `sample` returns is not of the space, or its labels are not labels.
         """
-        xs, ys = [], []
+        parts = list(self.chunks(n, chunk=chunk, seed=seed, labels=labels))
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def chunks(
+        self, n: int, *, chunk: int, seed: int, labels: Labels | None
+    ) -> Iterator[dict[str, Array]]:
+        """What `draw` returns, chunk by chunk."""
         for start in range(0, n, chunk):
             if self._stopping():
                 raise Stopped
@@ -140,12 +148,11 @@ class Harnessed:
             part = None if labels is None else self._here(labels[start : start + size])
             seed_here = derive_seed(seed, "chunk", start)
             drawn = draw(self.generator, self.space, size, seed=seed_here, labels=part)
-            xs.append(drawn.x.detach().cpu().numpy())
+            rows = {"x": drawn.x.detach().cpu().numpy()}
             if drawn.y is not None:
-                ys.append(drawn.y.detach().cpu().numpy())
+                rows["y"] = drawn.y.detach().cpu().numpy()
+            yield rows
             self._report(start + size, n, {})
-        arrays = {"x": np.concatenate(xs)}
-        return {**arrays, "y": np.concatenate(ys)} if ys else arrays
 
     def log_prob(
         self, x: Array, *, seed: int, labels: Labels | None, draws: int, first: int

@@ -230,11 +230,22 @@ class InProcessExecutor:
         """Run the generator here if it lives here, then start a worker that scores."""
         if spec.generator.ref.inline and spec.reuse is None:
             from genbench.generation import Generation
+            from genbench.ledger import LIKELIHOOD, CellLedger, cost_before
+            from genbench.npzfile import save_arrays
 
             spec.folder.mkdir(parents=True, exist_ok=True)
             cls = self._classes[spec.generator.name]
+            ledger = CellLedger(
+                spec.folder,
+                spec.suite.space,
+                spec.suite.n_samples,
+                resumed=spec.resume is not None,
+                costs_before=cost_before(spec.resume),
+            )
             with torch_left_as_found():
-                Generation(spec, cls, stopping=lambda: self.stopping).run()
+                Generation(spec, ledger, cls=cls, stopping=lambda: self.stopping).run()
+            if ledger.likelihood:
+                save_arrays(spec.folder / LIKELIHOOD, ledger.likelihood)
         self._inner.submit(spec)
 
     def poll(self, seconds: float) -> list[Ended]:

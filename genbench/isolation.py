@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from genbench.keeper import Order, keep
+from genbench.keeper import TOLD_BY, Order, keep
 from genbench.proctree import adopt_orphans, children, core_seconds, end_children
 
 
@@ -67,9 +67,16 @@ class Isolated:
 
     def stop(self) -> None:
         """Have it told to end: SIGTERM, and SIGKILL after `genbench.keeper.GRACE_SECONDS`."""
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Have it ended at once, with all that it started."""
+        self._signal(signal.SIGUSR1)
+
+    def _signal(self, number: signal.Signals) -> None:
         if self._outcome is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(self._keeper, signal.SIGTERM)
+                os.kill(self._keeper, number)
 
     def core_seconds(self) -> float:
         """CPU seconds that its process tree has used up to now."""
@@ -120,10 +127,13 @@ def start_isolated(
     order = Order(work, log, timeout, memory_limit, keep_open)
     caller = os.getpid()
     reader, writer = os.pipe()
+    # Whatever is sent before the keeper listens waits until it does.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, TOLD_BY)
     pid = os.fork()
     if pid == 0:
         Isolated._keepers = frozenset()
         keep(order, caller, writer)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
     os.close(writer)
     return Isolated(pid, reader)
 

@@ -31,6 +31,7 @@ from genbench.proctree import adopt_orphans, descendants, end_children, kill_chi
 LOG_MAX_BYTES = 4 << 20
 GRACE_SECONDS = 20.0
 OVERDUE_SECONDS = 2.0
+TOLD_BY = (signal.SIGTERM, signal.SIGUSR1)  # to stop, to end at once
 _PR_SET_PDEATHSIG = 1
 
 
@@ -114,8 +115,9 @@ def _work(order: Order, output: int) -> NoReturn:
         os.setsid()
         gc.enable()
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGUSR1):
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, TOLD_BY)
         devnull = os.open(os.devnull, os.O_RDONLY)
         os.dup2(devnull, 0)
         os.dup2(output, 1)
@@ -143,6 +145,7 @@ class _Keeper:
         self._kept = 0
         self._peak = 0
         self._stopping = False
+        self._killing = False
         self._ended_by: str | None = None
 
     def run(self) -> dict[str, Any]:
@@ -152,6 +155,7 @@ class _Keeper:
         for end in (wake_reader, wake_writer, reader):
             os.set_blocking(end, False)
         signal.signal(signal.SIGTERM, self._on_stop)
+        signal.signal(signal.SIGUSR1, self._on_kill)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
@@ -159,7 +163,10 @@ class _Keeper:
         pid = os.fork()
         if pid == 0:
             _work(self._order, writer)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, TOLD_BY)
         os.close(writer)
+        for number in self._order.keep:  # whoever reads from the work hears when it ends
+            os.close(number)
         with self._order.log.open("ab", buffering=0) as log:
             self._wakes = [reader, wake_reader]
             self._reader, self._log = reader, log
@@ -178,6 +185,9 @@ class _Keeper:
             "seconds": time.monotonic() - start,
             "core_seconds": used.ru_utime + used.ru_stime,
         }
+
+    def _on_kill(self, number: int, frame: Any) -> None:
+        self._killing = True
 
     def _on_stop(self, number: int, frame: Any) -> None:
         self._stopping = True
@@ -201,7 +211,7 @@ class _Keeper:
                 kill_at = now + (OVERDUE_SECONDS if self._ended_by else GRACE_SECONDS)
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(pid, signal.SIGTERM)
-            overdue = kill_at is not None and now > kill_at
+            overdue = self._killing or (kill_at is not None and now > kill_at)
             if overdue or self._ended_by == "oom" or os.getppid() != self._caller:
                 kill_children()
                 return os.waitpid(pid, 0)[1]

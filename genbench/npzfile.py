@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import lzma
 import struct
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genbench.errors import DataError
+from genbench.store import write_bytes
 
 MAX_BYTES = 8 << 30
 
@@ -53,3 +56,20 @@ def read_npz(
             return {key: stored[key] for key in stored.files}
     except READ_ERRORS as error:
         raise DataError(f"cannot read {name} as an npz file without pickle: {error}") from error
+
+
+def save_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Write arrays as a compressed npz, atomically."""
+    write_bytes(path, npz_bytes(arrays))
+
+
+def npz_bytes(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
+    """Arrays as a compressed npz."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """Read what `save_arrays` wrote; pickled objects are refused."""
+    return read_npz(path, str(path))

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from genbench.data import Split
-from genbench.generation import save_arrays
 from genbench.generator import Space
+from genbench.npzfile import save_arrays
 from genbench.store import write_bytes
 
 Array = npt.NDArray[Any]

@@ -20,13 +20,13 @@ from genbench.data.toy import log_density
 from genbench.downstream.refits import Job, Refitted
 from genbench.errors import GenbenchError
 from genbench.features import Extractor, Features, load_extractor
-from genbench.generation import load_arrays, save_arrays
 from genbench.metrics.custom import described
 from genbench.metrics.evaluation import evaluate
 from genbench.metrics.likelihood import nll_bits_per_dim, nll_nats
 from genbench.metrics.signatures import signature
 from genbench.metrics.table import LIKELIHOOD_METRICS, METRICS, split_id
 from genbench.metrics.uncertainty import Estimate
+from genbench.npzfile import load_arrays, save_arrays
 from genbench.records import MetricValue
 from genbench.seeds import derive_seed
 

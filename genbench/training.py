@@ -52,6 +52,8 @@ class HarnessRun:
         Asked after every batch; True ends the fit.
     report
         Called with ``(served, budget, scalars)`` at most every half second, for progress display.
+    saved
+        Called after each checkpoint.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class HarnessRun:
         resume_file: Path | None = None,
         stop: Callable[[], bool] = lambda: False,
         report: Callable[[int, int, Mapping[str, float]], None] | None = None,
+        saved: Callable[[], None] = lambda: None,
     ) -> None:
         self.seed = seed
         self.device = device
@@ -73,6 +76,7 @@ class HarnessRun:
         self._resume_file = resume_file
         self._stop = stop
         self._report = report
+        self._saved = saved
         self._curves = _Curves(budget.examples)
         self._began = self._last_report = self._last_save = time.monotonic()
         self.restored_from = 0
@@ -132,6 +136,7 @@ class HarnessRun:
             print(f"genbench: no checkpoint: {error}", file=sys.stderr, flush=True)
         else:
             self.checkpoints += 1
+            self._saved()
 
     def restore(self) -> Mapping[str, Any] | None:
         """See `genbench.generator.Run.restore`. A checkpoint that is damaged counts as none."""

@@ -14,13 +14,15 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from genbench import environment
+import numpy as np
+
+from genbench import confinement, environment
 from genbench.account import (
     GENERATION,
     LOG,
@@ -32,21 +34,35 @@ from genbench.account import (
     log_tail,
     source_attempt,
 )
+from genbench.attendance import Attended, attend
 from genbench.cellspec import CellSpec, read_spec
+from genbench.confinement import Sandbox, sandbox, scratch_folder
 from genbench.downstream import protocols, refits
 from genbench.downstream.refits import Job, Refitted
 from genbench.errors import GenbenchError, StoreError
-from genbench.isolation import Outcome, run_isolated
+from genbench.isolation import Outcome
+from genbench.ledger import (
+    AT_CHECKPOINT,
+    LIKELIHOOD,
+    SAMPLES,
+    WORK,
+    CellLedger,
+    Ledger,
+    cost_before,
+)
+from genbench.npzfile import load_arrays, save_arrays
 from genbench.records import Artifact, MetricValue, Record, Status
 from genbench.slots import Slots
 from genbench.store import (
+    CHECKPOINT,
+    PROGRESS,
     artifact,
-    read_json,
     read_record,
     sha256_file,
     write_progress,
     write_record,
 )
+from genbench.telling import Telling
 from genbench.threads import counted
 
 
@@ -67,6 +83,10 @@ class _Attempt:
     pictures: dict[str, str] = field(default_factory=dict)
     scoring: dict[str, str] = field(default_factory=dict)
     refits: dict[Job, Refitted] = field(default_factory=dict)
+    sealed: str = ""  # digest of the samples
+    probe: dict[str, Any] = field(default_factory=dict)  # log_prob of the fitted generator itself
+    unprobed: bool = False
+    likelihood_error: str | None = None
 
 
 class Worker:
@@ -97,7 +117,7 @@ class Worker:
         attempt = _Attempt()
         try:
             self._generate(attempt)
-            if (self.spec.folder / "samples.npz").is_file() and not self._stopping:
+            if (self.spec.folder / SAMPLES).is_file() and not self._stopping:
                 self._refit(attempt)
                 self._score(attempt)
         except _Stopped:
@@ -114,8 +134,9 @@ class Worker:
             attempt.error["log_tail"] = log_tail(self.spec.folder)
         record = self._record(attempt)
         write_record(self.spec.folder, record)
-        for name in ("progress.json", GENERATION):
+        for name in (PROGRESS, GENERATION):
             (self.spec.folder / name).unlink(missing_ok=True)
+        shutil.rmtree(self.spec.folder / WORK, ignore_errors=True)
         return record
 
     def _generate(self, attempt: _Attempt) -> None:
@@ -123,28 +144,102 @@ class Worker:
 
         if self.spec.generator.is_external:
             source = samples_path(self.spec.cache, self.spec.generator.description.source)
-            _link(source, self.spec.folder / "samples.npz")
+            _link(source, self.spec.folder / SAMPLES)
+            self._seal(attempt)
             return
         earlier = self._reuse(attempt)
-        if earlier and (self.spec.generator.ref.inline or not self._needs_generator()):
-            return
-        if self.spec.generator.ref.inline:
+        if not earlier and self.spec.generator.ref.inline:
             self._generated_elsewhere(attempt)
-            return
-        outcome = run_isolated(
-            self._generation,
-            log=self.spec.folder / LOG,
-            stopping=lambda: self._stopping,
-            timeout=self.spec.timeout,
-            memory_limit=self.spec.memory_limit,
+        elif not earlier:
+            self._fit_and_sample(attempt)
+        if not attempt.sealed:
+            self._seal(attempt)
+        if self._scores_rows(attempt):
+            self._score_rows(attempt)
+
+    def _fit_and_sample(self, attempt: _Attempt) -> None:
+        from genbench.generation import Generation
+
+        spec = self.spec
+        ledger = CellLedger(
+            spec.folder,
+            spec.suite.space,
+            spec.suite.n_samples,
+            fewer=spec.generator.is_control,
+            resumed=spec.resume is not None,
+            costs_before=cost_before(spec.resume),
         )
-        result = generation_of(self.spec.folder)
-        if not earlier:
-            attempt.generation = result
-            attempt.resources.update(result.get("resources", {}))
-            attempt.timing.update(result.get("timing", {}))
-            attempt.resources["peak_rss_bytes"] = outcome.peak_rss_bytes
-        self._judge(attempt, outcome, result)
+        outcome = self._attended(lambda told, box: Generation(spec, told, box).run(), ledger)
+        ledger.take(CHECKPOINT)  # if it ended before it told of it
+        attempt.generation = vars(ledger.result)
+        attempt.probe = ledger.likelihood
+        attempt.likelihood_error = ledger.result.likelihood_error
+        attempt.resources.update(ledger.result.resources)
+        attempt.timing.update(ledger.result.timing)
+        attempt.resources["peak_rss_bytes"] = outcome.peak_rss_bytes
+        attempt.sealed = ledger.sealed
+        self._judge(attempt, outcome, ledger)
+
+    def _scores_rows(self, attempt: _Attempt) -> bool:
+        """Whether there is a state whose likelihood is wanted and not stored."""
+        from genbench.generation import likelihood_plan
+
+        return (
+            not self._stopping
+            and attempt.status == "ok"
+            and attempt.likelihood_error is None
+            and not self.spec.generator.ref.inline
+            and not self.spec.generator.is_control
+            and bool(likelihood_plan(self.spec))
+            and self._needs_generator()
+        )
+
+    def _score_rows(self, attempt: _Attempt) -> None:
+        """Score reference rows in a process that has nothing of the fit but the stored state."""
+        from genbench.generation import PROBE, Generation
+
+        spec = self.spec
+        path = spec.folder / LIKELIHOOD
+        probe = attempt.probe or (load_arrays(path) if path.is_file() else {})
+        probe = {name: values for name, values in probe.items() if name == PROBE}
+        ledger = CellLedger(spec.folder, spec.suite.space, 0)
+        outcome = self._attended(lambda told, box: Generation(spec, told, box).score_rows(), ledger)
+        attempt.timing.update({k: v for k, v in ledger.result.timing.items() if k == "log_prob_s"})
+        peak = attempt.resources.get("peak_rss_bytes", 0)
+        attempt.resources["peak_rss_bytes"] = max(peak, outcome.peak_rss_bytes)
+        told = _Attempt()
+        self._judge(told, outcome, ledger)
+        if told.status == "interrupted":
+            attempt.status, attempt.error = told.status, told.error
+        elif told.error is not None:
+            attempt.likelihood_error = str(told.error["message"])
+        elif not attempt.unprobed:
+            attempt.likelihood_error = _unlike(probe.get(PROBE), ledger.likelihood.get(PROBE))
+        arrays = probe if attempt.likelihood_error else {**ledger.likelihood, **probe}
+        if arrays and attempt.status == "ok":
+            save_arrays(path, arrays)
+
+    def _attended(self, work: Callable[[Telling, Sandbox | None], None], ledger: Ledger) -> Outcome:
+        """Run the generator in a confined process of its own and hear what it tells."""
+        spec = self.spec
+        work_folder = spec.folder / WORK
+        work_folder.mkdir(parents=True, exist_ok=True)
+        with scratch_folder() as scratch:
+            box = sandbox(spec.sandbox, scratch, work_folder, results=spec.cache.parent)
+            running = Attended(
+                lambda told: work(told, box),
+                ledger,
+                log=spec.folder / LOG,
+                timeout=spec.timeout,
+                memory_limit=spec.memory_limit,
+            )
+            return attend(running, lambda: self._stopping)
+
+    def _seal(self, attempt: _Attempt) -> None:
+        """Remember what the samples are: whoever changes the file later is found out."""
+        path = self.spec.folder / SAMPLES
+        if path.is_file():
+            attempt.sealed = sha256_file(path)
 
     def _refit(self, attempt: _Attempt) -> None:
         """Fit the generator anew for the downstream protocols, before any real row is read here."""
@@ -165,56 +260,60 @@ class Worker:
         """Take over what a class of the caller's process left in the folder."""
         result = generation_of(self.spec.folder)
         attempt.generation = result
+        attempt.likelihood_error = result.get("likelihood_error")
         attempt.resources.update(result.get("resources", {}))
         attempt.timing.update(result.get("timing", {}))
-        self._judge(attempt, Outcome("returned", 0, None, 0, 0.0), result)
+        status, error = result.get("status"), result.get("error")
+        if status in ("failed", "oom", "interrupted") and error is not None:
+            attempt.status, attempt.error = status, dict(error)
+        elif status != "ok":
+            attempt.status, attempt.error = "failed", _lost("Exit", str(result.get("phase")), "")
 
-    def _generation(self) -> None:
-        from genbench.generation import Generation
-
-        Generation(self.spec).run()
-
-    def _judge(self, attempt: _Attempt, outcome: Outcome, result: Mapping[str, Any]) -> None:
+    def _judge(self, attempt: _Attempt, outcome: Outcome, ledger: Ledger) -> None:
         """Turn the way the generator's process ended into a status and an error."""
-        phase = str(result.get("phase") or self._last_phase())
-        status = result.get("status")
-        if outcome.status == "returned" and status == "ok":
-            return
+        from genbench.generation import PROBE
+
+        result = ledger.result
+        attempt.status, attempt.error = self._verdict(outcome, ledger)
+        if result.phase == PROBE and attempt.status not in ("ok", "interrupted"):
+            # All that counts was there by then: the likelihood alone is lost.
+            attempt.likelihood_error = attempt.likelihood_error or str(
+                (attempt.error or {}).get("message")
+            )
+            attempt.status, attempt.error = "ok", None
+
+    def _verdict(self, outcome: Outcome, ledger: Ledger) -> tuple[Status, dict[str, Any] | None]:
+        result, phase = ledger.result, ledger.result.phase
+        if ledger.broken is not None:
+            return "failed", {"phase": phase, "type": "ContractError", "message": ledger.broken}
+        if outcome.status == "returned" and result.status == "ok":
+            return "ok", None
         if outcome.status == "timeout":
-            attempt.status = "timeout"
             message = f"exceeded the limit of {self.spec.timeout:g} s: raise --timeout"
-            attempt.error = {"phase": phase, "type": "Timeout", "message": message}
-        elif outcome.status == "oom":
-            attempt.status = "oom"
+            return "timeout", {"phase": phase, "type": "Timeout", "message": message}
+        if outcome.status == "oom":
             message = (
                 f"its processes held {outcome.peak_rss_bytes / 2**20:.0f} MiB, over the limit of "
                 f"{(self.spec.memory_limit or 0) / 2**20:.0f} MiB: raise --memory-limit"
             )
-            attempt.error = {"phase": phase, "type": "MemoryLimit", "message": message}
-        elif status in ("failed", "oom", "interrupted"):
-            attempt.status = status
-            attempt.error = dict(result["error"])
-        elif self._stopping:
-            attempt.status = "interrupted"
-            attempt.error = _stopped(phase)
-        else:
-            attempt.status = "failed"
-            how = (
-                f"was killed by {outcome.signal_name}"
-                if outcome.signal_name
-                else f"ended with exit code {outcome.code} without a result"
-            )
-            attempt.error = {
-                "phase": phase,
-                "type": outcome.signal_name or "Exit",
-                "message": f"the generator's process {how} during {phase}",
-            }
+            return "oom", {"phase": phase, "type": "MemoryLimit", "message": message}
+        if result.status in ("failed", "oom", "interrupted") and result.error is not None:
+            return cast("Status", result.status), dict(result.error)
+        if self._stopping:
+            return "interrupted", _stopped(phase)
+        how = (
+            f"was killed by {outcome.signal_name}"
+            if outcome.signal_name
+            else f"ended with exit code {outcome.code} without a result"
+        )
+        return "failed", _lost(outcome.signal_name or "Exit", phase, how)
 
     def _reuse(self, attempt: _Attempt) -> bool:
         """Take over the samples and costs of an earlier attempt, if the spec names one."""
         if self.spec.reuse is None:
             return False
         earlier = read_record(self.spec.reuse / "record.json")
+        attempt.unprobed = "sandbox" not in earlier.environment  # made before probes were
         for _, name in ROLES[:3]:
             if (self.spec.reuse / name).is_file():
                 _link(self.spec.reuse / name, self.spec.folder / name)
@@ -240,7 +339,7 @@ class Worker:
 
     def _needs_generator(self) -> bool:
         """Whether stored log-probabilities do not answer what the suite asks now."""
-        from genbench.generation import LIKELIHOOD, likelihood_plan, load_arrays
+        from genbench.generation import likelihood_plan
 
         plan = likelihood_plan(self.spec)
         path = self.spec.folder / LIKELIHOOD
@@ -254,16 +353,18 @@ class Worker:
 
     def _score(self, attempt: _Attempt) -> None:
         from genbench import pictures
-        from genbench.generation import LIKELIHOOD, SAMPLES, configure_torch, load_arrays
+        from genbench.generation import configure_torch
         from genbench.plan import scoring_keys
         from genbench.scoring import Scorer
 
         configure_torch(1)  # whatever the fit took: no value depends on the number of cores
         start, core = time.perf_counter(), time.process_time()
+        if sha256_file(self.spec.folder / SAMPLES) != attempt.sealed:
+            raise StoreError(f"{SAMPLES} is not what was drawn any more: run again with --fresh")
         samples = load_arrays(self.spec.folder / SAMPLES)
         path = self.spec.folder / LIKELIHOOD
         likelihood = load_arrays(path) if path.is_file() else {}
-        reason = attempt.error["message"] if attempt.error else None
+        reason = attempt.error["message"] if attempt.error else attempt.likelihood_error
         scorer = Scorer(self.spec, samples, likelihood, reason, attempt.refits, self._progress)
         attempt.metrics.update(scorer.score())
         keys = scoring_keys(self.spec.suite)
@@ -314,7 +415,8 @@ class Worker:
     def _artifacts(self, attempt: _Attempt) -> tuple[Artifact, ...]:
         folder = self.spec.folder
         if attempt.status == "ok":
-            (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+            (folder / CHECKPOINT).unlink(missing_ok=True)
+            (folder / AT_CHECKPOINT).unlink(missing_ok=True)
         pictures = sorted(attempt.pictures.items())
         return files_of(folder) + tuple(artifact(folder, role, n) for role, n in pictures)
 
@@ -322,16 +424,10 @@ class Worker:
         """Say what is being computed; a point at which a stopped run ends."""
         if self._stopping:
             raise _Stopped
-        write_progress(self.spec.folder / "progress.json", "metrics", what=what)
+        write_progress(self.spec.folder / PROGRESS, "metrics", what=what)
 
     def _waiting(self) -> None:
-        write_progress(self.spec.folder / "progress.json", "waiting")
-
-    def _last_phase(self) -> str:
-        try:
-            return str(read_json(self.spec.folder / "progress.json")["phase"])
-        except (StoreError, KeyError, TypeError):
-            return "import"
+        write_progress(self.spec.folder / PROGRESS, "waiting")
 
     def _on_signal(self, number: int, frame: Any) -> None:
         self._stopping = True
@@ -353,10 +449,11 @@ def run_cell(spec: CellSpec, slots: Slots | None = None) -> int:
 
 
 def _isolation(spec: CellSpec) -> dict[str, str]:
-    """What a record says of a generator that had no process of its own."""
-    if not spec.generator.ref.inline:
-        return {}
-    return {"isolation": "none: the generator ran in the caller's process, without limits"}
+    """What a record says of how far the generator was kept from everything else."""
+    if spec.generator.ref.inline:
+        told = "none: the generator ran in the caller's process, without limits"
+        return {"isolation": told, "sandbox": "none"}
+    return {"sandbox": confinement.name(spec.sandbox)}
 
 
 def _error(phase: str, error: BaseException) -> dict[str, Any]:
@@ -366,6 +463,29 @@ def _error(phase: str, error: BaseException) -> dict[str, Any]:
         "message": str(error) or type(error).__name__,
         "traceback": "".join(traceback.format_exception(error)),
     }
+
+
+def _lost(kind: str, phase: str, how: str) -> dict[str, Any]:
+    how = how or "ended without a result"
+    message = f"the generator's process {how} during {phase}"
+    return {"phase": phase, "type": kind, "message": message}
+
+
+def _unlike(before: Any, after: Any) -> str | None:
+    """Why a stored state is not what was fitted, by log_prob of the same rows; None if it is."""
+    if before is None:
+        return "log_prob was not to be had from the fitted generator itself: run it with --fresh"
+    if len(after) == len(before) and np.allclose(after, before, rtol=1e-3, atol=1e-2):
+        return None
+    off = (
+        float(np.max(np.abs(np.asarray(after) - before)))
+        if np.shape(before) == np.shape(after)
+        else np.nan
+    )
+    return (
+        f"state_dict is incomplete: a new process that loads it gives training rows another "
+        f"log_prob (by up to {off:.3g} nats): put all that log_prob needs into state_dict()"
+    )
 
 
 def _stopped(phase: str) -> dict[str, Any]:

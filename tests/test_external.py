@@ -25,7 +25,7 @@ import genbench.arrayfiles
 import genbench.imagefiles
 from genbench.errors import DataError
 from genbench.external import Staged, samples_path, stage
-from genbench.generation import load_arrays
+from genbench.npzfile import load_arrays
 from genbench.store import CACHE, Store
 from genbench.suite import Suite, load_suite
 from tests.conftest import TINY, Command

@@ -19,10 +19,10 @@ from genbench.data import Split, load_split, verify_files
 from genbench.errors import DataError, GenbenchError, PluginError, UsageError
 from genbench.external import samples_path, stage
 from genbench.features import Features, extractor_problems, load_extractor
-from genbench.generation import load_arrays
 from genbench.generator import Space
 from genbench.newsuite import NewSuite, new_suite
 from genbench.newsuite import extractor as on_the_spot
+from genbench.npzfile import load_arrays
 from genbench.store import CACHE, Store
 from genbench.suite import Suite, load_suite
 from tests.conftest import Command

@@ -13,7 +13,7 @@ from genbench.downstream.classical import RandomAffine
 from genbench.downstream.classifier import Classifier, predict
 from genbench.downstream.recipe import Recipe
 from genbench.downstream.refit import ROWS, SYNTHETIC
-from genbench.generation import load_arrays
+from genbench.npzfile import load_arrays
 
 Array = NDArray[Any]
 

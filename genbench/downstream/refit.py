@@ -18,9 +18,10 @@ import torch
 
 from genbench.cellspec import GeneratorChoice
 from genbench.data import Split
-from genbench.generation import configure_torch, load_arrays, save_arrays
+from genbench.generation import configure_torch
 from genbench.generator import Space
 from genbench.harnessed import FitResult, Harnessed
+from genbench.npzfile import load_arrays, save_arrays
 from genbench.store import read_json, write_json, write_progress
 from genbench.training import Stopped
 

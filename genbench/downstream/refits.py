@@ -268,7 +268,7 @@ def _prepare(spec: CellSpec, protocols: Protocols) -> None:
     """In a process of its own: write the rows and the order of every job, and their folders."""
     from genbench.data import load_split
     from genbench.downstream import refit
-    from genbench.generation import save_arrays
+    from genbench.npzfile import save_arrays
 
     train = load_split(spec.suite.dataset, spec.suite.space, "train")
     folders = []

@@ -90,7 +90,7 @@ def _require(path: Path) -> None:
 
 
 def _keep(rows: Rows, suite: Suite, title: str, store: Store) -> GeneratorChoice:
-    from genbench.generation import save_arrays
+    from genbench.npzfile import save_arrays
 
     arrays = {"x": np.ascontiguousarray(rows.x)}
     if rows.y is not None:

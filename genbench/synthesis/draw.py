@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from genbench import tensorfile
 from genbench.cellspec import GeneratorChoice
 from genbench.errors import ContractError
-from genbench.generation import configure_torch, load_arrays, save_arrays
+from genbench.generation import configure_torch
 from genbench.generator import Space
 from genbench.harnessed import Harnessed
+from genbench.npzfile import load_arrays, save_arrays
 from genbench.store import read_json, write_json
 
 Array = NDArray[Any]

@@ -1,0 +1,222 @@
+"""What a process that imports a plugin may write: its own folder, and nothing that we believe.
+
+Done by Landlock (Linux 5.13 and later), which holds for the thread that asks, for every thread and
+process that it starts from then on, and cannot be undone. Elsewhere nothing is confined.
+https://docs.kernel.org/userspace-api/landlock.html
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import platform
+import shutil
+import struct
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from genbench.errors import GenbenchError
+
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on all architectures but one
+_VERSION = 1
+_PATH_BENEATH = 1
+_NO_NEW_PRIVS = 38
+
+_WRITE_FILE = 1 << 1
+_REFER = 1 << 13  # ABI 2: link and rename from one folder into another
+_TRUNCATE = 1 << 14  # ABI 3
+_IOCTL_DEV = 1 << 15  # ABI 5
+# Removing and making of every kind: folders, files, devices, sockets, pipes, symbolic links.
+_CHANGE_FOLDER = sum(1 << bit for bit in range(4, 13))
+_OF_FILES = _WRITE_FILE | _TRUNCATE | _IOCTL_DEV
+_SCOPES = 0b11  # ABI 6: abstract sockets and signals of processes outside
+
+DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "ptmx", "nvidia*", "dri/*", "kfd")
+
+# Caches of other libraries, which genbench does not read: variable, usual place.
+CACHES = (
+    ("HF_HOME", "{cache}/huggingface"),
+    ("HF_HUB_CACHE", "{cache}/huggingface/hub"),
+    ("TORCH_HOME", "{cache}/torch"),
+    ("TORCHINDUCTOR_CACHE_DIR", None),
+    ("TRITON_CACHE_DIR", "~/.triton/cache"),
+    ("CUDA_CACHE_PATH", "~/.nv/ComputeCache"),
+    ("MPLCONFIGDIR", "~/.config/matplotlib"),
+    ("NUMBA_CACHE_DIR", None),
+)
+
+REMEDY = (
+    "a generator may write in its temporary folder (tempfile.gettempdir()) alone: write there, or "
+    "pass --no-sandbox"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """Where a confined process may write.
+
+    Parameters
+    ----------
+    folders
+        With all that is below them.
+    scratch
+        Its temporary folder, named by TMPDIR.
+    protected
+        Nothing that holds one of these, or lies in one, is opened besides: results, data.
+    """
+
+    scratch: Path
+    folders: tuple[Path, ...] = ()
+    protected: tuple[Path, ...] = field(default=())
+
+    def enter(self) -> None:
+        """Confine this thread and all that it starts, for good; the caller starts no plugin before.
+
+        Raises
+        ------
+        GenbenchError
+            If the system has Landlock and refuses.
+        """
+        os.environ["TMPDIR"] = str(self.scratch)
+        tempfile.tempdir = None
+        open_caches = self._caches()
+        if not level():
+            return
+        allowed = [self.scratch, *self.folders, *open_caches, *self._shared_memory()]
+        _restrict(allowed, _devices())
+
+    def _caches(self) -> list[Path]:
+        """Caches that are there; of one that is not, its variable names a temporary one."""
+        usual = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+        found = []
+        for name, place in CACHES:
+            named = os.environ.get(name) or (place and place.format(cache=usual))
+            path = Path(named).expanduser() if named else None
+            if path is None or not path.is_dir():
+                if name != "HF_HUB_CACHE":  # lies in HF_HOME
+                    os.environ[name] = str(self.scratch / name.lower())
+            elif self._is_free(path):
+                found.append(path)
+        return found
+
+    def _shared_memory(self) -> list[Path]:
+        path = Path("/dev/shm")
+        return [path] if path.is_dir() and self._is_free(path) else []
+
+    def _is_free(self, path: Path) -> bool:
+        """Whether opening `path` opens nothing that is protected."""
+        path = path.resolve()
+        kept = [p.resolve() for p in self.protected]
+        return not any(p.is_relative_to(path) or path.is_relative_to(p) for p in kept)
+
+
+def sandbox(
+    enabled: bool, scratch: Path, *folders: Path, results: Path | None = None
+) -> Sandbox | None:
+    """The sandbox of a process that may write in these folders; None unless `enabled`.
+
+    Parameters
+    ----------
+    results
+        The results directory that the process works for, of which it gets `folders` at most.
+    """
+    from genbench.data.files import home
+
+    if not enabled:
+        return None
+    ours = [home(), Path(__file__).parent, *([results] if results else [])]
+    return Sandbox(scratch, folders, tuple(ours))
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A temporary folder for one confined process, gone afterwards whatever was put into it."""
+    path = Path(tempfile.mkdtemp(prefix="genbench-"))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@cache
+def level() -> int:
+    """Landlock's version here, 0 where there is none."""
+    if sys.platform != "linux" or platform.machine() == "alpha":
+        return 0
+    if os.environ.get("GENBENCH_LANDLOCK") == "0":
+        return 0
+    return max(0, _call(_CREATE_RULESET, None, 0, _VERSION))
+
+
+def name(sandbox: bool) -> str:
+    """What a record says: ``landlock-7``, ``landlock-2, partial`` or ``none``.
+
+    Versions 1 and 2 do not keep a process from truncating files.
+    """
+    found = level() if sandbox else 0
+    if not found:
+        return "none"
+    return f"landlock-{found}" + (", partial" if found < 3 else "")
+
+
+def _restrict(folders: Sequence[Path], devices: Sequence[Path]) -> None:
+    handled, scoped = _handled(level())
+    attributes = struct.pack("QQQ", handled, 0, scoped)
+    size = 8 if level() < 4 else 16 if level() < 6 else 24
+    ruleset = _checked(_CREATE_RULESET, attributes, size, 0)
+    try:
+        for path in folders:
+            _allow(ruleset, path, handled)
+        for path in devices:
+            _allow(ruleset, path, handled & _OF_FILES)
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0):
+            raise GenbenchError("the process cannot be confined (prctl): pass --no-sandbox")
+        _checked(_RESTRICT_SELF, ruleset, 0)
+    finally:
+        os.close(ruleset)
+
+
+def _handled(abi: int) -> tuple[int, int]:
+    """What is denied unless a rule allows it, and what of other processes is out of reach."""
+    handled = _WRITE_FILE | _CHANGE_FOLDER
+    for since, right in ((2, _REFER), (3, _TRUNCATE), (5, _IOCTL_DEV)):
+        handled |= right if abi >= since else 0
+    return handled, _SCOPES if abi >= 6 else 0
+
+
+def _allow(ruleset: int, path: Path, rights: int) -> None:
+    with contextlib.suppress(FileNotFoundError, PermissionError):
+        place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        try:
+            _checked(_ADD_RULE, ruleset, _PATH_BENEATH, struct.pack("=Qi", rights, place), 0)
+        finally:
+            os.close(place)
+
+
+def _devices() -> list[Path]:
+    return [path for pattern in DEVICES for path in Path("/dev").glob(pattern) if not path.is_dir()]
+
+
+def _call(number: int, *arguments: Any) -> int:
+    libc = ctypes.CDLL(None, use_errno=True)
+    given = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
+    return int(libc.syscall(ctypes.c_long(number), *given))
+
+
+def _checked(number: int, *arguments: Any) -> int:
+    result = _call(number, *arguments)
+    if result < 0:
+        reason = os.strerror(ctypes.get_errno())
+        raise GenbenchError(
+            f"the process cannot be confined (Landlock, system call {number}: {reason}): "
+            "pass --no-sandbox"
+        )
+    return result
