@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 
 # Threads that wait for work, or for each other, keep a core that another process needs. libgomp
 # counts turns of its loop (gcc.gnu.org/onlinedocs/libgomp/GOMP_005fSPINCOUNT.html), libomp
@@ -37,6 +38,19 @@ def limit_threads(threads: int) -> None:
 
     torch.set_num_threads(threads)
     threadpool_limits(threads)
+
+
+@contextlib.contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Hold torch to one thread, so that no sum depends on the cores; as it was found afterwards."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def limit_interop_threads() -> None:

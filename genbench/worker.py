@@ -358,19 +358,21 @@ class Worker:
         from genbench.scoring import Scorer
 
         configure_torch(1)  # whatever the fit took: no value depends on the number of cores
-        start, core = time.perf_counter(), time.process_time()
+        start, core = time.perf_counter(), _core_seconds()
         if sha256_file(self.spec.folder / SAMPLES) != attempt.sealed:
             raise StoreError(f"{SAMPLES} is not what was drawn any more: run again with --fresh")
         samples = load_arrays(self.spec.folder / SAMPLES)
         path = self.spec.folder / LIKELIHOOD
         likelihood = load_arrays(path) if path.is_file() else {}
         reason = attempt.error["message"] if attempt.error else attempt.likelihood_error
-        scorer = Scorer(self.spec, samples, likelihood, reason, attempt.refits, self._progress)
+        scorer = Scorer(
+            self.spec, samples, likelihood, reason, attempt.refits, self._progress, self._slots
+        )
         attempt.metrics.update(scorer.score())
         keys = scoring_keys(self.spec.suite)
         attempt.scoring.update({part: keys[part] for part in self.spec.parts})
         attempt.timing["metrics_s"] = time.perf_counter() - start
-        attempt.timing["metrics_core_s"] = time.process_time() - core
+        attempt.timing["metrics_core_s"] = _core_seconds() - core
         real = scorer.split(str(self.spec.suite.document["protocol"]["reference"]))
         attempt.pictures = pictures.draw(
             self.spec.folder, self.spec.suite.space, samples, real, scorer.split("train")
@@ -454,6 +456,12 @@ def _isolation(spec: CellSpec) -> dict[str, str]:
         told = "none: the generator ran in the caller's process, without limits"
         return {"isolation": told, "sandbox": "none"}
     return {"sandbox": confinement.name(spec.sandbox)}
+
+
+def _core_seconds() -> float:
+    """CPU time of this process and of all that it has started and seen end."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def _error(phase: str, error: BaseException) -> dict[str, Any]:

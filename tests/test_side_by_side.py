@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from genbench.downstream import refit, refits
+from genbench.downstream.ahead import train_ahead
 from genbench.downstream.refits import Job
 from genbench.isolation import Outcome
 from genbench.slots import Slots
@@ -276,3 +277,53 @@ def test_refits_side_by_side_give_the_values_of_refits_in_turn(
         assert 0 < core < jobs * wall
         assert record.timing["metrics_core_s"] > 0
     assert digests[0] == digests[1]
+
+
+# -- classifiers -------------------------------------------------------------------------------
+
+
+def marks(folder: Path, i: int) -> Callable[[], None]:
+    """Work that leaves a file when it begins and another when it ends; the third one dies."""
+
+    def work() -> None:
+        (folder / f"begun-{i}").touch()
+        if i == 2:
+            os._exit(7)
+        time.sleep(0.2)
+        (folder / f"ended-{i}").touch()
+
+    return work
+
+
+def test_classifiers_are_trained_ahead_where_a_slot_is_spare(tmp_path: Path) -> None:
+    slots = held(3)
+    told: list[str] = []
+    works = [marks(tmp_path, i) for i in range(5)]
+    assert train_ahead(works, slots, tmp_path / "log.txt", told.append)
+    assert {p.name for p in tmp_path.glob("ended-*")} == {f"ended-{i}" for i in (0, 1, 3, 4)}
+    assert told[0] == "classifiers, 0 of 5"
+    assert [slots.take(), slots.take()] == [1, 2], "all were given back"
+
+
+@pytest.mark.parametrize(("n_slots", "n_works"), [(1, 5), (3, 1)])
+def test_without_a_spare_slot_nothing_is_trained_ahead(
+    tmp_path: Path, n_slots: int, n_works: int
+) -> None:
+    works = [marks(tmp_path, i) for i in range(n_works)]
+    assert not train_ahead(works, held(n_slots), tmp_path / "log.txt", lambda what: None)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_stop_ends_what_is_trained_ahead(tmp_path: Path) -> None:
+    def stopping(what: str) -> None:
+        if (tmp_path / "begun-0").exists():
+            raise InterruptedError
+
+    slots = held(2)
+    with pytest.raises(InterruptedError):
+        train_ahead(
+            [marks(tmp_path, i) for i in (0, 1, 3, 4, 5, 6)], slots, tmp_path / "log.txt", stopping
+        )
+    time.sleep(0.5)
+    assert not list(tmp_path.glob("begun-6"))
+    assert slots.take() == 1

@@ -21,6 +21,7 @@ from genbench.synthesis.draw import StoredGenerator
 from genbench.synthesis.evidence import describe, nearest_point
 from genbench.synthesis.filters import Filters, near_threshold
 from genbench.synthesis.write import write
+from genbench.threads import one_torch_thread
 
 Progress = Callable[[str, int, int], None]
 
@@ -43,6 +44,7 @@ class Options:
     device: str = "cpu"
 
 
+@one_torch_thread()
 def synthesize(
     suite: Suite,
     choice: GeneratorChoice,
@@ -55,7 +57,8 @@ def synthesize(
 ) -> Provenance:
     """Build a data set of `request.n` rows from the generator whose cell is `stored`.
 
-    It is drawn with as many threads as it was trained with.
+    It is drawn with as many threads as it was trained with, and filtered with one: the same rows
+    pass on any number of cores.
 
     Raises
     ------
