@@ -79,7 +79,7 @@ def record_of_loss(spec: CellSpec, status: Status, error: Mapping[str, Any]) -> 
         dataset=dataset_of(spec),
         metrics={},
         curves=told.get("curves", {}),
-        timing={"exclusive": spec.exclusive, **told.get("timing", {})},
+        timing=told.get("timing", {}),
         examples_served=int(told.get("examples_served", 0)),
         raw_access=bool(told.get("raw_access", False)),
         resources=told.get("resources", {}),

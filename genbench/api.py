@@ -21,7 +21,7 @@ from genbench.executors import Executor
 from genbench.executors.local import LocalExecutor
 from genbench.external import OnBad, stage
 from genbench.inline import InProcessExecutor, choice_of
-from genbench.machine import resolve_devices
+from genbench.machine import CELL_BYTES, Jobs, auto_jobs, resolve_devices
 from genbench.narration import Lines
 from genbench.publish import renew_report, task_results
 from genbench.records import Record
@@ -112,7 +112,8 @@ def run(
     profile: str | None = None,
     seeds: Sequence[int] | None = None,
     results: str | Path = "results",
-    jobs: int = 1,
+    jobs: Jobs = "auto",
+    threads: int = 1,
     device: str = "auto",
     parts: Sequence[str] = PARTS,
     fresh: bool = False,
@@ -140,6 +141,11 @@ def run(
         ``NAME:key=a,b,c``: that generator once with each value; several make a grid.
     seeds
         Training seeds; by default the suite's.
+    jobs
+        Cells and refits that go on at a time; ``"auto"``: as many as cores are free and memory
+        allows, or one a GPU. No number of them changes a result.
+    threads
+        Threads that each cell fits, samples and refits with; another number gives other bytes.
     parts
         Which of ``metrics`` and ``downstream`` to compute.
     controls
@@ -158,10 +164,11 @@ def run(
         record, not as an error.
     """
     chosen = load_suite(str(suite), profile)
-    options = _options(
-        chosen, seeds, jobs, device, parts, fresh, keep_failed, timeout, memory_limit, sandbox
-    )
     store = Store(Path(results))
+    options = _options(
+        chosen, store, seeds, jobs, threads, device, parts, fresh, keep_failed, timeout,
+        memory_limit, sandbox,
+    )  # fmt: skip
     named = [g for g in generators if isinstance(g, str)]
     own = [(g, choice_of(g)) for g in generators if not isinstance(g, str)]
     with LocalExecutor(sandbox=sandbox) as executor:
@@ -185,18 +192,22 @@ def plan(
     profile: str | None = None,
     seeds: Sequence[int] | None = None,
     results: str | Path = "results",
-    jobs: int = 1,
+    jobs: Jobs = "auto",
+    threads: int = 1,
     parts: Sequence[str] = PARTS,
     fresh: bool = False,
     keep_failed: bool = False,
     controls: bool = True,
 ) -> Plan:
     """What `run` would do with these arguments."""
-    chosen = load_suite(str(suite), profile)
-    options = _options(chosen, seeds, jobs, "cpu", parts, fresh, keep_failed, None, None)
+    chosen, store = load_suite(str(suite), profile), Store(Path(results))
+    # A plan is the same at any number of jobs.
+    options = _options(
+        chosen, store, seeds, 1, threads, "cpu", parts, fresh, keep_failed, None, None
+    )  # fmt: skip
     with LocalExecutor() as executor:
         choices = choose(chosen, generators, plugins, executor, controls=controls, sweeps=sweeps)
-        return Plan(chosen, tuple(plan_cells(chosen, choices, Store(Path(results)), options)))
+        return Plan(chosen, tuple(plan_cells(chosen, choices, store, options)))
 
 
 def score(
@@ -233,7 +244,7 @@ def score(
         raise UsageError(f"on_bad is {on_bad!r}: use 'fail' or 'skip'")
     chosen = load_suite(str(suite), profile)
     store = Store(Path(results))
-    options = _options(chosen, (0,), 1, device, PARTS, False, False, None, None)
+    options = _options(chosen, store, (0,), "auto", 1, device, PARTS, False, False, None, None)
     given = Path(samples) if isinstance(samples, str | Path) else samples
     label_file = None if labels is None else Path(labels)
     staged = stage(given, chosen, name, store, labels=label_file, on_bad=on_bad)
@@ -264,8 +275,10 @@ def _say(text: str) -> None:
 
 def _options(
     suite: Suite,
+    store: Store,
     seeds: Sequence[int] | None,
-    jobs: int,
+    jobs: Jobs,
+    threads: int,
     device: str,
     parts: Sequence[str],
     fresh: bool,
@@ -277,7 +290,8 @@ def _options(
     devices = resolve_devices(device, jobs)
     return RunOptions(
         seeds=suite.seeds if seeds is None else tuple(seeds),
-        jobs=jobs,
+        jobs=auto_jobs(devices, threads, _cell_bytes(store, suite)) if jobs == "auto" else jobs,
+        threads=threads,
         device=devices[0],
         devices=devices,
         parts=tuple(p for p in PARTS if p in parts),
@@ -288,6 +302,17 @@ def _options(
         sandbox=sandbox,
         argv_source=environment.source([Path(sys.argv[0]).name, *sys.argv[1:]]),
     )
+
+
+def _cell_bytes(store: Store, suite: Suite) -> int:
+    """What a cell is expected to need: what the greediest cell of the task needed before."""
+    peaks = [
+        peak
+        for stored in store.records(store.root / suite.folder_name)
+        for name in ("peak_rss_bytes", "metrics_peak_rss_bytes")
+        if isinstance(peak := stored.record.resources.get(name), int) and peak > 0
+    ]
+    return max(peaks, default=CELL_BYTES)
 
 
 def _run(

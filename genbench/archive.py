@@ -277,7 +277,7 @@ COLUMNS = (
     "suite", "suite_version", "profile", "task", "generator", "params", "provider", "seed",
     "status", "attempt", "record_id", "metric", "metric_status", "value", "low", "high", "level",
     "method", "std_error", "unit", "higher_is_better", "n", "signature", "reason", "fit_s",
-    "sample_s", "examples_served", "error",
+    "fit_core_s", "sample_s", "sample_core_s", "examples_served", "error",
 )  # fmt: skip
 
 
@@ -296,7 +296,9 @@ def _lines(record: Record) -> Iterator[Mapping[str, Any]]:
         "attempt": record.attempt.get("n", 1),
         "record_id": record.record_id,
         "fit_s": record.timing.get("fit_s"),
+        "fit_core_s": record.timing.get("fit_core_s"),
         "sample_s": record.timing.get("sample_s"),
+        "sample_core_s": record.timing.get("sample_core_s"),
         "examples_served": record.examples_served,
         "error": None if record.error is None else record.error.get("message"),
     }

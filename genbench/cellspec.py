@@ -101,6 +101,10 @@ class CellSpec:
         Which of ``metrics`` and ``downstream`` to compute.
     timeout, memory_limit
         Seconds and bytes for the generator's process tree; None for no limit.
+    threads
+        Threads that it fits, samples and refits with; everything else takes one.
+    slots
+        How many cells and refits of its run go on at a time.
     fresh
         Take no refit and no downstream value from the cache.
     sandbox
@@ -121,7 +125,7 @@ class CellSpec:
     parts: tuple[str, ...] = PARTS
     timeout: float | None = None
     memory_limit: int | None = None
-    exclusive: bool = True
+    slots: int = 1
     fresh: bool = False
     sandbox: bool = True
     source: Mapping[str, Any] = field(default_factory=dict)

@@ -56,7 +56,7 @@ __all__ = [
 ]
 
 ASPECTS: tuple[Aspect, ...] = ("coverage", "quality", "cost")
-COSTS = ("fit_s", "sample_s", "peak_rss_bytes")
+COSTS = ("fit_core_s", "sample_core_s", "peak_rss_bytes")
 
 
 class NotComparableError(GenbenchError):
@@ -223,11 +223,11 @@ def _cost_summary(records: Sequence[Record], cost: str) -> Summary | None:
 
 
 def _costs(records: Sequence[Record], cost: str) -> list[float]:
-    """Times of cells that had the machine to themselves, or memory."""
+    """Core seconds, which neither load nor neighbours change, or memory."""
     values = [
         r.resources.get(cost) if cost.endswith("bytes") else r.timing.get(cost)
         for r in records
-        if r.status == "ok" and (cost.endswith("bytes") or r.timing.get("exclusive", False))
+        if r.status == "ok"
     ]
     return [float(v) for v in values if v is not None]
 

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from threadpoolctl import threadpool_limits
 
 from genbench import tensorfile
 from genbench.cellspec import CellSpec
@@ -30,6 +29,7 @@ from genbench.metrics.table import LIKELIHOOD_METRICS
 from genbench.seeds import derive_seed
 from genbench.store import CHECKPOINT
 from genbench.telling import Telling
+from genbench.threads import limit_threads
 from genbench.training import Stopped
 
 PROBES = 16  # training rows whose log_prob the stored state must bring back
@@ -63,8 +63,7 @@ def likelihood_plan(spec: CellSpec) -> dict[str, dict[str, int]]:
 
 def configure_torch(threads: int) -> None:
     """Fix what could change a number between two runs: threads, denormals, TF32, autotuning."""
-    torch.set_num_threads(threads)
-    threadpool_limits(threads)
+    limit_threads(threads)
     torch.set_flush_denormal(True)
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False

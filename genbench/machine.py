@@ -2,27 +2,77 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
+from typing import Literal
 
 import psutil
 
 from genbench.errors import UsageError
 
+Jobs = int | Literal["auto"]
+
+CELL_BYTES = 2 << 30  # what a cell is taken to need while none was measured
+LOOK_SECONDS = 0.1  # in which the machine's load is measured, LOOKS times
+LOOKS = 3
+
 
 def available_cores() -> int:
-    """Cores that this process may use."""
+    """Cores that this process may use: its affinity, and its control group's share of time."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    quota = _group_quota()
+    return cores if quota is None else max(1, min(cores, math.ceil(quota)))
+
+
+def free_cores() -> int:
+    """Cores that this process may use and others leave idle, at least 1."""
+    cores = available_cores()
+    # The least of some looks: what starts or ends in one of them is over soon.
+    busy = min(_busy_cores() for _ in range(LOOKS))
+    return max(1, min(cores, round(cores - busy)))
+
+
+def available_memory() -> int:
+    """Bytes that can be had without swapping."""
+    available = int(psutil.virtual_memory().available)
+    limit, used = _group_number("memory.max"), _group_number("memory.current")
+    return available if limit is None or used is None else max(0, min(available, limit - used))
+
+
+def total_memory() -> int:
+    """Bytes of this machine, or of this process's control group where that has less."""
+    total = int(psutil.virtual_memory().total)
+    limit = _group_number("memory.max")
+    return total if limit is None else min(total, limit)
 
 
 def default_memory_limit(jobs: int) -> int:
     """80 % of the machine's memory, divided among the workers."""
-    return int(psutil.virtual_memory().total * 0.8 / jobs)
+    return int(total_memory() * 0.8 / jobs)
 
 
-def resolve_devices(text: str, jobs: int) -> tuple[str, ...]:
+def auto_jobs(devices: tuple[str, ...], threads: int, cell_bytes: int) -> int:
+    """How many cells and refits run at a time where the user does not say.
+
+    One a card on a GPU; else as many as cores are free, for `threads` each, and as have room in
+    the memory that is available.
+
+    Parameters
+    ----------
+    cell_bytes
+        What a cell is expected to need.
+    """
+    if devices[0] != "cpu":
+        return len(devices)
+    room = int(available_memory() * 0.8 / cell_bytes)
+    return max(1, min(free_cores() // threads, room))
+
+
+def resolve_devices(text: str, jobs: Jobs) -> tuple[str, ...]:
     """The devices that `jobs` workers share: every GPU for ``auto`` and ``cuda``, or the one named.
 
     Raises
@@ -61,6 +111,38 @@ def resolve_device(text: str) -> str:
     if not index.isdigit() or int(index) >= count:
         raise UsageError(f"device {text!r} is not there: this machine has {count} CUDA devices")
     return f"cuda:{index}"
+
+
+def _busy_cores() -> float:
+    """How many of the cores that this process may use are busy now."""
+    shares = psutil.cpu_percent(LOOK_SECONDS, percpu=True)
+    mine = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(len(shares))
+    return float(sum(share for core, share in enumerate(shares) if core in mine)) / 100
+
+
+def _group_quota() -> float | None:
+    """Cores' worth of time that this process's control group may use, if that is limited."""
+    words = _group_text("cpu.max").split()
+    if len(words) == 2 and all(word.isdigit() for word in words) and int(words[1]):
+        return int(words[0]) / int(words[1])
+    return None
+
+
+def _group_number(name: str) -> int | None:
+    text = _group_text(name).strip()
+    return int(text) if text.isdigit() else None
+
+
+def _group_text(name: str) -> str:
+    """A file of this process's control group (version 2), empty where there is none."""
+    try:
+        for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
+            if line.startswith("0::"):
+                folder = Path("/sys/fs/cgroup") / line[3:].lstrip("/")
+                return (folder / name).read_text(encoding="utf-8")
+    except (OSError, UnicodeError):
+        pass
+    return ""
 
 
 def _nvidia_driver_is_there() -> bool:

@@ -12,19 +12,23 @@ from genbench.records import Record
 from genbench.suite import Suite
 from genbench.timeleft import Progress
 
+SAY_SECONDS = 15.0
+
 PHASES = {
+    "waiting": "waiting for a free core",
     "import": "loading",
     "data": "reading data",
     "fit": "training",
     "sample": "sampling",
     "state": "saving",
     "log_prob": "likelihood",
+    "refit": "fitting anew",
     "metrics": "scoring",
 }
 
 
 class Lines:
-    """A line per cell, and one every quarter minute while it runs.
+    """A line per cell, and one every quarter minute of each that runs.
 
     Parameters
     ----------
@@ -44,18 +48,19 @@ class Lines:
         self.say = say
         self._emit = emit
         self._cells = 0
-        self._todo = 0
-        self._count = 0
-        self._last = 0.0
+        self.todo = 0
+        self.count = 0
+        self._said: dict[str, float] = {}  # by cell, when it was last spoken of
 
-    def planned(self, cells: Sequence[Cell]) -> None:
+    def planned(self, cells: Sequence[Cell], jobs: int) -> None:
         self._cells = len(cells)
-        self._todo = sum(c.todo not in ("done", "kept") for c in cells)
+        self.todo = sum(c.todo not in ("done", "kept") for c in cells)
         again = sum(c.todo == "score" for c in cells)
         more = f", {again} of them from stored samples" if again else ""
+        more += f", {jobs} at a time" if jobs > 1 and self.todo else ""
         self.say(
             f"{self.suite.name} {self.suite.version}, profile {self.suite.profile}: "
-            f"{self._cells} cells, {self._todo} to do{more}"
+            f"{self._cells} cells, {self.todo} to do{more}"
         )
         for cell in cells:
             for problem in cell.unusable:
@@ -68,19 +73,23 @@ class Lines:
                 why = "--fresh" if status in ("ok", "skipped") else f"it was {status}"
                 self.say(f"{cell.label} runs again: {why}")
             elif cell.todo == "resume":
-                self.say(f"{cell.label} continues from its checkpoint")
+                threads = f", with {cell.threads} threads as it began" if cell.threads > 1 else ""
+                self.say(f"{cell.label} continues from its checkpoint{threads}")
 
     def started(self, cell: Cell) -> None:
-        self._last = time.monotonic()
+        self._said[cell.key] = time.monotonic()
 
     def progressed(self, cell: Cell, progress: Progress, seconds_left: float | None) -> None:
-        if time.monotonic() - self._last >= 15:
-            self._last = time.monotonic()
+        if time.monotonic() - self._said[cell.key] >= SAY_SECONDS:
+            self._said[cell.key] = time.monotonic()
             self.say(f"  {cell.label}: {describe(progress)}{left(seconds_left)}")
 
+    def again_alone(self, cell: Cell) -> None:
+        self.say(f"{cell.label} needs more memory than its share: it runs again, alone, at the end")
+
     def ended(self, cell: Cell, record: Record) -> None:
-        self._count += 1
-        self.say(f"[{self._count}/{self._todo}] {cell.label}: {self.outcome(record)}")
+        self.count += 1
+        self.say(f"[{self.count}/{self.todo}] {cell.label}: {self.outcome(record)}")
         for note in notes_of(record):
             self.say(f"  note: {note}")
         if self._emit is not None:
@@ -118,12 +127,12 @@ def describe(progress: Progress) -> str:
 
 
 def left(seconds: float | None) -> str:
-    """The time left, to the precision that such an estimate deserves."""
+    """The time that a whole run still takes, to the precision that such an estimate deserves."""
     if seconds is None:
         return ""
     if seconds < 90:
-        return f" · about {max(5, round(seconds / 5) * 5)} s left"
-    return f" · about {round(seconds / 60)} min left"
+        return f" · about {max(5, round(seconds / 5) * 5)} s left in all"
+    return f" · about {round(seconds / 60)} min left in all"
 
 
 def cell_line(record: Record) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from genbench.cellspec import PARTS, GeneratorChoice
 from genbench.downstream import protocols
@@ -17,6 +17,8 @@ from genbench.suite import Suite
 
 # Raise it when scoring itself changes what a stored value would be.
 SCORING_VERSION = 2
+
+MOST_THREADS = 1024
 
 WORKER_LOST = "WorkerLost"  # the error's type in a record that the harness had to write
 
@@ -42,6 +44,9 @@ class Cell:
         Of ``metrics`` and ``downstream``, what has to be computed.
     unusable
         What stands in the cell's folder and cannot be used, such as a damaged record.
+    threads
+        Threads of its fit: those that are asked for, or those that its checkpoint or its samples
+        were made with.
     """
 
     key: str
@@ -54,6 +59,7 @@ class Cell:
     parts: tuple[str, ...]
     checkpoint: Path | None = None
     unusable: tuple[Problem, ...] = ()
+    threads: int = 1
 
     @property
     def attempt(self) -> int:
@@ -164,9 +170,13 @@ def _cell(
         todo, source, parts = _judge(suite, latest, attempts, parts, keep_failed)
     checkpoint = None
     if todo == "run" and not fresh and (latest is None or _cut_short(latest)):
-        checkpoint = _checkpoint(store, folder, key, threads, latest)
-    todo = "resume" if checkpoint is not None else todo
-    return Cell(key, choice, seed, folder, todo, latest, source, parts, checkpoint, unusable)
+        checkpoint = _checkpoint(store, folder, key, latest)
+    if checkpoint is not None:
+        todo, threads = "resume", checkpoint.threads
+    elif source is not None:
+        threads = _threads(source.record.environment) or threads
+    path = None if checkpoint is None else checkpoint.path
+    return Cell(key, choice, seed, folder, todo, latest, source, parts, path, unusable, threads)
 
 
 def _cut_short(latest: Stored) -> bool:
@@ -175,21 +185,38 @@ def _cut_short(latest: Stored) -> bool:
     return latest.record.status == "interrupted" or error.get("type") == WORKER_LOST
 
 
-def _checkpoint(
-    store: Store, folder: Path, key: str, threads: int, latest: Stored | None
-) -> Path | None:
-    """The newest checkpoint of this cell: of an attempt killed without a record, or of `latest`.
+@dataclass(frozen=True, slots=True)
+class _Checkpoint:
+    """Where a fit stopped, and with how many threads it had come there.
 
-    Only at the same number of threads do the rest of a fit and a whole one give the same bytes.
+    Only with as many do the rest of a fit and a whole one give the same bytes.
     """
+
+    path: Path
+    threads: int
+
+
+def _checkpoint(store: Store, folder: Path, key: str, latest: Stored | None) -> _Checkpoint | None:
+    """The newest checkpoint of this cell: of an attempt killed without a record, or of `latest`."""
     for attempt, order in store.unfinished(store.root / folder):
-        if order.get("cell_key") == key and order.get("threads") == threads:
-            path = inside(attempt, CHECKPOINT)
-            if path is not None and (latest is None or attempt.name > latest.record.record_id):
-                return path
-    if latest is None or latest.record.environment.get("threads") != threads:
+        if order.get("cell_key") == key:
+            found = _with_threads(inside(attempt, CHECKPOINT), order)
+            if found is not None and (latest is None or attempt.name > latest.record.record_id):
+                return found
+    if latest is None:
         return None
-    return latest.artifact("checkpoint")
+    return _with_threads(latest.artifact("checkpoint"), latest.record.environment)
+
+
+def _with_threads(path: Path | None, told: Mapping[str, Any]) -> _Checkpoint | None:
+    threads = _threads(told)
+    return _Checkpoint(path, threads) if path is not None and threads is not None else None
+
+
+def _threads(told: Mapping[str, Any]) -> int | None:
+    """The threads that an order or an environment names, if that is a number of threads."""
+    threads = told.get("threads")
+    return threads if isinstance(threads, int) and 0 < threads <= MOST_THREADS else None
 
 
 def _judge(

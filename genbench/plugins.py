@@ -20,6 +20,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
+from genbench import extensions
 from genbench.errors import PluginError, UsageError, did_you_mean, shorten
 from genbench.generator import CONTRACT, GeneratorSpec
 from genbench.pluginsource import Sources, sources_of
@@ -139,17 +140,17 @@ class Description:
 def installed() -> dict[str, list[GeneratorRef]]:
     """Every generator that an installed package announces; all owners of a name are kept."""
     found: dict[str, list[GeneratorRef]] = {}
-    for dist in _distributions():
-        for entry in dist.entry_points:
-            if entry.group == GROUP:
-                ref = GeneratorRef(
-                    name=entry.name,
-                    attr=entry.attr,
-                    module=entry.module,
-                    provider=f"{dist.metadata['Name']} {dist.version}",
-                    track_source=_is_editable(dist),
-                )
-                found.setdefault(entry.name, []).append(ref)
+    # Of several distributions of one name the first on the path counts, as imports do.
+    for entry in metadata.entry_points(group=GROUP):
+        if entry.dist is not None:
+            ref = GeneratorRef(
+                name=entry.name,
+                attr=entry.attr,
+                module=entry.module,
+                provider=extensions.owner(entry),
+                track_source=_is_editable(entry.dist),
+            )
+            found.setdefault(entry.name, []).append(ref)
     return dict(sorted(found.items()))
 
 
@@ -381,16 +382,6 @@ def _cause(error: Exception) -> str:
     # A field that this GeneratorSpec has not: the class body fails before its contract can be read.
     newer = isinstance(error, TypeError) and "GeneratorSpec.__init__() got an unexp" in str(error)
     return f"{text}: is it written for a newer genbench?" if newer else text
-
-
-def _distributions() -> list[metadata.Distribution]:
-    """Installed distributions, the first of each name on the path winning as imports do."""
-    seen: dict[str, metadata.Distribution] = {}
-    for dist in metadata.distributions():
-        name = dist.metadata["Name"]
-        if name and name.lower().replace("_", "-") not in seen:
-            seen[name.lower().replace("_", "-")] = dist
-    return list(seen.values())
 
 
 def _is_editable(dist: metadata.Distribution) -> bool:

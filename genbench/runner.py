@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,12 +15,12 @@ from genbench.cellspec import PARTS, CellSpec, GeneratorChoice
 from genbench.errors import StoreError
 from genbench.executors import Executor
 from genbench.executors.local import Ended
-from genbench.machine import available_cores, default_memory_limit
+from genbench.machine import default_memory_limit
 from genbench.plan import WORKER_LOST, Cell, build_plan
 from genbench.records import Record
-from genbench.store import CACHE, Store, Stored, new_ulid, newest, read_record
+from genbench.store import CACHE, RECORD, Store, Stored, new_ulid, newest, read_record
 from genbench.suite import Suite
-from genbench.timeleft import Progress, TimeLeft, read_progress
+from genbench.timeleft import Progress, Running, TimeLeft, read_progress
 
 POLL_SECONDS = 0.25
 
@@ -32,7 +32,9 @@ class RunOptions:
     Parameters
     ----------
     jobs
-        Workers at a time; threads are divided among them.
+        Cells and refits that go on at a time.
+    threads
+        Threads that a cell fits, samples and refits with.
     parts
         Which of ``metrics`` and ``downstream`` to compute.
     device, devices
@@ -42,13 +44,15 @@ class RunOptions:
     keep_failed
         Leave failed cells alone.
     timeout, memory_limit
-        Seconds and bytes for each cell's generator; memory defaults to 80 % of RAM over `jobs`.
+        Seconds and bytes for each cell's generator; memory defaults to 80 % of RAM over `jobs`,
+        and a cell that this ends runs once more, alone, with all of the 80 %.
     sandbox
         Whether processes that import a generator are confined, where the system can.
     """
 
     seeds: tuple[int, ...]
     jobs: int = 1
+    threads: int = 1
     device: str = "cpu"
     devices: tuple[str, ...] = ()
     parts: tuple[str, ...] = PARTS
@@ -59,26 +63,24 @@ class RunOptions:
     sandbox: bool = True
     argv_source: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
-    def threads(self) -> int:
-        """Threads of each worker."""
-        return max(1, available_cores() // self.jobs)
-
 
 class Listener(Protocol):
     """What the run loop tells whoever shows it."""
 
-    def planned(self, cells: Sequence[Cell]) -> None:
-        """The plan stands."""
+    def planned(self, cells: Sequence[Cell], jobs: int) -> None:
+        """The plan stands; `jobs` cells and refits go on at a time."""
 
     def started(self, cell: Cell) -> None:
         """A worker took the cell."""
 
     def progressed(self, cell: Cell, progress: Progress, seconds_left: float | None) -> None:
-        """News of a running cell, and an estimate for the whole run."""
+        """News of a running cell, and an estimate for all that is left of the run."""
 
     def ended(self, cell: Cell, record: Record) -> None:
         """The cell has its record."""
+
+    def again_alone(self, cell: Cell) -> None:
+        """The cell had too little memory beside others: it runs again once they are done."""
 
     def stopping(self, hard: bool) -> None:
         """The run is being stopped."""
@@ -126,11 +128,12 @@ def run_suite(
     Parameters
     ----------
     after_cell
-        Called after every cell's record, to renew the report.
+        Called after a cell's record, to renew the report; not after every one where cells are
+        short, so that it takes less than a twentieth of the time.
     """
     store.prepare()
     cells = plan(suite, choices, store, options)
-    listener.planned(cells)
+    listener.planned(cells, options.jobs)
     store.write_suite(suite.folder_name, suite.describe())
     loop = _Loop(suite, cells, store, options, executor, listener, after_cell)
     with _signals(loop):
@@ -172,20 +175,20 @@ class _Loop:
         self._passed_on = 0
         self._suite = suite
         self._waiting = [c for c in cells if c.todo not in ("done", "kept")]
+        self._alone: list[Cell] = []  # to run when all others are done, without any beside it
         self._store = store
         self._options = options
         self._executor = executor
         self._listener = listener
-        self._after_cell = after_cell
-        self._under_way: dict[Path, tuple[Cell, float]] = {}
-        self._devices: dict[Path, str] = {}
-        self._eta = TimeLeft(suite, store)
+        self._report = _Seldom(after_cell)
+        self._under_way: dict[Path, _UnderWay] = {}
+        self._eta = TimeLeft(suite, store, options.jobs)
 
     def run(self) -> None:
-        while (self._waiting and not self.stops) or self._under_way:
+        while ((self._waiting or self._alone) and not self.stops) or self._under_way:
             self._pass_on_stops()
-            while self._waiting and not self.stops and len(self._under_way) < self._options.jobs:
-                self._start(self._waiting.pop(0))
+            self._fill()
+            self._report.if_due()  # after the next cells have been started: they do not wait for it
             for ended in self._executor.poll(POLL_SECONDS):
                 self._end(ended)
             self._show()
@@ -205,7 +208,15 @@ class _Loop:
             else:
                 self._executor.kill()
 
-    def _start(self, cell: Cell) -> None:
+    def _fill(self) -> None:
+        """Start as many cells as may go on at a time."""
+        jobs = self._options.jobs
+        while self._waiting and not self.stops and len(self._under_way) < jobs:
+            self._start(self._waiting.pop(0), jobs)
+        if self._alone and not self._waiting and not self.stops and not self._under_way:
+            self._start(self._alone.pop(0), 1)
+
+    def _start(self, cell: Cell, jobs: int) -> None:
         options = self._options
         folder = self._store.root / cell.folder / new_ulid()
         scores_again = cell.todo == "score" and cell.source is not None
@@ -216,39 +227,43 @@ class _Loop:
             suite=self._suite,
             generator=cell.generator,
             seed=cell.seed,
-            device=self._slot(),
-            threads=options.threads,
+            device=self._device(),
+            threads=cell.threads,
             attempt=cell.attempt,
             reuse=cell.source.folder.resolve() if scores_again and cell.source else None,
             resume=None if cell.checkpoint is None else cell.checkpoint.resolve(),
             parts=cell.parts,
             timeout=options.timeout,
-            memory_limit=options.memory_limit or default_memory_limit(options.jobs),
-            exclusive=options.jobs == 1,
+            memory_limit=options.memory_limit or default_memory_limit(jobs),
+            slots=jobs,
             fresh=options.fresh,
             sandbox=options.sandbox,
             source=options.argv_source,
         )
-        self._under_way[spec.folder] = (cell, time.monotonic())
-        self._devices[spec.folder] = spec.device
+        self._under_way[spec.folder] = _UnderWay(cell, spec)
         self._listener.started(cell)
         self._executor.submit(spec)
 
-    def _slot(self) -> str:
+    def _device(self) -> str:
         """The device with the fewest cells under way; of equals the first."""
-        taken = list(self._devices.values())
+        taken = [one.spec.device for one in self._under_way.values()]
         return min(self._options.devices or (self._options.device,), key=taken.count)
 
     def _end(self, ended: Ended) -> None:
-        cell, start = self._under_way.pop(ended.spec.folder)
-        del self._devices[ended.spec.folder]
+        one = self._under_way.pop(ended.spec.folder)
+        cell = one.cell
         try:
-            record = read_record(ended.spec.folder / "record.json")
+            record = read_record(ended.spec.folder / RECORD)
         except StoreError:
             record = self._lost(ended)
-        self._eta.learn(cell, time.monotonic() - start)
-        self._listener.ended(cell, record)
-        self._after_cell()
+        self._eta.learn(cell, one.seconds)
+        self._report.wanted = True
+        if record.status == "oom" and ended.spec.slots > 1 and not self._options.memory_limit:
+            latest = Stored(record, ended.spec.folder)
+            self._alone.append(replace(cell, todo="run", latest=latest, source=None))
+            self._listener.again_alone(cell)
+        else:
+            self._listener.ended(cell, record)
 
     def _lost(self, ended: Ended) -> Record:
         """Write the record that a worker could not write."""
@@ -264,11 +279,46 @@ class _Loop:
         return record_of_loss(ended.spec, "failed", error)
 
     def _show(self) -> None:
-        for folder, (cell, start) in self._under_way.items():
-            progress = read_progress(folder)
-            if progress is not None:
-                left = self._eta.left(cell, time.monotonic() - start, progress, self._waiting)
-                self._listener.progressed(cell, progress, left)
+        running = []
+        for one in self._under_way.values():
+            one.progress = read_progress(one.spec.folder) or one.progress
+            running.append(Running(one.cell, one.seconds, one.progress))
+        left = self._eta.left(running, [*self._waiting, *self._alone])
+        for now in running:
+            if now.progress is not None:
+                self._listener.progressed(now.cell, now.progress, left)
+
+
+@dataclass(slots=True)
+class _UnderWay:
+    """A cell that was started, and what it said last."""
+
+    cell: Cell
+    spec: CellSpec
+    start: float = field(default_factory=time.monotonic)
+    progress: Progress | None = None
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.start
+
+
+class _Seldom:
+    """Work that is wanted now and then, done so seldom that it takes little of the time."""
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        self.wanted = False
+        self._work = work
+        self._rests_until = 0.0
+
+    def if_due(self) -> None:
+        """Do it, if it is wanted and the last time is long enough ago."""
+        start = time.monotonic()
+        if self.wanted and start >= self._rests_until:
+            self.wanted = False
+            self._work()
+            end = time.monotonic()
+            self._rests_until = end + 20 * (end - start)
 
 
 def _latest(store: Store, cell: Cell) -> Stored | None:

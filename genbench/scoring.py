@@ -33,6 +33,7 @@ from genbench.metrics.uncertainty import Estimate
 from genbench.npzfile import load_arrays, save_arrays
 from genbench.records import MetricValue
 from genbench.seeds import derive_seed
+from genbench.slots import Slots
 
 Array = npt.NDArray[Any]
 
@@ -60,6 +61,8 @@ class Scorer:
         What the generator drew after being fitted anew for the downstream protocols.
     progress
         Told the name of what is being computed; may raise to stop.
+    slots
+        Where cores of the run are idle, they are used; None for this one alone.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class Scorer:
         likelihood_error: str | None,
         refits: Mapping[Job, Refitted],
         progress: Callable[[str], None],
+        slots: Slots | None = None,
     ) -> None:
         self.spec = spec
         self.space = spec.suite.space
@@ -78,6 +82,7 @@ class Scorer:
         self.likelihood_error = likelihood_error
         self.refits = refits
         self._progress = progress
+        self._slots = slots
         self._splits: dict[str, Split] = {}
         self._reference = str(spec.suite.document["protocol"]["reference"])
 
@@ -314,8 +319,8 @@ class Scorer:
 
         train, test = self.split("train"), self.split("test")
         return Utility(
-            self.spec, self.samples, train, test, self.refits, self._progress
-        ).score()  # fmt: skip
+            self.spec, self.samples, train, test, self.refits, self._progress, self._slots
+        ).score()
 
     def _untold(self, id_: str, status: Any, reason: str) -> MetricValue:
         """A typed cell for a metric that has no number."""

@@ -38,10 +38,26 @@ def read_progress(folder: Path) -> Progress | None:
         return None
 
 
-class TimeLeft:
-    """An estimate of the time left: what each generator's cells took so far."""
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A cell under way: for how many seconds, and what it said last."""
 
-    def __init__(self, suite: Suite, store: Store) -> None:
+    cell: Cell
+    seconds: float
+    progress: Progress | None
+
+
+class TimeLeft:
+    """An estimate of the time left: what each generator's cells took so far.
+
+    Parameters
+    ----------
+    jobs
+        Cells that go on at a time.
+    """
+
+    def __init__(self, suite: Suite, store: Store, jobs: int) -> None:
+        self._jobs = jobs
         self._known: dict[tuple[str, bool], float] = {}
         for stored in store.records(store.root / suite.folder_name):
             wall = stored.record.times.get("wall_s")
@@ -53,22 +69,31 @@ class TimeLeft:
         """A cell took so long."""
         self._known[self._key(cell)] = seconds
 
-    def left(
-        self, cell: Cell, elapsed: float, progress: Progress, waiting: Sequence[Cell]
-    ) -> float | None:
-        """Seconds left for `cell` and all waiting cells; None while nothing is known."""
-        mine = self._known.get(self._key(cell))
-        if progress.phase == "fit" and progress.total and progress.done:
-            share = progress.done / progress.total
-            fitted = elapsed / share
-            mine = max(mine or 0.0, fitted)
-        others = [self._known.get(self._key(c)) for c in waiting]
-        known = [t for t in (mine, *others) if t is not None]
+    def left(self, running: Sequence[Running], waiting: Sequence[Cell]) -> float | None:
+        """Seconds left for all running and waiting cells; None while nothing is known.
+
+        The longest of the running cells ends no earlier than it would alone.
+        """
+        whole = [self._whole(one) for one in running]
+        others = [self._known.get(self._key(cell)) for cell in waiting]
+        known = [t for t in (*whole, *others) if t is not None]
         if not known:
             return None
         typical = sum(known) / len(known)
-        rest = max(0.0, (mine if mine is not None else typical) - elapsed)
-        return rest + sum(t if t is not None else typical for t in others)
+        rests = [
+            max(0.0, (typical if t is None else t) - one.seconds)
+            for t, one in zip(whole, running, strict=True)
+        ]
+        work = sum(rests) + sum(typical if t is None else t for t in others)
+        return max([work / self._jobs, *rests])
+
+    def _whole(self, one: Running) -> float | None:
+        """Seconds that a running cell takes from beginning to end, if anything tells."""
+        known = self._known.get(self._key(one.cell))
+        progress = one.progress
+        if progress is not None and progress.phase == "fit" and progress.total and progress.done:
+            return max(known or 0.0, one.seconds * progress.total / progress.done)
+        return known
 
     @staticmethod
     def _key(cell: Cell) -> tuple[str, bool]:

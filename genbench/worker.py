@@ -52,6 +52,7 @@ from genbench.ledger import (
 )
 from genbench.npzfile import load_arrays, save_arrays
 from genbench.records import Artifact, MetricValue, Record, Status
+from genbench.slots import Slots
 from genbench.store import (
     CHECKPOINT,
     PROGRESS,
@@ -62,6 +63,7 @@ from genbench.store import (
     write_record,
 )
 from genbench.telling import Telling
+from genbench.threads import counted
 
 
 class _Stopped(Exception):
@@ -91,17 +93,28 @@ class _Attempt:
 class Worker:
     """One attempt at one cell."""
 
-    def __init__(self, spec: CellSpec) -> None:
+    def __init__(self, spec: CellSpec, slots: Slots | None = None) -> None:
         self.spec = spec
+        self._slots = slots or Slots(None, spec.slots)
         self._stopping = False
         self._started = datetime.now(UTC)
         self._clock = time.monotonic()
 
     def run(self) -> Record:
-        """Run the cell and write its record; every way it can end becomes a record."""
+        """Run the cell and write its record; every way it can end becomes a record.
+
+        It begins as soon as there is a slot for it.
+        """
         signal.signal(signal.SIGTERM, self._on_signal)
         self.spec.folder.mkdir(parents=True, exist_ok=True)
         (self.spec.folder / LOG).touch()
+        # Programs that the generator starts, and libraries that it loads, read these.
+        os.environ.update(counted(self.spec.threads))
+        with self._slots.one(lambda: self._stopping, self._waiting):
+            return self._run()
+
+    def _run(self) -> Record:
+        self._clock = time.monotonic()
         attempt = _Attempt()
         try:
             self._generate(attempt)
@@ -238,9 +251,11 @@ class Worker:
             return
         start = time.perf_counter()
         attempt.refits = refits.run_refits(
-            self.spec, asked, lambda: self._stopping, self.spec.folder / LOG
+            self.spec, asked, lambda: self._stopping, self.spec.folder / LOG, self._slots
         )
         attempt.timing["refits_s"] = time.perf_counter() - start
+        core = sum(refitted.core_seconds for refitted in attempt.refits.values())
+        attempt.timing["refits_core_s"] = core
         if self._stopping:
             raise _Stopped
 
@@ -346,20 +361,23 @@ class Worker:
         from genbench.plan import scoring_keys
         from genbench.scoring import Scorer
 
-        configure_torch(self.spec.threads)
-        start = time.perf_counter()
+        configure_torch(1)  # whatever the fit took: no value depends on the number of cores
+        start, core = time.perf_counter(), _core_seconds()
         if sha256_file(self.spec.folder / SAMPLES) != attempt.sealed:
             raise StoreError(f"{SAMPLES} is not what was drawn any more: run again with --fresh")
         samples = load_arrays(self.spec.folder / SAMPLES)
         path = self.spec.folder / LIKELIHOOD
         likelihood = load_arrays(path) if path.is_file() else {}
         reason = attempt.error["message"] if attempt.error else attempt.likelihood_error
-        scorer = Scorer(self.spec, samples, likelihood, reason, attempt.refits, self._progress)
+        scorer = Scorer(
+            self.spec, samples, likelihood, reason, attempt.refits, self._progress, self._slots
+        )
         attempt.metrics.update(scorer.score())
         attempt.copies = scorer.copies() or attempt.copies
         keys = scoring_keys(self.spec.suite)
         attempt.scoring.update({part: keys[part] for part in self.spec.parts})
         attempt.timing["metrics_s"] = time.perf_counter() - start
+        attempt.timing["metrics_core_s"] = _core_seconds() - core
         real = scorer.split(str(self.spec.suite.document["protocol"]["reference"]))
         attempt.pictures = pictures.draw(
             self.spec.folder, self.spec.suite.space, samples, real, scorer.split("train")
@@ -380,7 +398,7 @@ class Worker:
             dataset=dataset_of(spec),
             metrics=attempt.metrics,
             curves=attempt.generation.get("curves", {}),
-            timing={"exclusive": spec.exclusive, **attempt.timing},
+            timing=attempt.timing,
             examples_served=int(attempt.generation.get("examples_served", 0)),
             raw_access=bool(attempt.generation.get("raw_access", False)),
             resources=attempt.resources,
@@ -418,12 +436,22 @@ class Worker:
             raise _Stopped
         write_progress(self.spec.folder / PROGRESS, "metrics", what=what)
 
+    def _waiting(self) -> None:
+        write_progress(self.spec.folder / PROGRESS, "waiting")
+
     def _on_signal(self, number: int, frame: Any) -> None:
         self._stopping = True
 
 
-def main(path: str, believed: Mapping[str, str] | None = None) -> int:
-    """Run the cell that a spec file orders; 0 once its record is written.
+def main(path: str) -> int:
+    """Run the cell that a spec file orders; 0 once its record is written."""
+    return run_cell(read_spec(Path(path)))
+
+
+def run_cell(
+    spec: CellSpec, slots: Slots | None = None, believed: Mapping[str, str] | None = None
+) -> int:
+    """Run a cell in one of the `slots` of its run; 0 once its record is written.
 
     Parameters
     ----------
@@ -431,11 +459,10 @@ def main(path: str, believed: Mapping[str, str] | None = None) -> int:
         Digests of cache files that other workers of this run have written.
     """
     try:
-        spec = read_spec(Path(path))
         confined = confinement.name(spec.sandbox) != "none"
         cachetrust.begin(spec.cache, confined, dict(believed or {}))
         try:
-            record = Worker(spec).run()
+            record = Worker(spec, slots).run()
         finally:
             cachetrust.end(spec.cache)
     except GenbenchError as error:
@@ -457,6 +484,12 @@ def _taken_on_trust(refits: Mapping[Job, Refitted]) -> dict[str, str]:
     n = sum(refitted.unverified for refitted in refits.values())
     told = f"{n} of {len(refits)} were stored where no process was confined: unverified"
     return {"refits": told} if n else {}
+
+
+def _core_seconds() -> float:
+    """CPU time of this process and of all that it has started and seen end."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def _error(phase: str, error: BaseException) -> dict[str, Any]:

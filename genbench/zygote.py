@@ -26,6 +26,8 @@ from genbench.confinement import sandbox, told_of
 from genbench.errors import GenbenchError
 from genbench.isolation import Isolated, start_isolated
 from genbench.keeper import die_with_parent, killed_with_parent
+from genbench.slots import Slots, slots_file
+from genbench.threads import limit_interop_threads, limit_threads
 
 MOST_ANSWER_BYTES = 64 << 20
 
@@ -43,6 +45,7 @@ class Zygote:
     def __init__(self) -> None:
         self._running: dict[int, _Worker] = {}
         self._asked: list[_Asked] = []
+        self._slots = slots_file()
         self._answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
         # Nothing that a library prints may get between the answers.
         os.dup2(2, 1)
@@ -80,7 +83,8 @@ class Zygote:
     def _obey(self, order: dict[str, Any]) -> None:
         match order["op"]:
             case "run":
-                self._fork(order["id"], lambda: _run(order["spec"], order["believed"]))
+                path, believed = order["spec"], order["believed"]
+                self._fork(order["id"], lambda: _run(path, self._slots, believed))
             case "describe":
                 self._ask(order, lambda: _describe(order["ref"]))
             case "classes":
@@ -238,17 +242,21 @@ def _import_heavy_things() -> None:
         "genbench.worker",
     ):
         importlib.import_module(name)
+    # Every process that is forked from here begins with one thread; none is started for it.
+    limit_threads(1)
+    limit_interop_threads()
 
 
-def _run(spec: str, believed: dict[str, str]) -> tuple[int, dict[str, str]]:
+def _run(path: str, slots: int, believed: dict[str, str]) -> tuple[int, dict[str, str]]:
     from genbench import cachetrust, worker
     from genbench.account import LOG
     from genbench.cellspec import read_spec
 
-    log = os.open(read_spec(Path(spec)).folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    spec = read_spec(Path(path))
+    log = os.open(spec.folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    code = worker.main(spec, believed)
+    code = worker.run_cell(spec, Slots(slots, spec.slots), believed)
     return code, cachetrust.beliefs.wrote
 
 

@@ -80,7 +80,11 @@ def _entry(folder: Path, index: int, seed: int) -> Entry:
             },
         },
         "curves": {text: {"examples": [1, 2, 3], "value": [1.0, 2.0, 3.0]}, "bad": text},
-        "timing": {"fit_s": text if index == 4 else 10.0 + index, "sample_s": text},
+        "timing": {
+            "fit_core_s": text if index == 4 else 10.0 + index,
+            "fit_s": text,
+            "sample_core_s": text,
+        },
         "resources": {"peak_rss_bytes": text, "parameters": text, text: text},
         "environment": {text: text},
         "source": {"argv": [text]},

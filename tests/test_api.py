@@ -54,7 +54,7 @@ class _Called(Exception):
              "--no-controls", "--memory-limit", "10", "--no-report"],
             "run",
             {"seeds": (1, 2), "parts": ["metrics"], "controls": False, "memory_limit": 10 << 20,
-             "report": False, "jobs": 1},
+             "report": False, "jobs": "auto"},
         ),
         (["run", "--suite", "digits", "--dry-run"], "plan", {"seeds": None, "fresh": False}),
         (

@@ -11,6 +11,7 @@ import pytest
 from genbench import tensorfile
 from genbench.account import GENERATION, generation_of, record_of_loss
 from genbench.cellspec import GeneratorChoice, read_spec
+from genbench.narration import Lines
 from genbench.plan import CHECKPOINT, WORKER_LOST, Cell, build_plan, cell_folder, cell_key
 from genbench.plugins import Description, GeneratorRef
 from genbench.store import SPEC, Store, Stored, newest, write_json
@@ -91,13 +92,27 @@ def test_a_killed_attempt_without_a_record_continues_from_its_newest_checkpoint(
     assert planned(store, suite, fresh=True).todo == "run"
 
 
-@pytest.mark.parametrize("changes", [{"threads": 1}, {"key": "sha256:other"}])
+@pytest.mark.parametrize("changes", [{"key": "sha256:other"}, {"threads": 0}, {"threads": "2"}])
 def test_a_checkpoint_of_other_work_is_not_used(
     tmp_path: Path, suite: Suite, changes: dict[str, object]
 ) -> None:
     store = Store(tmp_path)
     killed(store, suite, "01ARZ3NDEKTSV4RRFFQ69G5FA1", **changes)  # type: ignore[arg-type]
     assert planned(store, suite).todo == "run"
+
+
+@pytest.mark.parametrize("began_with", [1, 2, 5])
+def test_a_fit_continues_with_the_threads_that_it_began_with(
+    tmp_path: Path, suite: Suite, began_with: int
+) -> None:
+    store = Store(tmp_path)
+    killed(store, suite, "01ARZ3NDEKTSV4RRFFQ69G5FA1", threads=began_with)
+    cell = planned(store, suite)
+    assert (cell.todo, cell.threads) == ("resume", began_with), "whatever is asked for now"
+    assert planned(store, suite, fresh=True).threads == 2
+    said: list[str] = []
+    Lines(suite, said.append).planned([cell], 1)
+    assert ("threads as it began" in said[-1]) == (began_with > 1)
 
 
 def test_a_linked_checkpoint_or_a_broken_order_is_not_used(tmp_path: Path, suite: Suite) -> None:

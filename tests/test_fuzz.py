@@ -168,7 +168,7 @@ def test_a_suite_made_to_hurt_is_refused(tmp_path: Path, text: str) -> None:
 RECORD = json.loads(
     json.dumps(
         make_record(
-            timing={"fit_s": 1.5, "sample_s": 0.5, "metrics_s": 2.0, "exclusive": True},
+            timing={"fit_s": 1.5, "fit_core_s": 1.4, "sample_s": 0.5, "metrics_s": 2.0},
             resources={"peak_rss_bytes": 1000, "n_sampled": 10, "parameters": 5},
             curves={"loss": {"examples": [1, 2, 3], "value": [0.5, None, 0.25]}},
             environment={"python": "3.11", "threads": 2, "packages": {"torch": "2"}},

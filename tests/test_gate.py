@@ -140,10 +140,7 @@ def test_other_signatures_do_not_compare() -> None:
 @pytest.mark.parametrize(("seconds", "wanted"), [(100.0, "pass"), (200.0, "regression")])
 def test_cost_is_judged_apart(seconds: float, wanted: str) -> None:
     def timed(base: float) -> list[Record]:
-        return [
-            dataclasses.replace(r, timing={"fit_s": base + r.seed, "exclusive": True})
-            for r in STEADY
-        ]
+        return [dataclasses.replace(r, timing={"fit_core_s": base + r.seed}) for r in STEADY]
 
     found = gate.judge_tasks(results(timed(100.0)), results(timed(seconds)))
     assert found.verdict("cost") == wanted
@@ -152,10 +149,9 @@ def test_cost_is_judged_apart(seconds: float, wanted: str) -> None:
 
 def test_times_of_another_machine_are_not_judged() -> None:
     slow = [
-        dataclasses.replace(r, timing={"fit_s": 900.0, "exclusive": True}, environment={"x": 1})
-        for r in STEADY
+        dataclasses.replace(r, timing={"fit_core_s": 900.0}, environment={"x": 1}) for r in STEADY
     ]
-    fast = [dataclasses.replace(r, timing={"fit_s": 1.0, "exclusive": True}) for r in STEADY]
+    fast = [dataclasses.replace(r, timing={"fit_core_s": 1.0}) for r in STEADY]
     found = gate.judge_tasks(results(fast), results(slow))
     assert not [j for j in found.judgements if j.aspect == "cost"]
 
@@ -380,7 +376,7 @@ def test_malformed_tolerances_are_refused(text: str) -> None:
 
 
 def test_tolerances_name_metrics_and_costs() -> None:
-    found = gate.parse_tolerances(["fid=5%", "kid=0.02", "fid@other=1e-1", "fit_s=50%"])
+    found = gate.parse_tolerances(["fid=5%", "kid=0.02", "fid@other=1e-1", "fit_core_s=50%"])
     assert found["fid"] == gate.Tolerance(0.05, True)
     assert found["kid"] == gate.Tolerance(0.02, False)
     assert found["fid@other"] == gate.Tolerance(0.1, False)

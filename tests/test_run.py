@@ -227,11 +227,11 @@ def start(cwd: Path, *args: object) -> subprocess.Popen[str]:
     )
 
 
-def wait_for_fit(results: Path, examples: int, seconds: float = 300) -> Path:
+def wait_for_fit(results: Path, examples: int, seconds: float = 300, seed: int | str = "*") -> Path:
     """The progress file of a cell that has been served some examples."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        for path in results.glob("*/*/seed-*/*/progress.json"):
+        for path in results.glob(f"*/*/seed-{seed}/*/progress.json"):
             try:
                 body = json.loads(path.read_text())
             except (ValueError, OSError):

@@ -1,7 +1,9 @@
-"""Threads, devices and times of cells that run beside each other; a machine looked over; status."""
+"""Cells that run beside each other: how many, where, their costs and news; doctor; status."""
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import signal
 import subprocess
 import time
@@ -12,14 +14,16 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
-from genbench import diagnosis, extensions, machine, runner
+from genbench import diagnosis, extensions, machine, narration, runner
 from genbench.cellspec import CellSpec, GeneratorChoice
-from genbench.cli import cli
+from genbench.cli import cli, terminal
+from genbench.cli.terminal import print_table
 from genbench.diagnosis import Check, diagnose
 from genbench.errors import DataError, PluginError
 from genbench.executors.local import Ended
-from genbench.plan import Cell
+from genbench.plan import Cell, build_plan
 from genbench.plugins import Description, GeneratorRef
 from genbench.progress import overview
 from genbench.records import Record
@@ -29,23 +33,82 @@ from genbench.report.tradeoffs import quality_cost
 from genbench.runner import RunOptions, run_suite
 from genbench.store import Store, write_json, write_record
 from genbench.suite import load_suite
+from genbench.timeleft import Progress, Running, TimeLeft
 from tests import report_fixtures as fixtures
 from tests.conftest import TINY, command
 from tests.test_store_faults import TASK, put
 
 
-@pytest.mark.parametrize(("jobs", "threads"), [(1, 8), (2, 4), (3, 2), (8, 1), (20, 1)])
-def test_the_cores_are_divided_among_the_workers(
-    monkeypatch: pytest.MonkeyPatch, jobs: int, threads: int
+@pytest.mark.parametrize("jobs", [1, 2, 8])
+def test_a_cell_has_one_thread_however_many_go_on_at_a_time(tmp_path: Path, jobs: int) -> None:
+    seen = run(tmp_path, RunOptions((0, 1, 2), jobs=jobs))
+    assert [s.threads for s in seen.started] == [1, 1, 1]
+    assert seen.most == min(jobs, 3)
+
+
+def test_a_cell_has_as_many_threads_as_are_asked_for(tmp_path: Path) -> None:
+    seen = run(tmp_path, RunOptions((0,), threads=4))
+    assert [s.threads for s in seen.started] == [4]
+
+
+CPU, GPUS = ("cpu",), ("cuda:0", "cuda:1", "cuda:2")
+
+
+@pytest.mark.parametrize(
+    ("devices", "free", "gigabytes", "threads", "jobs"),
+    [(CPU, 8, 100, 1, 8), (CPU, 8, 100, 3, 2), (CPU, 8, 10, 1, 4), (CPU, 1, 100, 1, 1),
+     (CPU, 2, 100, 4, 1), (CPU, 64, 0.5, 1, 1), (GPUS, 1, 1, 1, 3)],
+)  # fmt: skip
+def test_as_many_jobs_as_cores_are_free_and_memory_allows(
+    monkeypatch: pytest.MonkeyPatch,
+    devices: tuple[str, ...],
+    free: int,
+    gigabytes: float,
+    threads: int,
+    jobs: int,
 ) -> None:
-    monkeypatch.setattr(runner, "available_cores", lambda: 8)
-    assert RunOptions((0,), jobs=jobs).threads == threads
+    monkeypatch.setattr(machine, "free_cores", lambda: free)
+    monkeypatch.setattr(machine, "available_memory", lambda: int(gigabytes * 1e9))
+    assert machine.auto_jobs(devices, threads, cell_bytes=2 * 10**9) == jobs
+
+
+@pytest.mark.parametrize(("busy", "free"), [([0.1], 8), ([5.2], 3), ([20.0], 1), ([7.9, 0.2], 8)])
+def test_cores_that_others_use_are_not_free(
+    monkeypatch: pytest.MonkeyPatch, busy: list[float], free: int
+) -> None:
+    looks = iter([*busy, *busy, *busy])
+    monkeypatch.setattr(machine, "available_cores", lambda: 8)
+    monkeypatch.setattr(machine, "_busy_cores", lambda: next(looks))
+    assert machine.free_cores() == free
+
+
+@pytest.mark.parametrize(
+    ("told", "cores"),
+    [("200000 100000\n", 2), ("150000 100000\n", 2), ("10000 100000", 1), ("max 100000\n", 64),
+     ("", 64), ("x y", 64), ("100 0", 64)],
+)  # fmt: skip
+def test_a_control_groups_share_of_time_counts(
+    monkeypatch: pytest.MonkeyPatch, told: str, cores: int
+) -> None:
+    monkeypatch.setattr(machine.os, "sched_getaffinity", lambda pid: set(range(64)), raising=False)
+    monkeypatch.setattr(machine, "_group_text", lambda name: told if name == "cpu.max" else "")
+    assert machine.available_cores() == cores
+
+
+def test_a_control_groups_memory_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"memory.max": "3000000\n", "memory.current": "1000000\n"}
+    monkeypatch.setattr(machine, "_group_text", lambda name: told.get(name, ""))
+    assert machine.available_memory() == 2_000_000
+    assert machine.default_memory_limit(2) == 1_200_000
+    told["memory.max"] = "max\n"
+    assert machine.available_memory() > 2_000_000
 
 
 class Executor:
     """Runs nothing; ends one cell per poll, the one that began first, with a record."""
 
-    def __init__(self) -> None:
+    def __init__(self, oom_beside_others: bool = False) -> None:
+        self._oom_beside_others = oom_beside_others
         self.started: list[CellSpec] = []
         self.under_way: list[CellSpec] = []
         self.most = 0
@@ -59,18 +122,23 @@ class Executor:
 
     def poll(self, seconds: float) -> list[Ended]:
         spec = self.under_way.pop(0)
-        record = fixtures.record(spec.folder.name, fixtures.cell_of("g", "gan", spec.seed))
-        write_record(spec.folder, record)
+        oom = self._oom_beside_others and spec.slots > 1 and spec.seed == 1
+        fields = {"status": "oom", "error": {"phase": "fit", "message": "m"}} if oom else {}
+        fields |= {"attempt": {"n": spec.attempt, "resumed_from": None}}
+        cell = fixtures.cell_of("g", "gan", spec.seed)
+        record = fixtures.record(spec.folder.name, cell, **fields)
+        write_record(spec.folder, dataclasses.replace(record, cell_key=spec.cell_key))
         return [Ended(spec, 0)]
 
 
 class Silent:
     """Listens to a run and says nothing."""
 
-    def planned(self, cells: Any) -> None: ...
+    def planned(self, cells: Any, jobs: int) -> None: ...
     def started(self, cell: Cell) -> None: ...
     def progressed(self, cell: Cell, progress: Any, seconds_left: float | None) -> None: ...
     def ended(self, cell: Cell, record: Record) -> None: ...
+    def again_alone(self, cell: Cell) -> None: ...
     def stopping(self, hard: bool) -> None: ...
 
 
@@ -79,8 +147,8 @@ def choice() -> GeneratorChoice:
     return GeneratorChoice(GeneratorRef("g", "mine", "mine 1"), about, {})
 
 
-def run(tmp_path: Path, options: RunOptions) -> Executor:
-    executor = Executor()
+def run(tmp_path: Path, options: RunOptions, executor: Executor | None = None) -> Executor:
+    executor = executor or Executor()
     suite = load_suite(str(TINY))
     run_suite(suite, [choice()], Store(tmp_path), options, executor, Silent())  # type: ignore[arg-type]
     return executor
@@ -97,17 +165,52 @@ def test_each_device_takes_as_many_cells_as_the_others(tmp_path: Path) -> None:
         assert max(counts) - min(counts) <= 1, together
 
 
-def test_cells_that_run_beside_others_are_marked_so(tmp_path: Path) -> None:
-    assert all(s.exclusive for s in run(tmp_path / "a", RunOptions((0, 1), jobs=1)).started)
-    assert not any(s.exclusive for s in run(tmp_path / "b", RunOptions((0, 1), jobs=2)).started)
+def test_a_cell_that_had_too_little_memory_beside_others_runs_again_alone(tmp_path: Path) -> None:
+    seen = run(tmp_path, RunOptions((0, 1, 2), jobs=2), Executor(oom_beside_others=True))
+    assert [(s.seed, s.slots, s.attempt) for s in seen.started] == [
+        (0, 2, 1), (1, 2, 1), (2, 2, 1), (1, 1, 2),
+    ]  # fmt: skip
+    shares = [s.memory_limit for s in seen.started]
+    assert shares[-1] == pytest.approx(2 * shares[0], rel=1e-6)  # type: ignore[operator]
+    assert len(seen.together[-1]) == 1, "nothing ran beside it"
+
+
+def test_a_limit_that_the_user_set_is_the_last_word(tmp_path: Path) -> None:
+    options = RunOptions((0, 1), jobs=2, memory_limit=1 << 30)
+    assert len(run(tmp_path, options, Executor(oom_beside_others=True)).started) == 2
+
+
+def test_the_report_is_renewed_seldom_and_never_keeps_a_cell_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(runner.time, "monotonic", lambda: now[0])
+    executor, made = Executor(), []
+
+    def renew() -> None:
+        made.append((len(executor.started), len(executor.under_way)))
+        now[0] += 1.0  # takes a second
+
+    poll = executor.poll
+
+    def slow_poll(seconds: float) -> list[Ended]:
+        now[0] += 4.0  # a cell takes four
+        return poll(seconds)
+
+    executor.poll = slow_poll  # type: ignore[method-assign]
+    options = RunOptions(tuple(range(12)), jobs=2)
+    suite = load_suite(str(TINY))
+    run_suite(suite, [choice()], Store(tmp_path), options, executor, Silent(), renew)  # type: ignore[arg-type]
+    assert 2 <= len(made) <= 3
+    for started, under_way in made:
+        assert under_way == 2 or started == 12
 
 
 def test_one_device_named_is_the_only_one_used() -> None:
     assert machine.resolve_devices("cpu", 4) == ("cpu",)
 
 
-def timed(name: str, seed: int, fit_s: float, exclusive: bool) -> Entry:
-    timing = {"fit_s": fit_s, "sample_s": 1.0, "exclusive": exclusive}
+def timed(name: str, seed: int, **timing: float) -> Entry:
     return Entry(
         fixtures.record(
             f"01{name}{seed}",
@@ -118,20 +221,113 @@ def timed(name: str, seed: int, fit_s: float, exclusive: bool) -> Entry:
     )
 
 
-def test_times_taken_beside_other_cells_stay_out_of_the_costs() -> None:
+def test_costs_are_core_seconds_and_wall_time_is_never_taken_for_them() -> None:
     entries = [
-        timed("a", 0, 10.0, True), timed("a", 1, 99.0, False), timed("b", 0, 5.0, False),
-        timed("c", 0, 20.0, True),
-    ]  # fmt: skip
+        timed("a", 0, fit_core_s=10.0, fit_s=40.0, sample_core_s=2.0, sample_s=9.0),
+        timed("a", 1, fit_core_s=20.0, fit_s=20.0, sample_core_s=2.0, sample_s=9.0),
+        timed("b", 0, fit_s=5.0, sample_s=1.0),  # of before: wall time alone
+        timed("c", 0, fit_core_s=7.0, fit_s=7.0),
+        timed("c", 1, fit_s=100.0),
+    ]
     board = table(TaskResults(fixtures.suite(), entries))
     rows = {row.name: row for row in board.rows}
-    assert (rows["a"].fit_s, rows["a"].exclusive) == (10.0, True)
-    assert (rows["b"].fit_s, rows["b"].exclusive) == (5.0, False), "shown, and marked"
+    assert (rows["a"].fit_core_s, rows["a"].fit_s) == (15.0, 30.0)
+    assert rows["a"].sampling_rate == 10_000 / 2
+    assert (rows["b"].fit_core_s, rows["b"].fit_s, rows["b"].sampling_rate) == (None, 5.0, None)
+    assert rows["c"].fit_core_s is None, "the mean over some seeds is none of the row"
     figure = quality_cost(board, {row.id: "#000" for row in board.rows})
     assert figure is not None
     assert '"name":"a"' in figure.specs["fid|fit"]
     assert '"name":"b"' not in figure.specs["fid|fit"]
     assert '"name":"b"' in figure.specs["fid|memory"]
+
+
+def test_the_table_marks_wall_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "toy"
+    write_json(folder / "suite.json", fixtures.suite())
+    for entry in (timed("new", 0, fit_core_s=10.4, fit_s=99.0), timed("old", 0, fit_s=5.0)):
+        record = entry.record
+        write_record(folder / record.generator / "seed-0" / record.record_id, record)
+    print_table(folder)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("fit core s")
+    (new,) = [line for line in lines if " new " in line]
+    (old,) = [line for line in lines if " old " in line]
+    assert new.endswith(" 10")
+    assert old.endswith(" 5 wall")
+
+
+# -- news of several cells ---------------------------------------------------------------------
+
+
+def cells(tmp_path: Path, seeds: int) -> list[Cell]:
+    return build_plan(load_suite(str(TINY)), [choice()], range(seeds), Store(tmp_path), threads=1)
+
+
+def fitting(done: int, total: int = 100) -> Progress:
+    return Progress("fit", done, total, {"loss": 0.5})
+
+
+def test_the_time_left_is_that_of_all_cells_on_all_cores(tmp_path: Path) -> None:
+    left = TimeLeft(load_suite(str(TINY)), Store(tmp_path), jobs=2)
+    a, b, c, d = cells(tmp_path, 4)
+    assert left.left([Running(a, 5.0, None)], [c]) is None
+    running = [Running(a, 5.0, fitting(50)), Running(b, 5.0, fitting(25))]
+    assert left.left(running, []) == 15.0, "the longest of the running ones"
+    assert left.left(running, [c, d]) == (5 + 15 + 2 * 15) / 2
+    left.learn(a, 40.0)
+    assert left.left([Running(b, 10.0, None)], [c, d]) == (30 + 2 * 40) / 2
+
+
+def test_lines_speak_of_each_running_cell_in_its_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(narration.time, "monotonic", lambda: now[0])
+    said: list[str] = []
+    shown = narration.Lines(load_suite(str(TINY)), said.append)
+    a, b = cells(tmp_path, 2)
+    shown.planned([a, b], 2)
+    assert said[0].endswith("2 cells, 2 to do, 2 at a time")
+    shown.started(a)
+    now[0] += 10
+    shown.started(b)
+    del said[:]
+    for _ in range(20):
+        now[0] += 1
+        shown.progressed(a, fitting(10), 30.0)
+        shown.progressed(b, fitting(20), 30.0)
+    assert said == [
+        "  g seed 0: training · 10 of 100 · loss 0.5 · about 30 s left in all",
+        "  g seed 1: training · 20 of 100 · loss 0.5 · about 30 s left in all",
+        "  g seed 0: training · 10 of 100 · loss 0.5 · about 30 s left in all",
+    ]
+
+
+def test_a_terminal_has_a_bar_for_each_running_cell_and_one_for_all(tmp_path: Path) -> None:
+    screen = Console(file=io.StringIO(), force_terminal=True, width=120)
+    with terminal.bars(screen) as bars:
+        shown = terminal.Live(load_suite(str(TINY)), bars, as_json=False)
+        a, b, c = cells(tmp_path, 3)
+
+        def seen() -> dict[str, tuple[float, float | None, str]]:
+            return {t.description: (t.completed, t.total, t.fields["news"]) for t in bars.tasks}
+
+        shown.planned([a, b, c], 2)
+        shown.started(a)
+        shown.started(b)
+        shown.progressed(a, fitting(10), 60.0)
+        assert seen() == {
+            "all cells": (0, 3, "0 of 3 · about 60 s left in all"),
+            "g seed 0": (10, 100, "training · 10 of 100 · loss 0.5"),
+            "g seed 1": (0, None, "starting"),
+        }
+        shown.ended(b, fixtures.record("01B", fixtures.cell_of("g", "gan", 1)))
+        shown.again_alone(a)
+        assert set(seen()) == {"all cells"}
+        assert seen()["all cells"][:2] == (1, 3)
+        shown.started(a)
+        assert set(seen()) == {"all cells", "g seed 0"}
 
 
 # -- status ------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from genbench.cli import (
     synthesize,
 )
 from genbench.errors import GenbenchError, did_you_mean
+from genbench.threads import short_spinning
 
 
 class _Group(click.Group):
@@ -88,6 +89,7 @@ for _command in (
 
 def main() -> None:
     """The console script: run a command and turn errors into one line and an exit code."""
+    os.environ.update(short_spinning())  # before a command imports what reads it
     try:
         code = cli.main(standalone_mode=False)
     except GenbenchError as error:

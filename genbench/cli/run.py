@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
+
+MOST_JOBS = 256
+
+
+def _jobs(context: click.Context, option: click.Parameter, text: str) -> int | Literal["auto"]:
+    """``auto`` or a number."""
+    if text == "auto":
+        return "auto"
+    if text.isdecimal() and 1 <= int(text) <= MOST_JOBS:
+        return int(text)
+    raise click.BadParameter(f"{text!r} is neither auto nor a number from 1 to {MOST_JOBS}")
 
 
 @click.command()
@@ -60,17 +71,28 @@ import click
 @click.option(
     "-j",
     "--jobs",
+    default="auto",
+    metavar="auto|N",
+    callback=_jobs,
+    show_default=True,
+    help="Run this many cells and refits at a time; auto: as many as cores are free and memory "
+    "allows, or one a GPU.",
+)
+@click.option(
+    "--threads",
     default=1,
     type=click.IntRange(1, 256),
     show_default=True,
-    help="Run this many cells at a time; the cores are divided among them.",
+    metavar="N",
+    help="Fit and sample each cell on this many threads, for a model too large for one; another "
+    "number gives other bytes.",
 )
 @click.option(
     "--device",
     default="auto",
     show_default=True,
     metavar="auto|cpu|cuda[:i]",
-    help="Train and score here; auto takes a GPU where there is one, with -j all of them.",
+    help="Train and score here; auto takes every GPU that there is, or else the CPU.",
 )
 @click.option(
     "--only",
@@ -100,7 +122,7 @@ import click
     type=click.IntRange(min=1),
     metavar="MIB",
     help="End a generator whose processes hold more than this; "
-    "default: 80 % of the memory divided by the jobs.",
+    "default: 80 % of the memory divided by the jobs, and once more, alone, with all of it.",
 )
 @click.option(
     "--no-sandbox",
@@ -123,7 +145,8 @@ def run(
     profile: str | None,
     seeds: str | None,
     results: Path,
-    jobs: int,
+    jobs: int | Literal["auto"],
+    threads: int,
     device: str,
     only: str | None,
     skip: str | None,
@@ -167,6 +190,7 @@ def run(
         "seeds": None if seeds is None else parse_seeds(seeds),
         "results": results,
         "jobs": jobs,
+        "threads": threads,
         "parts": [p for p in PARTS if p == (only or p) and p != skip],
         "fresh": fresh,
         "keep_failed": keep_failed,

@@ -38,16 +38,21 @@ from genbench.timeleft import Progress
 def listener(suite: Suite, *, as_json: bool) -> Iterator[Listener]:
     """Whoever shows a run of `suite`, for as long as it lasts."""
     if sys.stderr.isatty():
-        with Bars(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[news]}", markup=False),
-            console=Console(stderr=True),
-            transient=True,
-        ) as bars:
-            yield _Live(suite, bars, as_json)
+        with bars(Console(stderr=True)) as shown:
+            yield Live(suite, shown, as_json=as_json)
     else:
         yield Lines(suite, _say, _print_json if as_json else None)
+
+
+def bars(console: Console) -> Bars:
+    """Bars on a terminal, each with its news."""
+    return Bars(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[news]}", markup=False),
+        console=console,
+        transient=True,
+    )
 
 
 def _say(text: str) -> None:
@@ -58,13 +63,18 @@ def _print_json(line: dict[str, Any]) -> None:
     click.echo(json.dumps(line, sort_keys=True, allow_nan=False))
 
 
-class _Live(Lines):
-    """A bar per running cell that is redrawn in place."""
+class Live(Lines):
+    """A bar per running cell and one for the whole run, redrawn in place."""
 
-    def __init__(self, suite: Suite, bars: Bars, as_json: bool) -> None:
+    def __init__(self, suite: Suite, bars: Bars, *, as_json: bool) -> None:
         super().__init__(suite, self._print, _print_json if as_json else None)
         self._bars = bars
         self._tasks: dict[str, TaskID] = {}
+        self._whole: TaskID | None = None
+
+    def planned(self, cells: Sequence[Cell], jobs: int) -> None:
+        super().planned(cells, jobs)
+        self._whole = self._bars.add_task("all cells", total=self.todo or None, news="")
 
     def started(self, cell: Cell) -> None:
         self._tasks[cell.key] = self._bars.add_task(cell.label, total=None, news="starting")
@@ -74,12 +84,23 @@ class _Live(Lines):
             self._tasks[cell.key],
             total=progress.total or None,
             completed=progress.done,
-            news=describe(progress) + left(seconds_left),
+            news=describe(progress),
         )
+        self._show_whole(left(seconds_left))
+
+    def again_alone(self, cell: Cell) -> None:
+        self._bars.remove_task(self._tasks.pop(cell.key))
+        super().again_alone(cell)
 
     def ended(self, cell: Cell, record: Record) -> None:
         self._bars.remove_task(self._tasks.pop(cell.key))
         super().ended(cell, record)
+        self._show_whole("")
+
+    def _show_whole(self, more: str) -> None:
+        if self._whole is not None:
+            news = f"{self.count} of {self.todo}{more}"
+            self._bars.update(self._whole, completed=self.count, news=news)
 
     def _print(self, text: str) -> None:
         self._bars.console.print(text, markup=False, highlight=False)
@@ -174,7 +195,7 @@ def _sheet(found: Leaderboard, shown: Sequence[Column]) -> Table:
     for column in shown:
         heading = f"{column.title} {column.arrow}".strip()
         sheet.add_column(heading, justify="right", no_wrap=True)
-    sheet.add_column("fit s", justify="right")
+    sheet.add_column("fit core s", justify="right")
     ids = [c.id for c in shown]
     for row in found.generators:
         rank = row.values[found.columns[0].id].rank or "–"
@@ -187,7 +208,13 @@ def _sheet(found: Leaderboard, shown: Sequence[Column]) -> Table:
 
 
 def _cells(row: Row, metrics: Sequence[str], rank: str, note: str = "") -> list[str | Text]:
-    seconds = "" if row.fit_s is None else f"{row.fit_s:.0f}"
     values = [metric_cell(row.values[name]) for name in metrics]
     told = ", ".join([note] * bool(note) + [mark.text for mark in row.marks])
-    return [rank, row.label + (f" ({told})" if told else ""), *values, seconds]
+    return [rank, row.label + (f" ({told})" if told else ""), *values, _fit_seconds(row)]
+
+
+def _fit_seconds(row: Row) -> str:
+    """CPU seconds of a fit; a record of before they were kept knows its wall time alone."""
+    if row.fit_core_s is not None:
+        return f"{row.fit_core_s:.0f}"
+    return "" if row.fit_s is None else f"{row.fit_s:.0f} wall"

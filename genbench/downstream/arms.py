@@ -51,6 +51,8 @@ class Replicate:
     rejected
         Share of the drawn rows that the label classifier was not sure of; None where the
         generator's own labels are used.
+    cache, kept
+        Folders of classifiers: of those that hold no synthetic row, and of this cell's own.
     """
 
     real: Rows
@@ -59,6 +61,7 @@ class Replicate:
     classical: RandomAffine | None
     cache: Path | None
     rejected: float | None
+    kept: Path | None = None
 
     @classmethod
     def load(
@@ -68,21 +71,22 @@ class Replicate:
         classical: RandomAffine | None,
         cache: Path | None,
         confidence: float,
+        kept: Path | None = None,
     ) -> Replicate:
         """What a refit left in `folder`; unlabelled rows get labels from the real arm."""
         arrays, drawn = load_arrays(folder / ROWS), load_arrays(folder / SYNTHETIC)
         real = Rows(arrays["x"], arrays["y"])
         if "y" in drawn:
-            return cls(real, Rows(drawn["x"], drawn["y"]), recipe, classical, cache, None)
+            return cls(real, Rows(drawn["x"], drawn["y"]), recipe, classical, cache, None, kept)
         judge = recipe.fit(real.x, real.y, cache=cache)
         probabilities = predict(judge, drawn["x"])
         sure = probabilities.max(1) >= confidence
         labels = probabilities.argmax(1).astype(np.int64)
         synthetic = Rows(drawn["x"][sure], labels[sure])
-        return cls(real, synthetic, recipe, classical, cache, float(1 - sure.mean()))
+        return cls(real, synthetic, recipe, classical, cache, float(1 - sure.mean()), kept)
 
     def fit(self, rows: Rows, *, shared: bool = False, transformed: bool = False) -> Classifier:
         """A classifier on these rows; `shared` ones hold no synthetic row and are cached."""
         transform = self.classical if transformed else None
-        cache = self.cache if shared else None
+        cache = self.cache if shared else self.kept
         return self.recipe.fit(rows.x, rows.y, transform=transform, cache=cache)

@@ -136,7 +136,7 @@ def load_classifier(state: dict[str, Tensor], space: Space, device: torch.device
 
 
 def predict(
-    classifier: Classifier, x: Tensor | Array, *, batch_size: int = 1000
+    classifier: Classifier, x: Tensor | Array, *, batch_size: int = 250
 ) -> NDArray[np.float32]:
     """Class probabilities, float32 ``(n, classes)``."""
     images = _tensor(x)

@@ -7,8 +7,9 @@ it, so that other seeds of the same cell, and a run that was interrupted, do not
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,16 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genbench import confinement
-from genbench.attendance import attend
+from genbench.attendance import Running
 from genbench.cellspec import CellSpec
 from genbench.downstream.protocols import Protocols
 from genbench.errors import StoreError
-from genbench.isolation import run_isolated
+from genbench.isolation import Outcome, run_isolated
 from genbench.records import digest
 from genbench.seeds import derive_seed
-from genbench.store import read_json, sha256_file, write_json
+from genbench.slots import Slots
+from genbench.store import PROGRESS, read_json, sha256_file, write_json, write_progress
 
 INDEX = "refits.json"
+OWN = -1  # the slot that the cell holds itself
+POLL_SECONDS = 0.1
 SPARE = 2  # rows drawn per row needed where a classifier labels and rejects them
 FILL = 4  # rows drawn per real row where classes cannot be asked for
 
@@ -58,6 +62,10 @@ class Refitted:
 
     Parameters
     ----------
+    seconds
+        Wall time of its fit and its sampling, now or when they were done.
+    core_seconds
+        CPU time of its process tree, where it was done now.
     unverified
         Whether they were taken from the cache, and a process that was not confined may have
         written them there.
@@ -67,6 +75,7 @@ class Refitted:
     problem: str | None = None
     seconds: float = 0.0
     unverified: bool = False
+    core_seconds: float = 0.0
 
 
 def jobs(protocols: Protocols) -> Iterator[Job]:
@@ -93,44 +102,163 @@ def why_not(spec: CellSpec) -> str | None:
 
 
 def run_refits(
-    spec: CellSpec, protocols: Protocols, stopping: Callable[[], bool], log: Path
+    spec: CellSpec,
+    protocols: Protocols,
+    stopping: Callable[[], bool],
+    log: Path,
+    slots: Slots,
 ) -> dict[Job, Refitted]:
-    """Draw the rows of every job, fit the generator on each, and say where the results are."""
+    """Draw the rows of every job, fit the generator on each, and say where the results are.
+
+    Parameters
+    ----------
+    slots
+        The caller holds one; refits take those that nobody waits for, too. A GPU runs one at a
+        time.
+    """
     prepared = run_isolated(lambda: _prepare(spec, protocols), log=log, stopping=stopping)
     index = spec.folder / INDEX
     if prepared.status != "returned":
         raise StoreError(f"the rows of the refits could not be drawn: see {log}")
     folders = [Path(name) for name in read_json(index)]
     index.unlink()
-    found = {}
-    for job, folder in zip(jobs(protocols), folders, strict=True):
-        if stopping():
-            break
-        found[job] = _one(spec, folder, stopping, log)
-    return found
+    todo = dict(zip(jobs(protocols), folders, strict=True))
+    budget = protocols.augmentation.budget
+    return _SideBySide(spec, todo, budget, stopping, log, slots).run()
 
 
-def _one(spec: CellSpec, folder: Path, stopping: Callable[[], bool], log: Path) -> Refitted:
-    from genbench.downstream import refit
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A refit under way, and the slot that it holds: `OWN` or another."""
 
-    known = None if spec.fresh else _finished(folder)
-    if known is not None:
-        unconfined = confinement.name(spec.sandbox) == "none"
-        return replace(known, unverified=known.unverified or unconfined)
-    (folder / refit.RESULT).unlink(missing_ok=True)
-    running = refit.Refitting(
-        folder,
-        log=log,
-        timeout=spec.timeout,
-        memory_limit=spec.memory_limit,
-        sandbox=spec.sandbox,
-        results=spec.cache.parent,
-    )
-    attend(running, stopping)
+    folder: Path
+    slot: int
+    process: Running
+    log: Path
+
+
+class _SideBySide:
+    """The refits of one cell, as many at a time as there are slots for them."""
+
+    def __init__(
+        self,
+        spec: CellSpec,
+        todo: Mapping[Job, Path],
+        budget: int,
+        stopping: Callable[[], bool],
+        log: Path,
+        slots: Slots,
+    ) -> None:
+        self._spec = spec
+        self._todo = todo
+        self._budget = budget
+        self._stopping = stopping
+        self._log = log
+        self._slots = slots
+        self._found: dict[Job, Refitted] = {}
+        self._running: dict[Job, _Running] = {}
+        self._told_to_stop = False
+
+    def run(self) -> dict[Job, Refitted]:
+        """What became of every job, in the order in which they were given."""
+        known = {job: self._known(folder) for job, folder in self._todo.items()}
+        self._found = {job: found for job, found in known.items() if found is not None}
+        waiting = [job for job in self._todo if job not in self._found]
+        try:
+            while self._running or (waiting and not self._stopping()):
+                while waiting and not self._stopping() and (slot := self._slot()) is not None:
+                    self._start(waiting.pop(0), slot)
+                self._pass_on_a_stop()
+                self._look()
+                self._tell()
+        finally:
+            for one in self._running.values():
+                one.process.stop()
+        return {job: self._found[job] for job in self._todo if job in self._found}
+
+    def _known(self, folder: Path) -> Refitted | None:
+        """What the cache holds of a refit; marked where a process may have written it."""
+        found = None if self._spec.fresh else _finished(folder)
+        if found is None:
+            return None
+        unconfined = confinement.name(self._spec.sandbox) == "none"
+        return replace(found, unverified=found.unverified or unconfined)
+
+    def _slot(self) -> int | None:
+        used = {one.slot for one in self._running.values()}
+        if OWN not in used:
+            return OWN
+        return self._slots.spare() if self._spec.device == "cpu" else None
+
+    def _start(self, job: Job, slot: int) -> None:
+        from genbench.downstream import refit
+
+        folder = self._todo[job]
+        for name in (refit.RESULT, PROGRESS):
+            (folder / name).unlink(missing_ok=True)
+        # A log of its own, put into the cell's when it ends: lines of several would be mixed.
+        log = self._spec.folder / f"refit-{len(self._found) + len(self._running)}-{slot}.log"
+        process = refit.Refitting(
+            folder,
+            log=log,
+            timeout=self._spec.timeout,
+            memory_limit=self._spec.memory_limit,
+            sandbox=self._spec.sandbox,
+            results=self._spec.cache.parent,
+        )
+        self._running[job] = _Running(folder, slot, process, log)
+
+    def _pass_on_a_stop(self) -> None:
+        if self._stopping() and not self._told_to_stop:
+            self._told_to_stop = True
+            for one in self._running.values():
+                one.process.stop()
+
+    def _look(self) -> None:
+        """Wait a moment for the refits under way, and put down those that ended."""
+        for job, one in list(self._running.items()):
+            outcome = one.process.poll(POLL_SECONDS / len(self._running))
+            if outcome is not None:
+                del self._running[job]
+                if one.slot != OWN:
+                    self._slots.give(one.slot)
+                self._keep_log(job, one)
+                self._found[job] = _judged(one.folder, outcome)
+
+    def _keep_log(self, job: Job, one: _Running) -> None:
+        with contextlib.suppress(OSError):  # a full disk costs the log, not the cell
+            told = one.log.read_bytes() if one.log.is_file() else b""
+            one.log.unlink(missing_ok=True)
+            if told:
+                with self._log.open("ab") as file:
+                    file.write(f"--- refit: {job.what}\n".encode() + told)
+
+    def _tell(self) -> None:
+        """Say how far all of them are, in examples served."""
+        done = self._budget * len(self._found)
+        done += sum(min(self._budget, _served(one.folder)) for one in self._running.values())
+        now = [job.what for job in self._running]
+        what = f"{len(self._found)} of {len(self._todo)} done"
+        what += f", now {now[0]}" if now else ""
+        what += f" and {len(now) - 1} more" if len(now) > 1 else ""
+        total = self._budget * len(self._todo)
+        write_progress(self._spec.folder / PROGRESS, "refit", done, total, what=what)
+
+
+def _served(folder: Path) -> int:
+    """Training examples that a refit has served by now, as far as it tells."""
+    try:
+        return max(0, int(read_json(folder / PROGRESS)["done"]))
+    except (StoreError, KeyError, TypeError, ValueError, OverflowError):
+        return 0
+
+
+def _judged(folder: Path, outcome: Outcome) -> Refitted:
+    """What a refit that has ended left."""
     finished = _finished(folder)
     if finished is not None:
-        return replace(finished, unverified=False)
-    return Refitted(folder, _problem(folder))
+        return replace(finished, unverified=False, core_seconds=outcome.core_seconds)
+    return Refitted(folder, _problem(folder), core_seconds=outcome.core_seconds)
 
 
 def _problem(folder: Path) -> str:
@@ -139,7 +267,7 @@ def _problem(folder: Path) -> str:
     try:
         result = read_json(folder / refit.RESULT)
         return str(result.get("message") or result["status"])
-    except (StoreError, KeyError) as error:
+    except (StoreError, KeyError, TypeError, AttributeError) as error:
         return f"its result cannot be read: {error}"
 
 
@@ -181,7 +309,7 @@ def _prepare(spec: CellSpec, protocols: Protocols) -> None:
             device=spec.device,
             threads=spec.threads,
             what=job.what,
-            progress=spec.folder / "progress.json",
+            progress=folder / PROGRESS,
         )
         write_json(folder / refit.SPEC, order.to_json())
         if not (folder / refit.ROWS).is_file():

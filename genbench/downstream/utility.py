@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from genbench.account import LOG
 from genbench.cachetrust import beliefs
 from genbench.cellspec import CellSpec
 from genbench.data.split import Split
 from genbench.downstream import protocols as tables
+from genbench.downstream.ahead import train_ahead
 from genbench.downstream.arms import Replicate
 from genbench.downstream.augmentation import Arm, Curve
 from genbench.downstream.classical import RandomAffine
@@ -29,6 +34,7 @@ from genbench.downstream.tstr import train_on_synthetic
 from genbench.errors import GenbenchError, MetricError, StoreError
 from genbench.metrics.table import METRICS
 from genbench.records import MetricValue, digest, metric_value
+from genbench.slots import Slots
 from genbench.store import read_json, write_json
 
 Array = NDArray[Any]
@@ -45,6 +51,8 @@ class Utility:
         What `genbench.downstream.refits.run_refits` returned.
     progress
         Told what is being computed; may raise to stop.
+    slots
+        Where cores of the run are idle, classifiers are trained side by side; None for in turn.
     """
 
     def __init__(
@@ -55,6 +63,7 @@ class Utility:
         test: Split,
         refits: Mapping[Job, Refitted],
         progress: Progress,
+        slots: Slots | None = None,
     ) -> None:
         self.spec = spec
         self.samples = samples
@@ -62,6 +71,7 @@ class Utility:
         self.test = test
         self.refits = refits
         self._progress = progress
+        self._slots = slots if spec.device == "cpu" else None
 
     def score(self) -> dict[str, MetricValue]:
         """Every downstream metric that the suite asks for: a value or a typed reason."""
@@ -109,13 +119,42 @@ class Utility:
                 return {id_: metric_value(body) for id_, body in read_json(path).items()}
             except (StoreError, TypeError, ValueError, AttributeError):
                 path.unlink(missing_ok=True)
-        found = self._measure(asked)
+        with tempfile.TemporaryDirectory(dir=self.spec.folder, prefix=".classifiers-") as folder:
+            found = self._measure(asked, self._trained_ahead(asked, Path(folder)))
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, {id_: value.to_json() for id_, value in found.items()})
         beliefs.add(path)
         return found
 
-    def _measure(self, asked: Protocols) -> dict[str, MetricValue]:
+    def _trained_ahead(self, asked: Protocols, kept: Path) -> Path | None:
+        """`kept`, with the weights of all classifiers that `_measure` tests; None where no core is
+        idle: then it trains them itself."""
+        if self._slots is None:
+            return None
+        works = [partial(self._train, asked, job, kept) for job in self.refits]
+        done = train_ahead(works, self._slots, self.spec.folder / LOG, self._progress)
+        return kept if done else None
+
+    def _train(self, asked: Protocols, job: Job, kept: Path) -> None:
+        """Train what `_measure` will test of a job, and leave the weights in `kept`."""
+        y = np.asarray(self.test.y)
+        few = np.unique(y, return_index=True)[1]  # a row of each class: tested is later, on all
+        test = Split(self.test.x[few], y[few])
+        replicate = self._replicate(asked, job, kept)
+        if job.protocol == "imbalance" and asked.imbalance:
+            Rare(asked.imbalance, test).add(replicate, lambda what: None)
+        else:
+            Curve(asked, test).add(replicate, lambda what: None, lambda n, arm, classifier: None)
+
+    def _replicate(self, asked: Protocols, job: Job, kept: Path | None) -> Replicate:
+        recipe = self._recipe(asked, job.seed(self.spec.suite.task_hash))
+        classical = RandomAffine(asked.classical) if asked.classical else None
+        confidence = asked.augmentation.confidence
+        return Replicate.load(
+            self.refits[job].folder, recipe, classical, self.spec.cache, confidence, kept
+        )
+
+    def _measure(self, asked: Protocols, kept: Path | None) -> dict[str, MetricValue]:
         a = asked.augmentation
         tested = self._tested(a.test_rows)
         curve = Curve(asked, tested)
@@ -131,13 +170,9 @@ class Utility:
                 attacked.add(n, arm, classifier, self._progress)
                 seconds["robust_accuracy"] += time.perf_counter() - start
 
-        for job, refitted in self.refits.items():
+        for job in self.refits:
             start = time.perf_counter()
-            recipe = self._recipe(asked, job.seed(self.spec.suite.task_hash))
-            classical = RandomAffine(asked.classical) if asked.classical else None
-            replicate = Replicate.load(
-                refitted.folder, recipe, classical, self.spec.cache, a.confidence
-            )
+            replicate = self._replicate(asked, job, kept)
             if job.protocol == "imbalance" and rare is not None:
                 rare.add(replicate, self._progress)
                 seconds["imbalance_recall"] += time.perf_counter() - start

@@ -18,6 +18,7 @@ from typing import IO, Any
 from genbench.cellspec import CellSpec, write_spec
 from genbench.errors import GenbenchError, PluginError
 from genbench.plugins import Description, GeneratorRef
+from genbench.threads import counted, short_spinning
 
 # glibc hands large blocks back to the system after every operation and takes them again for the
 # next; keeping them saves a training loop on the CPU the page faults. Other libcs ignore these.
@@ -179,7 +180,7 @@ class LocalExecutor:
                 stdout=subprocess.PIPE,
                 stderr=self._log,
                 start_new_session=True,
-                env={**ALLOCATOR, **os.environ},
+                env={**ALLOCATOR, **os.environ, **short_spinning(), **counted(1)},
             )
             self._buffer = b""
             deadline = time.monotonic() + START_SECONDS

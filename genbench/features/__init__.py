@@ -15,15 +15,14 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from genbench import extensions
 from genbench.errors import PluginError, UsageError, did_you_mean
 from genbench.generator import Space
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
     from torch import Tensor
 
     Array = NDArray[Any]

@@ -36,7 +36,13 @@ def _wide(table: Table) -> tuple[list[str], list[list[Any]]]:
     head = ["generator", "parameters_passed", "version", "provider", "family", "likelihood",
             "control", "published", "status", "seeds_done", "seeds_planned"]  # fmt: skip
     head += [f"{i}{suffix}" for i in ids for suffix in ("", "_low", "_high", "_rank")]
-    head += ["fit_seconds", "samples_per_second", "peak_bytes", "parameters"]
+    head += [
+        "fit_core_seconds",
+        "fit_seconds",
+        "samples_per_core_second",
+        "peak_bytes",
+        "parameters",
+    ]
     return head, [_wide_line(row, ids) for row in table.rows]
 
 
@@ -47,7 +53,7 @@ def _wide_line(row: Row, ids: list[str]) -> list[Any]:
     for key in ids:
         value = row.values[key]
         line += [value.number, value.low, value.high, value.rank]
-    return [*line, row.fit_s, row.sampling_rate, row.peak_bytes, row.parameters]
+    return [*line, row.fit_core_s, row.fit_s, row.sampling_rate, row.peak_bytes, row.parameters]
 
 
 def long_csv(page: Page) -> str:
@@ -126,8 +132,9 @@ def table_json(page: Page) -> str:
                 "marks": [{"text": mark.text, "why": mark.why} for mark in row.marks],
                 "records": [entry.record.record_id for entry in row.entries],
                 "costs": {
+                    "fit_core_seconds": row.fit_core_s,
                     "fit_seconds": row.fit_s,
-                    "samples_per_second": row.sampling_rate,
+                    "samples_per_core_second": row.sampling_rate,
                     "peak_bytes": row.peak_bytes,
                     "parameters": row.parameters,
                 },

@@ -285,9 +285,20 @@ def _compared(row: Row) -> dict[str, Any]:
 def cost_columns(rows: Sequence[Row]) -> tuple[tuple[str, str, str], ...]:
     """``(key, title, help)`` of the cost columns that any row can fill."""
     known = (
-        ("fit_s", "Training", "Wall time of fit, mean over seeds, on the machine of the record."),
-        ("sampling_rate", "Samples/s", "Generated rows per second when sampling."),
+        (
+            "fit_core_s",
+            "Training",
+            "CPU time of fit on the machine of the record: core seconds, "
+            "mean over seeds; wall time beside it.",
+        ),
+        ("sampling_rate", "Samples/s", "Generated rows per core second when sampling."),
         ("peak_bytes", "Memory", "Peak resident memory of the worker, greatest over seeds."),
         ("parameters", "Parameters", "Number of weights."),
     )
-    return tuple(c for c in known if any(getattr(row, c[0]) is not None for row in rows))
+    return tuple(c for c in known if any(_can_fill(row, c[0]) for row in rows))
+
+
+def _can_fill(row: Row, cost: str) -> bool:
+    """Of a fit, wall time stands where nothing else is known."""
+    known = getattr(row, cost) is not None
+    return known or (cost == "fit_core_s" and row.fit_s is not None)

@@ -81,7 +81,16 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One generator at one version with one set of parameters, over its seeds."""
+    """One generator at one version with one set of parameters, over its seeds.
+
+    Parameters
+    ----------
+    fit_core_s, fit_s
+        CPU time of its fit, which neither load nor neighbours change, and wall time; means over
+        the seeds. Records of before know wall time alone.
+    sampling_rate
+        Generated rows per core second.
+    """
 
     id: str
     name: str
@@ -97,11 +106,11 @@ class Row:
     values: Mapping[str, Value]
     entries: tuple[Entry, ...]
     seeds_planned: int
+    fit_core_s: float | None
     fit_s: float | None
     sampling_rate: float | None
     peak_bytes: float | None
     parameters: float | None
-    exclusive: bool
     status: str
     unranked: str
     marks: tuple[Mark, ...] = ()
@@ -295,9 +304,6 @@ def _row(
 ) -> Row:
     records = [entry.record for entry in entries]
     done = [r for r in records if r.status == "ok"]
-    # Times taken while other cells ran are worth nothing beside times of an idle machine.
-    alone = [r for r in done if r.timing.get("exclusive", True)]
-    timed = alone or done
     first = records[0]
     control = is_control(first)
     standing = rank[cols[0].id][key] if cols else None
@@ -317,12 +323,12 @@ def _row(
         values={c.id: _value(rank[c.id][key], scales.get(c.id)) for c in cols},
         entries=tuple(entries),
         seeds_planned=len(records) if control else planned,
-        fit_s=_mean(r.timing.get("fit_s") for r in timed),
-        sampling_rate=_mean(map(_rate, timed)),
+        fit_core_s=_mean_of_all(r.timing.get("fit_core_s") for r in done),
+        fit_s=_mean(r.timing.get("fit_s") for r in done),
+        sampling_rate=_mean_of_all(map(_rate, done)),
         peak_bytes=max((finite(r.resources.get("peak_rss_bytes")) or 0 for r in done), default=0)
         or None,
         parameters=_mean(r.resources.get("parameters") for r in done),
-        exclusive=bool(alone) or not done,
         status=_status(records, planned, control),
         unranked=""
         if standing is None or standing.place is not None
@@ -376,6 +382,14 @@ def _mean(values: Iterable[Any]) -> float | None:
     return sum(numbers) / len(numbers) if numbers else None
 
 
+def _mean_of_all(values: Iterable[Any]) -> float | None:
+    """None unless every one is a number: a mean over some seeds is no cost of the row."""
+    numbers = [finite(v) for v in values]
+    return None if None in numbers else _mean(numbers)
+
+
 def _rate(record: Record) -> float | None:
-    seconds, n = finite(record.timing.get("sample_s")), finite(record.resources.get("n_sampled"))
+    """Rows drawn per core second; None for records that know wall time alone."""
+    seconds = finite(record.timing.get("sample_core_s"))
+    n = finite(record.resources.get("n_sampled"))
     return None if not seconds or not n else n / seconds

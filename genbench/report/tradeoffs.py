@@ -31,19 +31,18 @@ from genbench.report.text import plot_label, plot_labels
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a generator costs: the same anywhere (`portable`), or only idle machines (`timed`)."""
+    """What a generator costs; a `portable` cost is the same on any machine."""
 
     key: str
     title: str
     of: Callable[[Row], float | None]
     portable: bool = False
-    timed: bool = False
 
 
 COSTS = (
-    Cost("fit", "Training time [s]", lambda r: r.fit_s, timed=True),
-    Cost("sample", "Time per 1,000 samples [s]",
-         lambda r: None if not r.sampling_rate else 1000 / r.sampling_rate, timed=True),
+    Cost("fit", "Training time [core s]", lambda r: r.fit_core_s),
+    Cost("sample", "Time per 1,000 samples [core s]",
+         lambda r: None if not r.sampling_rate else 1000 / r.sampling_rate),
     Cost("memory", "Peak memory [GB]", lambda r: None if not r.peak_bytes else r.peak_bytes / 1e9),
     Cost("parameters", "Parameters", lambda r: r.parameters or None, portable=True),
 )  # fmt: skip
@@ -96,7 +95,6 @@ def _shown(table: Table, column: Column, cost: Cost) -> list[Row]:
         if row.values[column.id].number is not None
         and cost.of(row) is not None
         and (cost.portable or not row.published)
-        and (row.exclusive or not cost.timed)
     ]
 
 

@@ -22,6 +22,7 @@ from genbench.synthesis.draw import StoredGenerator
 from genbench.synthesis.evidence import describe, nearest_point
 from genbench.synthesis.filters import Filters, near_threshold
 from genbench.synthesis.write import write
+from genbench.threads import one_torch_thread
 
 Progress = Callable[[str, int, int], None]
 
@@ -47,6 +48,7 @@ class Options:
     sandbox: bool = True
 
 
+@one_torch_thread()
 def synthesize(
     suite: Suite,
     choice: GeneratorChoice,
@@ -59,7 +61,8 @@ def synthesize(
 ) -> Provenance:
     """Build a data set of `request.n` rows from the generator whose cell is `stored`.
 
-    It is drawn with as many threads as it was trained with.
+    It is drawn with as many threads as it was trained with, and filtered with one: the same rows
+    pass on any number of cores.
 
     Raises
     ------

@@ -1,0 +1,329 @@
+"""One thread a cell, cells and refits side by side: the same bytes on any number of cores."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from genbench.downstream import refit, refits
+from genbench.downstream.ahead import train_ahead
+from genbench.downstream.refits import Job
+from genbench.isolation import Outcome
+from genbench.slots import Slots
+from genbench.store import write_json
+from genbench.threads import SHORT_SPINNING, short_spinning
+from tests.conftest import PLUGINS, TINY, Command, Done, command
+from tests.test_run import records, wait_for_fit
+
+MACHINERY = ("--suite", TINY, "--plugin", PLUGINS / "machinery.py", "--no-controls", "--no-report")
+
+
+def rows_of(results: Path, name: str) -> np.ndarray:
+    (path,) = results.glob(f"*/{name}~*/seed-0/*/samples.npz")
+    with np.load(path, allow_pickle=False) as file:
+        return np.asarray(file["x"])
+
+
+# -- threads -----------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_generator_has_the_threads_that_were_asked_for_everywhere(
+    run_genbench: Command, tmp_path: Path, threads: int
+) -> None:
+    """In torch, BLAS and OpenMP, in its other threads, and in programs that it would start."""
+    words = ("run", *MACHINERY, "-g", "tells", "--threads", threads)
+    done = run_genbench(*words, env={"OMP_NUM_THREADS": "7", "OPENBLAS_NUM_THREADS": "5",
+                                     "GOMP_SPINCOUNT": "77"})  # fmt: skip
+    assert done.code == 0, done.err
+    told = rows_of(tmp_path / "results", "tells")[:14, 0].tolist()
+    fit, elsewhere, sample, spins = told[:4], told[4:8], told[8:12], told[12:]
+    assert fit == sample == [threads, 1, threads, threads]
+    assert elsewhere[:2] == [threads, 1]
+    assert spins == [77, 1], "what the user set stays"
+    assert records(tmp_path / "results")["tells", 0].environment["threads"] == threads
+
+
+def pinned(words: tuple[object, ...], cwd: Path, cores: set[int]) -> Done:
+    """A run that may use these cores alone."""
+    done = subprocess.run(
+        command(words), cwd=cwd, capture_output=True, text=True, check=False, timeout=300,
+        env={**os.environ, "COLUMNS": "200", "OMP_NUM_THREADS": str(len(cores))},
+        preexec_fn=lambda: os.sched_setaffinity(0, cores),
+    )  # fmt: skip
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this system")
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core")
+def test_a_seed_gives_the_same_bytes_and_table_on_any_number_of_cores(tmp_path: Path) -> None:
+    cores = os.sched_getaffinity(0)
+    words = ("run", *MACHINERY, "--seeds", "0,1", "--results")
+    one = pinned((*words, "one", "-j", 1), tmp_path, {min(cores)})
+    all_ = pinned((*words, "all", "-j", 2), tmp_path, cores)
+    assert one.code == all_.code == 0, one.err + all_.err
+    assert (rows_of(tmp_path / "one", "sums") == rows_of(tmp_path / "all", "sums")).all()
+    alone, together = records(tmp_path / "one"), records(tmp_path / "all")
+    assert len(alone) == 4
+    for cell, record in alone.items():
+        assert record.to_json()["result_digest"] == together[cell].to_json()["result_digest"]
+
+    def table(done: Done) -> list[list[str]]:  # without the costs
+        return [line.split()[:-1] for line in done.out.splitlines()[:3]]
+
+    assert table(one) == table(all_), "in the same order, whoever ended first"
+
+
+def test_short_spinning_leaves_what_the_user_has_decided(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*SHORT_SPINNING, "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    assert short_spinning() == SHORT_SPINNING
+    monkeypatch.setenv("GOMP_SPINCOUNT", "infinite")
+    assert short_spinning() == {"KMP_BLOCKTIME": "1"}
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    assert short_spinning() == {}
+
+
+def test_the_command_line_itself_spins_briefly() -> None:
+    code = (
+        "import os\nfrom genbench.cli import main\n"
+        "try:\n    main()\nfinally:\n    print(os.environ['GOMP_SPINCOUNT'])"
+    )
+    env = {k: v for k, v in os.environ.items() if k not in SHORT_SPINNING}
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--version"], capture_output=True, text=True, check=True,
+        env=env,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == SHORT_SPINNING["GOMP_SPINCOUNT"]
+
+
+# -- cells -------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_two_cells_under_way_and_both_continue(
+    run_genbench: Command, tmp_path: Path
+) -> None:
+    words = ("run", "--suite", TINY, "--plugin", PLUGINS / "slow.py", "-g", "slow:save_every=0",
+             "--no-controls", "--no-report", "--seeds", "0,1", "-j", 2)  # fmt: skip
+    with subprocess.Popen(
+        command(words), cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        for seed in (0, 1):
+            wait_for_fit(tmp_path / "results", 100, seed=seed)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    stopped = records(tmp_path / "results")
+    assert {r.status for r in stopped.values()} == {"interrupted"}
+    done = run_genbench(*words)
+    assert done.code == 0, done.err
+    finished = records(tmp_path / "results")
+    for cell, record in finished.items():
+        assert record.attempt["resumed_at"] == stopped[cell].examples_served > 0
+    for seed in (0, 1):
+        assert f"slow:save_every=0.0 seed {seed} continues from its checkpoint" in done.err
+
+
+# -- refits ------------------------------------------------------------------------------------
+
+
+class Refit:
+    """A refit that ends when it is polled for the `polls`-th time."""
+
+    started: list[str]
+    most: int
+    under_way: int
+
+    def __init__(self, folder: Path, log: Path, polls: int) -> None:
+        self.folder, self.log, self.polls, self.stopped = folder, log, polls, False
+
+    def poll(self, seconds: float) -> Outcome | None:
+        self.polls -= 1
+        if self.polls > 0 and not self.stopped:
+            return None
+        Refit.under_way -= 1
+        if not self.stopped:
+            (self.folder / refit.SYNTHETIC).touch()
+            write_json(self.folder / refit.RESULT, {"status": "ok", "fit_s": 1.0, "sample_s": 0.5})
+        self.log.write_text(f"said in {self.folder.name}\n")
+        return Outcome("returned", 0, None, 0, 1.5, 1.25)
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+class Spec:
+    """Of an order, what running refits reads."""
+
+    device, fresh, timeout, memory_limit = "cpu", False, None, None
+
+    def __init__(self, folder: Path, **changes: Any) -> None:
+        self.folder = folder
+        vars(self).update(changes)
+
+
+def refitted(
+    monkeypatch: pytest.MonkeyPatch,
+    folder: Path,
+    slots: Slots,
+    stopping: Callable[[], bool] = lambda: False,
+    **changes: Any,
+) -> dict[Job, refits.Refitted]:
+    """Six refits, of which the earlier ones take longer than the later ones."""
+    todo = {Job("augmentation", 10, i, 6): folder / f"job-{i}" for i in range(6)}
+    for place in todo.values():
+        place.mkdir(parents=True)
+    Refit.started, Refit.most, Refit.under_way = [], 0, 0
+    given = deque(todo.values())
+
+    def start(work: Callable[[], None], *, log: Path, **limits: Any) -> Refit:
+        place = given.popleft()
+        Refit.started.append(place.name)
+        Refit.under_way += 1
+        Refit.most = max(Refit.most, Refit.under_way)
+        return Refit(place, log, 7 - int(place.name[-1]))
+
+    monkeypatch.setattr(refits, "start_isolated", start)
+    log = folder / "log.txt"
+    made = refits._SideBySide(Spec(folder, **changes), todo, 100, stopping, log, slots)  # type: ignore[arg-type]
+    return made.run()
+
+
+def held(n: int) -> Slots:
+    """Slots of which the cell holds one."""
+    slots = Slots(None, n)
+    assert slots.take() == 0
+    return slots
+
+
+@pytest.mark.parametrize(("n", "most"), [(1, 1), (3, 3), (20, 6)])
+def test_refits_take_the_slots_that_are_free(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, n: int, most: int
+) -> None:
+    slots = held(n)
+    found = refitted(monkeypatch, tmp_path, slots)
+    assert Refit.most == most
+    assert [job.replicate for job in found] == list(range(6)), "in order, whoever ended first"
+    assert all(r == refits.Refitted(tmp_path / f"job-{i}", None, 1.5, 1.25)
+               for i, r in enumerate(found.values()))  # fmt: skip
+    assert [slots.take() for _ in range(n - 1)] == list(range(1, n)), "all were given back"
+
+
+def test_a_card_takes_one_refit_at_a_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    refitted(monkeypatch, tmp_path, held(4), device="cuda:1")
+    assert Refit.most == 1
+
+
+def test_each_refit_has_its_part_of_the_log(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    refitted(monkeypatch, tmp_path, held(3))
+    text = (tmp_path / "log.txt").read_text()
+    for i in range(6):
+        assert f"--- refit: augmentation, n = 10, replicate {i + 1} of 6\nsaid in job-{i}\n" in text
+    assert [path.name for path in tmp_path.glob("*.log")] == []
+
+
+def test_a_stop_reaches_every_refit_and_begins_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found = refitted(monkeypatch, tmp_path, held(2), stopping=lambda: len(Refit.started) >= 2)
+    assert len(Refit.started) == 2
+    assert {r.problem for r in found.values()} == {"its process ended by returned"}
+
+
+def test_refits_tell_how_far_they_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    told: list[tuple[int, int, str]] = []
+
+    def tell(path: Path, phase: str, done: int, total: int, *, what: str) -> None:
+        told.append((done, total, what))
+
+    monkeypatch.setattr(refits, "write_progress", tell)
+    refitted(monkeypatch, tmp_path, held(2))
+    first = "augmentation, n = 10, replicate 1 of 6"
+    assert told[0] == (0, 600, f"0 of 6 done, now {first} and 1 more")
+    assert told[-1] == (600, 600, "6 of 6 done")
+    assert [done for done, _, _ in told] == sorted(done for done, _, _ in told)
+
+
+@pytest.mark.slow
+def test_refits_side_by_side_give_the_values_of_refits_in_turn(
+    run_genbench: Command, tmp_path: Path
+) -> None:
+    words = ("run", "--suite", TINY.with_name("tiny-images.toml"), "-g", "vae", "--no-controls",
+             "--no-report", "--json", "--results")  # fmt: skip
+    digests = []
+    for jobs in (1, 3):
+        start = time.monotonic()
+        done = run_genbench(*words, f"r{jobs}", "-j", jobs)
+        assert done.code == 0, done.err
+        record = records(tmp_path / f"r{jobs}")["vae", 0]
+        digests.append(record.to_json()["result_digest"])
+        assert record.metrics["augmentation_gain"].status == "ok"
+        core, wall = record.timing["refits_core_s"], time.monotonic() - start
+        assert 0 < core < jobs * wall
+        assert record.timing["metrics_core_s"] > 0
+    assert digests[0] == digests[1]
+
+
+# -- classifiers -------------------------------------------------------------------------------
+
+
+def marks(folder: Path, i: int) -> Callable[[], None]:
+    """Work that leaves a file when it begins and another when it ends; the third one dies."""
+
+    def work() -> None:
+        (folder / f"begun-{i}").touch()
+        if i == 2:
+            os._exit(7)
+        time.sleep(0.2)
+        (folder / f"ended-{i}").touch()
+
+    return work
+
+
+def test_classifiers_are_trained_ahead_where_a_slot_is_spare(tmp_path: Path) -> None:
+    slots = held(3)
+    told: list[str] = []
+    works = [marks(tmp_path, i) for i in range(5)]
+    assert train_ahead(works, slots, tmp_path / "log.txt", told.append)
+    assert {p.name for p in tmp_path.glob("ended-*")} == {f"ended-{i}" for i in (0, 1, 3, 4)}
+    assert told[0] == "classifiers, 0 of 5"
+    assert [slots.take(), slots.take()] == [1, 2], "all were given back"
+
+
+@pytest.mark.parametrize(("n_slots", "n_works"), [(1, 5), (3, 1)])
+def test_without_a_spare_slot_nothing_is_trained_ahead(
+    tmp_path: Path, n_slots: int, n_works: int
+) -> None:
+    works = [marks(tmp_path, i) for i in range(n_works)]
+    assert not train_ahead(works, held(n_slots), tmp_path / "log.txt", lambda what: None)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_stop_ends_what_is_trained_ahead(tmp_path: Path) -> None:
+    def stopping(what: str) -> None:
+        if (tmp_path / "begun-0").exists():
+            raise InterruptedError
+
+    slots = held(2)
+    with pytest.raises(InterruptedError):
+        train_ahead(
+            [marks(tmp_path, i) for i in (0, 1, 3, 4, 5, 6)], slots, tmp_path / "log.txt", stopping
+        )
+    time.sleep(0.5)
+    assert not list(tmp_path.glob("begun-6"))
+    assert slots.take() == 1
