@@ -58,7 +58,7 @@ def as_rows(name: str, x: Any, *, at_least: int = 1) -> Rows:
         return array.astype(np.float32 if array.dtype.itemsize <= 2 else np.float64)
     # Half precision, the other byte order and long doubles become what everything is made of.
     dtype = np.float32 if array.dtype.itemsize <= 4 else np.float64
-    rows = array.astype(dtype, copy=False)
+    rows: Rows = array.astype(dtype, copy=False)
     require_finite(name, rows)
     return rows
 
