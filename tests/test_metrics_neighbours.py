@@ -17,7 +17,7 @@ from scipy.stats import t as student
 from genbench.errors import MetricError
 from genbench.metrics import authenticity, density_coverage, evaluate, precision_recall
 from genbench.metrics.clouds import make_clouds
-from genbench.metrics.differences import squares_of_block, squares_of_pairs
+from genbench.metrics.differences import squares_of_block, squares_of_pairs, squares_to_lists
 from genbench.metrics.kernel import kernel_distance
 from genbench.metrics.search import nearest_rows
 from genbench.metrics.uncertainty import make_blocks
@@ -168,6 +168,9 @@ def test_differences_are_summed_as_scipy_sums_them(count: int, d: int) -> None:
     assert (distance == cdist(x, y)[i, j]).all()
     block = np.sqrt(squares_of_block(left, i, right, j)) * left.unit
     assert (block == cdist(x[i], y[j])).all()
+    lists = rng.integers(0, 50, (50, 3))
+    listed = np.sqrt(squares_to_lists(left, lists)) * left.unit
+    assert (listed == np.take_along_axis(cdist(x, x), lists, axis=1)).all()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -14,6 +14,8 @@ from genbench.metrics.checks import Float64s
 from genbench.metrics.clouds import Cloud
 
 _AT_ONCE = 2**15  # coordinates: what stays in cache while it is squared and turned
+_ROW_BY_ROW = 300  # dimensions from which a call for each row is cheaper than turning all gaps
+_USUAL = 2.0**64  # units whose square may as well be divided by afterwards
 _DENSE = 16  # from one pair in so many on, all pairs of a block are cheaper than a list
 
 Indices = NDArray[np.int64]
@@ -30,6 +32,20 @@ def squares_of_pairs(left: Cloud, i: Indices, right: Cloud, j: Indices) -> Float
         gap /= left.unit
         squares[part] = _sums_in_order(np.multiply(gap, gap, out=gap))
     return _of_roots(squares, left)
+
+
+def squares_to_lists(cloud: Cloud, lists: Indices) -> Float64s:
+    """Of each row to those rows of its cloud that ``lists (n, k)`` names, ``(n, k)``."""
+    n, k = lists.shape
+    if cloud.x.shape[1] < _ROW_BY_ROW or not 1 / _USUAL < cloud.unit < _USUAL:
+        row = np.repeat(np.arange(n), k)
+        return squares_of_pairs(cloud, row, cloud, lists.ravel()).reshape(n, k)
+    squares = np.empty((n, k))
+    for i, others in enumerate(lists):
+        x, y = (cloud.as_given(rows).astype(np.float64) for rows in ([i], others))
+        squares[i] = cdist(x, y, "sqeuclidean")
+    squares /= cloud.unit**2
+    return _of_roots(squares, cloud)
 
 
 def squares_of_block(

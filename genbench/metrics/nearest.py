@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from genbench.metrics.balls import Radii, products
 from genbench.metrics.checks import Float64s, Rows
 from genbench.metrics.clouds import WIDE, Cloud, sharpened
-from genbench.metrics.differences import squares_of_block, squares_of_pairs
+from genbench.metrics.differences import squares_of_block, squares_of_pairs, squares_to_lists
 from genbench.metrics.pairs import Tile, split_evenly, visit_within
 from genbench.metrics.threads import side_by_side
 from genbench.metrics.uncertainty import Blocks
@@ -94,9 +94,7 @@ class NearestWithin:
         n, kept = self._h.shape
         if self._cloud.exact:
             return np.asarray(-2 * self._h.astype(np.float64))
-        row = np.repeat(np.arange(n), kept)
-        found = squares_of_pairs(self._cloud, row, self._cloud, self._index.ravel())
-        squares = found.reshape(n, kept)
+        squares = squares_to_lists(self._cloud, self._index)
         if kept < n - 1:
             # What was left out is no nearer than this: the worst that was kept beat it.
             squares[squares >= -2 * self._worst[:, None].astype(np.float64)] = np.inf
