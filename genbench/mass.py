@@ -86,5 +86,5 @@ def _density(
                 draws=1,
             )
         parts.append(value.detach().double().cpu().numpy())
-    density: Rows = np.exp(np.concatenate(parts))
-    return density
+    found: Rows = np.exp(np.concatenate(parts))
+    return found
