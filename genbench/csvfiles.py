@@ -26,6 +26,7 @@ MISSING = {"", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "inf", "infini
 ROW_NUMBERS = {"", "index", "idx", "id", "row", "rows", "row_id", "rowid", "rownames", "rn", "nr",
                "no", "no.", "#"}  # fmt: skip
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+ASK = "say --header yes if it is a heading, --header no if it is a row"
 FEWEST_ROWS = 10  # of a column that may be told to be row numbers: fewer are so by chance
 FLOAT32_MOST = float(np.finfo(np.float32).max)
 
@@ -61,13 +62,20 @@ class Numbers:
     notes: tuple[str, ...] = ()
 
 
-def parse_csv(content: bytes, file: str, layout: Layout = Layout()) -> Numbers:
+def parse_csv(
+    content: bytes,
+    file: str,
+    layout: Layout | None = None,
+    remedy: str = ASK,
+) -> Numbers:
     """The numbers of a CSV, its heading apart.
 
     Parameters
     ----------
     file
         Its name, for messages.
+    remedy
+        What to do where the first line may or may not be a heading.
 
     Raises
     ------
@@ -77,8 +85,8 @@ def parse_csv(content: bytes, file: str, layout: Layout = Layout()) -> Numbers:
     UsageError
         If `layout` names a column that is not there.
     """
-    lines = _lines(content, file)
-    names = _heading(file, lines, layout.header)
+    lines, layout = _lines(content, file), layout or Layout()
+    names = _heading(file, lines, layout.header, remedy)
     rows = lines[1:] if names is not None else lines
     if not rows:
         raise DataError(f"{file} has no rows of numbers")
@@ -100,6 +108,12 @@ def parse_csv(content: bytes, file: str, layout: Layout = Layout()) -> Numbers:
             "left out: " + ", ".join(f"column {_told(titles, c)}" for c in sorted(dropped))
         )
     return Numbers(x, tuple(titles[c] for c in kept) if names is not None else (), tuple(notes))
+
+
+def first_cells(content: bytes, file: str) -> list[str]:
+    """The cells of the first line, as they are; nothing of an empty file."""
+    lines = _lines(content, file)
+    return lines[0][1] if lines else []
 
 
 def _lines(content: bytes, file: str) -> list[Line]:
@@ -126,7 +140,7 @@ def _lines(content: bytes, file: str) -> list[Line]:
 # The first line: a heading or a row.
 
 
-def _heading(file: str, lines: list[Line], header: bool | None) -> list[str] | None:
+def _heading(file: str, lines: list[Line], header: bool | None, remedy: str) -> list[str] | None:
     if not lines or header is False:
         return None
     number, first = lines[0]
@@ -137,10 +151,7 @@ def _heading(file: str, lines: list[Line], header: bool | None) -> list[str] | N
         raise DataError(f"{file}, line {number}: {separator}")
     why = _may_be_heading(first, [cells for _, cells in lines[1:]])
     if why:
-        raise DataError(
-            f"{file}, line {number} ({shorten(','.join(first))}) {why}: say --header yes if it is "
-            "a heading, --header no if it is a row"
-        )
+        raise DataError(f"{file}, line {number} ({shorten(','.join(first))}) {why}: {remedy}")
     return None
 
 

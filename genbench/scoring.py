@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from genbench.cellspec import CellSpec
 from genbench.data import Split, load_split
+from genbench.data.rows import APART, COPIES, UNRELIABLE, share_in
 from genbench.data.toy import log_density
 from genbench.downstream.refits import Job, Refitted
 from genbench.errors import GenbenchError
@@ -35,6 +36,8 @@ Array = npt.NDArray[Any]
 # Metrics that compare scales of directions: on points whose suite has no extractor they see data
 # standardised by the training split's moments; all others see points as they are.
 STANDARDISED = ("kid", "c2st", "c_t")
+COPYING = ("c_t", "authenticity")
+COPIED = "reference_in_train"  # share of the reference rows that equal a training row
 TRAIN_SCALE = "identity-standardised"
 
 
@@ -132,12 +135,24 @@ class Scorer:
         context = f"extractor={identity}|reference={self._reference}"
         return {
             id_: replace(
-                value,
+                self._told_of_copies(id_, value),
                 signature=f"{value.signature}|{context}",
                 unit=infos[id_].unit_for(self.space.kind),
             )
             for id_, value in found.items()
         }
+
+    def _told_of_copies(self, id_: str, value: MetricValue) -> MetricValue:
+        """A metric of copying with a note where real test rows equal training rows by nature."""
+        if split_id(id_)[0] not in COPYING or value.value is None:
+            return value
+        if self.spec.suite.document["dataset"]["split"].get(COPIES) != APART:
+            return value
+        share = share_in(self.split("train").x, self.split(self._reference).x)
+        if share < UNRELIABLE:
+            return value
+        note = f"unreliable: {share:.1%} of the real {self._reference} rows equal a training row"
+        return replace(value, details={**value.details, COPIED: share, "note": note})
 
     def _features_in(self, space: str) -> tuple[Callable[[Array], Features], str]:
         """How rows become features in a feature space, and its name for signatures."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from genbench.metrics.table import METRICS, split_id
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+-]{0,31}")
 DEFAULT_PROFILE = "standard"
+LARGEST = 1e300  # of a moment: NaN and numbers that are no float are no less
 
 # What each table may hold: key -> (type, required). A dict stands for a table that a loader or a
 # metric reads with keys of its own.
@@ -76,7 +76,7 @@ TABLES: dict[str, dict[str, tuple[type | tuple[type, ...], bool]]] = {
         "path": (str, False),
         "sha256": (str, True),
         "channels": (list, False),
-        "mean": (list, False),
+        "centre": (list, False),
         "spread": (list, False),
         "accuracy": (float, False),
         "trained_on": (str, True),
@@ -247,13 +247,13 @@ class Checker:
 
     def _extractor(self, table: Mapping[str, Any], space: Mapping[str, Any]) -> None:
         """An extractor of the suite's own: weights in a file, or the moments of points."""
-        given = {key for key in ("path", "channels", "mean", "spread") if key in table}
-        if given == {"mean", "spread"}:
+        given = {key for key in ("path", "channels", "centre", "spread") if key in table}
+        if given == {"centre", "spread"}:
             self._moments(table, space)
         elif given != {"path", "channels"}:
             self._fail(
                 f"extractor {table['name']!r} has {', '.join(sorted(given)) or 'nothing'}",
-                "give path and channels of a classifier, or mean and spread of points",
+                "give path and channels of a classifier, or centre and spread of points",
                 table["name"],
             )
         elif Path(table["path"]).is_absolute() or ".." in Path(table["path"]).parts:
@@ -267,12 +267,12 @@ class Checker:
         numbers = (int, float)
         good = all(
             len(table[key]) == space["shape"][0]
-            and all(type(v) in numbers and math.isfinite(v) for v in table[key])
-            for key in ("mean", "spread")
+            and all(type(v) in numbers and abs(v) <= LARGEST for v in table[key])
+            for key in ("centre", "spread")
         )
         if space["kind"] != "points" or not good or min(table["spread"]) <= 0:
             self._fail(
-                f"mean and spread of extractor {table['name']!r} do not fit the space",
+                f"centre and spread of extractor {table['name']!r} do not fit the space",
                 f"give {space['shape'][0]} finite numbers each, spreads above 0, on points",
                 "spread",
             )

@@ -6,26 +6,35 @@ import csv
 import json
 import shutil
 import tomllib
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
 from genbench import extensions
+from genbench.cellspec import CellSpec
+from genbench.csvfiles import Layout
 from genbench.data import Split, load_split, readers, verify_files
-from genbench.errors import DataError, GenbenchError, PluginError, UsageError
+from genbench.errors import DataError, GenbenchError, MetricError, PluginError, UsageError
 from genbench.external import samples_path, stage
 from genbench.features import Features, extractor_problems, load_extractor
 from genbench.generation import load_arrays
 from genbench.generator import Space
+from genbench.metrics.frechet import infinity_sizes
 from genbench.newsuite import NewSuite, new_suite
 from genbench.newsuite import extractor as on_the_spot
+from genbench.newsuite.text import infinity_rows
+from genbench.report.copying import mark
+from genbench.scoring import Scorer
 from genbench.store import CACHE, Store
 from genbench.suite import Suite, load_suite
 from tests.conftest import Command
+from tests.test_plan import choice
 
 N = 300
 
@@ -445,3 +454,309 @@ def test_a_reader_that_is_not_here_is_named(loader: str, tmp_path: Path) -> None
     dataset = {**suite.dataset, "loader": loader, "reader": 99}
     with pytest.raises(UsageError, match=r"asks for reader 99 of loader 'csv'|has no versions"):
         load_split(dataset, suite.space, "train")
+
+
+# Copies.
+
+
+def write_csv(path: Path, x: np.ndarray, head: str = "") -> Path:
+    np.savetxt(path, x, delimiter=",", header=head, comments="", fmt="%.9g")
+    return path
+
+
+def discrete(n: int, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return np.stack([rng.choice(k, n, p=p) for k, p in ((2, [0.7, 0.3]), (3, [0.5, 0.3, 0.2]))], 1)
+
+
+def test_a_split_of_discrete_rows_is_a_random_sample(tmp_path: Path) -> None:
+    x = discrete(6000)
+    found, suite = made(tmp_path / "out", csv=write_csv(tmp_path / "d.csv", x, "a,b"))
+    assert suite.document["dataset"]["split"]["copies"] == "apart"
+    for name, share in (("train", 0.8), ("valid", 0.1), ("test", 0.1)):
+        rows = splits(suite)[name].x
+        off = np.sqrt(share * (1 - share) / len(x))
+        assert abs(len(rows) / len(x) - share) < 5 * off
+        for a in range(2):
+            for b in range(3):
+                inside = ((x == (a, b)).all(1)).mean()
+                got = ((rows == (a, b)).all(1)).mean()
+                assert abs(got - inside) < 5 * np.sqrt(inside / len(rows))
+    assert "6000 rows are exact copies in 6 groups" in " ".join(found.notes)
+    told = "100.0% of the test rows equal a training row"
+    assert told in " ".join(found.notes)
+    assert told in suite.document["suite"]["description"]
+
+
+def test_a_row_that_is_added_to_discrete_rows_moves_no_other(tmp_path: Path) -> None:
+    x = discrete(2000)
+    more = np.insert(x, 700, [[1, 2]], axis=0)
+    _, before = made(tmp_path / "a", csv=write_csv(tmp_path / "a.csv", x, "a,b"))
+    _, after = made(tmp_path / "b", csv=write_csv(tmp_path / "b.csv", more, "a,b"))
+    counted = [
+        {name: np.unique(part.x, axis=0, return_counts=True)[1] for name, part in splits(s).items()}
+        for s in (before, after)
+    ]
+    changed = [(counted[1][name] - counted[0][name]).tolist() for name in counted[0]]
+    assert sorted(map(sum, changed)) == [0, 0, 1]
+    assert {v for row in changed for v in row} == {0, 1}
+
+
+def test_an_old_suite_keeps_its_splits(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 40, (2000, 2))
+    _, suite = made(tmp_path / "out", csv=write_csv(tmp_path / "d.csv", x, "a,b"))
+    dataset = suite.dataset
+    del dataset["reader"]
+    dataset["split"] = {k: v for k, v in dataset["split"].items() if k != "copies"}
+    parts = {n: load_split(dataset, suite.space, n).x for n in ("train", "valid", "test")}  # type: ignore[arg-type]
+    found = [{row.tobytes() for row in part} for part in parts.values()]
+    assert not found[0] & found[1]
+    assert not found[0] & found[2]
+    dataset["split"]["copies"] = "scattered"
+    with pytest.raises(UsageError, match='copies is \'scattered\': write "together" or "apart"'):
+        load_split(dataset, suite.space, "train")
+
+
+def test_an_old_suite_whose_csv_leaves_doubt_is_refused(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(300, 3))
+    table = write_csv(tmp_path / "d.csv", x, "0,1,2")
+    _, suite = made(tmp_path / "out", csv=table, layout=Layout(header=True))
+    assert len(splits(suite)["train"].x) + len(splits(suite)["test"].x) > 250
+    dataset = {k: v for k, v in suite.dataset.items() if k not in ("reader", "options")}
+    with pytest.raises(DataError, match=r"made for reader 1 .* counts up.*make the suite anew"):
+        load_split(dataset, suite.space, "train")
+
+
+def test_so_many_copies_of_a_picture_that_they_would_skew_splits_are_taken_apart(
+    tmp_path: Path, quick: None
+) -> None:
+    photos = pictures(tmp_path / "photos", 400)
+    for i in range(40):
+        shutil.copy(photos / "class0" / "0000.png", photos / "class0" / f"blank-{i}.png")
+    found, suite = made(tmp_path / "out", images=photos)
+    assert suite.document["dataset"]["split"]["copies"] == "apart"
+    assert "41 rows are exact copies in 1 groups (the largest has 41): splits take them apart" in (
+        " ".join(found.notes)
+    )
+    parts = splits(suite)
+    first = np.asarray(Image.open(photos / "class0" / "0000.png"))
+    assert 20 < (parts["train"].x == first).all((1, 2, 3)).sum() < 41
+
+
+# One scale for all columns.
+
+
+def test_points_are_compared_with_every_column_to_one_scale(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = np.stack([rng.normal(0, 1e4, 2000), rng.normal(5, 1e-3, 2000), np.full(2000, 7.1)], 1)
+    np.savez(tmp_path / "x.npz", x=x)
+    found, suite = made(tmp_path / "out", npz=tmp_path / "x.npz")
+    assert suite.extractor == "standardised"
+    ids = [metric.id for metric in suite.metrics]
+    assert {"emd", "emd@identity"} <= set(ids)
+    extractor = load_extractor(suite.extractor, suite.space, suite.extractors)
+    z = extractor.extract(splits(suite)["train"].x).features
+    assert_allclose(z[:, :2].mean(0), 0, atol=1e-3)
+    assert_allclose(z[:, :2].std(0), 1, atol=1e-3)
+    assert_array_equal(z[:, 2], 0)
+    assert any("divided by 1 instead: column 3;" in note for note in found.notes)
+    assert problems_of(suite) == []
+
+
+def test_equal_distances_of_discrete_rows_stay_equal(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = np.column_stack([rng.random((2000, 8)) < 0.4, rng.integers(-7, 8, (2000, 3))])
+    table = write_csv(tmp_path / "d.csv", x, ",".join("abcdefghijk"))
+    _, suite = made(tmp_path / "out", csv=table)
+    extractor = load_extractor(suite.extractor, suite.space, suite.extractors)
+    rows = splits(suite)["test"].x
+    z = extractor.extract(rows).features.astype(float)
+    assert_allclose(z.std(0), 1, rtol=0.45)
+    scale = [abs(z[:, c] - z[0, c]).max() / abs(rows[:, c] - rows[0, c]).max() for c in range(11)]
+    assert_array_equal((z - z[0]) ** 2, (np.array(scale) * (rows - rows[0]).astype(float)) ** 2)
+    assert_array_equal(np.log2(scale), np.rint(np.log2(scale)))
+
+
+def test_altered_moments_are_named_and_are_in_the_suite_hash(tmp_path: Path) -> None:
+    _, suite = made(tmp_path / "out", csv=table_of(tmp_path / "out"))
+    path = tmp_path / "out" / "mine.toml"
+    path.write_text(path.read_text().replace("spread = [", "spread = [2.0, 3.0] #"))
+    altered = load_suite(str(path))
+    (problem,) = problems_of(altered)
+    assert "centre and spread of extractor 'standardised' were changed" in problem
+    with pytest.raises(DataError, match="were changed"):
+        load_extractor(altered.extractor, altered.space, altered.extractors)
+    digest = problem.rsplit("'", 2)[1]
+    old = suite.extractors[0]["sha256"]
+    path.write_text(path.read_text().replace(old, digest))
+    assert problems_of(load_suite(str(path))) == []
+    assert load_suite(str(path)).suite_hash != suite.suite_hash
+    assert load_suite(str(path)).task_hash == suite.task_hash
+
+
+@pytest.mark.parametrize(
+    ("moments", "message"),
+    [
+        ("centre = [0.0]\nspread = [1.0, 1.0]", "do not fit the space"),
+        ("centre = [0.0, 0.0]\nspread = [1.0, 0.0]", "spreads above 0"),
+        ("centre = [0.0, 0.0]", "has centre: give path and channels of a classifier, or centre"),
+    ],
+)
+def test_moments_that_cannot_be_are_named(moments: str, message: str, tmp_path: Path) -> None:
+    made(tmp_path / "out", csv=table_of(tmp_path / "out"))
+    path = tmp_path / "out" / "mine.toml"
+    lines = [v for v in path.read_text().splitlines() if not v.startswith(("centre", "spread"))]
+    text = "\n".join(lines).replace('trained_on = "', moments + '\ntrained_on = "')
+    path.write_text(text)
+    with pytest.raises(UsageError) as error:
+        load_suite(str(path))
+    assert message in str(error.value)
+
+
+# What is asked of a suite.
+
+
+def test_shares_and_samples_are_options(tmp_path: Path) -> None:
+    table = table_of(tmp_path, 1000)
+    found, suite = made(tmp_path / "a", csv=table, shares=(0.5, 0.3, 0.2), n_samples=150)
+    assert abs(found.rows["train"] - 500) < 60
+    assert abs(found.rows["valid"] - 300) < 60
+    assert suite.n_samples == 150
+    with pytest.raises(UsageError, match="900 samples: give 20 to"):
+        made(tmp_path / "b", csv=table, n_samples=900)
+    with pytest.raises(UsageError, match="give three that sum to 1"):
+        made(tmp_path / "c", csv=table, shares=(0.5, 0.3, 0.1))
+
+
+def test_no_metric_is_asked_for_that_cannot_exist(tmp_path: Path, quick: None) -> None:
+    found, suite = made(tmp_path / "few", images=pictures(tmp_path / "photos", 600))
+    ids = {metric.id for metric in suite.metrics}
+    assert "fid" in ids
+    assert "fid_infinity" not in ids, "of 60 rows none can be told at 128 features"
+    assert any(note.startswith("few rows: metrics compare 6") for note in found.notes) or any(
+        note.startswith("few rows: metrics compare 5") for note in found.notes
+    )
+    _, points = made(tmp_path / "points", csv=table_of(tmp_path / "points", 300))
+    assert "fid_infinity" in {metric.id for metric in points.metrics}
+
+
+@pytest.mark.parametrize("dims", [1, 2, 4, 128])
+def test_fid_infinity_is_asked_for_from_the_rows_on_at_which_it_exists(dims: int) -> None:
+    n = infinity_rows(dims)
+    assert infinity_sizes(n, n, dims)
+    with pytest.raises(MetricError):
+        infinity_sizes(n - 1, n, dims)
+
+
+def synthesised(place: Path) -> Path:
+    """A data set as `genbench synthesize` writes it, in two splits."""
+    rng = np.random.default_rng(0)
+    arrays: dict[str, np.ndarray] = {"classes": np.array(["cat", "dog"])}
+    for split, n in (("train", 300), ("extra", 100)):
+        y = np.arange(n) % 2
+        x = (rng.integers(0, 60, (n, 1, 8, 8)) + 150 * y[:, None, None, None]).astype(np.uint8)
+        arrays |= {f"x_{split}": x, f"y_{split}": y}
+        for i in range(n):
+            path = place / "images" / split / str(y[i]) / f"{i:06d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(x[i, 0]).save(path)
+    np.savez(place / "data.npz", **arrays)  # type: ignore[arg-type]
+    (place / "metadata.json").write_text("{}")
+    return place
+
+
+def test_what_synthesize_wrote_becomes_a_suite_and_is_scored(tmp_path: Path, quick: None) -> None:
+    place = synthesised(tmp_path / "set")
+    found, suite = made(tmp_path / "a", npz=place / "data.npz")
+    assert "splits train, extra of data.npz are read as one set" in found.notes
+    assert suite.document["dataset"]["class_names"] == ["cat", "dog"]
+    for part in splits(suite).values():
+        assert part.y is not None
+        assert_array_equal(part.x.mean((1, 2, 3)) > 100, part.y)
+    _, of_images = made(tmp_path / "b", images=place)
+    assert of_images.space == suite.space
+    assert sum(len(part.x) for part in splits(of_images).values()) == 400
+    rows = stage(place, suite, None, Store(tmp_path / "results"))
+    cache = tmp_path / "results" / CACHE
+    arrays = load_arrays(samples_path(cache, rows.choice.description.source))
+    assert_array_equal(arrays["x"].mean((1, 2, 3)) > 100, arrays["y"])
+
+
+def test_a_csv_of_samples_is_read_by_the_names_of_the_suite_s_columns(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal((0, 50), 1, size=(400, 2))
+    numbered = np.column_stack([np.arange(400), x])
+    table = write_csv(tmp_path / "d.csv", numbered, ",mass,radius")
+    _, suite = made(tmp_path / "out", csv=table, layout=Layout(drop=("#1",)))
+    assert suite.document["dataset"]["column_names"] == ["mass", "radius"]
+    for name, rows, head in (
+        ("same", numbered, ",mass,radius"),
+        ("without", x, "mass,radius"),
+        ("turned", x[:, ::-1], "radius,mass"),
+        ("bare", x, ""),
+    ):
+        samples = write_csv(tmp_path / f"{name}.csv", rows, head)
+        found = stage(samples, suite, None, Store(tmp_path / "results"))
+        source = samples_path(tmp_path / "results" / CACHE, found.choice.description.source)
+        assert_allclose(load_arrays(source)["x"].mean(0), (0, 50), atol=1)
+    for name, head, message in (
+        ("other", "mass,age", "has the columns mass, age, the suite mass, radius"),
+        ("counted", "0,1", "counts up.*: give it a heading"),
+    ):
+        samples = write_csv(tmp_path / f"{name}.csv", x, head)
+        with pytest.raises(DataError, match=message):
+            stage(samples, suite, None, Store(tmp_path / "results"))
+
+
+def test_samples_in_float64_are_held_against_the_suite_s_spread(tmp_path: Path) -> None:
+    _, suite = made(tmp_path / "out", csv=table_of(tmp_path / "out"))
+    far = np.random.default_rng(0).normal(1.7e9, 1, size=(100, 2))
+    with pytest.raises(DataError, match="column 'mass': float32 rounds it by"):
+        stage(far, suite, "far", Store(tmp_path / "results"))
+    collapsed = np.random.default_rng(0).normal(7, 1e-9, size=(100, 2))
+    assert stage(collapsed, suite, "one", Store(tmp_path / "results")).choice
+
+
+def scores(suite: Suite, folder: Path, x: np.ndarray) -> dict[str, Any]:
+    wanted = [m for m in suite.document["metrics"] if not m["id"].startswith("nll")]
+    short = Suite({**suite.document, "metrics": wanted}, suite.profile, suite.root)
+    spec = CellSpec(folder, folder / "cache", "key", short, choice(), 0, parts=("metrics",))
+    return Scorer(spec, {"x": x.astype(np.float32)}, {}, None, {}, lambda what: None).score()
+
+
+def test_a_constant_column_leaves_every_metric_its_value(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+
+    def draw(n: int) -> np.ndarray:
+        return np.stack([rng.normal(size=n), 100 * rng.normal(size=n), np.full(n, 7.1)], 1)
+
+    table = write_csv(tmp_path / "c.csv", draw(1000), "a,b,c")
+    found, suite = made(tmp_path / "out", csv=table)
+    assert any("column 'c'" in note for note in found.notes)
+    values = scores(suite, tmp_path, draw(suite.n_samples))
+    assert {v.status for v in values.values()} == {"ok"}, values
+    assert "extractor=standardised/1:" in values["emd"].signature
+    assert "extractor=identity/1" in values["emd@identity"].signature
+    assert values["emd@identity"].value > 5 * values["emd"].value
+    old = Suite(
+        {**suite.document, "protocol": {**suite.document["protocol"], "extractor": "identity"},
+         "metrics": [{"id": i} for i in ("kid", "c2st", "c_t", "fid")]},
+        suite.profile, suite.root,
+    )  # fmt: skip
+    values = scores(old, tmp_path, draw(suite.n_samples))
+    assert {v.status for v in values.values()} == {"ok"}, values
+    assert "extractor=identity-standardised" in values["kid"].signature
+
+
+def test_copying_is_not_told_where_real_rows_repeat(tmp_path: Path) -> None:
+    _, suite = made(tmp_path / "out", csv=write_csv(tmp_path / "d.csv", discrete(2000), "a,b"))
+    values = scores(suite, tmp_path, discrete(suite.n_samples, seed=1))
+    for id_ in ("c_t", "authenticity"):
+        assert (
+            values[id_].details["note"]
+            == "unreliable: 100.0% of the real test rows equal a training row"
+        )
+    assert "note" not in values["emd"].details
+    assert mark([SimpleNamespace(status="ok", metrics=values)]) is None  # type: ignore[list-item]
+    bare = {k: replace(v, details={}) for k, v in values.items()}
+    marked = mark([SimpleNamespace(status="ok", metrics=bare)])  # type: ignore[list-item]
+    assert marked is not None, "authenticity is near 0 here"

@@ -168,6 +168,19 @@ def test_a_class_that_was_lost_is_a_hole() -> None:
     assert trace["z"] == [[None if c == 3 else 10.0 + c for c in range(10)]]
 
 
+def test_classes_are_called_by_the_suite_s_names(tmp_path: Path) -> None:
+    names = ["cat", "<b>dog</b>", *(f"kind {i}" for i in range(8))]
+    dataset = {**fixtures.suite()["dataset"], "class_names": names}
+    found = fixtures.task(tmp_path, (0,))
+    board = table(replace(found, suite={**found.suite, "dataset": dataset}))
+    figure = per_class(board)
+    assert figure is not None
+    (trace,) = json.loads(figure.specs["fid_per_class"])["data"]
+    assert trace["x"][:3] == ["cat", "&lt;b&gt;dog&lt;/b&gt;", "kind 0"]
+    assert figure.headers[2:4] == ("class cat", "class <b>dog</b>")
+    assert board.class_name(12) == "12"
+
+
 def test_labels_that_look_alike_when_cut_stay_apart() -> None:
     names = [f"gan (learning-rate={rate}, batch=64)" for rate in ("0.10", "0.11", "0.12")]
     assert len(set(plot_labels(names, 20))) == 3

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from genbench.arrayfiles import StoredArray
+from genbench.arraysets import one_set
 from genbench.data.files import FileCheck, check_files, declared, read_checked
 from genbench.data.rows import chosen_rows, row_range
 from genbench.data.split import Split
@@ -76,21 +78,27 @@ def _numbers(
 
 
 def _arrays(content: bytes, name: str, labelled: bool) -> dict[str, NDArray[Any]]:
-    wanted = ("x", "y") if labelled else ("x",)
+    """``x`` and, where there are classes, ``y``; of a data set in splits those of all of them."""
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise DataError(f"data file {name} is one array: save it with numpy.savez(x=...)")
-            missing = [key for key in wanted if key not in file.files]
-            if missing:
+            found = one_set({key: _stored(file, key) for key in file.files}, f"data file {name}")
+            wanted = [found.x, found.y] if labelled else [found.x]
+            if None in wanted:
                 raise DataError(
-                    f"data file {name} has arrays {', '.join(file.files) or 'none'}, lacks "
-                    f"{', '.join(missing)}: save them under these names with numpy.savez"
+                    f"data file {name} has arrays {', '.join(file.files)}, lacks y: save it under "
+                    "this name with numpy.savez"
                 )
-            stored = {key: file[key] for key in wanted}
-            arrays = {k: v.astype(v.dtype.newbyteorder("="), copy=False) for k, v in stored.items()}
+            arrays = [array.all() for array in wanted if array is not None]
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"data file {name} is not a plain npz file: {error}") from error
-    if arrays["x"].ndim == 0:
-        raise DataError(f"data file {name} has a single number as x: save an array of rows")
-    return arrays
+    return dict(zip(("x", "y"), arrays, strict=False))
+
+
+def _stored(file: np.lib.npyio.NpzFile, key: str) -> StoredArray:
+    header = file[key]
+    if header.ndim == 0:
+        raise DataError(f"data file has a single number as {key}: save an array of rows")
+    array = header.astype(header.dtype.newbyteorder("="), copy=False)
+    return StoredArray(array.shape, array.dtype, lambda rows: array[rows])

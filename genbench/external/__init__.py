@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from genbench.arraysets import ARRAYS, synthesised
 from genbench.cellspec import GeneratorChoice
 from genbench.errors import DataError
 from genbench.external.arrays import read_arrays, rows_of
 from genbench.external.images import OnBad, read_images
 from genbench.external.rows import Rows
+from genbench.external.tables import read_table
 from genbench.plugins import Description, GeneratorRef
 from genbench.store import CACHE, Store
 from genbench.suite import Suite
@@ -51,8 +53,9 @@ def stage(
     Parameters
     ----------
     samples
-        A file of arrays with ``x`` and, if labelled, ``y`` (npz, npy, pt, safetensors); a folder or
-        zip of images; or the arrays themselves, ``x`` or ``(x, y)``.
+        A file of arrays with ``x`` and, if labelled, ``y`` (npz, npy, pt, safetensors); a CSV of
+        points; a folder or zip of images; a data set that `genbench synthesize` wrote; or the
+        arrays themselves, ``x`` or ``(x, y)``.
     name
         The row's name; any text, made into a name.
     labels
@@ -72,7 +75,15 @@ def stage(
     else:
         title = name or samples.stem
         _require(samples)
-        if samples.is_dir() or samples.suffix.lower() == ".zip":
+        if samples.is_dir() and synthesised(samples):
+            rows = read_arrays(samples / ARRAYS, suite, labels)
+        elif samples.suffix.lower() == ".csv":
+            if labels is not None:
+                raise DataError(
+                    f"{samples.name} holds points, which have no labels: leave them out"
+                )
+            rows = read_table(samples, suite)
+        elif samples.is_dir() or samples.suffix.lower() == ".zip":
             rows = read_images(samples, suite, labels, on_bad)
         else:
             rows = read_arrays(samples, suite, labels)
@@ -86,7 +97,7 @@ def samples_path(cache: Path, source: str) -> Path:
 
 def _require(path: Path) -> None:
     if not path.exists():
-        raise DataError(f"no samples at {path}: give arrays, or a folder or zip of images")
+        raise DataError(f"no samples at {path}: give arrays, a CSV, or a folder or zip of images")
 
 
 def _keep(rows: Rows, suite: Suite, title: str, store: Store) -> GeneratorChoice:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genbench.arrayfiles import StoredArray, array_of, in_native_order, open_arrays
+from genbench.arraysets import one_set
 from genbench.arrayvalues import masked_fill, no_numbers, scale_told, unscaled, without_mask
 from genbench.errors import DataError
 from genbench.external.labels import Found, class_numbers, labels_per_row
-from genbench.external.rows import Rows, reading_order
+from genbench.external.rows import Rows, points_of, reading_order
 from genbench.generator import Space
 from genbench.layout import arranged, assumed_layout, unclear_layout
 from genbench.suite import Suite
@@ -29,16 +31,14 @@ def read_arrays(file: Path, suite: Suite, labels: Path | None) -> Rows:
         If the file cannot be read, has no array ``x``, or its rows are not of the suite's space.
     """
     with open_arrays(file) as arrays:
-        if "x" not in arrays:
-            names = ", ".join(arrays) or "nothing"
-            raise DataError(f"{file.name} has no array 'x' (it holds {names}): name it x")
-        if labels is not None and "y" in arrays:
+        found = one_set(arrays, file.name)
+        y = found.y
+        if labels is not None and y is not None:
             raise DataError(f"{file.name} has labels y already: leave --labels out")
-        x = arrays["x"]
-        y = arrays.get("y")
         if labels is not None:
             y = _stored(labels_per_row(labels, suite), f"{labels.name}: the array")
-        return _chosen(x, y, suite, file.name)
+        rows = _chosen(found.x, y, suite, file.name)
+    return replace(rows, notes=(found.note, *rows.notes)) if found.note else rows
 
 
 def rows_of(samples: Array | tuple[Array, Array | None], suite: Suite, name: str) -> Rows:
@@ -69,11 +69,12 @@ def _chosen(x: StoredArray, y: StoredArray | None, suite: Suite, name: str) -> R
     rows = np.sort(reading_order(total, suite)[: suite.n_samples])
     _check_shape(x, space, name)
     found = arranged(x.take(rows), space)
+    rounding = ""
     if space.kind == "points" and found.dtype.kind == "f":
-        found = found.astype(np.float32)
+        found, rounding = points_of(found, suite, name)
     _check(found, space, name)
     chosen = Found(None) if y is None else class_numbers(y.take(rows), suite, name)
-    notes = (assumed_layout(x.shape, space), chosen.note)
+    notes = (assumed_layout(x.shape, space), chosen.note, rounding)
     return Rows(found, chosen.labels, total, name, tuple(note for note in notes if note))
 
 

@@ -172,7 +172,7 @@ def load_extractor(name: str, space: Space, own: Sequence[Mapping[str, Any]] = (
         If a package announces it and it cannot be loaded.
     """
     for table in own:
-        if table["name"] == name and "mean" in table:
+        if table["name"] == name and "spread" in table:
             from genbench.features.standardised import StandardisedExtractor
 
             return StandardisedExtractor(table, space)
@@ -237,7 +237,7 @@ def extractor_problems(
 
 def _altered(table: Mapping[str, Any]) -> str | None:
     """What is wrong with a suite's own extractor, or None."""
-    if "mean" in table:
+    if "spread" in table:
         return moments_problem(table)
     path = Path(table["path"])
     try:
@@ -252,7 +252,7 @@ def _altered(table: Mapping[str, Any]) -> str | None:
 
 def moments_digest(table: Mapping[str, Any]) -> str:
     """SHA-256 of the moments of a standardising extractor, as the suite writes them."""
-    moments = [[float(v) for v in table[key]] for key in ("mean", "spread")]
+    moments = [[float(v) for v in table[key]] for key in ("centre", "spread")]
     return hashlib.sha256(json.dumps(moments).encode()).hexdigest()
 
 
@@ -261,8 +261,8 @@ def moments_problem(table: Mapping[str, Any]) -> str | None:
     if moments_digest(table) == table["sha256"]:
         return None
     return (
-        f"mean and spread of extractor {table['name']!r} were changed: restore them, or raise its "
-        f"version and set sha256 = {moments_digest(table)!r}"
+        f"centre and spread of extractor {table['name']!r} were changed: restore them, or "
+        f"raise its version and set sha256 = {moments_digest(table)!r}"
     )
 
 

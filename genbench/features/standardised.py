@@ -1,4 +1,4 @@
-"""Points with every column to one scale: the training split's mean and spread, from the suite."""
+"""Points with every column to one scale: the training split's centre and spread, from the suite."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 class StandardisedExtractor:
-    """``(x - mean) / spread``, column by column; float64 until the difference is taken.
+    """``(x - centre) / spread``, column by column; float64 until the difference is taken.
 
     Parameters
     ----------
     table
-        The suite's ``[[extractors]]`` entry with ``mean`` and ``spread``.
+        The suite's ``[[extractors]]`` entry with ``centre`` and ``spread``.
 
     Raises
     ------
@@ -40,7 +40,7 @@ class StandardisedExtractor:
         self.identity = f"{self.name}/{self.version}:{table['sha256'][:8]}"
         self.sha256 = ""  # no weights: its features are cheaper to make than to keep
         self._shape = space.shape
-        self._mean = np.array(table["mean"], np.float64)
+        self._centre = np.array(table["centre"], np.float64)
         self._spread = np.array(table["spread"], np.float64)
 
     def extract(
@@ -57,4 +57,4 @@ class StandardisedExtractor:
                 f"extractor {self.name} got rows of shape {points.shape[1:]}, "
                 f"expected {self._shape}: pass samples of the suite's space"
             )
-        return Features(((points - self._mean) / self._spread).astype(np.float32), None)
+        return Features(((points - self._centre) / self._spread).astype(np.float32), None)

@@ -47,14 +47,20 @@ class OwnExtractor:
 
 
 def standardised_table(train: NDArray[np.float32]) -> dict[str, Any]:
-    """The ``[[extractors]]`` entry that gives points the training rows' moments, columns apart.
+    """The ``[[extractors]]`` entry that gives points the training rows' scale, columns apart.
 
-    A column without spread is divided by 1.
+    A column's centre is its mean, its spread the standard deviation; a column without spread is
+    divided by 1. Of whole numbers the median and the nearest power of two are taken: the result is
+    exact in float32, so that distances which tie still do, as those of discrete rows must.
     """
     x = train.astype(np.float64)
-    spread = np.where(x.min(0) == x.max(0), 1.0, x.std(0, ddof=1))
-    mean = np.where(x.min(0) == x.max(0), x[0], x.mean(0))
-    table = {"mean": mean.tolist(), "spread": spread.tolist()}
+    constant = x.min(0) == x.max(0)
+    spread = np.where(constant, 1.0, x.std(0, ddof=1))
+    whole = (x == np.rint(x)).all(0)
+    spread = np.where(whole, 2.0 ** np.rint(np.log2(spread)), spread)
+    middle = np.sort(x, axis=0)[len(x) // 2]
+    centre = np.where(constant | whole, middle, x.mean(0))
+    table = {"centre": centre.tolist(), "spread": spread.tolist()}
     return {
         "name": STANDARDISED,
         "version": "1",

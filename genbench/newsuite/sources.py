@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genbench.arrayfiles import open_arrays
+from genbench.arraysets import IMAGES, one_set, synthesised
 from genbench.arrayvalues import masked_fill, no_numbers, scale_told, unscaled
 from genbench.csvfiles import Layout, parse_csv
 from genbench.data.image_folder import ROLE, Entry, write_table
@@ -66,6 +67,10 @@ def image_source(name: str, place: Path, folder: Path, *, skip_bad: bool) -> Sou
     """
     if not place.is_dir():
         raise DataError(f"no folder of images at {place}: unpack it first")
+    splits = None
+    if synthesised(place):
+        place = place / IMAGES
+        splits = {path.name.lower() for path in place.iterdir()}
     with open_images(place) as files:
         _require_utf8(_from(folder, place), *files.listing.names)
         heads = _headers(files)
@@ -76,7 +81,7 @@ def image_source(name: str, place: Path, folder: Path, *, skip_bad: bool) -> Sou
             )
         channels = max(h[0] for h in heads if isinstance(h, tuple) and h[1:] == shape[0][0][1:])
         size = Space("image", (channels, *shape[0][0][1:]), levels=LEVELS)
-        labels, told = _folders(files.listing.names)
+        labels, told = _folders(files.listing.names, splits or SPLIT_NAMES)
         entries, bad, brightest = _entries(files, size, labels)
     if bad and not skip_bad:
         listed = "\n  ".join([*bad[:NAMED], *_more(bad)])
@@ -117,11 +122,9 @@ def npz_source(name: str, file: Path, folder: Path) -> Source:
     if file.suffix.lower() != ".npz":
         raise DataError(f"{file.name} is no .npz: save it with numpy.savez(FILE, x=..., y=...)")
     with open_arrays(file) as arrays:
-        if "x" not in arrays:
-            names = ", ".join(arrays) or "nothing"
-            raise DataError(f"{file.name} has no array 'x' (it holds {names}): name it x")
-        x = arrays["x"].all()
-        y = arrays["y"].all() if "y" in arrays else None
+        found = one_set(arrays, file.name)
+        x = found.x.all()
+        y = None if found.y is None else found.y.all()
     space, told = _space_of(file.name, x)
     if space.kind == "points":
         x = as_float32(x, file.name)
@@ -130,7 +133,8 @@ def npz_source(name: str, file: Path, folder: Path) -> Source:
         space, named, more = _with_classes(file.name, space, y, len(x))
         dataset, told = {**dataset, **named}, (*told, *more)
     copies = find_copies(digests(x), None if y is None else [str(v) for v in y])
-    return Source(space, *_one_file(dataset, file, folder), copies, notes=told)
+    notes = (*((found.note,) if found.note else ()), *told)
+    return Source(space, *_one_file(dataset, file, folder), copies, notes=notes)
 
 
 def csv_source(name: str, file: Path, folder: Path, layout: Layout) -> Source:
@@ -215,15 +219,15 @@ def _entries(
     return entries, bad, brightest
 
 
-def _folders(names: Sequence[str]) -> tuple[list[str], list[str]]:
+def _folders(names: Sequence[str], splits: Set[str]) -> tuple[list[str], list[str]]:
     """The class folder of each file, empty where there is none, and what to tell about it.
 
-    The first folder is the class. Folders called train, test and the like are looked through.
+    The first folder is the class. Folders called like `splits`, if all are, are looked through.
     """
     told = []
     paths = [PurePosixPath(name).parts for name in names]
     tops = {p[0].lower() for p in paths if len(p) > 1}
-    if tops and tops <= SPLIT_NAMES and all(len(p) > 1 for p in paths):
+    if tops and tops <= splits and all(len(p) > 1 for p in paths):
         told.append(f"folders {', '.join(sorted(tops))} are read as one set and split anew")
         paths = [p[1:] for p in paths]
     loose = sum(len(p) == 1 for p in paths)

@@ -303,12 +303,13 @@ def per_class(table: Table) -> Figure | None:
         width = max(len(v) for _, v in rows)
         names = [name for name, _ in rows]
         z = [[*v, *[None] * (width - len(v))] for _, v in rows]
+        across = plot_labels([table.class_name(c) for c in range(width)], 28)
         cells += [
             (name, titles[column.id], *(number(v) for v in line))
             for name, line in zip(names, z, strict=True)
         ]
         specs[column.id] = spec(
-            [{"type": "heatmap", "z": z[::-1], "x": [str(c) for c in range(width)],
+            [{"type": "heatmap", "z": z[::-1], "x": across,
               "y": plot_labels(names, 28)[::-1], "colorscale": "Viridis",
               "reversescale": column.higher_is_better is False, "texttemplate": "%{z:.3g}",
               "hovertemplate": "%{y}, class %{x}: %{z:.5g}<extra></extra>",
@@ -328,7 +329,7 @@ def per_class(table: Table) -> Figure | None:
         "model lost: the control mode-dropped shows what that looks like, heldout is real data.",
         specs,
         (Choice("Metric", tuple((key, titles[key]) for key in specs)),),
-        ("generator", "metric", *(f"class {c}" for c in range(width))),
+        ("generator", "metric", *(f"class {table.class_name(c)}" for c in range(width))),
         tuple((*row, *[""] * (width + 2 - len(row))) for row in cells),
     )
 

@@ -26,7 +26,7 @@ from genbench.report.images import (
 )
 from genbench.report.inputs import Entry, TaskResults
 from genbench.report.rows import Row, Table, table
-from genbench.report.text import slug
+from genbench.report.text import shorten, slug
 from genbench.report.tradeoffs import correlations, metric_pairs, quality_cost
 
 Place = Callable[[Picture], str]
@@ -159,13 +159,19 @@ def gallery(board: Table, kind: str, place: Place) -> tuple[tuple[Shown, ...], t
         if row.control and artefact(entry, "grid") is None:
             continue
         if not real or not real[0].src:
-            real = (grid(entry, "real", "Real test rows", place),)
+            real = (grid(entry, "real", f"Real test rows{_from_top(board)}", place),)
         pictures = [grid(entry, "grid", "Generated", place)]
         if artefact(entry, "neighbours"):
             title = "Generated, above the nearest training row"
             pictures.append(grid(entry, "neighbours", title, place))
         samples.append(Samples(row, entry.record.seed, tuple(pictures)))
     return tuple(s for s in real if s.src), tuple(samples)
+
+
+def _from_top(board: Table) -> str:
+    """The names of the classes, one to a line of pictures."""
+    names = [shorten(name, 30) for name in board.classes[:20]]
+    return f", from the top: {', '.join(names)}" if names else ""
 
 
 def grid(entry: Entry, role: str, title: str, place: Place) -> Shown:

@@ -107,13 +107,21 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Columns, and rows in the order of the primary metric; scales by metric id."""
+    """Columns, and rows in the order of the primary metric; scales by metric id.
+
+    `classes` holds the names that the suite gives its classes, by number; it may give none.
+    """
 
     columns: tuple[Column, ...]
     scales: Mapping[str, Scale]
     ranked: tuple[Row, ...]
     unranked: tuple[Row, ...]
     controls: tuple[Row, ...]
+    classes: tuple[str, ...] = ()
+
+    def class_name(self, number: int) -> str:
+        """What a class is called: its number, where the suite gives no name."""
+        return self.classes[number] if 0 <= number < len(self.classes) else str(number)
 
     @property
     def generators(self) -> tuple[Row, ...]:
@@ -155,7 +163,15 @@ def table(task: TaskResults) -> Table:
         controls=tuple(
             sorted((rows[k] for k in order if rows[k].control), key=lambda r: _sort_key(r, first))
         ),
+        classes=_class_names(task.suite),
     )
+
+
+def _class_names(suite: Mapping[str, Any]) -> tuple[str, ...]:
+    """The suite's names of its classes; a suite file may be anybody's."""
+    dataset = suite.get("dataset")
+    names = dataset.get("class_names") if isinstance(dataset, Mapping) else None
+    return tuple(map(str, names)) if isinstance(names, list) else ()
 
 
 def _counted(entries: Iterable[Entry]) -> list[Entry]:

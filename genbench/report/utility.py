@@ -217,7 +217,7 @@ def rare_classes(table: Table, colour: Mapping[str, str]) -> Figure | None:
     first = found[0][1]
     bars = [(name, first.recall[name], GREY) for name in REMEDIES]
     bars += [(f"filled by {row.label}", d.recall[FILLED], colour[row.id]) for row, d in found]
-    classes = " and ".join(map(str, first.classes))
+    classes = " and ".join(shorten(table.class_name(number)) for number in first.classes)
     return Figure(
         "imbalance",
         "Can synthetic rows replace rare ones?",

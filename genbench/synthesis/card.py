@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from genbench.aggregation import summarize
+from genbench.arraysets import ARRAYS, IMAGES
 from genbench.metrics.table import METRICS
 from genbench.records import Record
 from genbench.suite import Suite
-
-IMAGES = "images"
-ARRAYS = "data.npz"
 
 
 @dataclass(frozen=True, slots=True)

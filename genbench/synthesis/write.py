@@ -7,18 +7,18 @@ import io
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from genbench.arraysets import ARRAYS, CLASSES, IMAGES, METADATA
 from genbench.errors import UsageError
 from genbench.synthesis.build import Array, Built
-from genbench.synthesis.card import ARRAYS, IMAGES, Provenance, croissant, readme
+from genbench.synthesis.card import Provenance, croissant, readme
 
-METADATA = "metadata.json"
 CARD = "README.md"
 
 
@@ -54,7 +54,7 @@ def write(
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as name:
         folder = Path(name) / "set"
         folder.mkdir()
-        data = _arrays(built)
+        data = _arrays(built, provenance.suite.document["dataset"].get("class_names"))
         (folder / ARRAYS).write_bytes(data)
         provenance = replace(
             provenance,
@@ -81,8 +81,10 @@ def write(
     return provenance
 
 
-def _arrays(built: Built) -> bytes:
+def _arrays(built: Built, class_names: Sequence[str] | None) -> bytes:
     arrays: dict[str, Array] = {}
+    if class_names:
+        arrays[CLASSES] = np.array(class_names)
     for split, (x, y) in built.splits.items():
         arrays[f"x_{split}"] = x
         if y is not None:
