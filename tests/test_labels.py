@@ -163,6 +163,15 @@ def test_the_labels_of_the_data_stay_names_of_renamed_classes(tmp_path: Path) ->
         staged((images(np.full(40, 1)), np.full(40, 1)), small(40, suite), tmp_path)
 
 
+def test_what_synthesize_wrote_is_labelled_by_position(tmp_path: Path) -> None:
+    own = np.array([1 + k % 3 for k in range(N)])
+    _, suite = suite_of(tmp_path, npz=npz(tmp_path / "a.npz", own))
+    kinds = np.array([2, 1] * 20)  # read as names these would be the classes before
+    np.savez(tmp_path / "data.npz", x_train=images(kinds), y_train=kinds)
+    rows = kept(staged(tmp_path / "data.npz", small(40, suite), tmp_path), tmp_path)
+    assert_array_equal(rows["y"], kinds)
+
+
 def test_numbers_for_classes_without_numbers_are_positions_and_that_is_told(tmp_path: Path) -> None:
     y = np.array([("cat", "dog", "eel")[k % 3] for k in range(N)])
     _, suite = suite_of(tmp_path, npz=npz(tmp_path / "a.npz", y))

@@ -33,6 +33,8 @@ def read_arrays(file: Path, suite: Suite, labels: Path | None) -> Rows:
     with open_arrays(file) as arrays:
         found = one_set(arrays, file.name)
         y = found.y
+        if y is not None and "x" not in arrays:  # what `genbench synthesize` wrote
+            y = _named(y, suite)
         if labels is not None and y is not None:
             raise DataError(f"{file.name} has labels y already: leave --labels out")
         if labels is not None:
@@ -46,6 +48,18 @@ def rows_of(samples: Array | tuple[Array, Array | None], suite: Suite, name: str
     x, y = samples if isinstance(samples, tuple) else (samples, None)
     labels = None if y is None else _stored(y, f"{name}: array y")
     return _chosen(_stored(x, f"{name}: array x"), labels, suite, name)
+
+
+def _named(y: StoredArray, suite: Suite) -> StoredArray:
+    """Labels that are positions, as the names that a suite has for its classes."""
+    names = np.array([str(n) for n in suite.document["dataset"].get("class_names", ())])
+
+    def take(rows: Array) -> Array:
+        given = y.take(rows)
+        inside = given.min() >= 0 and given.max() < len(names)
+        return names[given] if inside else given
+
+    return replace(y, take=take) if len(names) and y.dtype.kind in "iu" else y
 
 
 def _stored(x: Any, what: str) -> StoredArray:
