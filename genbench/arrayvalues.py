@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _SLACK = 1e-3  # what rounding and resizing add to 0..1 and -1..1
-_MASKED = np.float32(1e20)  # what NumPy writes for the masked numbers of a float array
+_MASKED = np.float32(1e20)  # what NumPy fills the masked numbers of a float array with
 
 
 def no_numbers(dtype: np.dtype[Any]) -> str | None:
@@ -41,13 +41,13 @@ def without_mask(x: Any) -> NDArray[Any]:
 
 
 def masked_fill(x: NDArray[Any]) -> str | None:
-    """That floats are what NumPy writes for masked entries, which no file keeps apart; or None."""
+    """That floats are what NumPy fills masked entries with, which no file tells apart; or None."""
     if x.dtype.kind != "f":
         return None
     n = int((x.astype(np.float32) == _MASKED).sum())
     if not n:
         return None
-    return f"holds 1e20 {n} times, as NumPy writes masked entries: leave out the rows that have any"
+    return f"holds 1e20 {n} times, as NumPy fills masked entries: leave out the rows that have any"
 
 
 def scale_told(x: NDArray[Any], levels: int) -> str:

@@ -23,9 +23,10 @@ from threadpoolctl import threadpool_limits
 
 from genbench import tensorfile
 from genbench.account import GENERATION
+from genbench.arrayvalues import unscaled
 from genbench.cellspec import CellSpec
 from genbench.data import Split, load_split
-from genbench.errors import UsageError
+from genbench.errors import UsageError, shorten
 from genbench.harnessed import FitResult, Harnessed, requested_labels
 from genbench.metrics.table import LIKELIHOOD_METRICS
 from genbench.npzfile import read_npz
@@ -202,6 +203,15 @@ class Generation:
         arrays = subject.draw(n, chunk=chunk, seed=seed, labels=labels)
         save_arrays(self.spec.folder / SAMPLES, arrays)
         self.result.resources["n_sampled"] = n
+        notes = self._notes(subject.generator, arrays["x"])
+        if notes:
+            self.result.resources["notes"] = notes
+
+    def _notes(self, generator: Any, x: npt.NDArray[Any]) -> list[str]:
+        """What is odd about the samples' values, by themselves and as an adapter saw them."""
+        notes: tuple[str, ...] = getattr(generator, "sample_notes", tuple)()
+        dark = unscaled(x, self.space.levels) if self.space.kind == "image" else None
+        return [shorten(str(note), 400) for note in (*notes, *([dark] if dark else []))]
 
     def _save_state(self, subject: Harnessed) -> None:
         state = subject.generator.state_dict()

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
+from genbench.errors import ContractError
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
@@ -257,8 +259,16 @@ def to_uint8(x: Tensor, low: float, high: float, levels: int = 256) -> Tensor:
     """Map floats in ``[low, high]`` to grey levels ``0 .. levels - 1``, rounding and clipping.
 
     Unlike ``(x * 255).byte()`` this neither truncates nor wraps around.
+
+    Raises
+    ------
+    ContractError
+        If `low`, the float of black, is not below `high`.
     """
     import torch
+
+    if not low < high:
+        raise ContractError(f"to_uint8 got low={low} and high={high}: low must be below high")
 
     scaled = (x.float() - low) * ((levels - 1) / (high - low))
     return scaled.round().clamp(0, levels - 1).to(torch.uint8)

@@ -25,6 +25,7 @@ from genbench.executors import Executor
 from genbench.executors.local import Ended
 from genbench.generator import GeneratorSpec
 from genbench.plugins import GeneratorRef
+from genbench.pluginsource import files_of_module
 
 PROVIDER = "the caller's process"
 MOST_VALUES = 10_000  # that are looked at below one name; of a longer list the rest is not read
@@ -80,7 +81,8 @@ def _ref(cls: Any) -> GeneratorRef:
 
 
 def source_of(cls: type) -> str:
-    """A digest of the class's code and of what it uses of its own module, however it was typed in.
+    """A digest of the class's code and of what it uses of its own module, however it was typed in,
+    and of the files of the user's own modules that it uses.
 
     Two classes that a notebook defines one after the other under one name are told apart by it, and
     so is the same class after a network, or a list of its widths, in another cell was changed.
@@ -96,15 +98,20 @@ class _Source:
     Parameters
     ----------
     module
-        Classes and functions of this module count by their code, all others by their name.
+        Classes and functions of this module count by their code, all others by their name and, if
+        their modules are files of the user's, by these.
     seen
         Classes and functions that have been added: they may refer to one another.
+    files
+        Digests of the user's files that importing a module reads, by module, as far as they are
+        known.
     """
 
-    def __init__(self, module: str, seen: set[int]) -> None:
+    def __init__(self, module: str, seen: set[int], files: dict[str, str] | None = None) -> None:
         self.key = hashlib.sha256()
         self._module = module
         self._seen = seen
+        self._files = {} if files is None else files
         self._within: list[int] = []  # the containers around a value: one may hold itself
         self._left = MOST_VALUES
 
@@ -128,6 +135,7 @@ class _Source:
             self.add("params", value.params)
         elif isinstance(value, ModuleType):
             self._say(value.__name__)
+            self._add_files(value.__name__)
         elif isinstance(value, type | FunctionType | BuiltinFunctionType):
             self._add_definition(value)
         elif id(value) not in self._within and len(self._within) < MOST_NESTED:
@@ -140,7 +148,10 @@ class _Source:
 
     def _add_definition(self, value: Any) -> None:
         self._say(f"{value.__module__}.{value.__qualname__}")
-        if value.__module__ != self._module or id(value) in self._seen:
+        if value.__module__ != self._module:
+            self._add_files(value.__module__)
+            return
+        if id(value) in self._seen:
             return
         self._seen.add(id(value))
         if isinstance(value, type):
@@ -151,6 +162,17 @@ class _Source:
             for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True):
                 self.add(name, _content(cell))
             self._add_code(value.__code__, value.__globals__)
+
+    def _add_files(self, module: str | None) -> None:
+        """The files of a module that is the user's own; nothing of an installed one."""
+        if not module or module == "__main__":
+            return
+        if module not in self._files:
+            files = files_of_module(module, Path.cwd())
+            digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+            self._files[module] = "".join(digests)
+        if self._files[module]:
+            self._say(self._files[module])
 
     def _add_content(self, value: Any) -> None:
         """Of what is neither a container nor a dataclass, nothing but its type is known."""
@@ -181,7 +203,7 @@ class _Source:
             return
         digests = []
         for value in values:
-            alone = _Source(self._module, set(self._seen))
+            alone = _Source(self._module, set(self._seen), self._files)
             alone._within = [*self._within]
             alone._left = self._left // len(values)
             alone.add("", value)

@@ -40,6 +40,10 @@ def names_of_labels(y: NDArray[Any]) -> NDArray[np.str_]:
         case "b":
             return y.astype(np.int64).astype(np.str_)
         case "U":
+            try:
+                np.char.encode(np.unique(y), "utf-8")
+            except UnicodeEncodeError as error:
+                raise TypeError("holds a text that is no Unicode: save it anew") from error
             return np.char.strip(y)
         case "S":
             return np.char.strip(np.char.decode(y, "utf-8", "replace"))

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from genbench.errors import shorten
 from genbench.plan import Cell
 from genbench.records import Record
 from genbench.suite import Suite
@@ -80,6 +81,8 @@ class Lines:
     def ended(self, cell: Cell, record: Record) -> None:
         self._count += 1
         self.say(f"[{self._count}/{self._todo}] {cell.label}: {self.outcome(record)}")
+        for note in notes_of(record):
+            self.say(f"  note: {note}")
         if self._emit is not None:
             self._emit(cell_line(record))
 
@@ -95,6 +98,12 @@ class Lines:
         number = "" if value is None or value.value is None else f"{value.value:.4g}"
         seconds = record.times.get("wall_s", 0)
         return f"ok, {self.suite.primary} {number}, {seconds:.0f} s"
+
+
+def notes_of(record: Record) -> tuple[str, ...]:
+    """What the generator's process found odd about its samples."""
+    notes = record.resources.get("notes")
+    return tuple(shorten(str(note), 400) for note in notes) if isinstance(notes, list) else ()
 
 
 def describe(progress: Progress) -> str:
@@ -130,5 +139,6 @@ def cell_line(record: Record) -> dict[str, Any]:
             name: {"status": m.status, "value": m.value, "reason": m.reason}
             for name, m in record.metrics.items()
         },
+        "notes": list(notes_of(record)),
         "timing": dict(record.timing),
     }

@@ -22,6 +22,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from genbench.errors import PluginError, UsageError, did_you_mean, shorten
 from genbench.generator import CONTRACT, GeneratorSpec
+from genbench.pluginsource import Sources, sources_of
 
 GROUP = "genbench.generators"
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
@@ -78,8 +79,12 @@ class Description:
 
     Parameters
     ----------
+    source
+        Digest of its code where that may change under an unchanged version; empty elsewhere.
     unranked
         Why its row stands outside the ranking; empty if it does not.
+    covers, left_out
+        The files that version and source stand for, and what else it may depend on.
     """
 
     name: str
@@ -94,6 +99,8 @@ class Description:
     source: str
     parameters: tuple[Parameter, ...]
     unranked: str = ""
+    covers: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As JSON data."""
@@ -105,6 +112,8 @@ class Description:
         values = dict(body)
         values["kinds"] = tuple(values["kinds"])
         values["parameters"] = tuple(Parameter(**p) for p in values["parameters"])
+        for name in ("covers", "left_out"):
+            values[name] = tuple(values.get(name, ()))
         return cls(**values)
 
     def resolve(self, given: Mapping[str, str]) -> dict[str, Any]:
@@ -233,9 +242,7 @@ def describe(ref: GeneratorRef) -> Description:
 def description_of(cls: Any, ref: GeneratorRef) -> Description:
     """What a loaded generator says of itself."""
     spec: GeneratorSpec = cls.spec
-    source = ""
-    if ref.track_source:
-        source = hashlib.sha256(Path(inspect.getfile(cls)).read_bytes()).hexdigest()
+    code = _code(cls, ref)
     module = inspect.getmodule(cls)
     doc = inspect.cleandoc((module and module.__doc__) or cls.__doc__ or "")
     return Description(
@@ -248,9 +255,24 @@ def description_of(cls: Any, ref: GeneratorRef) -> Description:
         reference=spec.reference,
         pretrained_on=spec.pretrained_on,
         summary=doc.split("\n\n")[0].replace("\n", " "),
-        source=source,
+        source=code.digest,
         parameters=_parameters(spec),
+        covers=(*code.files, *getattr(cls, "version_files", ())),
+        left_out=code.left_out,
     )
+
+
+def _code(cls: Any, ref: GeneratorRef) -> Sources:
+    """The files that a generator's class consists of, where they may change."""
+    if not ref.track_source:
+        return Sources("", (ref.provider,), ("the code, which is known by its version alone",))
+    file = Path(inspect.getfile(cls)).resolve()
+    modules = [(file, cls.__module__ if cls.__module__ in sys.modules else file.stem)]
+    asked = sys.modules.get(ref.module or _module_name(Path(str(ref.file))))
+    entry = getattr(asked, "__file__", None)
+    if entry is not None and Path(entry).resolve() != file:  # it may import the class
+        modules.append((Path(entry).resolve(), str(ref.module or Path(entry).stem)))
+    return sources_of(modules)
 
 
 def _parameters(spec: GeneratorSpec) -> tuple[Parameter, ...]:
@@ -327,12 +349,20 @@ def _import_module(ref: GeneratorRef) -> Any:
         ) from error
 
 
+def _module_name(path: Path) -> str:
+    """What a plugin file's module is called."""
+    return "genbench_plugin_" + hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
+
+
 def _import_file(path: Path) -> Any:
     if not os.path.isfile(path):
         raise PluginError(f"no plugin file at {shorten(str(path))}: check the path")
-    name = "genbench_plugin_" + hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
+    name = _module_name(path)
     if name in sys.modules:
         return sys.modules[name]
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:  # behind all others, so that it hides nothing
+        sys.path.append(folder)
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise PluginError(f"{path} is not a Python file: a plugin ends in .py")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -16,8 +17,9 @@ from torch import nn
 
 from genbench.adapters import command, diffusers_pipeline, function, onnx, torch_module, torchscript
 from genbench.errors import ContractError, GenbenchError, PluginError
-from genbench.generator import Space
+from genbench.generator import Space, to_uint8
 from genbench.plugins import GeneratorRef, checked, classes_in, description_of
+from tests.conftest import TINY, Command
 from tests.test_isolation import is_gone
 
 GREY = Space("image", (1, 8, 8), levels=256, classes=10)
@@ -218,6 +220,158 @@ def test_a_diffusers_pipeline(tmp_path: Path) -> None:
             ready(diffusers_pipeline("mine", tmp_path / "empty"), COLOUR)
 
 
+def test_scripts_of_a_command_and_what_they_import_are_in_its_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def version() -> str:
+        globals_ = {"__name__": "theirs", "__file__": str(tmp_path / "theirs.py")}
+        words = "['python', 'sample.py', '{n}', '{seed}', '{out}']"
+        exec(f"from genbench.adapters import command\nc = command('mine', {words})", globals_)
+        return str(globals_["c"].spec.version)  # type: ignore[attr-defined]
+
+    (tmp_path / "model.py").write_text("x = 1")
+    assert version() == "1", "there is no such file: 'sample.py' is some word"
+    (tmp_path / "sample.py").write_text("import model")
+    before = version()
+    assert before != "1"
+    (tmp_path / "model.py").write_text("x = 2")
+    assert version() != before
+
+
+def test_a_network_named_by_its_module_is_in_the_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "nets_of_mine"
+    package.mkdir()
+    (package / "unet.py").write_text("from .blocks import Net")
+    (package / "blocks.py").write_text("import torch\nNet = torch.nn.Identity")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def made() -> Any:
+        return torch_module("mine", "nets_of_mine.unet:Net", latent=2, kinds=("points",))
+
+    before = made().spec.version
+    assert sampled(made(), PLANE).shape == (7, 2)
+    (package / "blocks.py").write_text("import torch\nNet = torch.nn.Tanh")
+    assert made().spec.version != before
+    (package / "other.py").write_text("")
+    assert [Path(f).name for f in made().version_files] == ["blocks.py", "unet.py"]
+    assert torch_module("mine", "torch.nn:Identity", latent=2).spec.version == "1", "installed"
+
+
+def with_external_data(folder: Path) -> Path:
+    """A linear network whose weights lie beside it, as PyTorch writes large models."""
+    onnx_ = pytest.importorskip("onnx")
+    helper = onnx_.helper
+    weights = onnx_.numpy_helper.from_array(np.eye(64, dtype=np.float32), "w")
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["z", "w"], ["x"])],
+        "mine",
+        [helper.make_tensor_value_info("z", 1, [None, 64])],
+        [helper.make_tensor_value_info("x", 1, [None, 64])],
+        [weights],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx_.save_model(
+        model, folder / "net.onnx", save_as_external_data=True, location="weights.bin",
+        size_threshold=0,
+    )  # fmt: skip
+    return folder / "net.onnx"
+
+
+def test_external_data_of_an_onnx_file_are_in_the_version(tmp_path: Path) -> None:
+    file = with_external_data(tmp_path)
+    (tmp_path / "other.bin").write_bytes(b"not named in the model")
+    cls = onnx("mine", file, latent=64)
+    assert [Path(f).name for f in cls.version_files] == ["net.onnx", "weights.bin"]
+    weights = bytearray((tmp_path / "weights.bin").read_bytes())
+    weights[3] ^= 1
+    (tmp_path / "weights.bin").write_bytes(bytes(weights))
+    assert onnx("mine", file, latent=64).spec.version != cls.spec.version
+    (tmp_path / "other.bin").write_bytes(b"still not")
+    again = onnx("mine", file, latent=64).spec.version
+    (tmp_path / "other.bin").unlink()
+    assert onnx("mine", file, latent=64).spec.version == again
+
+
+# The range of a float model's output.
+
+
+def ramp(low: float, high: float) -> Callable[[int, int], Any]:
+    """Images whose values reach evenly from `low` to `high`."""
+    return lambda n, seed: np.linspace(low, high, n * 64).reshape(n, 1, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("made", "declared", "told"),
+    [
+        ((-1, 1), (-1, 1), []),
+        ((-0.9, 0.9), (-1, 1), []),
+        ((-1.003, 1.003), (-1, 1), []),  # within half a grey level
+        (
+            (0, 1),
+            (-1, 1),
+            ["50% of the grey levels are never reached", "low=0 and high=1 is meant"],
+        ),
+        ((-1, 1), (0, 1), ["49.8% of the values were clipped", "low=-1 and high=1 is meant"]),
+        ((0, 255), (0, 1), ["99.4% of the values were clipped", "low=0 and high=255 is meant"]),
+        ((-3, 3), (-1, 1), ["66.4% of the values were clipped", "reach from -3 to 3"]),
+        ((2, 3), (-1, 1), ["100.0% of the values were clipped", "100% of the grey levels"]),
+    ],
+)
+def test_values_that_do_not_fit_the_declared_range_are_told(
+    made: tuple[float, float], declared: tuple[float, float], told: list[str]
+) -> None:
+    low, high = declared
+    generator = ready(function("mine", ramp(*made), low=low, high=high), GREY)
+    assert generator.sample_notes() == ()
+    generator.sample(8, seed=0)
+    notes = "\n".join(generator.sample_notes())
+    assert bool(notes) == bool(told)
+    for text in told:
+        assert text in notes
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(1, 1), (1, 0), (1, -1), (float("nan"), 1), (0, float("inf"))]
+)
+def test_black_above_white_is_refused(low: float, high: float, checkpoint: Path) -> None:
+    with pytest.raises(PluginError, match="must be below high="):
+        function("mine", grey_floats, low=low, high=high)
+    with pytest.raises(PluginError, match="must be below high="):
+        torch_module("mine", Net, checkpoint, key="ema", latent=4, low=low, high=high)
+    with pytest.raises(ContractError, match="low must be below high"):
+        to_uint8(torch.zeros(2), low, min(low, high))
+
+
+def test_half_a_range_is_refused() -> None:
+    with pytest.raises(PluginError, match="has no low=: give low= and high=, or neither"):
+        function("mine", grey_floats, high=1)
+
+
+@pytest.mark.parametrize(
+    ("made", "space", "message"),
+    [
+        (lambda n: np.zeros((n, 192), np.uint8), COLOUR, "in which the colours of a pixel may lie"),
+        (lambda n: np.ma.masked_less(np.arange(n * 64).reshape(n, 64) % 9, 1), GREY, "has 50 mask"),
+    ],
+)
+def test_what_would_need_a_guess_is_refused(made: Any, space: Space, message: str) -> None:
+    with pytest.raises(ContractError, match=message):
+        ready(function("mine", lambda n, seed: made(n)), space).sample(7, seed=0)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", ">f4", ">f8"])
+def test_floats_of_every_kind_are_read(dtype: str) -> None:
+    def draw(n: int, seed: int) -> Any:
+        x = np.random.default_rng(seed).integers(0, 2, (n, 1, 8, 8)).astype(np.float32)
+        return torch.from_numpy(x).bfloat16() if dtype == "bfloat16" else x.astype(dtype)
+
+    x = sampled(function("mine", draw, low=0, high=1), GREY)
+    expected = np.random.default_rng(5).integers(0, 2, (7, 1, 8, 8)) * 255
+    np.testing.assert_array_equal(x.numpy(), expected)
+
+
 def exits(code: str) -> list[str]:
     return [sys.executable, "-c", code, "{n}", "{seed}", "{out}"]
 
@@ -240,7 +394,9 @@ def exits(code: str) -> list[str]:
         (lambda p: torchscript("mine", p / "net.pt", latent=4), "is no TorchScript file"),
         (lambda p: function("mine", grey_floats), "say which floats are black and white"),
         (
-            lambda p: function("mine", lambda n, seed: np.full((n, 192), np.nan), low=0, high=1),
+            lambda p: function(
+                "mine", lambda n, seed: np.full((n, 3, 8, 8), np.nan), low=0, high=1
+            ),
             "returned NaN or infinity",
         ),
         (lambda p: command("mine", ["sample", "{n}"]), "it has no place for {seed}, {out}"),
@@ -288,3 +444,31 @@ def test_a_plugin_file_of_three_lines_is_a_generator(tmp_path: Path) -> None:
     description = description_of(load(ref), ref)
     assert description.summary == "Their model."
     assert len(description.source) == 64
+
+
+WRONG_RANGE = """
+import numpy as np
+from genbench.adapters import function
+
+def draw(n, seed):
+    return np.random.default_rng(seed).random((n, 1, 8, 8))
+
+Mine = function("mine", draw, low=-1, high=1)
+"""
+
+
+@pytest.mark.slow
+def test_a_range_that_does_not_fit_is_told_in_terminal_and_record(
+    run_genbench: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(WRONG_RANGE)
+    done = run_genbench("run", "--suite", TINY.with_name("tiny-images.toml"),
+                        "--plugin", "mine.py", "--no-controls", "--skip", "downstream",
+                        "--no-report", "--json")  # fmt: skip
+    told = "50% of the grey levels are never reached"
+    assert f"note: {told}" in done.err
+    (line,) = done.lines
+    assert line["notes"][0].startswith(told)
+    (path,) = (tmp_path / "results").glob("*/mine~*/seed-0/*/record.json")
+    (note,) = json.loads(path.read_text())["resources"]["notes"]
+    assert note.startswith(told)

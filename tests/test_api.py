@@ -182,6 +182,25 @@ def test_a_digest_of_code_is_the_same_in_every_process() -> None:
     assert source_of(defined(VALUES)) == source_of(defined(other))
 
 
+@pytest.mark.parametrize("import_", ["import parts_of_mine as p", "from parts_of_mine import f"])
+def test_an_edited_module_that_a_notebook_uses_is_another_generator(
+    import_: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    file = tmp_path / "parts_of_mine.py"
+    file.write_text("def f(x):\n    return x\n")
+    used = "p" if import_.endswith("p") else "f"
+    text = f"{import_}\nclass Mine:\n    spec = SPEC\n    def fit(self, train, run):\n"
+    cls = defined(f"{text}        self.f = {used}\n")
+    monkeypatch.delitem(sys.modules, "parts_of_mine")
+    before = source_of(cls)
+    file.write_text("def f(x):\n    return 2 * x\n")
+    assert source_of(cls) != before
+    (tmp_path / "others.py").write_text("")
+    file.write_text("def f(x):\n    return x\n")
+    assert source_of(cls) == before
+
+
 def test_a_class_of_a_file_runs_from_its_file() -> None:
     choice = choice_of((Normal, {"scale": 2.0}))
     assert not choice.ref.inline

@@ -318,6 +318,127 @@ def test_labels_of_arrays_may_lie_in_a_file(tmp_path: Path) -> None:
         staged(tmp_path / "a.npy", small(20), tmp_path, labels=tmp_path / "bad.txt")
 
 
+# Arrays that are not what they seem.
+
+
+def of_colours(shape: list[int], n: int = 9) -> Suite:
+    """A suite of unlabelled colour images that asks for `n` samples."""
+    space = {"kind": "image", "shape": shape, "levels": 256, "classes": 0}
+    dataset = {**MNIST.document["dataset"], "space": space}
+    return small(n, Suite({**MNIST.document, "dataset": dataset}, MNIST.profile, MNIST.root))
+
+
+def coloured(n: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (n, 3, 4, 5), dtype=np.uint8)
+
+
+def test_flat_colour_images_are_refused_with_both_orders_named(tmp_path: Path) -> None:
+    x = coloured(9)
+    suite = of_colours([3, 4, 5])
+    last = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+    for flat in (x.reshape(9, -1), last.reshape(9, -1)):
+        np.savez(tmp_path / "flat.npz", x=flat)
+        with pytest.raises(DataError) as error:
+            staged(tmp_path / "flat.npz", suite, tmp_path)
+        assert "save x.reshape(-1, 4, 5, 3) or x.reshape(-1, 3, 4, 5)" in str(error.value)
+    for right in (x, last):
+        assert_array_equal(kept(staged(right, suite, tmp_path), tmp_path)["x"], x)
+
+
+def test_flat_grey_images_have_one_order(tmp_path: Path) -> None:
+    x = digits(9)
+    assert_array_equal(kept(staged(x.reshape(9, -1), small(9), tmp_path), tmp_path)["x"], x)
+
+
+def test_how_axes_were_read_is_told_where_two_ways_fit(tmp_path: Path) -> None:
+    found = staged(coloured(9)[:, :, :3, :3], of_colours([3, 3, 3]), tmp_path)
+    assert found.notes == (
+        "x of shape (9, 3, 3, 3) is read with its channels first, as (n, C, H, W)",
+    )
+
+
+def scaled(low: float, high: float, dtype: str = "float32") -> np.ndarray:
+    return np.linspace(low, high, 9 * 784).reshape(9, 1, 28, 28).astype(dtype)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (scaled(0, 1), "holds float32 in 0..1, so 0..1 it seems: convert with to_uint8(x, 0, 1)"),
+        (scaled(-1, 1, "float16"), "float16 in -1..1, so -1..1 it seems: convert with to_uint8"),
+        (scaled(0, 255, "int64"), "holds int64 in 0..255: save x.astype(numpy.uint8)"),
+        (np.rint(scaled(0, 255)), "holds float32 in 0..255: save x.astype(numpy.uint8)"),
+        (scaled(-3, 4), "convert with to_uint8(x, LOW, HIGH), the values of black and white"),
+        (scaled(0, 400, "int32"), "holds int32 in 0..400, expected 0..255: save the levels"),
+        (digits(9) > 9, "holds truth values: save (x * 255).astype(numpy.uint8)"),
+        (digits(9) // 128, "holds 0 and 1 only, of 0..255: images in 0..1 that were cast before"),
+        (np.full((9, 1, 28, 28), np.nan), "holds NaN or infinity: leave those rows out"),
+        (digits(9).astype("c8"), "array x is complex64: save numbers"),
+        (np.array([[None]] * 9), "holds Python objects: save one array of numbers"),
+        (np.zeros(9, [("a", "f4"), ("b", "f4")]), "has named columns: save numpy.column_stack"),
+        (np.zeros((9, 784), "V2"), "is |V2, as bfloat16 is written: save x.astype(numpy.float32)"),
+        (np.ma.masked_equal(digits(9), 7), "masked entries: leave out the rows that have any"),
+    ],
+)
+def test_images_that_are_no_levels_are_told_what_they_look_like(
+    x: np.ndarray, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError) as error:
+        staged(x, small(9), tmp_path)
+    assert message in str(error.value)
+
+
+def test_black_images_may_be_a_model_s_own(tmp_path: Path) -> None:
+    found = staged(np.zeros((9, 1, 28, 28), np.uint8), small(9), tmp_path)
+    assert (kept(found, tmp_path)["x"] == 0).all()
+
+
+def test_a_masked_array_without_masked_entries_is_an_array(tmp_path: Path) -> None:
+    x = np.ma.array(digits(9), mask=False)
+    assert_array_equal(kept(staged(x, small(9), tmp_path), tmp_path)["x"], digits(9))
+
+
+def points(n: int = 400) -> np.ndarray:
+    """Numbers that bfloat16 holds exactly."""
+    return np.random.default_rng(0).integers(-99, 99, (n, 2)).astype(np.float32) / 4
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">f8", "f2", "f8", "g"])
+@pytest.mark.parametrize("suffix", [".npy", ".npz", None])
+def test_floats_of_every_size_and_byte_order_are_points(
+    dtype: str, suffix: str | None, tmp_path: Path
+) -> None:
+    x: Any = points().astype(dtype)
+    if suffix == ".npy":
+        np.save(tmp_path / "a.npy", x)
+    elif suffix == ".npz":
+        np.savez(tmp_path / "a.npz", x=x)
+    given = x if suffix is None else tmp_path / f"a{suffix}"
+    suite = small(400, POINTS)
+    assert_array_equal(kept(staged(given, suite, tmp_path), tmp_path)["x"], points())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors", None])
+def test_torch_s_floats_are_points(dtype: torch.dtype, suffix: str | None, tmp_path: Path) -> None:
+    from safetensors.torch import save_file as save_tensors
+
+    x = torch.from_numpy(points()).to(dtype)
+    if suffix == ".pt":
+        torch.save(x, tmp_path / "a.pt")
+    elif suffix == ".safetensors":
+        save_tensors({"x": x}, tmp_path / "a.safetensors")
+    given = x if suffix is None else tmp_path / f"a{suffix}"
+    suite = small(400, POINTS)
+    assert_array_equal(kept(staged(given, suite, tmp_path), tmp_path)["x"], points())
+
+
+def test_what_numpy_fills_masked_floats_with_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=np.ma.masked_greater(points(), 20).filled())
+    with pytest.raises(DataError, match=r"holds 1e20 \d+ times, as NumPy fills masked entries"):
+        staged(tmp_path / "a.npz", small(400, POINTS), tmp_path)
+
+
 # Image files.
 
 
@@ -494,6 +615,11 @@ def test_class_folders_beside_others_are_refused(tmp_path: Path) -> None:
     [
         ("0000.png,3\n", "has no label for 1 images (0001.png, ...)"),
         ("0000.png,3\n0001.png,x\n", "labels.csv, line 2: 'x' is no class"),
+        (
+            "file,label\n\n0000.png,3\n0001.png,4\n./0000.png,7\n",
+            "labels '0000.png' in line 3 and again in line 5: keep one",
+        ),
+        ("0000.png,3\n0001.png,4\n0000.png,3\n", "'0000.png' in line 1 and again in line 3"),
         ("../0000.png,3\n", "line 1: there is no image '../0000.png'"),
         ("0000.png\n", "is not file,label"),
     ],

@@ -8,12 +8,15 @@ import tempfile
 import warnings
 from collections.abc import Sequence
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench.adapters.frozen import UNKNOWN, Caller, Draw, Range, caller, frozen, located
+from genbench.adapters.frozen import UNKNOWN, Caller, Draw, caller, frozen, located
+from genbench.adapters.ranges import stated
 from genbench.errors import ContractError, PluginError
 from genbench.generator import Kind, Space
+from genbench.pluginsource import files_of_module, files_of_script
 
 if TYPE_CHECKING:
     import torch
@@ -44,9 +47,10 @@ def command(
         ``{seed}`` and ``{out}`` are filled in, and ``{labels}``, an ``.npy`` of int64, if it takes
         labels.
     files
-        Scripts and weights it uses; their digests become part of the version.
+        Weights and other files it uses; their digests become part of the version, as do those of
+        the scripts among its words and of what these import.
     low, high
-        The floats that stand for black and white, unless it writes uint8.
+        The floats that stand for black and white, unless it writes uint8; both or neither.
 
     Raises
     ------
@@ -69,12 +73,27 @@ def command(
     def load(space: Space, device: torch.device) -> Draw:
         return lambda n, seed, given: _run(name, words, by, n, seed, given if labels else None)
 
-    values = None if low is None or high is None else Range(low, high)
+    given = [located(by, f) for f in files]
+    scripts = [file for file in _scripts(words, by) if file not in given]
     return frozen(
         name, load, by, family="command", summary=f"The command {' '.join(words)}.", kinds=kinds,
-        labels=labels, files=[located(by, f) for f in files], pretrained_on=pretrained_on,
-        values=values,
+        labels=labels, files=[*given, *scripts], pretrained_on=pretrained_on,
+        values=stated(name, low, high),
     )  # fmt: skip
+
+
+def _scripts(words: Sequence[str], by: Caller) -> list[Path]:
+    """The files of the caller's folder that a command names, Python's with what they import."""
+    found: list[Path] = []
+    for before, word in pairwise(["", *words]):
+        if before == "-m":  # python -m package.module
+            found += files_of_module(word, by.folder)
+        file = by.folder / word
+        if "{" in word or not word or not file.is_file():
+            continue
+        if file.resolve().is_relative_to(by.folder):
+            found += files_of_script(file) if file.suffix == ".py" else [file]
+    return list(dict.fromkeys(found))
 
 
 def _run(name: str, words: Sequence[str], by: Caller, n: int, seed: int, labels: Any) -> Any:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench.adapters.frozen import UNKNOWN, Draw, Range, caller, frozen, located
+from genbench.adapters.frozen import UNKNOWN, Draw, caller, frozen, located
+from genbench.adapters.ranges import Range
 from genbench.errors import PluginError
 from genbench.generator import Space
 

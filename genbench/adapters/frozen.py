@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genbench.adapters.ranges import Range, Seen
 from genbench.errors import ContractError, PluginError
 from genbench.generator import GeneratorSpec, Kind, Run, Space, TrainData, to_uint8
-from genbench.layout import arranged
+from genbench.layout import arranged, unclear_layout
 
 if TYPE_CHECKING:
     import torch
@@ -26,14 +27,6 @@ Draw = Callable[[int, int, Any], Any]
 @dataclass(frozen=True)
 class NoParams:
     """A model made elsewhere has nothing left to set."""
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """The floats that stand for black and white in what a model returns."""
-
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +95,13 @@ def frozen(
             params=NoParams,
             pretrained_on=pretrained_on,
         )
+        version_files = tuple(str(file) for file in files)
         made_by = staticmethod(code) if code is not None else None
 
         def __init__(self, params: NoParams, space: Space, device: torch.device) -> None:
             self.space, self.device = space, device
             self._draw: Draw | None = None
+            self._seen = Seen(values, space.levels)
 
         def fit(self, train: TrainData, run: Run) -> None:
             """Load the model; no training row is asked for."""
@@ -120,7 +115,11 @@ def frozen(
             with torch.random.fork_rng(devices=on_gpu), torch.no_grad():
                 torch.manual_seed(seed)
                 drawn = self._loaded()(n, seed, labels)
-            return in_space(drawn, self.space, values, name).to(self.device)
+            return in_space(drawn, self.space, self._seen, name).to(self.device)
+
+        def sample_notes(self) -> tuple[str, ...]:
+            """How the floats drawn so far fit the range that was declared, where they do not."""
+            return self._seen.notes()
 
         def state_dict(self) -> dict[str, Tensor]:
             """Nothing: the model is in its own files."""
@@ -140,31 +139,47 @@ def frozen(
     return Adapted
 
 
-def in_space(x: Any, space: Space, values: Range | None, name: str) -> Tensor:
+def in_space(x: Any, space: Space, seen: Seen, name: str) -> Tensor:
     """What a model returned as a tensor of the space, as far as that needs no guess.
 
     Raises
     ------
     ContractError
-        If it returned floats for images and nobody said what is black and what is white.
+        If it returned floats for images and nobody said what is black and what is white, flat
+        colour images, or masked entries.
     """
     import numpy as np
     import torch
 
-    array = x.detach().cpu().numpy() if isinstance(x, torch.Tensor) else np.asarray(x)
+    array = _native(x, name)
+    if (problem := unclear_layout(array.shape, space)) is not None:
+        raise ContractError(f"generator {name!r}: the array that it returned {problem}")
     tensor = torch.from_numpy(np.ascontiguousarray(arranged(array, space)))
     if space.kind == "image" and tensor.is_floating_point():
-        if values is None:
+        if seen.values is None:
             raise ContractError(
                 f"generator {name!r} returned {tensor.dtype}: say which floats are black and white "
                 "with low= and high=, or return uint8"
             )
         if not bool(torch.isfinite(tensor).all()):
             raise ContractError(f"generator {name!r} returned NaN or infinity")
-        return to_uint8(tensor, values.low, values.high, space.levels)
+        seen.add(tensor.float())
+        return to_uint8(tensor, seen.values.low, seen.values.high, space.levels)
     if space.kind == "points":
         return tensor.float()
     return tensor
+
+
+def _native(x: Any, name: str) -> Any:
+    """An array, or torch's tensor as one, that torch can take back."""
+    from genbench.arrayfiles import array_of
+    from genbench.arrayvalues import without_mask
+
+    try:
+        array = without_mask(array_of(x) if hasattr(x, "detach") else x)
+    except ValueError as error:
+        raise ContractError(f"generator {name!r}: the array it returned {error}") from error
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def _version(files: Sequence[Path]) -> str:

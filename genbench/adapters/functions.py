@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from genbench.adapters.frozen import UNKNOWN, Draw, Range, caller, frozen
+from genbench.adapters.frozen import UNKNOWN, Draw, caller, frozen
+from genbench.adapters.ranges import stated
 from genbench.generator import Kind, Space
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def function(
         Returns `n` rows as an array or tensor: images as uint8, or as floats with `low` and `high`
         given; points as floats. Labels come as an int64 array ``(n,)``.
     low, high
-        The floats that stand for black and white.
+        The floats that stand for black and white; both or neither.
     pretrained_on
         What shaped the model; None only if nothing but the suite's train split did.
     """
@@ -43,7 +44,6 @@ def function(
 
         return draw
 
-    values = None if low is None or high is None else Range(low, high)
     return frozen(
         name,
         load,
@@ -53,6 +53,6 @@ def function(
         kinds=kinds,
         labels=labels,
         pretrained_on=pretrained_on,
-        values=values,
+        values=stated(name, low, high),
         code=sample,
     )

@@ -7,9 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from genbench.adapters.frozen import UNKNOWN, Draw, Range, caller, frozen, located
+from genbench.adapters.frozen import UNKNOWN, Draw, caller, frozen, located
+from genbench.adapters.onnxfile import external_files
+from genbench.adapters.ranges import stated
 from genbench.errors import PluginError
 from genbench.generator import Kind, Space
+from genbench.pluginsource import files_of_module
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +42,8 @@ def torch_module(
     Parameters
     ----------
     module
-        The module's class, any function that makes it, or ``"package.module:Class"``.
+        The module's class, any function that makes it, or ``"package.module:Class"``, whose files
+        are part of the version unless the package is an installed one.
     checkpoint
         Its ``state_dict`` as ``.safetensors`` or as ``.pt``, which is read with ``weights_only``.
     latent
@@ -61,19 +65,22 @@ def torch_module(
         If there is no such checkpoint; at the fit, if it does not load.
     """
     by = caller()
-    files = [] if checkpoint is None else [located(by, checkpoint)]
+    weights = None if checkpoint is None else located(by, checkpoint)
+    files = [] if weights is None else [weights]
+    if isinstance(module, str):
+        files += files_of_module(module.partition(":")[0], by.folder)
 
     def load(space: Space, device: torch.device) -> Draw:
         make = _imported(module) if isinstance(module, str) else module
         net = make()
-        if files:
-            _load_weights(net, files[0], key)
+        if weights is not None:
+            _load_weights(net, weights, key)
         net = net.to(device).eval().requires_grad_(False)
         return _drawer(net, device, latent, noise, labels, batch_size)
 
     return frozen(
         name, load, by, family="network", summary=f"A torch module, {name}.", kinds=kinds,
-        labels=labels, files=files, pretrained_on=pretrained_on, values=Range(low, high),
+        labels=labels, files=files, pretrained_on=pretrained_on, values=stated(name, low, high),
     )  # fmt: skip
 
 
@@ -106,7 +113,7 @@ def torchscript(
 
     return frozen(
         name, load, by, family="network", summary=f"A TorchScript file, {path.name}.", kinds=kinds,
-        labels=labels, files=[path], pretrained_on=pretrained_on, values=Range(low, high),
+        labels=labels, files=[path], pretrained_on=pretrained_on, values=stated(name, low, high),
     )  # fmt: skip
 
 
@@ -126,7 +133,8 @@ def onnx(
     """A generator from an ONNX file z -> samples, run by onnxruntime on the CPU.
 
     Its first input is z, its second, if it takes labels, is int64; its first output, the samples.
-    Parameters as for `torch_module`. Needs the extra ``genbench[onnx]``.
+    Files of external data beside it are part of the version. Parameters as for `torch_module`.
+    Needs the extra ``genbench[onnx]``.
     """
     by = caller()
     path = located(by, file)
@@ -152,7 +160,8 @@ def onnx(
 
     return frozen(
         name, load, by, family="network", summary=f"An ONNX file, {path.name}.", kinds=kinds,
-        labels=labels, files=[path], pretrained_on=pretrained_on, values=Range(low, high),
+        labels=labels, files=[path, *external_files(path)], pretrained_on=pretrained_on,
+        values=stated(name, low, high),
     )  # fmt: skip
 
 

@@ -45,10 +45,14 @@ def list_(section: str | None, check: bool, as_json: bool) -> int:
 
 
 @click.command()
-@click.argument("what", metavar="SUITE|GENERATOR|METRIC|EXTRACTOR|RECORD|schema")
+@click.argument("what", metavar="SUITE|GENERATOR|FILE[:Class]|METRIC|EXTRACTOR|RECORD|schema")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(what: str, as_json: bool) -> None:
-    """Show one suite, generator, metric or extractor, a record file, or the record's schema."""
+    """Show one suite, generator, metric or extractor, a record file, or the record's schema.
+
+    Of a generator, an installed one or FILE, it shows too which files its version covers, so that
+    editing one makes a new row, and what the version leaves out.
+    """
     body = _find(what)
     if as_json or what == "schema" or what.endswith(".json"):
         click.echo(json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False))
@@ -216,7 +220,7 @@ def _find(what: str) -> dict[str, Any]:
         return body
     if what in shipped() or path.suffix == ".toml":
         return load_suite(what).describe()
-    if what in installed():
+    if what in installed() or what.endswith(".py") or ".py:" in what:
         return _generator(what)
     if what in METRICS:
         info = METRICS[what]
@@ -234,15 +238,21 @@ def _find(what: str) -> dict[str, Any]:
     raise UsageError(f"nothing is called {shorten(what)!r}: {did_you_mean(what, known)}")
 
 
-def _generator(name: str) -> dict[str, Any]:
+def _generator(what: str) -> dict[str, Any]:
     from genbench.executors.local import LocalExecutor
-    from genbench.plugins import find
+    from genbench.plugins import find, installed
+    from genbench.selection import from_files
 
-    ref = find(name)
     with LocalExecutor() as executor:
-        body = executor.describe(ref).to_json()
-    body["provider"] = ref.provider
+        refs = [find(what)] if what in installed() else [r for _, r in from_files([what], executor)]
+        if len(refs) > 1:
+            known = ", ".join(f"{what}:{ref.attr}" for ref in refs)
+            raise UsageError(f"{what} defines {len(refs)} generators: show one of {known}")
+        body = executor.describe(refs[0]).to_json()
+    body["provider"] = refs[0].provider
     body["parameters"] = {p["name"]: f"{p['type']} = {p['default']}" for p in body["parameters"]}
+    body["version covers"] = ", ".join(body.pop("covers"))
+    body["it leaves out"] = "; ".join(body.pop("left_out"))
     return body
 
 

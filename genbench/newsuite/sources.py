@@ -20,7 +20,7 @@ from genbench.csvfiles import Layout, parse_csv
 from genbench.data.image_folder import ROLE, Entry, write_table
 from genbench.data.readers import stated
 from genbench.data.rows import digests
-from genbench.errors import DataError
+from genbench.errors import DataError, shorten
 from genbench.generator import Space
 from genbench.imagefiles import ImageFiles, open_images
 from genbench.imagepixels import BadImage, decode, header
@@ -72,6 +72,7 @@ def image_source(name: str, place: Path, folder: Path, *, skip_bad: bool) -> Sou
         place = place / IMAGES
         splits = {path.name.lower() for path in place.iterdir()}
     with open_images(place) as files:
+        _require_utf8(_from(folder, place), *files.listing.names)
         heads = _headers(files)
         shape = Counter(h for h in heads if isinstance(h, tuple)).most_common(1)
         if not shape:
@@ -162,7 +163,17 @@ def csv_source(name: str, file: Path, folder: Path, layout: Layout) -> Source:
     return Source(space, *_one_file(dataset, file, folder), copies, notes=table.notes)
 
 
+def _require_utf8(*names: str) -> None:
+    """A suite and its table are UTF-8, and could not name a file of another coding."""
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise DataError(f"{shorten(name)} is not named in UTF-8: rename it") from error
+
+
 def _one_file(dataset: dict[str, Any], file: Path, folder: Path) -> tuple[dict[str, Any], str]:
+    _require_utf8(_from(folder, file.parent), file.name)
     entry = _file("data", file.name, file.read_bytes())
     if file.resolve().parent != folder.resolve():
         dataset = {**dataset, "folder": _from(folder, file.parent)}
