@@ -188,6 +188,18 @@ def test_a_report_of_one_seed_claims_no_lead(tmp_path: Path) -> None:
     assert found == [("a", 1, None), ("b", 2, None)]
 
 
+def test_scored_samples_have_no_dagger_and_a_marked_leader_is_told(tmp_path: Path) -> None:
+    made = [
+        cell("mine", family="scored", copies=found_copies(True, False)),
+        cell("other", family="scored", metrics={"fid": fixtures.metric("fid", 90.0, 0)}),
+    ]
+    entries = [Entry(record) for record in made]  # fmt: skip
+    build_report([TaskResults(fixtures.suite(), entries)], tmp_path)
+    text = read_page(tmp_path / "index.html").text
+    assert "It is marked: copies reference rows." in text
+    assert "†" not in text
+
+
 def test_what_cannot_be_told_of_the_floor_is_grey_in_the_report(tmp_path: Path) -> None:
     def one(name: str, family: str, value: float, error: float) -> Entry:
         fid = replace(fixtures.metric("fid", value, 0), value=value, interval=None, std_error=error)

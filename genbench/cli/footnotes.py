@@ -43,7 +43,7 @@ def table_notes(found: Table, shown: Sequence[Column]) -> list[str]:
 
 
 def _errors(found: Table) -> list[str]:
-    trained = [row for row in found.generators if row.family != "scored" and row.done]
+    trained = [row for row in found.generators if row.done and not row.fixed]
     seeds = {e.record.seed for row in trained for e in row.done}
     if trained and all(len(row.done) == 1 for row in trained):
         return [

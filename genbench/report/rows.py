@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from genbench.aggregation import is_fixed
 from genbench.margins import margin_of
 from genbench.ranking import RowKey, Standing, group, is_control, standings
 from genbench.records import Record
@@ -119,6 +120,11 @@ class Row:
     def done(self) -> list[Entry]:
         """The entries that are ok."""
         return [e for e in self.entries if e.record.status == "ok"]
+
+    @property
+    def fixed(self) -> bool:
+        """Whether it is a set of samples made elsewhere: nothing was trained."""
+        return is_fixed(self.entries[0].record)
 
     @property
     def third_party(self) -> bool:
