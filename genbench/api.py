@@ -121,6 +121,7 @@ def run(
     timeout: float | None = None,
     memory_limit: int | None = None,
     report: bool = True,
+    sandbox: bool = True,
     show: Show | None = None,
 ) -> Result:
     """Train and score generators on a suite; what is stored already is not run again.
@@ -165,11 +166,11 @@ def run(
     store = Store(Path(results))
     options = _options(
         chosen, store, seeds, jobs, threads, device, parts, fresh, keep_failed, timeout,
-        memory_limit,
+        memory_limit, sandbox,
     )  # fmt: skip
     named = [g for g in generators if isinstance(g, str)]
     own = [(g, choice_of(g)) for g in generators if not isinstance(g, str)]
-    with LocalExecutor() as executor:
+    with LocalExecutor(sandbox=sandbox) as executor:
         choices = [choice for _, choice in own]
         for choice in choices:
             require_kind(choice, chosen)
@@ -283,6 +284,7 @@ def _options(
     keep_failed: bool,
     timeout: float | None,
     memory_limit: int | None,
+    sandbox: bool = True,
 ) -> RunOptions:
     devices = resolve_devices(device, jobs)
     return RunOptions(
@@ -296,6 +298,7 @@ def _options(
         keep_failed=keep_failed,
         timeout=timeout,
         memory_limit=memory_limit,
+        sandbox=sandbox,
         argv_source=environment.source([Path(sys.argv[0]).name, *sys.argv[1:]]),
     )
 

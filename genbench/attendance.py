@@ -6,6 +6,7 @@ import select
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from genbench.errors import ContractError
 from genbench.isolation import Isolated, Outcome, start_isolated
@@ -28,7 +29,7 @@ class Attended:
         work: Callable[[Telling], None],
         ledger: Ledger,
         *,
-        log: Path,
+        log: Path | None,
         timeout: float | None = None,
         memory_limit: int | None = None,
     ) -> None:
@@ -52,8 +53,9 @@ class Attended:
         if self._outcome is not None:
             return self._outcome
         ended = self._running.poll(0.0)  # first: what was sent before the end is there by now
-        if self._open and (ended or select.select([self._ours], [], [], seconds)[0]):
-            self._hear()
+        if self._open:
+            if ended is not None or select.select([self._ours], [], [], seconds)[0]:
+                self._hear()
         elif ended is None:
             ended = self._running.poll(seconds)
         if ended is not None:
@@ -89,7 +91,17 @@ class Attended:
                 self._running.kill()
 
 
-def attend(running: Attended, stopping: Callable[[], bool]) -> Outcome:
+class Running(Protocol):
+    """Isolated work under way."""
+
+    def poll(self, seconds: float) -> Outcome | None:
+        """See `genbench.isolation.Isolated.poll`."""
+
+    def stop(self) -> None:
+        """Have the work told to end."""
+
+
+def attend(running: Running, stopping: Callable[[], bool]) -> Outcome:
     """Wait for the end; once `stopping` turns true the work is told to stop."""
     told = False
     while (outcome := running.poll(0.05)) is None:

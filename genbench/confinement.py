@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import platform
 import shutil
@@ -164,6 +165,13 @@ def name(sandbox: bool) -> str:
     if not found:
         return "none"
     return f"landlock-{found}" + (", partial" if found < 3 else "")
+
+
+def told_of(error: BaseException, *, confined: bool) -> str:
+    """An error in words; with what to do where it may come of the confinement."""
+    cause = error if isinstance(error, OSError) else error.__cause__
+    refused = isinstance(cause, OSError) and cause.errno in (errno.EACCES, errno.EXDEV)
+    return f"{error}: {REMEDY}" if confined and refused else str(error)
 
 
 def _restrict(folders: Sequence[Path], devices: Sequence[Path]) -> None:

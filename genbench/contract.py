@@ -73,6 +73,7 @@ def log_prob_of(
     labels: Tensor | None = None,
     draws: int = 1,
     first: int = 0,
+    of: str = "reference row",
 ) -> npt.NDArray[np.float64]:
     """The log-probability of each row of `x` in nats, ``(n,)``; `first` numbers the first row.
 
@@ -91,7 +92,7 @@ def log_prob_of(
     bad = ~np.isfinite(part)
     if bad.any():
         row = first + int(bad.argmax())
-        raise _breach(generator, "log_prob()", f"is not finite for reference row {row}")
+        raise _breach(generator, "log_prob()", f"is not finite for {of} {row}")
     return part
 
 

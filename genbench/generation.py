@@ -7,7 +7,6 @@ it, for `log_prob` alone, and has nothing of the fit but the state that was stor
 
 from __future__ import annotations
 
-import errno
 import signal
 import traceback
 from collections.abc import Callable, Mapping
@@ -19,11 +18,12 @@ import torch
 
 from genbench import tensorfile
 from genbench.cellspec import CellSpec
-from genbench.confinement import REMEDY, Sandbox
+from genbench.confinement import Sandbox, told_of
 from genbench.data import Split, load_split
 from genbench.errors import UsageError
 from genbench.harnessed import FitResult, Harnessed, requested_labels
 from genbench.ledger import STATE, WORK
+from genbench.mass import MASS, MOST_DIMS, masses
 from genbench.metrics.table import LIKELIHOOD_METRICS
 from genbench.seeds import derive_seed
 from genbench.store import CHECKPOINT
@@ -226,6 +226,7 @@ class Generation:
             labels=train.y[:PROBES] if subject.takes_labels and train.y is not None else None,
             draws=1,
             first=0,
+            of="training row",
         )
         self.told.log_probs({PROBE: values})
 
@@ -250,6 +251,9 @@ class Generation:
                 one = self._log_prob_rows(subject, reference, prior, rows, 1)
                 arrays[f"{name}_one_draw"] = one
             arrays[f"{name}_asked"] = np.array([ask["rows"], ask["draws"]])
+        if self.space.kind == "points" and self.space.dims <= MOST_DIMS:
+            shares = None if prior is None else np.exp(prior)
+            arrays[MASS] = masses(subject, reference.x, shares, self.spec.seed)
         self.told.log_probs(arrays)
 
     def _label_prior(self) -> npt.NDArray[np.float64]:
@@ -289,9 +293,3 @@ class Generation:
 
     def _on_signal(self, number: int, frame: Any) -> None:
         self._signalled = True
-
-
-def told_of(error: BaseException, *, confined: bool) -> str:
-    """An error in words; with what to do where it may come of the confinement."""
-    refused = isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EXDEV)
-    return f"{error}: {REMEDY}" if confined and refused else str(error)

@@ -155,7 +155,14 @@ class Harnessed:
             self._report(start + size, n, {})
 
     def log_prob(
-        self, x: Array, *, seed: int, labels: Labels | None, draws: int, first: int
+        self,
+        x: Array,
+        *,
+        seed: int,
+        labels: Labels | None,
+        draws: int,
+        first: int,
+        of: str = "reference row",
     ) -> npt.NDArray[np.float64]:
         """Log-probabilities of the rows `x`, of which the first is row `first` of its split.
 
@@ -167,7 +174,7 @@ class Harnessed:
         given = None if labels is None else self._here(labels)
         rows = self._here(x)
         return log_prob_of(
-            self.generator, rows, seed=seed, labels=given, draws=draws, first=first
+            self.generator, rows, seed=seed, labels=given, draws=draws, first=first, of=of
         )  # fmt: skip
 
     def _here(self, array: Array) -> Tensor:

@@ -103,7 +103,7 @@ class Isolated:
 def start_isolated(
     work: Callable[[], None],
     *,
-    log: Path,
+    log: Path | None,
     timeout: float | None = None,
     memory_limit: int | None = None,
     keep_open: tuple[int, ...] = (),
@@ -111,8 +111,8 @@ def start_isolated(
     """Fork, and run `work` under a keeper; several at once are told apart.
 
     Of the caller's open files it gets those of `keep_open` alone. Its stdout and stderr go to
-    `log`, of which at most `genbench.keeper.LOG_MAX_BYTES` are kept. Whatever it started ends with
-    it, daemons included (Linux; elsewhere what left its process group may stay).
+    `log`, or to the caller's stderr, at most `genbench.keeper.LOG_MAX_BYTES` of them. Whatever it
+    started ends with it, daemons included (Linux; elsewhere what left its process group may stay).
 
     Parameters
     ----------

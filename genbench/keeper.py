@@ -22,7 +22,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 import psutil
 
@@ -42,7 +42,7 @@ class Order:
     Parameters
     ----------
     log
-        File that stdout and stderr of the work are appended to.
+        File that stdout and stderr of the work are appended to; None for this process's stderr.
     timeout, memory_limit
         Seconds and bytes of the whole tree; None for no limit.
     keep
@@ -50,7 +50,7 @@ class Order:
     """
 
     work: Callable[[], None]
-    log: Path
+    log: Path | None
     timeout: float | None
     memory_limit: int | None
     keep: tuple[int, ...] = ()
@@ -167,7 +167,7 @@ class _Keeper:
         os.close(writer)
         for number in self._order.keep:  # whoever reads from the work hears when it ends
             os.close(number)
-        with self._order.log.open("ab", buffering=0) as log:
+        with self._opened_log() as log:
             self._wakes = [reader, wake_reader]
             self._reader, self._log = reader, log
             status = self._watch(pid, start)
@@ -185,6 +185,11 @@ class _Keeper:
             "seconds": time.monotonic() - start,
             "core_seconds": used.ru_utime + used.ru_stime,
         }
+
+    def _opened_log(self) -> IO[bytes]:
+        if self._order.log is None:
+            return os.fdopen(os.dup(2), "wb", buffering=0)
+        return self._order.log.open("ab", buffering=0)
 
     def _on_kill(self, number: int, frame: Any) -> None:
         self._killing = True

@@ -46,6 +46,8 @@ class RunOptions:
     timeout, memory_limit
         Seconds and bytes for each cell's generator; memory defaults to 80 % of RAM over `jobs`,
         and a cell that this ends runs once more, alone, with all of the 80 %.
+    sandbox
+        Whether processes that import a generator are confined, where the system can.
     """
 
     seeds: tuple[int, ...]
@@ -58,6 +60,7 @@ class RunOptions:
     keep_failed: bool = False
     timeout: float | None = None
     memory_limit: int | None = None
+    sandbox: bool = True
     argv_source: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -234,6 +237,7 @@ class _Loop:
             memory_limit=options.memory_limit or default_memory_limit(jobs),
             slots=jobs,
             fresh=options.fresh,
+            sandbox=options.sandbox,
             source=options.argv_source,
         )
         self._under_way[spec.folder] = _UnderWay(cell, spec)

@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from genbench.cachetrust import beliefs
 from genbench.cellspec import CellSpec
 from genbench.data import Split, load_split
 from genbench.data.toy import log_density
 from genbench.downstream.refits import Job, Refitted
 from genbench.errors import GenbenchError
 from genbench.features import Extractor, Features, load_extractor
+from genbench.mass import MASS, impossible
 from genbench.metrics.custom import described
 from genbench.metrics.evaluation import evaluate
 from genbench.metrics.likelihood import nll_bits_per_dim, nll_nats
@@ -36,6 +38,7 @@ Array = npt.NDArray[Any]
 # Metrics that compare scales of directions: on points they see data standardised by the
 # training split's moments; all others see points as they are.
 STANDARDISED = ("kid", "c2st", "c_t")
+MOST_LOG_PROB = 1e-3  # nats: float noise of a probability of 1
 
 
 class Scorer:
@@ -167,7 +170,7 @@ class Scorer:
         key.update(str((x.shape, x.dtype)).encode())
         key.update(np.ascontiguousarray(x).data)
         path = self.spec.cache / "features" / f"{key.hexdigest()}.npz"
-        if path.is_file():
+        if beliefs.has(path):
             try:
                 stored = load_arrays(path)
                 return Features(stored["features"], stored.get("probabilities"))
@@ -179,6 +182,7 @@ class Scorer:
             if found.probabilities is not None:
                 arrays["probabilities"] = found.probabilities
             save_arrays(path, arrays)
+            beliefs.add(path)
         return found
 
     def _likelihoods(self) -> dict[str, MetricValue]:
@@ -196,10 +200,29 @@ class Scorer:
             elif request.id not in self.likelihood:
                 reason = self.likelihood_error or "no log-probabilities were stored"
                 values[request.id] = self._untold(request.id, "failed", reason)
+            elif (reason := self._impossible(request.id, kind)) is not None:
+                values[request.id] = self._untold(request.id, "undefined", reason)
             else:
                 value = self._nll(request.id, kind, dict(request.parameters))
                 values[request.id] = replace(value, seconds=time.perf_counter() - start)
         return values
+
+    def _impossible(self, id_: str, kind: str) -> str | None:
+        """Why these can be no log-probabilities of a distribution; None if they can."""
+        log_prob = np.asarray(self.likelihood[id_], np.float64)
+        if self.space.levels and kind == "exact" and log_prob.max() > MOST_LOG_PROB:
+            row = int(log_prob.argmax())
+            return (
+                f"the probability of reference row {row} is exp({log_prob[row]:.4g}), where at "
+                "most 1 is possible: log_prob must be of the discrete row, in nats"
+            )
+        error = log_prob.std(ddof=1) / len(log_prob) ** 0.5 if len(log_prob) > 1 else 0.0
+        if self.space.levels and log_prob.mean() > MOST_LOG_PROB + 4 * error:
+            return (
+                f"the mean log-probability of discrete rows is {log_prob.mean():.4g} nats, where "
+                "at most 0 is possible: log_prob must be in units of the levels, in nats"
+            )
+        return impossible(self.likelihood[MASS]) if MASS in self.likelihood else None
 
     def _nll(self, id_: str, kind: str, parameters: dict[str, Any]) -> MetricValue:
         log_prob = self.likelihood[id_]

@@ -22,7 +22,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from genbench import confinement, environment
+from genbench import cachetrust, confinement, environment
 from genbench.account import (
     GENERATION,
     LOG,
@@ -117,7 +117,7 @@ class Worker:
         attempt = _Attempt()
         try:
             self._generate(attempt)
-            if (self.spec.folder / SAMPLES).is_file() and not self._stopping:
+            if attempt.sealed and not self._stopping:
                 self._refit(attempt)
                 self._score(attempt)
         except _Stopped:
@@ -148,11 +148,11 @@ class Worker:
             self._seal(attempt)
             return
         earlier = self._reuse(attempt)
-        if not earlier and self.spec.generator.ref.inline:
-            self._generated_elsewhere(attempt)
-        elif not earlier:
+        if not earlier and not self.spec.generator.ref.inline:
             self._fit_and_sample(attempt)
-        if not attempt.sealed:
+        else:
+            if not earlier:
+                self._generated_elsewhere(attempt)
             self._seal(attempt)
         if self._scores_rows(attempt):
             self._score_rows(attempt)
@@ -178,6 +178,8 @@ class Worker:
         attempt.timing.update(ledger.result.timing)
         attempt.resources["peak_rss_bytes"] = outcome.peak_rss_bytes
         attempt.sealed = ledger.sealed
+        if not ledger.sealed:  # whoever put one there, it was not drawn
+            (spec.folder / SAMPLES).unlink(missing_ok=True)
         self._judge(attempt, outcome, ledger)
 
     def _scores_rows(self, attempt: _Attempt) -> bool:
@@ -397,7 +399,9 @@ class Worker:
             examples_served=int(attempt.generation.get("examples_served", 0)),
             raw_access=bool(attempt.generation.get("raw_access", False)),
             resources=attempt.resources,
-            environment=environment.describe(spec.device, spec.threads) | _isolation(spec),
+            environment=environment.describe(spec.device, spec.threads)
+            | _isolation(spec)
+            | _taken_on_trust(attempt.refits),
             source=spec.source,
             attempt={
                 "n": spec.attempt,
@@ -437,13 +441,32 @@ class Worker:
 
 def main(path: str) -> int:
     """Run the cell that a spec file orders; 0 once its record is written."""
-    return run_cell(read_spec(Path(path)))
-
-
-def run_cell(spec: CellSpec, slots: Slots | None = None) -> int:
-    """Run a cell in one of the `slots` of its run; 0 once its record is written."""
     try:
-        record = Worker(spec, slots).run()
+        return run_cell(read_spec(Path(path)))
+    except GenbenchError as error:
+        print(f"genbench worker: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def run_cell(
+    spec: CellSpec, slots: Slots | None = None, believed: Mapping[str, str] | None = None
+) -> int:
+    """Run a cell; 0 once its record is written.
+
+    Parameters
+    ----------
+    slots
+        Those of its run; None for its own.
+    believed
+        Digests of cache files that other workers of this run have written.
+    """
+    try:
+        confined = confinement.name(spec.sandbox) != "none"
+        cachetrust.begin(spec.cache, confined, dict(believed or {}))
+        try:
+            record = Worker(spec, slots).run()
+        finally:
+            cachetrust.end(spec.cache)
     except GenbenchError as error:
         print(f"genbench worker: {error}", file=sys.stderr)
         return error.exit_code
@@ -462,6 +485,13 @@ def _core_seconds() -> float:
     """CPU time of this process and of all that it has started and seen end."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def _taken_on_trust(refits: Mapping[Job, Refitted]) -> dict[str, str]:
+    """What a record says of refits that a process without confinement may have written."""
+    n = sum(refitted.unverified for refitted in refits.values())
+    told = f"{n} of {len(refits)} were stored where no process was confined: unverified"
+    return {"refits": told} if n else {}
 
 
 def _error(phase: str, error: BaseException) -> dict[str, Any]:

@@ -12,17 +12,24 @@ import importlib
 import json
 import os
 import select
+import shutil
 import signal
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from genbench.confinement import sandbox, told_of
 from genbench.errors import GenbenchError
+from genbench.isolation import Isolated, start_isolated
 from genbench.keeper import die_with_parent, killed_with_parent
 from genbench.slots import Slots, slots_file
 from genbench.threads import limit_interop_threads, limit_threads
+
+MOST_ANSWER_BYTES = 64 << 20
 
 
 class Zygote:
@@ -36,8 +43,8 @@ class Zygote:
     """
 
     def __init__(self) -> None:
-        self._running: dict[int, str] = {}
-        self._replies: dict[int, int] = {}
+        self._running: dict[int, _Worker] = {}
+        self._asked: list[_Asked] = []
         self._slots = slots_file()
         self._answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
         # Nothing that a library prints may get between the answers.
@@ -55,7 +62,7 @@ class Zygote:
         self._answer({"event": "ready"})
         pending = b""
         while True:
-            ready, _, _ = select.select([0, self._wake_reader], [], [], 1.0)
+            ready, _, _ = select.select([0, self._wake_reader, *self._waits()], [], [], 1.0)
             if self._wake_reader in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._wake_reader, 4096)
@@ -69,36 +76,37 @@ class Zygote:
                 for line in lines:
                     self._obey(json.loads(line))
 
+    def _waits(self) -> list[int]:
+        told = [*self._running.values(), *self._asked]
+        return [fd for one in told for fd in one.told.waits]
+
     def _obey(self, order: dict[str, Any]) -> None:
         match order["op"]:
             case "run":
-                self._fork(order["id"], lambda: _run(order["spec"], self._slots), reply=False)
+                self._fork(order["id"], lambda: _run(order["spec"], self._slots, order["believed"]))
             case "describe":
-                self._fork(order["id"], lambda: _describe(order["ref"]), reply=True)
+                self._ask(order, lambda: _describe(order["ref"]))
             case "classes":
-                self._fork(order["id"], lambda: _classes(order["file"]), reply=True)
+                self._ask(order, lambda: _classes(order["file"]))
             case "examine":
-                self._fork(order["id"], lambda: _examine(order["order"]), reply=False)
+                self._fork(order["id"], lambda: (_examine(order["order"]), {}))
             case "stop":
                 self._signal_all(signal.SIGTERM)
             case "kill":
                 self._signal_all(signal.SIGKILL)
 
-    def _fork(self, id_: str, work: Callable[[], Any], *, reply: bool) -> None:
-        reader, writer = os.pipe()
+    def _fork(self, id_: str, work: Callable[[], tuple[int, Any]]) -> None:
+        """Run what imports no plugin itself; it gives an exit code and something to tell."""
         parent = os.getpid()
+        reader, writer = os.pipe()
         pid = os.fork()
         if pid == 0:
             os.close(reader)
-            self._child(parent, work, writer, reply)
+            self._child(parent, work, writer)
         os.close(writer)
-        self._running[pid] = id_
-        if reply:
-            self._replies[pid] = reader
-        else:
-            os.close(reader)
+        self._running[pid] = _Worker(id_, reader)
 
-    def _child(self, parent: int, work: Callable[[], Any], writer: int, reply: bool) -> NoReturn:
+    def _child(self, parent: int, work: Callable[[], tuple[int, Any]], writer: int) -> NoReturn:
         code = 1
         try:
             signal.set_wakeup_fd(-1)
@@ -108,10 +116,8 @@ class Zygote:
             devnull = os.open(os.devnull, os.O_RDONLY)
             os.dup2(devnull, 0)
             die_with_parent(parent)
-            value = work()
-            code = value if not reply else 0
-            if reply:
-                _write_all(writer, json.dumps(value).encode())
+            code, value = work()
+            _write_all(writer, json.dumps({"value": value}).encode())
         except BaseException:
             traceback.print_exc()
         finally:
@@ -119,25 +125,39 @@ class Zygote:
                 sys.stderr.flush()
             os._exit(code)
 
+    def _ask(self, order: dict[str, Any], work: Callable[[], dict[str, Any]]) -> None:
+        """Run what imports a plugin: isolated and confined, its answer read from a pipe."""
+        scratch = Path(tempfile.mkdtemp(prefix="genbench-"))
+        box = sandbox(order["sandbox"], scratch)
+        reader, writer = os.pipe()
+
+        def answer() -> None:
+            if box is not None:
+                box.enter()
+            _write_all(writer, json.dumps(work()).encode())
+
+        isolated = start_isolated(answer, log=None, keep_open=(writer,))
+        os.close(writer)
+        self._asked.append(_Asked(order["id"], isolated, _Told(reader), scratch))
+
     def _reap(self) -> None:
-        """Tell of every process that ended; read what it had to say first, pipes are small."""
-        for pid, id_ in list(self._running.items()):
-            body: dict[str, Any] = {"id": id_, "event": "ended"}
-            if pid in self._replies and select.select([self._replies[pid]], [], [], 0)[0]:
-                # The child writes its whole answer before it ends, so this reads to its end.
-                data = _read_all(self._replies.pop(pid))
-                with contextlib.suppress(ValueError):
-                    body.update(json.loads(data))
-                _, status = os.waitpid(pid, 0)
-            else:
-                ended, status = os.waitpid(pid, os.WNOHANG)
-                if not ended:
-                    continue
-                if pid in self._replies:
-                    os.close(self._replies.pop(pid))
-            del self._running[pid]
-            body["code"] = os.waitstatus_to_exitcode(status)
-            self._answer(body)
+        """Tell of every process that ended."""
+        for pid, worker in list(self._running.items()):
+            worker.told.read()
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                del self._running[pid]
+                code = os.waitstatus_to_exitcode(status)
+                body = {"id": worker.id, "event": "ended", **worker.told.end(), "code": code}
+                self._answer(body)
+        for asked in list(self._asked):
+            asked.told.read()
+            outcome = asked.isolated.poll(0)
+            if outcome is not None:
+                self._asked.remove(asked)
+                shutil.rmtree(asked.scratch, ignore_errors=True)
+                told = asked.told.end()
+                self._answer({"id": asked.id, "event": "ended", **told, "code": outcome.code})
 
     def _answer(self, body: dict[str, Any]) -> None:
         try:
@@ -151,6 +171,59 @@ class Zygote:
         for pid in self._running:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
+        for asked in self._asked:
+            asked.isolated.kill()
+
+
+class _Told:
+    """What a process has to say: ``value`` or ``error``, read as it comes."""
+
+    def __init__(self, reader: int) -> None:
+        self._reader = reader
+        self._data = b""
+        self._open = True
+
+    @property
+    def waits(self) -> list[int]:
+        """What to wait for."""
+        return [self._reader] if self._open else []
+
+    def read(self) -> None:
+        """Take what is there."""
+        while self._open and select.select([self._reader], [], [], 0)[0]:
+            part = os.read(self._reader, 1 << 16)
+            self._data += part
+            if not part or len(self._data) > MOST_ANSWER_BYTES:
+                self._open = False
+                os.close(self._reader)
+
+    def end(self) -> dict[str, Any]:
+        """All that was said; nothing if it was no JSON."""
+        self.read()
+        if self._open:
+            os.close(self._reader)
+        with contextlib.suppress(ValueError, AttributeError, TypeError):
+            told = json.loads(self._data)
+            return {name: told[name] for name in ("value", "error") if name in told}
+        return {}
+
+
+class _Worker:
+    """A process that imports no plugin itself."""
+
+    def __init__(self, id_: str, reader: int) -> None:
+        self.id = id_
+        self.told = _Told(reader)
+
+
+@dataclass
+class _Asked:
+    """A question to a plugin that is being answered."""
+
+    id: str
+    isolated: Isolated
+    told: _Told
+    scratch: Path
 
 
 def _import_heavy_things() -> None:
@@ -173,8 +246,8 @@ def _import_heavy_things() -> None:
     limit_interop_threads()
 
 
-def _run(path: str, slots: int) -> int:
-    from genbench import worker
+def _run(path: str, slots: int, believed: dict[str, str]) -> tuple[int, dict[str, str]]:
+    from genbench import cachetrust, worker
     from genbench.account import LOG
     from genbench.cellspec import read_spec
 
@@ -182,7 +255,8 @@ def _run(path: str, slots: int) -> int:
     log = os.open(spec.folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    return worker.run_cell(spec, Slots(slots, spec.slots))
+    code = worker.run_cell(spec, Slots(slots, spec.slots), believed)
+    return code, cachetrust.beliefs.wrote
 
 
 def _examine(order: str) -> int:
@@ -198,7 +272,7 @@ def _describe(ref: dict[str, Any]) -> dict[str, Any]:
     try:
         return {"value": plugins.describe(plugins.GeneratorRef.from_json(ref)).to_json()}
     except GenbenchError as error:
-        return {"error": str(error)}
+        return {"error": told_of(error, confined=True)}
     except Exception as error:
         return {"error": f"generator {ref['name']!r} fails: {type(error).__name__}: {error}"}
 
@@ -210,21 +284,13 @@ def _classes(file: str) -> dict[str, Any]:
     try:
         return {"value": plugins.classes_in(Path(file))}
     except GenbenchError as error:
-        return {"error": str(error)}
+        return {"error": told_of(error, confined=True)}
 
 
 def _write_all(fd: int, data: bytes) -> None:
     while data:
         data = data[os.write(fd, data) :]
     os.close(fd)
-
-
-def _read_all(fd: int) -> bytes:
-    parts = []
-    while part := os.read(fd, 1 << 16):
-        parts.append(part)
-    os.close(fd)
-    return b"".join(parts)
 
 
 if __name__ == "__main__":

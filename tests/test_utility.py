@@ -29,7 +29,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "diary").mkdir()
     names = ["mute", "own", "worldly", "fragile", f"parrot:diary={folder / 'diary'}"]
     chosen = [part for name in names for part in ("-g", name)]
-    done = genbench("run", *PARROT, *chosen, cwd=folder)
+    done = genbench("run", *PARROT, "--no-sandbox", *chosen, cwd=folder)
     assert done.code == 0, done.err
     return folder
 

@@ -34,8 +34,11 @@ _MARKS = {
     metavar="SECONDS",
     help="Fail a check that takes longer than this.",
 )
+@click.option("--no-sandbox", is_flag=True, help="Let the generator write wherever you may.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def check(generator: str, shape: str | None, timeout: float, as_json: bool) -> int:
+def check(
+    generator: str, shape: str | None, timeout: float, no_sandbox: bool, as_json: bool
+) -> int:
     """Check that a generator obeys the contract, on tiny data, in about a minute.
 
     NAME is an installed generator; FILE a Python file, all of whose generators are checked unless
@@ -51,7 +54,7 @@ def check(generator: str, shape: str | None, timeout: float, as_json: bool) -> i
     from genbench.executors.local import LocalExecutor
     from genbench.testing.checking import check_all
 
-    with LocalExecutor() as executor:
+    with LocalExecutor(sandbox=not no_sandbox) as executor:
         reports = check_all(
             generator,
             executor,

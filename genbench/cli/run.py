@@ -124,6 +124,11 @@ def _jobs(context: click.Context, option: click.Parameter, text: str) -> int | L
     help="End a generator whose processes hold more than this; "
     "default: 80 % of the memory divided by the jobs, and once more, alone, with all of it.",
 )
+@click.option(
+    "--no-sandbox",
+    is_flag=True,
+    help="Let generators write wherever you may; records say so.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be run and stop.")
 @click.option(
     "--json",
@@ -150,6 +155,7 @@ def run(
     no_controls: bool,
     timeout: float | None,
     memory_limit: int | None,
+    no_sandbox: bool,
     dry_run: bool,
     as_json: bool,
     no_report: bool,
@@ -201,6 +207,7 @@ def run(
         timeout=timeout,
         memory_limit=None if memory_limit is None else memory_limit << 20,
         report=not no_report,
+        sandbox=not no_sandbox,
         show=partial(listener, as_json=as_json),
     )
     print_result(result, as_json=as_json)

@@ -80,6 +80,7 @@ import click
     metavar="auto|cpu|cuda[:i]",
     help="Train and draw here.",
 )
+@click.option("--no-sandbox", is_flag=True, help="Let the generator write wherever you may.")
 def synthesize(
     suite_name: str,
     generator: str,
@@ -96,6 +97,7 @@ def synthesize(
     overwrite: bool,
     results: Path,
     device: str,
+    no_sandbox: bool,
 ) -> int:
     """Build a data set from a scored generator: images, arrays, data card, Croissant metadata.
 
@@ -120,7 +122,9 @@ def synthesize(
     from genbench.synthesis.run import synthesize as build_set
     from genbench.synthesis.write import require_free
 
-    options = Options(_confidence(filter_), drop_near_copies, resolve_device(device))
+    options = Options(
+        _confidence(filter_), drop_near_copies, resolve_device(device), not no_sandbox
+    )
     request = Request(rows, balance is not None, _splits(splits), seed)
     require_free(out, overwrite)
     require_buildable(load_suite(suite_name, profile), request, options)
@@ -135,6 +139,7 @@ def synthesize(
         parts=("metrics", "downstream") if if_helps else ("metrics",),
         controls=False,
         report=False,
+        sandbox=not no_sandbox,
         show=partial(listener, as_json=False),
     )
     if trained.exit_code:

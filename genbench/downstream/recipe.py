@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from genbench import tensorfile
+from genbench.cachetrust import beliefs
 from genbench.downstream.classical import RandomAffine
 from genbench.downstream.classifier import (
     NAME,
@@ -58,7 +59,7 @@ class Recipe:
         if cache is not None:
             key = self._key(x, y, transform, class_weights)
             path = cache / "downstream" / f"{key}.safetensors"
-            if path.is_file():
+            if beliefs.has(path):
                 try:
                     state = tensorfile.load(path)
                     return load_classifier(state, self.space, torch.device(self.device))
@@ -78,6 +79,7 @@ class Recipe:
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             tensorfile.save(path, found.net.state_dict())
+            beliefs.add(path)
         return found
 
     def _key(self, x: Array, y: Array, *more: Any) -> str:

@@ -6,23 +6,30 @@ exactly the rows of the replicate: no data set, no path to one.
 
 from __future__ import annotations
 
+import hashlib
 import signal
-import time
 import traceback
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from genbench import confinement
+from genbench.attendance import Attended
 from genbench.cellspec import GeneratorChoice
+from genbench.confinement import Sandbox
 from genbench.data import Split
 from genbench.generation import configure_torch
 from genbench.generator import Space
 from genbench.harnessed import FitResult, Harnessed
-from genbench.npzfile import load_arrays, save_arrays
-from genbench.store import read_json, write_json, write_progress
+from genbench.isolation import Outcome
+from genbench.ledger import Ledger
+from genbench.npzfile import load_arrays, npz_bytes
+from genbench.store import read_json, write_bytes, write_json, write_progress
+from genbench.telling import Telling
 from genbench.training import Stopped
 
 SPEC = "refit.json"
@@ -90,53 +97,144 @@ class RefitSpec:
         return cls(**values)
 
 
-def refit(path: Path) -> None:
-    """Do what the order at `path` says; every way it can end is written to its `RESULT`."""
-    spec = RefitSpec.from_json(read_json(path))
-    stopping = False
+class Refitting:
+    """A refit under way: the order at `folder`, in an isolated and confined process.
 
-    def stop(number: int, frame: Any) -> None:
-        nonlocal stopping
-        stopping = True
+    What the process tells is checked here and written to the order's folder once it has ended:
+    `SYNTHETIC`, and `RESULT` however it ended.
 
-    def report(done: int, total: int, scalars: Mapping[str, float]) -> None:
-        write_progress(spec.progress, "refit", done, total, scalars, spec.what)
+    Parameters
+    ----------
+    sandbox
+        Whether the process is confined, where the system can.
+    results
+        The results directory, in which it may write nothing.
+    """
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    configure_torch(spec.threads)
-    result: dict[str, Any] = {"status": "ok"}
-    try:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        log: Path,
+        timeout: float | None,
+        memory_limit: int | None,
+        sandbox: bool,
+        results: Path,
+    ) -> None:
+        self._spec = RefitSpec.from_json(read_json(folder / SPEC))
+        self._sandbox = sandbox
+        self._arrays = load_arrays(folder / ROWS)
+        labels = self._arrays.get("labels")
+        self._ledger = _Ledger(self._spec, self._spec.draw if labels is None else len(labels))
+        self._scratch = ExitStack()
+        scratch = self._scratch.enter_context(confinement.scratch_folder())
+        box = confinement.sandbox(sandbox, scratch, results=results)
+        self._running = Attended(
+            lambda told: _Refit(self._spec, self._arrays, told).run(box),
+            self._ledger,
+            log=log,
+            timeout=timeout,
+            memory_limit=memory_limit,
+        )
+
+    def poll(self, seconds: float) -> Outcome | None:
+        """See `genbench.isolation.Isolated.poll`; what there is has been written by the end."""
+        outcome = self._running.poll(seconds)
+        if outcome is not None:
+            self._scratch.close()
+            self._keep(outcome)
+        return outcome
+
+    def stop(self) -> None:
+        """Have it told to end."""
+        self._running.stop()
+
+    def _keep(self, outcome: Outcome) -> None:
+        told, folder = self._ledger.result, self._spec.folder
+        if (folder / RESULT).is_file():
+            return
+        body: dict[str, Any] = {"status": told.status}
+        if self._ledger.broken is not None:
+            body |= {"status": "failed", "message": self._ledger.broken}
+        elif told.error is not None:
+            body["message"] = f"{told.error['type']}: {told.error['message']}"
+        elif outcome.status != "returned" or self._ledger.samples is None:
+            how = outcome.signal_name or outcome.status
+            body |= {"status": "failed", "message": f"its process ended by {how}"}
+        if body["status"] == "ok" and self._ledger.samples is not None:
+            data = npz_bytes(self._ledger.samples)
+            write_bytes(folder / SYNTHETIC, data)
+            body |= {
+                **told.timing,
+                "examples_served": told.examples_served,
+                "raw_access": told.raw_access,
+                "sha256": hashlib.sha256(data).hexdigest(),
+                "sandbox": confinement.name(self._sandbox),
+            }
+        write_json(folder / RESULT, body)
+
+
+class _Ledger(Ledger):
+    """The account of a refit, whose progress is that of the cell it belongs to."""
+
+    def __init__(self, spec: RefitSpec, rows: int) -> None:
+        super().__init__(spec.space, rows)
+        self._spec = spec
+
+    def progress(self, done: int, total: int, scalars: Mapping[str, float]) -> None:
+        """See `genbench.telling.Telling`."""
+        told = {k: float(v) for k, v in scalars.items() if v is not None}
+        write_progress(self._spec.progress, "refit", int(done), int(total), told, self._spec.what)
+
+
+class _Refit:
+    """In the process of the refit: fit on the rows, and draw."""
+
+    def __init__(self, spec: RefitSpec, arrays: Mapping[str, Any], told: Telling) -> None:
+        self._spec = spec
+        self._arrays = arrays
+        self._told = told
+        self._stopping = False
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def run(self, box: Sandbox | None) -> None:
+        """Do it; every way it can end is told."""
+        configure_torch(self._spec.threads)
+        end = ("ok", "", "", "")
+        try:
+            if box is not None:
+                box.enter()
+            self._fit_and_draw()
+        except Stopped:
+            end = ("interrupted", "Stopped", "the run was stopped", "")
+        except Exception as error:
+            traceback.print_exc()
+            message = confinement.told_of(error, confined=box is not None)
+            end = ("failed", type(error).__name__, message, "")
+        self._told.ended(*end)
+
+    def _fit_and_draw(self) -> None:
+        spec, arrays = self._spec, self._arrays
+        self._told.phase("import")
         subject = Harnessed(
             spec.generator,
             spec.space,
             torch.device(spec.device),
-            stopping=lambda: stopping,
-            report=report,
+            stopping=lambda: self._stopping,
+            report=self._told.progress,
         )
-        result.update(_fit_and_draw(subject, spec))
-    except Stopped:
-        result["status"] = "interrupted"
-    except Exception as error:
-        traceback.print_exc()
-        result["status"] = "failed"
-        result["message"] = f"{type(error).__name__}: {error}"
-    write_json(spec.folder / RESULT, result)
+        self._told.phase("fit")
+        fit = FitResult()
+        try:
+            subject.fit(Split(arrays["x"], arrays["y"]), spec.budget, spec.seed, fit)
+        finally:
+            self._told.fitted(vars(fit))
+        self._told.phase("sample")
+        labels = arrays.get("labels")
+        n = spec.draw if labels is None else len(labels)
+        for rows in subject.chunks(n, chunk=spec.chunk, seed=spec.seed, labels=labels):
+            self._told.rows(rows)
 
-
-def _fit_and_draw(subject: Harnessed, spec: RefitSpec) -> dict[str, Any]:
-    arrays = load_arrays(spec.folder / ROWS)
-    fit = FitResult()
-    start = time.perf_counter()
-    subject.fit(Split(arrays["x"], arrays["y"]), spec.budget, spec.seed, fit)
-    fitted = time.perf_counter()
-    labels = arrays.get("labels")
-    n = spec.draw if labels is None else len(labels)
-    drawn = subject.draw(n, chunk=spec.chunk, seed=spec.seed, labels=labels)
-    save_arrays(spec.folder / SYNTHETIC, drawn)
-    return {
-        "fit_s": fitted - start,
-        "sample_s": time.perf_counter() - fitted,
-        "examples_served": fit.examples_served,
-        "raw_access": fit.raw_access,
-    }
+    def _on_signal(self, number: int, frame: Any) -> None:
+        self._stopping = True

@@ -17,14 +17,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from genbench import confinement
+from genbench.attendance import Running
 from genbench.cellspec import CellSpec
 from genbench.downstream.protocols import Protocols
 from genbench.errors import StoreError
-from genbench.isolation import Isolated, Outcome, run_isolated, start_isolated
+from genbench.isolation import Outcome, run_isolated
 from genbench.records import digest
 from genbench.seeds import derive_seed
 from genbench.slots import Slots
-from genbench.store import PROGRESS, read_json, write_json, write_progress
+from genbench.store import PROGRESS, read_json, sha256_file, write_json, write_progress
 
 INDEX = "refits.json"
 OWN = -1  # the slot that the cell holds itself
@@ -64,11 +66,15 @@ class Refitted:
         Wall time of its fit and its sampling, now or when they were done.
     core_seconds
         CPU time of its process tree, where it was done now.
+    unverified
+        Whether they were taken from the cache, and a process that was not confined may have
+        written them there.
     """
 
     folder: Path
     problem: str | None = None
     seconds: float = 0.0
+    unverified: bool = False
     core_seconds: float = 0.0
 
 
@@ -127,7 +133,7 @@ class _Running:
 
     folder: Path
     slot: int
-    process: Isolated
+    process: Running
     log: Path
 
 
@@ -155,8 +161,13 @@ class _SideBySide:
 
     def run(self) -> dict[Job, Refitted]:
         """What became of every job, in the order in which they were given."""
-        known = {job: None if self._spec.fresh else _finished(f) for job, f in self._todo.items()}
-        self._found = {job: found for job, found in known.items() if found is not None}
+        known = {} if self._spec.fresh else {job: _finished(f) for job, f in self._todo.items()}
+        unconfined = confinement.name(self._spec.sandbox) == "none"
+        self._found = {
+            job: replace(found, unverified=found.unverified or unconfined)
+            for job, found in known.items()
+            if found is not None
+        }
         waiting = [job for job in self._todo if job not in self._found]
         try:
             while self._running or (waiting and not self._stopping()):
@@ -184,11 +195,13 @@ class _SideBySide:
             (folder / name).unlink(missing_ok=True)
         # A log of its own, put into the cell's when it ends: lines of several would be mixed.
         log = self._spec.folder / f"refit-{len(self._found) + len(self._running)}-{slot}.log"
-        process = start_isolated(
-            lambda: refit.refit(folder / refit.SPEC),
+        process = refit.Refitting(
+            folder,
             log=log,
             timeout=self._spec.timeout,
             memory_limit=self._spec.memory_limit,
+            sandbox=self._spec.sandbox,
+            results=self._spec.cache.parent,
         )
         self._running[job] = _Running(folder, slot, process, log)
 
@@ -239,17 +252,21 @@ def _served(folder: Path) -> int:
 
 def _judged(folder: Path, outcome: Outcome) -> Refitted:
     """What a refit that has ended left."""
-    from genbench.downstream import refit
 
     finished = _finished(folder)
     if finished is not None:
-        return replace(finished, core_seconds=outcome.core_seconds)
+        return replace(finished, unverified=False, core_seconds=outcome.core_seconds)
+    return Refitted(folder, _problem(folder), core_seconds=outcome.core_seconds)
+
+
+def _problem(folder: Path) -> str:
+    from genbench.downstream import refit
+
     try:
         result = read_json(folder / refit.RESULT)
-        problem = str(result.get("message") or result["status"])
-    except (StoreError, KeyError, TypeError, AttributeError):
-        problem = f"its process ended by {outcome.signal_name or outcome.status}"
-    return Refitted(folder, problem, core_seconds=outcome.core_seconds)
+        return str(result.get("message") or result["status"])
+    except (StoreError, KeyError, AttributeError) as error:
+        return f"its result cannot be read: {error}"
 
 
 def _finished(folder: Path) -> Refitted | None:
@@ -257,9 +274,11 @@ def _finished(folder: Path) -> Refitted | None:
 
     try:
         result = read_json(folder / refit.RESULT)
-        if result["status"] != "ok" or not (folder / refit.SYNTHETIC).is_file():
+        drawn = folder / refit.SYNTHETIC
+        if result["status"] != "ok" or result.get("sha256") != sha256_file(drawn):
             return None
-        return Refitted(folder, None, float(result["fit_s"]) + float(result["sample_s"]))
+        seconds = float(result["fit_s"]) + float(result["sample_s"])
+        return Refitted(folder, None, seconds, result.get("sandbox", "none") == "none")
     except (StoreError, KeyError, TypeError, ValueError):
         return None
 

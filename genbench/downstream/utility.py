@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from genbench.account import LOG
+from genbench.cachetrust import beliefs
 from genbench.cellspec import CellSpec
 from genbench.data.split import Split
 from genbench.downstream import protocols as tables
@@ -113,7 +114,7 @@ class Utility:
         if problems:
             return {id_: _untold(id_, "failed", problems[0]) for id_ in asked.metrics}
         path = self.spec.cache / "utility" / f"{self._key(asked)}.json"
-        if path.is_file() and not self.spec.fresh:
+        if not self.spec.fresh and beliefs.has(path):
             try:
                 return {id_: metric_value(body) for id_, body in read_json(path).items()}
             except (StoreError, TypeError, ValueError, AttributeError):
@@ -122,6 +123,7 @@ class Utility:
             found = self._measure(asked, self._trained_ahead(asked, Path(folder)))
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, {id_: value.to_json() for id_, value in found.items()})
+        beliefs.add(path)
         return found
 
     def _trained_ahead(self, asked: Protocols, kept: Path) -> Path | None:

@@ -49,16 +49,21 @@ class LocalExecutor:
     ----------
     log
         Where the zygote's own stderr goes; None for this process's.
+    sandbox
+        Whether processes that import a generator to ask it something are confined.
     """
 
-    def __init__(self, log: IO[bytes] | None = None) -> None:
+    def __init__(self, log: IO[bytes] | None = None, *, sandbox: bool = True) -> None:
         self._log = log
+        self.sandbox = sandbox
         self.stopping = False
         self._process: subprocess.Popen[bytes] | None = None
         self._ids = (str(i) for i in itertools.count())
         self._running: dict[str, CellSpec] = {}
         self._replies: dict[str, dict[str, Any]] = {}
         self._buffer = b""
+        # Digests of the cache files that workers of this run wrote; no generator can reach them.
+        self._believed: dict[str, str] = {}
 
     def __enter__(self) -> LocalExecutor:
         return self
@@ -109,13 +114,14 @@ class LocalExecutor:
         path = write_spec(spec)
         id_ = next(self._ids)
         self._running[id_] = spec
-        self._send({"op": "run", "id": id_, "spec": str(path)})
+        self._send({"op": "run", "id": id_, "spec": str(path), "believed": self._believed})
 
     def poll(self, seconds: float) -> list[Ended]:
         """Wait at most `seconds` for workers to end."""
         ended = []
         for answer in self._answers(seconds):
             if answer.get("id") in self._running:
+                self._believed.update(answer.get("value") or {})
                 ended.append(Ended(self._running.pop(answer["id"]), int(answer["code"])))
             elif "id" in answer:
                 self._replies[answer["id"]] = answer
@@ -149,7 +155,7 @@ class LocalExecutor:
 
     def _ask(self, op: str, name: str, **order: Any) -> Any:
         id_ = next(self._ids)
-        self._send({"op": op, "id": id_, **order})
+        self._send({"op": op, "id": id_, "sandbox": self.sandbox, **order})
         deadline = time.monotonic() + DESCRIBE_SECONDS
         while id_ not in self._replies:
             if time.monotonic() > deadline:

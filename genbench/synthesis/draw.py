@@ -9,6 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,17 @@ import torch
 from numpy.typing import NDArray
 
 from genbench import tensorfile
+from genbench.attendance import Attended, attend
 from genbench.cellspec import GeneratorChoice
+from genbench.confinement import Sandbox, sandbox, scratch_folder, told_of
 from genbench.errors import ContractError
 from genbench.generation import configure_torch
 from genbench.generator import Space
 from genbench.harnessed import Harnessed
+from genbench.ledger import Ledger
 from genbench.npzfile import load_arrays, save_arrays
 from genbench.store import read_json, write_json
+from genbench.telling import Telling
 
 Array = NDArray[Any]
 
@@ -39,6 +44,10 @@ class StoredGenerator:
         The safetensors file of its `state_dict`.
     chunk
         Rows asked for in one call of `sample`.
+    results
+        The results directory, in which the process may write nothing.
+    sandbox
+        Whether it is confined, where the system can.
     """
 
     choice: GeneratorChoice
@@ -47,6 +56,8 @@ class StoredGenerator:
     chunk: int
     device: str
     threads: int
+    results: Path
+    sandbox: bool = True
 
     def draw(self, n: int, seed: int, labels: NDArray[np.int64] | None) -> dict[str, Array]:
         """Draw `n` rows as arrays ``x`` and, if labelled, ``y``.
@@ -69,6 +80,8 @@ class StoredGenerator:
                 "threads": self.threads,
                 "labels": None if labels is None else labels.tolist(),
                 "to": str(folder / "drawn.npz"),
+                "sandbox": self.sandbox,
+                "results": str(self.results.resolve()),
             }
             write_json(folder / "order.json", order)
             command = [sys.executable, "-m", "genbench.synthesis.draw", str(folder / "order.json")]
@@ -81,17 +94,50 @@ class StoredGenerator:
 
 
 def main(path: str) -> None:
-    """Draw what the order at `path` asks for."""
+    """Draw what the order at `path` asks for, in an isolated and confined process below this one.
+
+    Raises
+    ------
+    ContractError
+        If that process ends in any other way than with the rows.
+    """
     order = read_json(Path(path))
+    n = int(order["n"])
+    ledger = Ledger(Space.from_json(order["space"]), n)
+    with scratch_folder() as scratch:
+        box = sandbox(order["sandbox"], scratch, results=Path(order["results"]))
+        running = Attended(lambda told: _draw(order, told, box), ledger, log=None)
+        outcome = attend(running, lambda: False)
+    error = ledger.result.error or {}
+    if ledger.samples is None or ledger.result.status != "ok":
+        how = outcome.signal_name or f"exit code {outcome.code}"
+        raise ContractError(ledger.broken or error.get("message") or f"its process ended by {how}")
+    save_arrays(Path(order["to"]), ledger.samples)
+
+
+def _draw(order: Mapping[str, Any], told: Telling, box: Sandbox | None) -> None:
     configure_torch(order["threads"])
     device = torch.device(order["device"])
-    choice = GeneratorChoice.from_json(order["generator"])
-    subject = Harnessed(choice, Space.from_json(order["space"]), device)
-    subject.generator.load_state_dict(tensorfile.load(Path(order["state"]), device=device))
-    labels = None if order["labels"] is None else np.array(order["labels"], np.int64)
-    drawn = subject.draw(order["n"], chunk=order["chunk"], seed=int(order["seed"]), labels=labels)
-    save_arrays(Path(order["to"]), drawn)
+    if box is not None:
+        box.enter()
+    end = ("ok", "", "", "")
+    try:
+        choice = GeneratorChoice.from_json(order["generator"])
+        subject = Harnessed(choice, Space.from_json(order["space"]), device)
+        subject.generator.load_state_dict(tensorfile.load(Path(order["state"]), device=device))
+        labels = None if order["labels"] is None else np.array(order["labels"], np.int64)
+        told.phase("sample")
+        seed, chunk = int(order["seed"]), order["chunk"]
+        for rows in subject.chunks(order["n"], chunk=chunk, seed=seed, labels=labels):
+            told.rows(rows)
+    except Exception as error:
+        message = f"{type(error).__name__}: {told_of(error, confined=box is not None)}"
+        end = ("failed", type(error).__name__, message, "")
+    told.ended(*end)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    try:
+        main(sys.argv[1])
+    except ContractError as error:
+        sys.exit(str(error))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from genbench import confinement
 from genbench.cellspec import GeneratorChoice
 from genbench.data import Split, load_split
 from genbench.downstream.classifier import NAME, VERSION, Classifier, predict
@@ -37,11 +38,14 @@ class Options:
         label; None to leave labels unchecked.
     near_copies
         Whether rows nearer to a training row than held-out rows are dropped.
+    sandbox
+        Whether the process that draws is confined, where the system can.
     """
 
     confidence: float | None
     near_copies: bool
     device: str = "cpu"
+    sandbox: bool = True
 
 
 @one_torch_thread()
@@ -72,7 +76,7 @@ def synthesize(
             f"{choice.name} makes no labels to balance by: add --filter confidence=0.9, whose "
             "classifier gives them, or leave --balance out"
         )
-    source = _stored_generator(suite, choice, stored, options.device)
+    source = _stored_generator(suite, choice, stored, options, store.root)
     train = load_split(suite.dataset, suite.space, "train")
     filters = Filters(train.x)
     if options.near_copies:
@@ -80,7 +84,9 @@ def synthesize(
         filters.near = near_threshold(train.x, load_split(suite.dataset, suite.space, "valid").x)
     judge = None
     if options.confidence is not None:
-        judge = _judge(suite, store, train, source.device)
+        # A classifier that an unconfined generator may have put there is not believed.
+        confined = confinement.name(options.sandbox) != "none"
+        judge = _judge(suite, store.root / CACHE if confined else None, train, source.device)
         filters.classify = lambda x: predict(judge, x)
         filters.confidence = options.confidence
     built = build(source, train.y, request, filters, lambda a, b: progress("drawing", a, b))
@@ -127,7 +133,7 @@ def require_buildable(suite: Suite, request: Request, options: Options) -> None:
 
 
 def _stored_generator(
-    suite: Suite, choice: GeneratorChoice, stored: Stored, device: str
+    suite: Suite, choice: GeneratorChoice, stored: Stored, options: Options, results: Path
 ) -> StoredGenerator:
     state = stored.artifact("state")
     if state is None:
@@ -135,13 +141,22 @@ def _stored_generator(
             f"the weights of {choice.name} are not in {stored.folder}: run it again with --fresh"
         )
     threads = int(stored.record.environment.get("threads", 1))
-    return StoredGenerator(choice, suite.space, state, suite.sample_chunk, device, threads)
+    return StoredGenerator(
+        choice,
+        suite.space,
+        state,
+        suite.sample_chunk,
+        options.device,
+        threads,
+        results,
+        options.sandbox,
+    )
 
 
-def _judge(suite: Suite, store: Store, train: Split, device: str) -> Classifier:
+def _judge(suite: Suite, cache: Path | None, train: Split, device: str) -> Classifier:
     table = suite.document["downstream"]["tstr"]
     recipe = Recipe(suite.space, int(table["steps"]), int(table["batch_size"]), 0, device)
-    return recipe.fit(train.x, np.asarray(train.y), cache=store.root / CACHE)
+    return recipe.fit(train.x, np.asarray(train.y), cache=cache)
 
 
 def _counts(built: Built) -> dict[str, dict[str, int]]:

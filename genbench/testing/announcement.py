@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from genbench import plugins
-from genbench.errors import UsageError
+from genbench.errors import ContractError, PluginError, UsageError
 from genbench.generator import GeneratorSpec, Kind, Labels, Likelihood
 from genbench.plugins import Description, GeneratorRef
 from genbench.testing.patience import slowdown
@@ -23,7 +23,14 @@ def check_import(ref: GeneratorRef, here: Path) -> None:
     beside = [here] if ref.file is None else [here, Path(ref.file).parent]
     before, states = [_listing(folder) for folder in beside], random_states()
     slow, start = slowdown(), time.perf_counter()
-    plugins.import_plugin(ref)
+    try:
+        plugins.import_plugin(ref)
+    except PluginError as error:
+        cause = error.__cause__
+        if not isinstance(cause, PermissionError):
+            raise
+        name = Path(str(cause.filename)).name
+        raise ContractError(f"importing it wrote {name}: write nothing at import") from cause
     seconds = time.perf_counter() - start
     require(
         seconds <= IMPORT_SECONDS * slow,

@@ -52,7 +52,7 @@ def examine(
         raise UsageError(f"{ref.name!r} is a control and exempt: check a generator")
     with tempfile.TemporaryDirectory(prefix="genbench-check-") as folder:
         scratch = Path(folder)
-        order = Order(ref, scratch, tuple(only), shape, seconds, tuple(path))
+        order = Order(ref, scratch, tuple(only), shape, seconds, tuple(path), executor.sandbox)
         write_json(scratch / ORDER, order.to_json())
         results = scratch / RESULTS
         results.touch()

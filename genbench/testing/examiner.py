@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from genbench.confinement import sandbox
 from genbench.errors import GenbenchError
 from genbench.generation import configure_torch
 from genbench.isolation import Outcome, run_isolated
@@ -152,6 +153,9 @@ class Examiner:
         sys.path[:0] = self._order.path
         sys.dont_write_bytecode = True
         os.chdir(here)
+        box = sandbox(self._order.sandbox, self._folder("tmp"), self._order.scratch)
+        if box is not None:
+            box.enter()
         # One thread: on tiny data more are slower, and results repeat.
         configure_torch(1)
         with self._events.open("a") as events:

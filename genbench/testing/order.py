@@ -31,6 +31,8 @@ class Order:
         A check that takes longer has failed.
     path
         Entries to put in front of ``sys.path``.
+    sandbox
+        Whether the generator may write below `scratch` alone, where the system can see to it.
     """
 
     ref: GeneratorRef
@@ -39,6 +41,7 @@ class Order:
     shape: tuple[int, ...] | None = None
     seconds: float = CHECK_SECONDS
     path: tuple[str, ...] = ()
+    sandbox: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """As JSON data."""
@@ -55,4 +58,5 @@ class Order:
             None if shape is None else tuple(shape),
             body["seconds"],
             tuple(body["path"]),
+            body["sandbox"],
         )

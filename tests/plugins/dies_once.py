@@ -52,7 +52,8 @@ class DiesOnce:
     def log_prob(
         self, x: Tensor, *, seed: int, labels: Tensor | None = None, draws: int = 1
     ) -> Tensor:
-        self._maybe_die("log_prob")
+        if len(x) > 16:  # not yet where the fitted process scores a few training rows
+            self._maybe_die("log_prob")
         return torch.distributions.Normal(self.mean, 1.0).log_prob(x).sum(1)
 
     def state_dict(self) -> dict[str, Tensor]:

@@ -1,0 +1,224 @@
+"""A generator writes nothing that is believed: not the caches, not its own cell."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from genbench import cachetrust, confinement
+from genbench.isolation import run_isolated
+from genbench.records import Record
+from tests.conftest import PLUGINS, TINY, Command
+from tests.plugins import intruder
+from tests.test_run import records
+
+landlock = pytest.mark.skipif(not confinement.level(), reason="needs Landlock (Linux)")
+WITHOUT = {"GENBENCH_LANDLOCK": "0"}
+
+
+def content(folder: Path) -> dict[str, str]:
+    """Every file below a folder by its digest."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def say(what: str) -> None:
+    """Past pytest's capture."""
+    os.write(1, what.encode())
+
+
+def confined(work: Callable[[], None], tmp_path: Path, *protected: Path) -> str:
+    """Do something in a confined process; what it printed."""
+    scratch, log = tmp_path / "scratch", tmp_path / "log"
+    scratch.mkdir(exist_ok=True)
+
+    def inside() -> None:
+        confinement.Sandbox(scratch, (), protected).enter()
+        work()
+
+    outcome = run_isolated(inside, log=log, stopping=lambda: False)
+    text = log.read_text()
+    assert outcome.status == "returned", text
+    return text
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    folder = tmp_path / "results" / ".cache" / "features"
+    folder.mkdir(parents=True)
+    np.savez(folder / "a.npz", features=np.ones((3, 2)))
+    (folder / "b.json").write_text("{}")
+    return folder
+
+
+def in_thread(work: Callable[[], None]) -> None:
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+
+def in_child(work: Callable[[], None]) -> None:
+    child = os.fork()
+    if child == 0:
+        work()
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+@landlock
+@pytest.mark.parametrize("manner", intruder.MANNERS, ids=lambda m: m.__name__)
+@pytest.mark.parametrize("who", [lambda work: work(), in_thread, in_child],
+                         ids=["itself", "thread", "child"])  # fmt: skip
+def test_no_way_of_writing_leads_out_of_the_sandbox(
+    tmp_path: Path, cache: Path, manner: Callable[[Path], None], who: Callable[..., None]
+) -> None:
+    before = content(cache)
+
+    def attempt() -> None:
+        for path in list(cache.iterdir()):
+            with pytest.raises(OSError, match=r"Permission denied|cross-device"):
+                manner(path)
+        say("tried")
+
+    assert "tried" in confined(lambda: who(attempt), tmp_path, cache)
+    assert content(cache) == before
+
+
+@landlock
+def test_what_a_generator_needs_is_open_to_it(tmp_path: Path) -> None:
+    from multiprocessing import get_context
+
+    def work() -> None:
+        with tempfile.NamedTemporaryFile("w") as file:
+            file.write("mine")
+        Path("/dev/null").write_text("gone")
+        queue = get_context("fork").Queue()
+        queue.put("shared")
+        assert queue.get() == "shared"
+        assert Path(tempfile.gettempdir()) == tmp_path / "scratch"
+        assert (Path(os.environ["MPLCONFIGDIR"]).parent == tmp_path / "scratch") != (
+            Path(os.environ["MPLCONFIGDIR"]).is_dir()
+        )
+        say("done")
+
+    assert "done" in confined(work, tmp_path)
+
+
+@landlock
+def test_a_cache_of_another_library_that_holds_results_is_not_opened(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    (tmp_path / "torch").mkdir()
+
+    def work() -> None:
+        (tmp_path / "torch" / "weights").write_text("of somebody")
+        with pytest.raises(PermissionError):
+            (cache / "a.npz").write_bytes(b"")
+        say("done")
+
+    assert "done" in confined(work, tmp_path, tmp_path / "results")
+
+
+@pytest.mark.skipif(confinement.level() < 6, reason="needs Landlock 6 (Linux 6.12)")
+def test_a_confined_process_cannot_signal_who_watches_it(tmp_path: Path) -> None:
+    def work() -> None:
+        with pytest.raises(PermissionError):
+            os.kill(os.getppid(), signal.SIGKILL)
+        say("lives")
+
+    assert "lives" in confined(work, tmp_path)
+
+
+def test_the_version_stands_in_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    for level, name in ((0, "none"), (2, "landlock-2, partial"), (7, "landlock-7")):
+        monkeypatch.setattr(confinement, "level", lambda level=level: level)
+        assert confinement.name(True) == name
+    assert confinement.name(False) == "none"
+
+
+def test_unconfined_only_what_this_run_wrote_is_believed(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cachetrust, "beliefs", cachetrust.Beliefs())
+    old, new, root = cache / "a.npz", cache / "b.json", cache.parent
+    cachetrust.begin(root, False, {})
+    assert not cachetrust.beliefs.has(old)
+    cachetrust.beliefs.add(new)
+    assert cachetrust.beliefs.has(new)
+    told = cachetrust.beliefs.wrote
+    cachetrust.end(root)
+    cachetrust.begin(root, False, told)
+    assert cachetrust.beliefs.has(new)
+    new.write_text("{ }")
+    assert not cachetrust.beliefs.has(new)
+    cachetrust.begin(root, True, {})  # confined from here on: nothing from before is kept
+    assert not old.exists()
+    assert not (root / cachetrust.MARK).exists()
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Digits with a cache of everything: features, classifiers, refits, utility."""
+    text = (TINY.parent / "tiny-images.toml").read_text()
+    text = text.replace('[[metrics]]\nid = "pixel_fid"', '[[metrics]]\nid = "fid"')
+    text = text.replace('primary = "pixel_fid"', 'primary = "fid"')
+    text = text.replace("n = [40, 80]", "n = [40]").replace("replicates = 3", "replicates = 2")
+    text = text.replace("headline_n = 80", "headline_n = 40").replace("steps = 60", "steps = 20")
+    before, after = text.split("[downstream.imbalance]")
+    text = before + after[after.index("[controls]") :]
+    path = tmp_path_factory.mktemp("suite") / "cached.toml"
+    path.write_text(text)
+    return path
+
+
+def values(record: Record) -> dict[str, float | None]:
+    return {name: value.value for name, value in record.metrics.items()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "env", [pytest.param({}, marks=landlock), WITHOUT], ids=["with", "without"]
+)
+def test_what_a_generator_does_to_the_caches_changes_no_number(
+    run_genbench: Command, tmp_path: Path, suite: Path, env: dict[str, str]
+) -> None:
+    def run(results: str, names: str, seeds: str, **extra: str) -> dict[tuple[str, int], Record]:
+        chosen = [word for name in names.split(",") for word in ("-g", name)]
+        done = run_genbench("run", "--suite", suite, "--plugin", PLUGINS / "intruder.py", *chosen,
+                            "--seeds", seeds, "--no-controls", "--no-report", "--results", results,
+                            env={**env, **extra})  # fmt: skip
+        assert done.code == 0, done.err
+        return records(tmp_path / results)
+
+    honest = run("honest", "innocent,intruder", "0,1")
+    run("spoilt", "innocent", "0")
+    cache = tmp_path / "spoilt" / ".cache"
+    before = content(cache)
+    assert {Path(name).parts[0] for name in before} >= {"features", "downstream", "utility"}
+    run("spoilt", "intruder", "0", INTRUDER=str(cache))
+    after = content(cache)
+    found = run("spoilt", "innocent", "0,1")
+    attacker, later = found["intruder", 0], found["innocent", 1]
+    assert values(attacker) == values(honest["intruder", 0])
+    if env:
+        assert any(after.get(name) != digest for name, digest in before.items()), "an attack"
+        assert attacker.environment["sandbox"] == "none"
+        assert "unverified" in later.environment["refits"]
+        names = ("fid", "tstr_accuracy", "trtr_accuracy")
+    else:
+        assert {name: after[name] for name in before} == before
+        assert attacker.environment["sandbox"] == confinement.name(True)
+        assert "refits" not in later.environment
+        names = tuple(later.metrics)
+    wanted = values(honest["innocent", 1])
+    assert {n: values(later)[n] for n in names} == {n: wanted[n] for n in names}

@@ -1,0 +1,134 @@
+"""A cell holds what its generator did, whatever its generator wrote."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from genbench import confinement
+from genbench.errors import ContractError
+from genbench.generator import Space
+from genbench.ledger import Ledger
+from genbench.mass import impossible
+from genbench.records import Record
+from genbench.wire import Reader
+from tests.conftest import PLUGINS, TINY, genbench
+from tests.test_run import records
+
+FORGER = ("run", "--suite", TINY, "--plugin", PLUGINS / "forger.py", "--no-controls",
+          "--no-report")  # fmt: skip
+landlock = pytest.mark.skipif(not confinement.level(), reason="needs Landlock (Linux)")
+
+
+@pytest.fixture(scope="module", params=[pytest.param({}, marks=landlock),
+                                        {"GENBENCH_LANDLOCK": "0"}],
+                ids=["confined", "not confined"])  # fmt: skip
+def found(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Record]:
+    """Every cell of the plugin, with Landlock and without."""
+    folder = tmp_path_factory.mktemp("forged")
+    env = {"FORGER": str(folder / "results"), **request.param}
+    done = genbench(*FORGER, cwd=folder, env=env)
+    assert done.code == 3, done.err
+    return {name: record for (name, _), record in records(folder / "results").items()}
+
+
+@pytest.mark.slow
+def test_samples_are_those_of_sample_alone(found: dict[str, Record]) -> None:
+    ghost = found["ghost"]
+    assert ghost.status == "failed"
+    assert ghost.metrics == {}
+    assert "exit code 0 without a result" in ghost.error["message"]  # type: ignore[index]
+    assert ghost.timing.get("fit_s") is None
+    assert ghost.examples_served == 0
+
+
+@pytest.mark.slow
+def test_samples_that_were_changed_afterwards_are_not_scored(found: dict[str, Record]) -> None:
+    meddler, honest = found["meddler"], found["honest"]
+    if honest.environment["sandbox"] == "none" and meddler.status == "failed":
+        assert "not what was drawn" in meddler.error["message"]  # type: ignore[index]
+    else:  # its file was never written, or ours replaced it
+        assert meddler.metrics["fid"].value == honest.metrics["fid"].value
+
+
+@pytest.mark.slow
+def test_who_writes_into_the_channel_fails_alone(found: dict[str, Record]) -> None:
+    noisy = found["noisy-wire"]
+    assert noisy.status == "failed"
+    assert "no message of ours" in noisy.error["message"]  # type: ignore[index]
+    assert found["honest"].status == "ok"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "status", "reason"),
+    [
+        ("forgetful", "failed", "state_dict is incomplete"),
+        ("boaster", "undefined", "at most 1 is possible"),
+        ("mute", "failed", "no words"),
+    ],
+)
+def test_a_likelihood_that_does_not_hold_costs_itself_alone(
+    found: dict[str, Record], name: str, status: str, reason: str
+) -> None:
+    record, honest = found[name], found["honest"]
+    assert record.status == "ok"
+    assert record.metrics["nll"].status == status
+    assert reason in str(record.metrics["nll"].reason)
+    assert record.metrics["fid"].value == honest.metrics["fid"].value
+    assert honest.metrics["nll"].status == "ok"
+
+
+@pytest.mark.slow
+def test_costs_are_measured_by_the_harness(found: dict[str, Record]) -> None:
+    timing = found["honest"].timing
+    for phase in ("fit", "sample"):
+        assert 0 <= timing[f"{phase}_core_s"] <= timing[f"{phase}_s"] + 1
+
+
+def points(n: int, dtype: type = np.float32) -> dict[str, np.ndarray]:
+    return {"x": np.zeros((n, 2), dtype)}
+
+
+@pytest.mark.parametrize(
+    ("arrays", "told"),
+    [
+        (points(11), "more than 10"),
+        (points(5, np.float64), "expected float32"),
+        ({"x": np.full((5, 2), np.nan, np.float32)}, "NaN"),
+        ({"x": np.zeros((5, 3), np.float32)}, "of shape"),
+        ({**points(5), "z": np.zeros(5)}, "nobody asked for"),
+    ],
+)
+def test_rows_of_another_form_are_refused(arrays: dict[str, np.ndarray], told: str) -> None:
+    ledger = Ledger(Space("points", (2,)), 10)
+    ledger.phase("sample")
+    with pytest.raises(ContractError, match=told):
+        ledger.rows(arrays)
+
+
+def test_rows_count_only_while_it_samples_and_only_if_all_are_there() -> None:
+    ledger = Ledger(Space("points", (2,)), 10)
+    ledger.phase("fit")
+    with pytest.raises(ContractError, match="nobody asked for"):
+        ledger.rows(points(10))
+    ledger.phase("sample")
+    ledger.rows(points(4))
+    with pytest.raises(ContractError, match="4 rows, expected 10"):
+        ledger.phase("state")
+    assert ledger.samples is None
+
+
+@pytest.mark.parametrize("data", [b"\xff" * 8, b"\x02\x00\x00\x00{}", b"\x04\x00\x00\x00nope"])
+def test_bytes_that_are_no_message_are_refused(data: bytes) -> None:
+    with pytest.raises(ContractError, match="no message of ours"):
+        list(Reader().feed(data))
+
+
+def test_a_mass_over_one_is_impossible_beyond_its_error() -> None:
+    assert impossible(np.array([0.97, 0.99, 1.01, 1.0])) is None
+    assert impossible(np.array([0.2, 0.2, 0.2, 0.2])) is None, "the rest may lie elsewhere"
+    assert impossible(np.array([0.2, 0.3, 9.0, 0.1])) is None, "too rough to tell"
+    assert "integrates to 1.3" in str(impossible(np.array([1.29, 1.3, 1.31, 1.3])))
