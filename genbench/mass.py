@@ -86,4 +86,5 @@ def _density(
                 draws=1,
             )
         parts.append(value.detach().double().cpu().numpy())
-    return np.exp(np.concatenate(parts))
+    found: Rows = np.exp(np.concatenate(parts))
+    return found

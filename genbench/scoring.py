@@ -200,8 +200,8 @@ class Scorer:
             elif request.id not in self.likelihood:
                 reason = self.likelihood_error or "no log-probabilities were stored"
                 values[request.id] = self._untold(request.id, "failed", reason)
-            elif (reason := self._impossible(request.id, kind)) is not None:
-                values[request.id] = self._untold(request.id, "undefined", reason)
+            elif (why := self._impossible(request.id, kind)) is not None:
+                values[request.id] = self._untold(request.id, "undefined", why)
             else:
                 value = self._nll(request.id, kind, dict(request.parameters))
                 values[request.id] = replace(value, seconds=time.perf_counter() - start)

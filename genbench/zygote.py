@@ -77,8 +77,8 @@ class Zygote:
                     self._obey(json.loads(line))
 
     def _waits(self) -> list[int]:
-        told = [*self._running.values(), *self._asked]
-        return [fd for one in told for fd in one.told.waits]
+        told = [one.told for one in self._running.values()] + [one.told for one in self._asked]
+        return [fd for one in told for fd in one.waits]
 
     def _obey(self, order: dict[str, Any]) -> None:
         match order["op"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 import tempfile
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 from genbench import cachetrust, confinement
+from genbench.downstream import refits
 from genbench.isolation import run_isolated
 from genbench.records import Record
 from tests.conftest import PLUGINS, TINY, Command
@@ -213,12 +215,21 @@ def test_what_a_generator_does_to_the_caches_changes_no_number(
     if env:
         assert any(after.get(name) != digest for name, digest in before.items()), "an attack"
         assert attacker.environment["sandbox"] == "none"
-        assert "unverified" in later.environment["refits"]
-        names = ("fid", "tstr_accuracy", "trtr_accuracy")
     else:
         assert {name: after[name] for name in before} == before
         assert attacker.environment["sandbox"] == confinement.name(True)
         assert "refits" not in later.environment
-        names = tuple(later.metrics)
-    wanted = values(honest["innocent", 1])
-    assert {n: values(later)[n] for n in names} == {n: wanted[n] for n in names}
+    assert values(later) == values(honest["innocent", 1])
+
+
+@pytest.mark.parametrize("sandbox", ["none", "landlock-7"])
+def test_a_refit_of_an_unconfined_run_is_called_unverified(tmp_path: Path, sandbox: str) -> None:
+    np.savez(tmp_path / "synthetic.npz", x=np.zeros(3))
+    digest = hashlib.sha256((tmp_path / "synthetic.npz").read_bytes()).hexdigest()
+    told = {"status": "ok", "fit_s": 1.0, "sample_s": 1.0, "sha256": digest, "sandbox": sandbox}
+    (tmp_path / "result.json").write_text(json.dumps(told))
+    found = refits._finished(tmp_path)
+    assert found is not None
+    assert found.unverified == (sandbox == "none")
+    (tmp_path / "synthetic.npz").write_bytes(b"others")
+    assert refits._finished(tmp_path) is None, "its rows are not those that were drawn"
