@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 POLL_SECONDS = 0.1
+SAY_SECONDS = 10.0
 
 
 class Slots:
@@ -60,23 +61,26 @@ class Slots:
         Parameters
         ----------
         waiting
-            Called once if there is none at first.
+            Called if there is none at first, and every `SAY_SECONDS` until there is one.
         """
         slot = self.take()
         if slot is None and not giving_up():
-            waiting()
-            slot = self._wait(giving_up)
+            slot = self._wait(giving_up, waiting)
         try:
             yield
         finally:
             if slot is not None:
                 self.give(slot)
 
-    def _wait(self, giving_up: Callable[[], bool]) -> int | None:
+    def _wait(self, giving_up: Callable[[], bool], waiting: Callable[[], None]) -> int | None:
         """As soon as one is free, a slot; while it waits `spare` finds none."""
         fcntl.lockf(self._file, fcntl.LOCK_SH, 1, self._n)
+        say_at = 0.0
         try:
             while (slot := self.take()) is None and not giving_up():
+                if time.monotonic() >= say_at:
+                    waiting()
+                    say_at = time.monotonic() + SAY_SECONDS
                 time.sleep(POLL_SECONDS)
             return slot
         finally:

@@ -445,7 +445,11 @@ class Worker:
 
 def main(path: str) -> int:
     """Run the cell that a spec file orders; 0 once its record is written."""
-    return run_cell(read_spec(Path(path)))
+    try:
+        return run_cell(read_spec(Path(path)))
+    except GenbenchError as error:
+        print(f"genbench worker: {error}", file=sys.stderr)
+        return error.exit_code
 
 
 def run_cell(

@@ -245,3 +245,12 @@ def test_a_transform_sees_every_batch():
     assert seen == [32] * 7
     found = predict(classifier, np.zeros_like(TEST.x))
     assert_allclose(found, np.repeat(found[:1], len(found), 0), rtol=1e-5)
+
+
+def test_the_size_of_a_batch_changes_no_prediction() -> None:
+    x = np.random.default_rng(0).integers(0, 256, (300, 1, 28, 28), dtype=np.uint8)
+    space = Space("image", (1, 28, 28), 256, 10)
+    trained = train_classifier(x, np.arange(300) % 10, space, steps=3, batch_size=16, seed=0)
+    whole = predict(trained, x, batch_size=300)
+    assert_allclose(predict(trained, x, batch_size=7), whole, atol=1e-6)
+    assert_allclose(predict(trained, x), whole, atol=1e-6)

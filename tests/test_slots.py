@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from genbench import slots
 from genbench.slots import Slots, slots_file
 
 
@@ -91,6 +92,18 @@ def test_a_cell_that_waits_comes_before_a_spare_one() -> None:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
     assert here.spare() == 0
+
+
+def test_who_waits_says_so_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cell that is silent for two minutes is shown as dead by `genbench status`."""
+    monkeypatch.setattr(slots, "SAY_SECONDS", 0.2)
+    file = slots_file()
+    told: list[str] = []
+    with (
+        process(lambda: Slots(file, 1).take()),
+        Slots(file, 1).one(lambda: len(told) >= 3, lambda: told.append("waiting")),
+    ):
+        assert len(told) == 3
 
 
 def test_who_waits_gives_up_when_the_run_is_stopped() -> None:
