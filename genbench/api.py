@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from genbench import environment
 from genbench.cellspec import PARTS, GeneratorChoice
-from genbench.errors import UsageError
+from genbench.errors import UsageError, one_line
 from genbench.executors import Executor
 from genbench.executors.local import LocalExecutor
 from genbench.external import OnBad, stage
@@ -257,7 +257,7 @@ def lines(suite: Suite) -> Iterator[Listener]:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(one_line(text), file=sys.stderr, flush=True)
 
 
 def _options(

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from genbench.errors import one_line
 from genbench.plan import Cell
 from genbench.records import Record
 from genbench.suite import Suite
@@ -40,7 +41,7 @@ class Lines:
         emit: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
         self.suite = suite
-        self.say = say
+        self.say = lambda text: say(one_line(text))  # names and messages are strangers' text
         self._emit = emit
         self._cells = 0
         self._todo = 0

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from genbench.cli.output import echo, echo_json, heading
 from genbench.errors import GenbenchError, UsageError, did_you_mean, shorten
 
 SECTIONS = ("suites", "generators", "metrics", "extractors")
@@ -37,7 +38,7 @@ def list_(section: str | None, check: bool, as_json: bool) -> int:
     if check and "metrics" in found:
         _check_metrics(found["metrics"])
     if as_json:
-        click.echo(json.dumps(found, indent=1, sort_keys=True))
+        echo_json(found, indent=1, sort_keys=True)
     else:
         for name, rows in found.items():
             _print(name, rows)
@@ -51,15 +52,15 @@ def show(what: str, as_json: bool) -> None:
     """Show one suite, generator, metric or extractor, a record file, or the record's schema."""
     body = _find(what)
     if as_json or what == "schema" or what.endswith(".json"):
-        click.echo(json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False))
+        echo_json(body, indent=1, sort_keys=True)
         return
     width = max(len(k) for k in body)
     for key, value in body.items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         lines = textwrap.wrap(text, max(40, 96 - width)) or [""]
-        click.echo(f"{key:<{width}}  {lines[0]}")
+        echo(f"{key:<{width}}  {lines[0]}")
         for line in lines[1:]:
-            click.echo(f"{'':<{width}}  {line}")
+            echo(f"{'':<{width}}  {line}")
 
 
 def _suites() -> list[dict[str, Any]]:
@@ -183,15 +184,15 @@ def _check_metrics(rows: list[dict[str, Any]]) -> None:
 
 
 def _print(title: str, rows: list[dict[str, Any]]) -> None:
-    click.secho(title, bold=True)
+    heading(title)
     columns = [c for c in dict.fromkeys(k for row in rows for k in row) if c != "problem"]
     widths = {c: max(len(str(row.get(c, ""))) for row in rows) for c in columns}
     for row in rows:
         line = "  ".join(f"{row.get(c, '')!s:<{widths[c]}}" for c in columns)
-        click.echo(f"  {line.rstrip()}")
+        echo(f"  {line.rstrip()}")
         if row.get("problem"):
-            click.secho(f"    broken: {row['problem']}", fg="red")
-    click.echo()
+            echo(row["problem"], mark="    broken:", colour="red")
+    echo()
 
 
 def _find(what: str) -> dict[str, Any]:

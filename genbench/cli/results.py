@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 
 import click
+
+from genbench.cli.output import Sheet, echo
 
 RESULTS = click.Path(path_type=Path, exists=True, file_okay=False)
 
@@ -65,11 +66,11 @@ def report(
                 extract(place, revision, past[label])
         tasks, problems = gather(places, published=published, past=past)
     for problem in problems:
-        click.echo(f"left out: {problem.path}: {problem.reason}", err=True)
+        echo(f"left out: {problem.path}: {problem.reason}", err=True)
     page = build_report(tasks, out or places[0] / "report", single_file=single_file, badge=badge)
     records = sum(not entry.published for task in tasks for entry in task.entries)
-    click.echo(f"{records} records of {len(tasks)} tasks", err=True)
-    click.echo(str(page))
+    echo(f"{records} records of {len(tasks)} tasks", err=True)
+    echo(str(page))
     return 0
 
 
@@ -78,20 +79,15 @@ def report(
 @click.argument("b", type=RESULTS)
 def compare(a: Path, b: Path) -> int:
     """Compare the rows of two results folders, metric by metric: B minus A with its interval."""
-    from rich.console import Console
-    from rich.table import Table
-
     from genbench.comparison import compare_places
 
     found = compare_places(a, b)
-    sheet = Table(box=None, pad_edge=False, header_style="bold")
+    sheet = Sheet()
     for name in ("task", "generator", "metric", "A", "B", "B - A", "95 % interval", "verdict"):
-        sheet.add_column(
-            name, justify="left" if name in ("task", "generator", "metric") else "right"
-        )
+        sheet.column(name, right=name not in ("task", "generator", "metric"))
     for line in found:
-        sheet.add_row(*line.cells())
-    Console(width=None if sys.stdout.isatty() else 100_000).print(sheet)
+        sheet.row(line.cells())
+    sheet.print()
     return 0
 
 
@@ -106,7 +102,8 @@ def status(place: Path, watch: bool) -> int:
         lines = overview(place)
         if watch:
             click.clear()
-        click.echo("\n".join(lines))
+        for line in lines:
+            echo(line)
         if not watch:
             return 0
         time.sleep(2)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import click
 from rich.console import Console
-from rich.measure import Measurement
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
-from rich.table import Table
 
 from genbench.aggregation import is_control
 from genbench.api import Result
+from genbench.cli.output import Sheet, above, echo, echo_json, harmless, room
 from genbench.narration import Lines, describe, left
 from genbench.plan import Cell
 from genbench.publish import task_results
@@ -49,11 +46,11 @@ def listener(suite: Suite, *, as_json: bool) -> Iterator[Listener]:
 
 
 def _say(text: str) -> None:
-    click.echo(text, err=True)
+    echo(text, err=True)
 
 
 def _print_json(line: dict[str, Any]) -> None:
-    click.echo(json.dumps(line, sort_keys=True, allow_nan=False))
+    echo_json(line, sort_keys=True)
 
 
 class _Live(Lines):
@@ -65,14 +62,16 @@ class _Live(Lines):
         self._tasks: dict[str, TaskID] = {}
 
     def started(self, cell: Cell) -> None:
-        self._tasks[cell.key] = self._bars.add_task(cell.label, total=None, news="starting")
+        self._tasks[cell.key] = self._bars.add_task(
+            harmless(cell.label, err=True), total=None, news="starting"
+        )
 
     def progressed(self, cell: Cell, progress: Progress, seconds_left: float | None) -> None:
         self._bars.update(
             self._tasks[cell.key],
             total=progress.total or None,
             completed=progress.done,
-            news=describe(progress) + left(seconds_left),
+            news=harmless(describe(progress) + left(seconds_left), err=True),
         )
 
     def ended(self, cell: Cell, record: Record) -> None:
@@ -80,18 +79,18 @@ class _Live(Lines):
         super().ended(cell, record)
 
     def _print(self, text: str) -> None:
-        self._bars.console.print(text, markup=False, highlight=False)
+        above(self._bars.console, text)
 
 
 def print_plan(cells: Sequence[Cell], *, as_json: bool) -> None:
     """What a run would do."""
     if as_json:
         for cell in cells:
-            click.echo(json.dumps({"cell": cell.label, "key": cell.key, "todo": cell.todo}))
+            echo_json({"cell": cell.label, "key": cell.key, "todo": cell.todo})
         return
     for cell in cells:
-        click.echo(f"{cell.todo:7} {cell.label}")
-    click.echo(f"{sum(c.todo not in ('done', 'kept') for c in cells)} of {len(cells)} cells to do")
+        echo(f"{cell.todo:7} {cell.label}")
+    echo(f"{sum(c.todo not in ('done', 'kept') for c in cells)} of {len(cells)} cells to do")
 
 
 def print_result(result: Result, *, as_json: bool) -> None:
@@ -149,41 +148,37 @@ def print_table(folder: Path) -> None:
     """The leaderboard of one task folder, on stdout; what does not fit the terminal is left out."""
     found = table(task_results(folder))
     shown = [c for c in found.columns if any(r.values[c.id].number is not None for r in found.rows)]
-    # A pipe has no width: it gets every column.
-    console = Console() if sys.stdout.isatty() else Console(width=100_000)
-    wide = console.options.update(width=100_000)
-    fitting = len(shown)
-    while fitting > 1 and (
-        Measurement.get(console, wide, _sheet(found, shown[:fitting])).maximum > console.width
-    ):
-        fitting -= 1
-    console.print(_sheet(found, shown[:fitting]))
-    if fitting < len(shown):
-        click.echo(f"{len(shown) - fitting} more columns in a wider terminal and in the report.")
+    sheet = _sheet(found, shown)
+    columns = [*range(len(shown) + 3)]  # rank and generator, the metrics, the seconds
+    while len(columns) > 4 and sheet.width(columns) > room():
+        del columns[-2]
+    sheet.print(columns)
+    left_out = len(shown) + 3 - len(columns)
+    if left_out:
+        echo(f"{left_out} more columns in a wider terminal and in the report.")
     seeds = {e.record.seed for row in found.generators for e in row.done}
     if len(seeds) == 1:
-        click.echo("One seed: ± is sampling error; the spread between trainings is unknown.")
+        echo("One seed: ± is sampling error; the spread between trainings is unknown.")
     elif seeds:
-        click.echo(f"{len(seeds)} seeds: ± is the 95 % interval over trainings.")
+        echo(f"{len(seeds)} seeds: ± is the 95 % interval over trainings.")
 
 
-def _sheet(found: Leaderboard, shown: Sequence[Column]) -> Table:
+def _sheet(found: Leaderboard, shown: Sequence[Column]) -> Sheet:
     """Ranked rows, then unranked ones, then controls."""
-    sheet = Table(box=None, pad_edge=False, header_style="bold")
-    sheet.add_column("rank", justify="right")
-    sheet.add_column("generator", no_wrap=True)
+    sheet = Sheet()
+    sheet.column("rank", right=True)
+    sheet.column("generator", wrap=False)
     for column in shown:
-        heading = f"{column.title} {column.arrow}".strip()
-        sheet.add_column(heading, justify="right", no_wrap=True)
-    sheet.add_column("fit s", justify="right")
+        sheet.column(f"{column.title} {column.arrow}".strip(), right=True, wrap=False)
+    sheet.column("fit s", right=True)
     ids = [c.id for c in shown]
     for row in (*found.ranked, *found.unranked):
         rank = row.values[found.columns[0].id].rank or "–"
-        sheet.add_row(*_cells(row, ids, rank, " (scored)" if row.family == "scored" else ""))
+        sheet.row(_cells(row, ids, rank, " (scored)" if row.family == "scored" else ""))
     if found.controls:
-        sheet.add_section()
+        sheet.section()
     for row in found.controls:
-        sheet.add_row(*_cells(row, ids, "", " (the floor)" if row.name == "heldout" else ""))
+        sheet.row(_cells(row, ids, "", " (the floor)" if row.name == "heldout" else ""))
     return sheet
 
 
@@ -194,4 +189,4 @@ def _cells(row: Row, metrics: Sequence[str], rank: str, note: str = "") -> list[
         value = row.values[name]
         error = f" ±{value.half}" if value.half else ""
         values.append(f"{value.text}{error}{' ≈floor' if value.at_floor else ''}")
-    return [rank, row.label + note, *values, seconds]
+    return [rank, shorten(row.label, 100) + note, *values, seconds]
