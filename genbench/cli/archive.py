@@ -82,11 +82,18 @@ def gc(place: Path, cache: bool, delete: bool) -> int:
     "-o", "--out", required=True, metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
     help="A .csv, .parquet (needs pyarrow) or .sqlite file.",
 )  # fmt: skip
-def export(places: tuple[Path, ...], out: Path) -> int:
-    """Write one line per record and metric, for pandas, R or SQL."""
+@click.option(
+    "--attempts", is_flag=True, help="Every attempt at a cell, not only the one that counts."
+)
+def export(places: tuple[Path, ...], out: Path, attempts: bool) -> int:
+    """Write one line per cell and metric, for pandas, R or SQL.
+
+    Of several attempts at a cell, such as reruns that were merged, the one counts that the table
+    shows: no seed is there twice.
+    """
     from genbench import archive
 
-    lines = archive.export(places or (Path("results"),), out)
+    lines = archive.export(places or (Path("results"),), out, attempts=attempts)
     echo(f"{lines} lines in {out}")
     return 0
 

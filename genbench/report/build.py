@@ -6,9 +6,7 @@ import base64
 import gc
 import hashlib
 import json
-import os
 import re
-import tempfile
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
@@ -29,6 +27,7 @@ from genbench.report.images import Picture
 from genbench.report.inputs import Entry, TaskResults
 from genbench.report.page import Page, compare_data, cost_columns, page, page_id, verdict
 from genbench.report.rows import Row
+from genbench.store import write_bytes
 
 MANIFEST = "manifest.json"
 PLOTLY = "plotly-cartesian.min.js"
@@ -293,15 +292,11 @@ class _Site:
         try:
             if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:
                 return
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".report-")
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        except OSError as error:
+            write_bytes(path, data, sync=False)
+        except (OSError, StoreError) as error:
+            cause = error if isinstance(error, OSError) else error.__cause__
             raise StoreError(
-                f"cannot write the report to {path}: {error.strerror or error}: "
+                f"cannot write the report to {path}: {getattr(cause, 'strerror', cause)}: "
                 "choose another folder with -o"
             ) from error
 

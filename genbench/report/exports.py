@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from genbench.report.curves import recorded
 from genbench.report.page import Page
 from genbench.report.rows import Row, Table
-from genbench.report.text import finite, visible
+from genbench.report.text import finite, spreadsheet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,9 +101,7 @@ def _field(value: Any) -> Any:
         return str(value).lower()
     if isinstance(value, int | float):
         return repr(value)
-    text = visible(str(value))
-    # A spreadsheet would run a text that begins like a formula.
-    return f"'{text}" if text[:1] in "=+-@\t\r" and text else text
+    return spreadsheet(str(value))
 
 
 def table_json(page: Page) -> str:

@@ -11,6 +11,8 @@ from typing import Any
 
 from genbench.errors import visible
 
+# With the wide forms, which some spreadsheets take for the narrow ones.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _ISLAND = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -146,6 +148,12 @@ def size(n_bytes: float | None) -> str:
         if n_bytes >= limit:
             return f"{n_bytes / limit:.3g} {unit}"
     return f"{n_bytes:.0f} B"
+
+
+def spreadsheet(text: str) -> str:
+    """`text` for a cell of a CSV: a spreadsheet would run one that begins like a formula."""
+    text = visible(text)
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def plain(value: Any) -> str:
