@@ -330,7 +330,7 @@ def _import_module(ref: GeneratorRef) -> Any:
 def _import_file(path: Path) -> Any:
     if not os.path.isfile(path):
         raise PluginError(f"no plugin file at {shorten(str(path))}: check the path")
-    name = "genbench_plugin_" + hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
+    name = "genbench_plugin_" + hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:12]
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)

@@ -132,13 +132,31 @@ class Record:
         return str(self.cell["generator"]["name"])
 
     @property
+    def label(self) -> str:
+        """The generator with the parameters that were asked for: ``vae:latent=8``."""
+        passed = self.cell["generator"].get("params_passed") or {}
+        given = ",".join(f"{k}={v}" for k, v in sorted(passed.items()))
+        return f"{self.generator}:{given}" if given else self.generator
+
+    @property
     def seed(self) -> int:
         """The cell's seed."""
         return int(self.cell["seed"])
 
     def to_json(self) -> dict[str, Any]:
-        """The record as JSON data, its two digests included."""
+        """The record as JSON data, its two digests included.
+
+        Half a character, in a path that is not UTF-8 or a message, has no JSON: it is written out.
+        """
         body = {"schema": SCHEMA, **_plain(self)}
+        try:
+            return self._sealed(body)
+        except UnicodeEncodeError:
+            return self._sealed(_written_out(body))
+
+    @staticmethod
+    def _sealed(body: dict[str, Any]) -> dict[str, Any]:
+        """`body` with its digests."""
         result = {name: value for name, value in body.items() if name not in _NOT_RESULT}
         result["metrics"] = {
             name: {key: value for key, value in metric.items() if key != "seconds"}
@@ -290,9 +308,19 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def _written_out(value: Any) -> Any:
+    """JSON data with half characters as text."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, dict):
+        return {_written_out(key): _written_out(item) for key, item in value.items()}
+    return [_written_out(item) for item in value] if isinstance(value, list) else value
+
+
 def _check_digest(body: Mapping[str, Any]) -> None:
     without = {name: value for name, value in body.items() if name != "digest"}
-    if body.get("digest") == _quick_digest(without):
+    quick = _quick_digest(without)
+    if quick is not None and body.get("digest") == quick:
         return
     try:
         found = digest(without)

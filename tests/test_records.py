@@ -194,3 +194,19 @@ def test_a_value_too_large_to_be_stored_becomes_a_reason(tmp_path: Path) -> None
     assert (back["fid"].status, back["fid"].value) == ("undefined", None)
     assert back["fid"].reason == "it came out as 1e+200, beyond 1e+100"
     assert back["kid"].value == 1.0
+
+
+@pytest.mark.parametrize("value", ["\ud800", 10**30, float("inf")])
+def test_a_record_without_a_digest_is_refused_whatever_it_holds(value: Any) -> None:
+    """Also where the fast writer of digests has no answer."""
+    body = make_record().to_json()
+    del body["digest"]
+    body["times"] = {"x": value}
+    with pytest.raises(StoreError):
+        Record.from_json(body)
+
+
+def test_half_characters_of_our_own_are_written_out() -> None:
+    body = make_record(error={"message": "no \udcff"}).to_json()
+    assert body["error"]["message"] == "no \\udcff"
+    Record.from_json(body)
