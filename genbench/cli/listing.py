@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from genbench.cli.output import echo, echo_json, heading
+from genbench.cli.output import Sheet, echo, echo_json, heading
 from genbench.errors import GenbenchError, UsageError, did_you_mean, shorten
 
 SECTIONS = ("suites", "generators", "metrics", "extractors")
@@ -46,10 +47,20 @@ def list_(section: str | None, check: bool, as_json: bool) -> int:
 
 
 @click.command()
-@click.argument("what", metavar="SUITE|GENERATOR|METRIC|EXTRACTOR|RECORD|schema")
+@click.argument("what", metavar="SUITE|GENERATOR|METRIC|EXTRACTOR|RECORD|RESULTS|schema")
+@click.option(
+    "--sweep", is_flag=True, help="Show each metric against each parameter that RESULTS vary."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def show(what: str, as_json: bool) -> None:
-    """Show one suite, generator, metric or extractor, a record file, or the record's schema."""
+def show(what: str, sweep: bool, as_json: bool) -> None:
+    """Show one suite, generator, metric or extractor, a record file, or the record's schema.
+
+    With --sweep, WHAT is a results folder: a table per parameter that rows of a generator differ
+    in, as `genbench run --sweep` makes them.
+    """
+    if sweep:
+        _show_sweeps(Path(what), as_json=as_json)
+        return
     body = _find(what)
     if as_json or what == "schema" or what.endswith(".json"):
         echo_json(body, indent=1, sort_keys=True)
@@ -61,6 +72,47 @@ def show(what: str, as_json: bool) -> None:
         echo(f"{key:<{width}}  {lines[0]}")
         for line in lines[1:]:
             echo(f"{'':<{width}}  {line}")
+
+
+def _show_sweeps(place: Path, *, as_json: bool) -> None:
+    from genbench.publish import gather
+    from genbench.report.rows import table
+    from genbench.report.sweeps import lines, measured, sweeps
+
+    if not place.is_dir():
+        raise UsageError(f"--sweep reads a results folder: {shorten(str(place))} is none")
+    tasks, _ = gather([place])
+    body = []
+    for task in tasks:
+        board = table(task)
+        about = f"{task.suite['suite']['name']} {task.suite['profile']}"
+        for found in sweeps(board):
+            shown = measured([found], board)
+            head = (found.parameter, "other parameters", *(f"{c.title} {c.arrow}" for c in shown))
+            body.append({"task": about, "sweep": found.title, "head": [h.strip() for h in head],
+                         "lines": [list(line) for line in lines(found, shown)]})  # fmt: skip
+    if not body:
+        raise UsageError(
+            f"{shorten(str(place))} holds no rows of one generator that differ in a parameter: "
+            "make some with genbench run --sweep NAME:key=a,b,c"
+        )
+    if as_json:
+        echo_json(body, indent=1)
+        return
+    for part in body:
+        _print_sweep(part)
+
+
+def _print_sweep(part: Mapping[str, Any]) -> None:
+    heading(f"{part['task']}  {shorten(part['sweep'])}")
+    several = any(line[1] for line in part["lines"])
+    columns = [i for i in range(len(part["head"])) if several or i != 1]
+    sheet = Sheet()
+    for i in columns:
+        sheet.column(part["head"][i], right=i != 1, wrap=False)
+    for line in part["lines"]:
+        sheet.row(shorten(line[i], 60) for i in columns)
+    sheet.print()
 
 
 def _suites() -> list[dict[str, Any]]:
