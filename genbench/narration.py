@@ -41,12 +41,16 @@ class Lines:
         emit: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
         self.suite = suite
-        self.say = lambda text: say(one_line(text))  # names and messages are strangers' text
+        self._say = say
         self._emit = emit
         self._cells = 0
         self._todo = 0
         self._count = 0
         self._last = 0.0
+
+    def say(self, text: str) -> None:
+        """Tell people a line; names and messages in it are strangers' text."""
+        self._say(one_line(text))
 
     def planned(self, cells: Sequence[Cell]) -> None:
         self._cells = len(cells)

@@ -28,6 +28,11 @@ RESULTS = click.Path(path_type=Path, exists=True, file_okay=False)
     help="Show our published rows for baselines that were not run here.",
 )
 @click.option(
+    "--superseded",
+    is_flag=True,
+    help="Show earlier versions of a generator too, such as a plugin before it was edited.",
+)
+@click.option(
     "--badge", is_flag=True, help="Write data/SUITE-VERSION-PROFILE-badge.svg: who leads."
 )
 @click.option(
@@ -42,6 +47,7 @@ def report(
     out: Path | None,
     single_file: bool,
     published: bool,
+    superseded: bool,
     badge: bool,
     revisions: tuple[str, ...],
 ) -> int:
@@ -64,12 +70,15 @@ def report(
                 label = f"{place}@{revision}" if len(places) > 1 else revision
                 past[label] = Path(scratch) / f"{index}-{len(past)}"
                 extract(place, revision, past[label])
-        tasks, problems = gather(places, published=published, past=past)
+        tasks, problems = gather(places, published=published, past=past, superseded=superseded)
     for problem in problems:
         echo(f"left out: {problem.path}: {problem.reason}", err=True)
     page = build_report(tasks, out or places[0] / "report", single_file=single_file, badge=badge)
     records = sum(not entry.published for task in tasks for entry in task.entries)
     echo(f"{records} records of {len(tasks)} tasks", err=True)
+    hidden = sum(task.superseded for task in tasks)
+    if hidden:
+        echo(f"{hidden} rows of superseded versions left out: --superseded shows them", err=True)
     echo(str(page))
     return 0
 

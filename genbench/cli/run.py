@@ -148,12 +148,10 @@ def run(
     from functools import partial
 
     from genbench import api
-    from genbench.cellspec import PARTS
+    from genbench.cli.parts import parts_of
     from genbench.cli.terminal import listener, print_plan, print_result
     from genbench.selection import parse_seeds
 
-    if only and skip:
-        raise click.UsageError("--only and --skip exclude each other: give one")
     asked: dict[str, Any] = {
         "plugins": plugins,
         "sweeps": sweeps,
@@ -161,7 +159,7 @@ def run(
         "seeds": None if seeds is None else parse_seeds(seeds),
         "results": results,
         "jobs": jobs,
-        "parts": [p for p in PARTS if p == (only or p) and p != skip],
+        "parts": parts_of(only, skip),
         "fresh": fresh,
         "keep_failed": keep_failed,
         "controls": not no_controls,

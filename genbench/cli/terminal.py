@@ -14,14 +14,14 @@ from rich.progress import Progress as Bars
 
 from genbench.aggregation import is_control
 from genbench.api import Result
+from genbench.cli import again
 from genbench.cli.output import Sheet, above, echo, echo_json, harmless, room
 from genbench.narration import Lines, describe, left
 from genbench.plan import Cell
 from genbench.publish import task_results
 from genbench.records import Record
-from genbench.report.columns import Column
-from genbench.report.rows import Row, table
-from genbench.report.rows import Table as Leaderboard
+from genbench.report.brief import brief
+from genbench.report.rows import table
 from genbench.report.text import shorten
 from genbench.runner import Listener
 from genbench.store import Stored
@@ -102,8 +102,9 @@ def print_result(result: Result, *, as_json: bool) -> None:
         _say(f"note:    {note}")
     for stored in ended.failed:
         error = stored.record.error or {}
+        who = f"{shorten(stored.record.label, 100)} seed {stored.record.seed}"
         _say(
-            f"{stored.record.status}: {stored.record.generator} seed {stored.record.seed} in "
+            f"{stored.record.status}: {who} in "
             f"{error.get('phase')}: {error.get('message')} (see {stored.folder / 'log.txt'})"
         )
     for line in _without_value(ended.stored):
@@ -111,17 +112,34 @@ def print_result(result: Result, *, as_json: bool) -> None:
     _say(f"records: {result.folder}")
     if result.page is not None:
         _say(f"report:  {result.page}")
-    scored = any(cell.generator.is_external for cell in ended.cells)
+    if ended.suite.profile == "smoke":
+        _say("smoke:   shows that everything works; it ranks nothing")
+    hint = _next(result)
+    if hint:
+        _say(f"next:    {hint}")
+
+
+def _next(result: Result) -> str:
+    """A command to paste, and in brackets what it does."""
+    ended = result.ended
     if ended.interrupted:
-        _say("next:    the same command again continues where this stopped")
-    elif ended.failed:
-        _say("next:    the same command again retries the failed cells only")
-    elif scored:
-        _say("next:    genbench run with the same --suite puts trained models beside this row")
-    elif ended.suite.profile == "smoke":
-        _say(f"next:    genbench run --suite {ended.suite.name}   (profile standard)")
-    elif len({s.record.seed for s in ended.stored}) == 1:
-        _say("next:    add --seeds 0,1,2 to see the spread between trainings (runs two more seeds)")
+        return f"{again.command(without=('fresh',))}   (continues where this stopped)"
+    if ended.failed:
+        return f"{again.command(without=('fresh',))}   (retries the failed cells only)"
+    if any(cell.generator.is_external for cell in ended.cells):
+        keep = ("suite_name", "profile", "results", "device")
+        return f"{again.other('run', keep=keep)}   (trains models to stand beside this row)"
+    if ended.suite.profile == "smoke":
+        return f"{again.command(without=('profile', 'fresh'))}   (profile standard)"
+    if len({s.record.seed for s in ended.stored}) == 1:
+        more = again.command(without=("fresh",), seeds=_seeds(ended.stored[0].record.seed))
+        return f"{more}   (two more seeds show the spread between trainings)"
+    return ""
+
+
+def _seeds(seed: int) -> str:
+    """Three seeds with this one among them."""
+    return ",".join(map(str, sorted({seed, 0, 1, 2})[:3])) if seed < 3 else f"{seed},0,1"
 
 
 def _without_value(stored: Sequence[Stored]) -> list[str]:
@@ -131,7 +149,7 @@ def _without_value(stored: Sequence[Stored]) -> list[str]:
         control = is_control(one.record)  # may lack a class on purpose
         for name, value in one.record.metrics.items():
             if value.status == "failed" or (value.status == "undefined" and not control):
-                who = f"{one.record.generator} seed {one.record.seed}"
+                who = f"{shorten(one.record.label, 100)} seed {one.record.seed}"
                 found.setdefault((name, value.reason or value.status), []).append(who)
     return [
         f"no value: {shorten(name, 80)} of {_some(who)}: {shorten(reason, 1000)}"
@@ -146,47 +164,31 @@ def _some(names: Sequence[str]) -> str:
 
 def print_table(folder: Path) -> None:
     """The leaderboard of one task folder, on stdout; what does not fit the terminal is left out."""
-    found = table(task_results(folder))
-    shown = [c for c in found.columns if any(r.values[c.id].number is not None for r in found.rows)]
-    sheet = _sheet(found, shown)
-    columns = [*range(len(shown) + 3)]  # rank and generator, the metrics, the seconds
+    shown = task_results(folder, published=True)
+    found = table(shown)
+    told = brief(found)
+    sheet = Sheet()
+    for index, title in enumerate(told.head):
+        sheet.column(title, right=index != 1, wrap=index in (0, len(told.head) - 1))
+    for line in told.models:
+        sheet.row(line)
+    if told.controls:
+        sheet.section()
+    for line in told.controls:
+        sheet.row(line)
+    columns = [*range(len(told.head))]
     while len(columns) > 4 and sheet.width(columns) > room():
         del columns[-2]
     sheet.print(columns)
-    left_out = len(shown) + 3 - len(columns)
-    if left_out:
-        echo(f"{left_out} more columns in a wider terminal and in the report.")
-    seeds = {e.record.seed for row in found.generators for e in row.done}
+    if len(columns) < len(told.head):
+        more = len(told.head) - len(columns)
+        echo(f"{more} more columns in a wider terminal and in the report.")
+    if any(row.published for row in found.rows):
+        echo("published: our records of this task, made on another machine.")
+    if shown.superseded:
+        echo(f"Not shown: {shown.superseded} of earlier versions (genbench report --superseded).")
+    seeds = {e.record.seed for row in found.generators for e in row.done if not e.published}
     if len(seeds) == 1:
         echo("One seed: ± is sampling error; the spread between trainings is unknown.")
     elif seeds:
         echo(f"{len(seeds)} seeds: ± is the 95 % interval over trainings.")
-
-
-def _sheet(found: Leaderboard, shown: Sequence[Column]) -> Sheet:
-    """Ranked rows, then unranked ones, then controls."""
-    sheet = Sheet()
-    sheet.column("rank", right=True)
-    sheet.column("generator", wrap=False)
-    for column in shown:
-        sheet.column(f"{column.title} {column.arrow}".strip(), right=True, wrap=False)
-    sheet.column("fit s", right=True)
-    ids = [c.id for c in shown]
-    for row in (*found.ranked, *found.unranked):
-        rank = row.values[found.columns[0].id].rank or "–"
-        sheet.row(_cells(row, ids, rank, " (scored)" if row.family == "scored" else ""))
-    if found.controls:
-        sheet.section()
-    for row in found.controls:
-        sheet.row(_cells(row, ids, "", " (the floor)" if row.name == "heldout" else ""))
-    return sheet
-
-
-def _cells(row: Row, metrics: Sequence[str], rank: str, note: str = "") -> list[str]:
-    seconds = "" if row.fit_s is None else f"{row.fit_s:.0f}"
-    values = []
-    for name in metrics:
-        value = row.values[name]
-        error = f" ±{value.half}" if value.half else ""
-        values.append(f"{value.text}{error}{' ≈floor' if value.at_floor else ''}")
-    return [rank, shorten(row.label, 100) + note, *values, seconds]

@@ -16,7 +16,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from genbench.errors import StoreError
+from genbench.errors import StoreError, visible
 from genbench.report import text
 from genbench.report.cells import CellView, cell_view, record_json
 from genbench.report.curves import CURVES
@@ -168,9 +168,7 @@ def _environment() -> jinja2.Environment:
 
 def _finalize(value: Any) -> Any:
     """Every string that reaches a page: hidden characters are written out, then it is escaped."""
-    return (
-        text.visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-    )
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _clip(value: Any, limit: int = 2000) -> str:
