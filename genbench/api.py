@@ -7,36 +7,43 @@
 
 from __future__ import annotations
 
+import math
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genbench import environment
 from genbench.cellspec import PARTS, GeneratorChoice
-from genbench.errors import UsageError
+from genbench.errors import UsageError, one_line
 from genbench.executors import Executor
 from genbench.executors.local import LocalExecutor
 from genbench.external import OnBad, stage
 from genbench.inline import InProcessExecutor, choice_of
 from genbench.machine import CELL_BYTES, Jobs, auto_jobs, resolve_devices
 from genbench.narration import Lines
-from genbench.publish import renew_report, task_results
+from genbench.publish import outdated, renew_report, shipped_controls, task_results
 from genbench.records import Record
 from genbench.runner import Listener, RunOptions, RunResult, run_suite
 from genbench.runner import plan as plan_cells
 from genbench.selection import choose, controls_of, require_kind
-from genbench.store import Store
+from genbench.store import SUITE, Store
 from genbench.suite import Suite, load_suite
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from genbench.plan import Cell
+    from genbench.report.brief import Brief
 
 __all__ = ["Plan", "Result", "plan", "run", "score"]
+
+INTERRUPTED = 130
+REPR_WIDTH = 110
+RENEWAL_SHARE = 4.0  # the report of all suites is renewed after a cell, but costs a fifth at most
 
 Given = str | type | tuple[type, Mapping[str, Any]]
 Show = Callable[[Suite], AbstractContextManager[Listener]]
@@ -78,21 +85,42 @@ class Result:
         """0, 3 if some cell failed, 130 if stopped: what the command line ends with."""
         return self.ended.exit_code
 
-    def table(self) -> pd.DataFrame:
+    def __repr__(self) -> str:
+        """The leaderboard as the command line prints it, and where the records are."""
+        return f"{self._brief().fitting(REPR_WIDTH).text()}\nrecords: {one_line(str(self.folder))}"
+
+    def _repr_html_(self) -> str:
+        """The leaderboard as a notebook shows it."""
+        return self._brief().html()
+
+    def _brief(self) -> Brief:
+        from genbench.report.brief import brief
+        from genbench.report.rows import table
+
+        return brief(table(task_results(self.folder, published=True)))
+
+    def table(self, *, superseded: bool = False) -> pd.DataFrame:
         """The leaderboard of the task: one row per generator, ranked ones first, controls last.
 
-        Metrics are columns, each with the ends of its 95 % interval and its rank interval beside it
-        (``fid``, ``fid_low``, ``fid_high``, ``fid_rank``); what has no number is NaN. Rows trained
-        at one seed stand in order and have no rank.
+        It begins with ``rank``, ``generator``, ``parameters_passed`` and the suite's primary
+        metric. Metrics are columns, each with the ends of its 95 % interval and its rank interval
+        beside it (``fid``, ``fid_low``, ``fid_high``, ``fid_rank``); what has no number is NaN.
+        Rows trained at one seed stand in order and have no rank. Where our published records of the
+        task exist, they are rows too, marked ``published``.
+
+        Parameters
+        ----------
+        superseded
+            Rows of earlier versions of a generator too, such as a plugin before it was edited.
         """
         from genbench.report.exports import frame
         from genbench.report.rows import table
 
-        return frame(table(task_results(self.folder)))
+        return frame(table(task_results(self.folder, published=True, superseded=superseded)))
 
     def report(self) -> Path:
-        """Write the HTML report anew and return its page."""
-        return renew_report(self.store, self.store.root / "report", self.ended.suite.folder_name)
+        """Write the HTML report of the results folder anew and return its page."""
+        return renew_report(self.store, self.store.root / "report")
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +248,8 @@ def score(
     profile: str | None = None,
     results: str | Path = "results",
     device: str = "auto",
+    parts: Sequence[str] = PARTS,
+    controls: bool = True,
     report: bool = True,
     show: Show | None = None,
 ) -> Result:
@@ -234,6 +264,11 @@ def score(
         The row's name; by default the file's.
     labels, on_bad
         See `genbench.external.stage`.
+    parts
+        Which of ``metrics`` and ``downstream`` to compute.
+    controls
+        Whether control rows stand beside it: our published records of the task where there are such
+        and they measure alike, else computed here.
 
     Raises
     ------
@@ -244,13 +279,38 @@ def score(
         raise UsageError(f"on_bad is {on_bad!r}: use 'fail' or 'skip'")
     chosen = load_suite(str(suite), profile)
     store = Store(Path(results))
-    options = _options(chosen, store, (0,), "auto", 1, device, PARTS, False, False, None, None)
+    options = _options(chosen, store, (0,), "auto", 1, device, parts, False, False, None, None)
     given = Path(samples) if isinstance(samples, str | Path) else samples
     label_file = None if labels is None else Path(labels)
     staged = stage(given, chosen, name, store, labels=label_file, on_bad=on_bad)
     with LocalExecutor() as executor:
-        choices = [staged.choice, *controls_of(chosen, executor)]
-        return _run(chosen, choices, store, options, executor, show or lines, report, staged.notes)
+        wanted = controls_of(chosen, executor) if controls else []
+        shipped = shipped_controls(chosen.task_hash) if controls else {}
+        choices = [staged.choice, *(c for c in wanted if c.name not in shipped)]
+        first = _run(chosen, choices, store, options, executor, show or lines, report, staged.notes)
+        anew = [c for c in wanted if outdated(shipped.get(c.name), first.records)]
+        notes = _references(chosen, {c.name for c in wanted} & set(shipped), {c.name for c in anew})
+        if not anew or first.exit_code == INTERRUPTED:
+            return replace(first, notes=(*first.notes, *notes))
+        return _run(chosen, [*choices, *anew], store, options, executor, show or lines, report,
+                    (*staged.notes, *notes))  # fmt: skip
+
+
+def _references(suite: Suite, shipped: set[str], anew: set[str]) -> list[str]:
+    """What the owner of samples should know about the control rows beside them."""
+    notes = []
+    if shipped - anew:
+        names = ", ".join(sorted(shipped - anew))
+        notes.append(
+            f"{names}: our published records of {suite.name} {suite.version}, made on another "
+            "machine; genbench run computes them here"
+        )
+    if anew:
+        notes.append(
+            f"{', '.join(sorted(anew))}: our published records measured otherwise than this "
+            "version does, so they are computed here"
+        )
+    return notes
 
 
 def _classes(own: Sequence[tuple[Any, GeneratorChoice]]) -> dict[str, type]:
@@ -270,7 +330,7 @@ def lines(suite: Suite) -> Iterator[Listener]:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(one_line(text), file=sys.stderr, flush=True)
 
 
 def _options(
@@ -326,16 +386,22 @@ def _run(
     notes: tuple[str, ...] = (),
 ) -> Result:
     out = store.root / "report"
-
-    def renew() -> Path | None:
-        return renew_report(store, out, suite.folder_name) if report else None
+    renewed = 0.0, -math.inf  # how long the last renewal took, and when it ended
 
     def renew_between_cells() -> None:
+        nonlocal renewed
+        took, before = renewed
+        start = time.monotonic()
+        if not report or start - before < RENEWAL_SHARE * took:
+            return
         try:
-            renew()
+            renew_report(store, out)
         except Exception as error:  # a report that fails must not end a run of hours
             _say(f"the report was not renewed: {type(error).__name__}: {error}")
+        renewed = time.monotonic() - start, time.monotonic()
 
     with show(suite) as shown:
         ended = run_suite(suite, choices, store, options, executor, shown, renew_between_cells)
-    return Result(ended, store, renew(), notes)
+    if not (store.root / suite.folder_name / SUITE).is_file():  # the folder was deleted meanwhile
+        store.write_suite(suite.folder_name, suite.describe())
+    return Result(ended, store, renew_report(store, out) if report else None, notes)

@@ -5,6 +5,7 @@ Nothing here imports torch or a plugin: reading results runs no code that they n
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import sqlite3
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from genbench.errors import StoreError, UsageError, did_you_mean, shorten
 from genbench.records import Artifact, Record, canonical_json
+from genbench.report.text import spreadsheet
 from genbench.store import (
     CACHE,
     LINK,
@@ -255,26 +257,42 @@ def _died(attempt: Path) -> bool:
         return False
 
 
-def table(roots: Sequence[Path]) -> pd.DataFrame:
-    """One line per record and metric, all attempts, as a pandas frame.
+def table(roots: Sequence[Path], *, attempts: bool = False) -> pd.DataFrame:
+    """One line per cell and metric, as a pandas frame.
 
     Columns: what identifies the cell, the metric with interval, signature and reason, and the
     cell's times. Cells without metrics (failures) have one line with an empty metric.
+
+    Parameters
+    ----------
+    attempts
+        All attempts at a cell, not only the one that counts: then seeds stand there repeatedly.
     """
     import pandas as pd
 
+    from genbench.aggregation import group
+
+    tasks: dict[tuple[str, ...], dict[tuple[str, str, int], Record]] = {}
+    for root in roots:
+        for folder in Store(root).task_folders():
+            for stored in Store(root).records(folder):
+                record, suite = stored.record, stored.record.cell["suite"]
+                task = tuple(suite[key] for key in ("name", "version", "task", "profile"))
+                which = record.record_id, record.cell_key, record.seed
+                tasks.setdefault(task, {}).setdefault(which, record)
     lines = [
         line
-        for root in roots
-        for folder in Store(root).task_folders()
-        for stored in Store(root).records(folder)
-        for line in _lines(stored.record)
+        for records in tasks.values()
+        for row in ([[*records.values()]] if attempts else group(records.values()).values())
+        for record in row
+        for line in _lines(record)
     ]
     return pd.DataFrame(lines, columns=list(COLUMNS))
 
 
 COLUMNS = (
-    "suite", "suite_version", "profile", "task", "generator", "params", "provider", "seed",
+    "suite", "suite_version", "profile", "task", "generator", "params", "provider", "version",
+    "source", "seed",
     "status", "attempt", "record_id", "metric", "metric_status", "value", "low", "high", "level",
     "method", "std_error", "unit", "higher_is_better", "n", "signature", "reason", "fit_s",
     "fit_core_s", "sample_s", "sample_core_s", "examples_served", "error",
@@ -291,6 +309,8 @@ def _lines(record: Record) -> Iterator[Mapping[str, Any]]:
         "generator": generator["name"],
         "params": canonical_json(generator["params"]).decode(),
         "provider": generator["provider"],
+        "version": generator["version"],
+        "source": generator.get("source") or None,
         "seed": record.seed,
         "status": record.status,
         "attempt": record.attempt.get("n", 1),
@@ -323,8 +343,10 @@ def _lines(record: Record) -> Iterator[Mapping[str, Any]]:
         }
 
 
-def export(roots: Sequence[Path], out: Path) -> int:
+def export(roots: Sequence[Path], out: Path, *, attempts: bool = False) -> int:
     """Write `table` to a file whose suffix says how; returns the number of lines.
+
+    In a CSV, texts that begin like a formula are quoted: a spreadsheet would run them.
 
     Raises
     ------
@@ -337,19 +359,12 @@ def export(roots: Sequence[Path], out: Path) -> int:
     suffix = out.suffix.lower()
     if suffix not in FORMATS:
         raise UsageError(f"cannot export to {out.name!r}: {did_you_mean(suffix, FORMATS)}")
-    frame = table(roots)
+    frame = table(roots, attempts=attempts)
     if frame.empty:
         places = ", ".join(map(str, roots))
         raise UsageError(f"no records in {places}: give folders that `genbench run` wrote to")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        if suffix == ".csv":
-            frame.to_csv(out, index=False)
-        elif suffix == ".parquet":
-            frame.to_parquet(out, index=False)
-        else:
-            with closing(sqlite3.connect(out)) as database:
-                frame.to_sql("metrics", database, index=False, if_exists="replace")
+        _write(frame, suffix, out)
     except ImportError as error:
         raise UsageError(
             "parquet needs pyarrow: pip install -U pyarrow, or export to .csv"
@@ -363,3 +378,24 @@ def export(roots: Sequence[Path], out: Path) -> int:
             f"{suffix} cannot hold this table: {shorten(str(error), 200)}: export to .csv"
         ) from error
     return len(frame)
+
+
+def _write(frame: pd.DataFrame, suffix: str, out: Path) -> None:
+    """The whole file or none."""
+    if suffix == ".csv":
+        texts = frame.map(lambda v: spreadsheet(v) if isinstance(v, str) else v)
+        write_bytes(out, texts.to_csv(index=False).encode())
+    elif suffix == ".parquet":
+        buffer = io.BytesIO()
+        frame.to_parquet(buffer, index=False)
+        write_bytes(out, buffer.getvalue())
+    else:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        is_new = not out.exists()
+        try:
+            with closing(sqlite3.connect(out)) as database:
+                frame.to_sql("metrics", database, index=False, if_exists="replace")
+        except BaseException:
+            if is_new:
+                out.unlink(missing_ok=True)
+            raise

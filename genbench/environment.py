@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import re
-import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from importlib import metadata
@@ -15,7 +13,10 @@ from typing import Any
 
 import psutil
 
+from genbench.errors import visible
+
 PACKAGES = ("genbench", "torch", "numpy", "scipy", "scikit-learn", "torch-fidelity")
+_COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _SECRET = re.compile(r"(?i)(token|secret|password|passwd|api[-_]?key|credential)")
 
 
@@ -80,13 +81,35 @@ def redact(argv: Sequence[str]) -> list[str]:
         else:
             kept.append(word)
             hide_next = bool(_SECRET.search(word)) and word.startswith("-")
-    return kept
+    return [visible(word) for word in kept]  # a path need not be UTF-8, a record must
 
 
 def _git_commit() -> str | None:
-    if shutil.which("git") is None:
-        return None
-    done = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False, timeout=10
-    )
-    return done.stdout.strip() or None if done.returncode == 0 else None
+    """The commit checked out here, from git's own files: no process that could hang is started."""
+    try:
+        here = Path.cwd()
+        for folder in (here, *here.parents):
+            if (folder / ".git").exists():
+                return _head(folder / ".git")
+    except (OSError, ValueError):  # no working directory any more, or no repository of git's
+        pass
+    return None
+
+
+def _head(git: Path) -> str | None:
+    """What HEAD says, through a worktree's pointer, a branch and packed branches."""
+    if git.is_file():
+        git = git.parent / git.read_text("utf-8").strip().removeprefix("gitdir: ")
+    head = (git / "HEAD").read_text("utf-8").strip()
+    if not head.startswith("ref: "):
+        return head if _COMMIT.fullmatch(head) else None
+    name = head.removeprefix("ref: ")
+    common = git / "commondir"
+    shared = git / common.read_text("utf-8").strip() if common.is_file() else git
+    for place in (git / name, shared / name):
+        if place.is_file():
+            found = place.read_text("utf-8").strip()
+            return found if _COMMIT.fullmatch(found) else None
+    packed = (shared / "packed-refs").read_text("utf-8").splitlines()
+    known = {ref: commit for commit, _, ref in (line.partition(" ") for line in packed)}
+    return known.get(name)

@@ -6,14 +6,26 @@ Every message says what was wrong, what was given, and what to do. The command l
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+# Controls (but tab and newline), direction marks, what takes no width (joiners are kept: scripts
+# and emoji are written with them), blank letters, invisible tags, lone surrogates.
+_HIDDEN = re.compile(
+    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\xad\\u034f\\u061c\\u115f\\u1160\\u180e\\u200b\\u200e\\u200f"
+    "\\u2028-\\u202e\\u2060-\\u206f\\u3164\\ufeff\\uffa0\\ufff9-\\ufffb\\ud800-\\udfff"
+    "\\U000e0000-\\U000e0fff]"
+)
+
 
 class GenbenchError(Exception):
-    """Base of every error that genbench raises on purpose."""
+    """Base of every error that genbench raises on purpose; its text is safe on a terminal."""
 
     exit_code = 2
+
+    def __str__(self) -> str:
+        return visible(super().__str__())
 
 
 class UsageError(GenbenchError):
@@ -63,9 +75,32 @@ class MetricError(GenbenchError):
         self.status = status
 
 
+def visible(text: str) -> str:
+    """`text` with what would be hidden, or act on a terminal, written out: ``\\x1b``, ``\\u202e``.
+
+    Names, parameters, messages and paths may come from anybody. Nothing in what is returned moves
+    a cursor, sets a colour or a title, or turns the direction of reading; tabs and newlines stay.
+    """
+    if text.isascii() and text.isprintable():  # most are, and this is fast
+        return text
+    return _HIDDEN.sub(_written_out, text)
+
+
+def _written_out(match: re.Match[str]) -> str:
+    code = ord(match.group())
+    return (
+        f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"
+    )
+
+
+def one_line(text: str) -> str:
+    """`visible`, with newlines and tabs written out too: a stranger's text adds no line to ours."""
+    return visible(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
 def shorten(text: str, limit: int = 80) -> str:
-    """`text` in one line of at most `limit` printable characters, for a message that quotes it."""
-    line = "".join(c if c.isprintable() else "?" for c in " ".join(text[: 4 * limit].split()))
+    """`text` in one line of at most `limit` harmless characters, for a message that quotes it."""
+    line = visible(" ".join(text[: 4 * limit].split()))
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 

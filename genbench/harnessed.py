@@ -6,8 +6,10 @@ returns is held against the contract by `genbench.contract`.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from genbench.cellspec import GeneratorChoice
 from genbench.contract import draw, log_prob_of, make_generator
 from genbench.data import Split
 from genbench.data.split import proportional
+from genbench.errors import shorten
 from genbench.generator import Space
 from genbench.seeds import derive_seed
 from genbench.training import Budget, HarnessRun, MemoryTrainData, Stopped
@@ -72,7 +75,8 @@ class Harnessed:
         stopping: Callable[[], bool] = lambda: False,
         report: Report = lambda done, total, scalars: None,
     ) -> None:
-        self.generator = make_generator(choice.ref, choice.params, space, device, cls)
+        self._made = partial(make_generator, choice.ref, choice.params, space, device, cls)
+        self.generator = self._made()
         self.choice = choice
         self.space = space
         self.device = device
@@ -96,6 +100,29 @@ class Harnessed:
         saved: Callable[[], None] = lambda: None,
     ) -> None:
         """Fit on exactly these rows, serving at most `budget` examples; `result` is filled in."""
+        try:
+            self._fit(train, budget, seed, result, checkpoint_file, resume_file, saved)
+        except (Stopped, MemoryError, torch.cuda.OutOfMemoryError):
+            raise
+        except Exception as error:
+            # A state that is not what this generator wrote shows when it is used, which is soon.
+            if not result.resumed_at or result.checkpoints:
+                raise
+            told = shorten(f"{type(error).__name__}: {error}", 200)
+            print(f"genbench: starting afresh, not from the checkpoint: {told}", file=sys.stderr)
+            self.generator = self._made()
+            self._fit(train, budget, seed, result, checkpoint_file, None, saved)
+
+    def _fit(
+        self,
+        train: Split,
+        budget: int,
+        seed: int,
+        result: FitResult,
+        checkpoint_file: Path | None,
+        resume_file: Path | None,
+        saved: Callable[[], None],
+    ) -> None:
         count = Budget(budget)
         data = MemoryTrainData(
             torch.from_numpy(train.x),

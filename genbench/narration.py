@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from genbench.errors import shorten
+from genbench.errors import one_line, shorten
 from genbench.plan import Cell
 from genbench.records import Record
 from genbench.suite import Suite
@@ -45,12 +45,16 @@ class Lines:
         emit: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
         self.suite = suite
-        self.say = say
+        self._say = say
         self._emit = emit
         self._cells = 0
         self.todo = 0
         self.count = 0
         self._said: dict[str, float] = {}  # by cell, when it was last spoken of
+
+    def say(self, text: str) -> None:
+        """Tell people a line; names and messages in it are strangers' text."""
+        self._say(one_line(text))
 
     def planned(self, cells: Sequence[Cell], jobs: int) -> None:
         self._cells = len(cells)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +105,15 @@ def cell_key(suite: Suite, choice: GeneratorChoice, seed: int) -> str:
 def cell_folder(suite: Suite, choice: GeneratorChoice, seed: int) -> Path:
     """The cell's folder below the results directory."""
     params = digest(dict(choice.params))[7:15]
-    return Path(suite.folder_name) / f"{choice.name}~{params}" / f"seed-{seed}"
+    return Path(suite.folder_name) / f"{_file_name(choice.name)}~{params}" / f"seed-{seed}"
+
+
+def _file_name(name: str) -> str:
+    """`name` as every file system takes it: in ASCII, another one for another name."""
+    if name.isascii():
+        return name
+    letters = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40]
+    return f"{letters or 'name'}-{digest(name)[7:15]}"
 
 
 def scoring_keys(suite: Suite) -> dict[str, str]:

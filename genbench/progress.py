@@ -8,10 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from genbench.errors import StoreError, shorten
-from genbench.store import PROGRESS, RECORD, Problem, Store, Stored, folders_in, newest, read_json
+from genbench.store import (
+    PROGRESS,
+    RECORD,
+    SPEC,
+    Problem,
+    Store,
+    Stored,
+    folders_in,
+    newest,
+    read_json,
+)
 
 # A worker says something at least this often while it fits; scoring may be silent for longer.
 STALE_SECONDS = 120.0
+STALE_SCORING_SECONDS = 1800.0
 
 
 def overview(root: Path) -> list[str]:
@@ -35,23 +46,28 @@ def _cell(root: Path, folder: Path) -> str:
     found = list(Store(root).attempts_in(folder))
     stored = newest([a for a in found if isinstance(a, Stored)])
     problems = [a for a in found if isinstance(a, Problem)]
-    running = _running(folder)
+    running = _running(folder, stored)
     if running:
         return running
     if stored is None:
         return problems[0].reason if problems else "started, no record"
     record = stored.record
-    text = f"{record.status}, attempt {record.attempt.get('n', 1)}"
+    # The folder's name is ASCII, whatever the generator's.
+    name = "" if record.generator.isascii() else f"{shorten(record.generator)}: "
+    text = f"{name}{record.status}, attempt {record.attempt.get('n', 1)}"
     if record.error:
         text += shorten(f", in {record.error.get('phase')}: {record.error.get('message')}", 300)
     return text
 
 
-def _running(folder: Path) -> str | None:
+def _running(folder: Path, stored: Stored | None) -> str | None:
+    """News of an attempt that came after what is stored; one that died before it has none."""
     attempts = [a for a in folders_in(folder) if isinstance(a, Path)]
     for attempt in reversed(attempts):
         path = attempt / PROGRESS
         if os.path.lexists(attempt / RECORD) or not os.path.isfile(path):
+            continue
+        if stored is not None and not _is_later(attempt, stored):
             continue
         try:
             body = read_json(path)
@@ -61,10 +77,18 @@ def _running(folder: Path) -> str | None:
             news = share + _scalars(body) + _left(body, done, total)
         except (StoreError, KeyError, TypeError, ValueError, OverflowError):
             continue
-        if silent > STALE_SECONDS and phase != "metrics":
+        if silent > (STALE_SCORING_SECONDS if phase == "metrics" else STALE_SECONDS):
             return f"silent for {silent:.0f} s in {shorten(phase)}{share}: probably dead, run again"
         return f"running: {shorten(phase)}{news}"
     return None
+
+
+def _is_later(attempt: Path, stored: Stored) -> bool:
+    """Whether an attempt was begun after the one that is stored: by its number, else by its id."""
+    try:
+        return int(read_json(attempt / SPEC)["attempt"]) > int(stored.record.attempt.get("n", 1))
+    except (StoreError, KeyError, TypeError, ValueError):
+        return attempt.name > stored.record.record_id
 
 
 def _scalars(body: dict[str, Any]) -> str:

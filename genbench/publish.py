@@ -10,23 +10,61 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from genbench.aggregation import RowKey, asked_for, is_control
 from genbench.errors import UsageError
+from genbench.records import Record
 from genbench.report.inputs import Entry, Snapshot, TaskResults
 from genbench.store import SUITE, Problem, Store, Stored, read_suite
 
 
-def task_results(folder: Path, *, published: bool = False) -> TaskResults:
-    """The suite and the valid records of one task folder; if asked, the published ones too."""
+def task_results(folder: Path, *, published: bool = False, superseded: bool = False) -> TaskResults:
+    """The suite and the valid records of one task folder.
+
+    Parameters
+    ----------
+    published
+        The published records of the task too.
+    superseded
+        Earlier versions of a generator too, such as a plugin before it was edited.
+    """
     store = Store(folder.parent)
     found = [Entry(s.record, s.folder) for s in store.records(folder)]
-    return _task(read_suite(folder), found, published)
+    return _task(read_suite(folder), found, published, superseded)
 
 
-def _task(suite: Mapping[str, Any], entries: list[Entry], published: bool) -> TaskResults:
+def _task(
+    suite: Mapping[str, Any], entries: list[Entry], published: bool, superseded: bool
+) -> TaskResults:
     """A task; published entries stand beside those of generators that were run."""
-    ran = any(e.record.cell["generator"].get("family") != "control" for e in entries)
+    kept, hidden = (entries, 0) if superseded else _newest_versions(entries)
+    ran = any(e.record.cell["generator"].get("family") != "control" for e in kept)
     beside = published_entries(suite["task"]) if published and ran else ()
-    return TaskResults(suite, [*entries, *beside])
+    return TaskResults(suite, [*kept, *beside], superseded=hidden)
+
+
+def _newest_versions(entries: Sequence[Entry]) -> tuple[list[Entry], int]:
+    """The entries of each generator's newest version, and how many rows of others there are.
+
+    One generator is a name of one package or file with the parameters that were asked for; its
+    version, source and defaults are what may have changed. Samples from outside are not versions of
+    each other.
+    """
+    versions: dict[tuple[str, ...], dict[RowKey, str]] = {}
+    for entry in entries:
+        provider = str(entry.record.cell["generator"]["provider"])
+        package = provider if provider.startswith("file ") else provider.partition(" ")[0]
+        made = versions.setdefault((*asked_for(entry.record), package), {})
+        row = RowKey.of(entry.record)
+        made[row] = max(made.get(row, ""), entry.record.record_id)  # ids sort by time
+    newest = {max(made, key=lambda row: made[row]) for made in versions.values()}
+    kept = [
+        entry
+        for entry in entries
+        if RowKey.of(entry.record) in newest
+        or entry.record.cell["generator"].get("family") == "scored"
+    ]
+    shown = {RowKey.of(entry.record) for entry in kept}
+    return kept, sum(map(len, versions.values())) - len(shown)
 
 
 @cache
@@ -51,14 +89,43 @@ def published_entries(task: str) -> tuple[Entry, ...]:
     )
 
 
-def renew_report(store: Store, out: Path, folder_name: str | None = None) -> Path:
-    """Write the report of one task, or of all of them; returns the page."""
+def shipped_controls(task: str) -> dict[str, Record]:
+    """The published control records of a task, by name."""
+    return {
+        entry.record.generator: entry.record
+        for entry in published_entries(task)
+        if is_control(entry.record) and entry.record.status == "ok"
+    }
+
+
+def outdated(control: Record | None, beside: Sequence[Record]) -> bool:
+    """Whether a published control measured a metric otherwise than records made here.
+
+    Its number would be no floor for theirs. How many rows entered does not matter: a control has a
+    number of its own.
+    """
+    if control is None:
+        return False
+    for record in beside:
+        for name, value in record.metrics.items():
+            theirs = control.metrics.get(name)
+            if value.status != "ok" or (theirs is not None and theirs.status != "ok"):
+                continue
+            if theirs is None or _measured(theirs.signature) != _measured(value.signature):
+                return True
+    return False
+
+
+def _measured(signature: str) -> list[str]:
+    """A signature without the counts of rows."""
+    return [p for p in signature.split("|") if not p.startswith(("n=", "ref=", "reference=gen"))]
+
+
+def renew_report(store: Store, out: Path) -> Path:
+    """Write the report of all tasks in a results folder; returns the page."""
     from genbench.report import build_report
 
-    folders = store.task_folders()
-    if folder_name is not None:
-        folders = [f for f in folders if f.name == folder_name]
-    return build_report([task_results(f, published=True) for f in folders], out)
+    return build_report([task_results(f, published=True) for f in store.task_folders()], out)
 
 
 @dataclass
@@ -77,7 +144,11 @@ class _Gathered:
 
 
 def gather(
-    places: Sequence[Path], *, published: bool = False, past: Mapping[str, Path] | None = None
+    places: Sequence[Path],
+    *,
+    published: bool = False,
+    past: Mapping[str, Path] | None = None,
+    superseded: bool = False,
 ) -> tuple[list[TaskResults], list[Problem]]:
     """Tasks and unusable files below several results directories or task folders.
 
@@ -91,6 +162,8 @@ def gather(
         Add the records of the same tasks that ship with the package.
     past
         Results directories by a label, which stand in the history alone.
+    superseded
+        Earlier versions of a generator too.
 
     Raises
     ------
@@ -112,7 +185,7 @@ def gather(
                 continue
             entries = [Entry(a.record, a.folder) for a in attempts if isinstance(a, Stored)]
             found.setdefault(suite["task"], _Gathered(suite)).add(label, entries, past=is_past)
-    return [_together(task, published) for task in found.values()], problems
+    return [_together(task, published, superseded) for task in found.values()], problems
 
 
 def _task_folders(place: Path) -> list[Path | Problem]:
@@ -124,7 +197,7 @@ def _task_folders(place: Path) -> list[Path | Problem]:
     return folders
 
 
-def _together(task: _Gathered, published: bool) -> TaskResults:
-    made = _task(task.suite, list(task.entries.values()), published)
+def _together(task: _Gathered, published: bool, superseded: bool) -> TaskResults:
+    made = _task(task.suite, list(task.entries.values()), published, superseded)
     history = [Snapshot(label, entries) for label, entries in task.history.items()]
     return replace(made, history=history if len(history) > 1 else ())

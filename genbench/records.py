@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,12 +15,17 @@ from typing import Any, Literal
 
 import orjson
 
-from genbench.errors import StoreError
+from genbench.errors import StoreError, shorten
 
 SCHEMA = "genbench.record/1"
 
 Status = Literal["ok", "failed", "timeout", "oom", "interrupted", "skipped"]
 MetricStatus = Literal["ok", "not_applicable", "failed", "undefined"]
+
+# No measurement is larger: float32 reaches 3.4e38 and its square 1e77. Beyond it sums of squares
+# overflow, so that one forged value would spoil what stands beside it.
+LARGEST = 1e100
+MOST_METRICS = 1_000
 
 STATUSES = ("ok", "failed", "timeout", "oom", "interrupted", "skipped")
 METRIC_STATUSES = ("ok", "not_applicable", "failed", "undefined")
@@ -129,15 +133,33 @@ class Record:
         return str(self.cell["generator"]["name"])
 
     @property
+    def label(self) -> str:
+        """The generator with the parameters that were asked for: ``vae:latent=8``."""
+        passed = self.cell["generator"].get("params_passed") or {}
+        given = ",".join(f"{k}={v}" for k, v in sorted(passed.items()))
+        return f"{self.generator}:{given}" if given else self.generator
+
+    @property
     def seed(self) -> int:
         """The cell's seed."""
         return int(self.cell["seed"])
 
     def to_json(self) -> dict[str, Any]:
-        """The record as JSON data, its two digests included."""
+        """The record as JSON data, its two digests included.
+
+        Half a character, in a path that is not UTF-8 or a message, has no JSON: it is written out.
+        """
         body = {"schema": SCHEMA, **_plain(self)}
         if not body["copies"]:  # nobody looked for any: as in records of before there was the field
             del body["copies"]
+        try:
+            return self._sealed(body)
+        except UnicodeEncodeError:
+            return self._sealed(_written_out(body))
+
+    @staticmethod
+    def _sealed(body: dict[str, Any]) -> dict[str, Any]:
+        """`body` with its digests."""
         result = {name: value for name, value in body.items() if name not in _NOT_RESULT}
         result["metrics"] = {
             name: {key: value for key, value in metric.items() if key != "seconds"}
@@ -164,11 +186,14 @@ class Record:
                 f"record schema {schema!r} is not {SCHEMA!r}: "
                 "read it with the genbench version that wrote it"
             )
+        metrics = body.get("metrics")
+        if isinstance(metrics, dict) and len(metrics) > MOST_METRICS:
+            raise StoreError(f"record has {len(metrics):,} metrics, over {MOST_METRICS:,}")
         _check_digest(body)
         fields = {f.name: f for f in dataclasses.fields(cls)}
         unknown = sorted(set(body) - set(fields) - {"schema", "digest", "result_digest"})
         if unknown:
-            raise StoreError(f"record has unknown fields: {', '.join(unknown)}")
+            raise StoreError(f"record has unknown fields: {shorten(', '.join(unknown), 200)}")
         try:
             values = {name: body[name] for name in fields if name in body}
             values["metrics"] = {k: metric_value(v) for k, v in body["metrics"].items()}
@@ -176,7 +201,8 @@ class Record:
             record = cls(**values)
             record._check()
         except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
-            raise StoreError(f"the record is malformed: {type(error).__name__}: {error}") from error
+            told = shorten(str(error), 300)
+            raise StoreError(f"the record is malformed: {type(error).__name__}: {told}") from error
         return record
 
     def _check(self) -> None:
@@ -200,7 +226,13 @@ class Record:
             for name in ("role", "path", "sha256"):
                 _expect(str, getattr(item, name), f"artifacts.{name}")
             _expect(int, item.bytes, "artifacts.bytes")
+        for name, body in (("timing", self.timing), ("resources", self.resources)):
+            for key, value in body.items():
+                if type(value) in (int, float) and not _is_measurement(value):
+                    raise ValueError(f"{name}.{key} is {value:.4g}: no measurement is so large")
         _expect(int, self.examples_served, "examples_served")
+        if self.examples_served < 0:
+            raise ValueError(f"examples_served is {self.examples_served}: no count is negative")
         _expect(int, self.attempt.get("n", 1), "attempt.n")
 
 
@@ -227,8 +259,8 @@ def metric_value(body: Any) -> MetricValue:
         numbers += bounds
         _expect(str, metric.interval.method, "interval.method")
     for number in numbers:
-        if number is not None and not (type(number) is float and math.isfinite(number)):
-            _finite(number)
+        if number is not None and not (type(number) is float and -LARGEST < number < LARGEST):
+            _measured(number)
     if metric.interval is not None and not (
         metric.interval.low <= metric.interval.high and 0 < metric.interval.level < 1
     ):
@@ -243,16 +275,27 @@ def metric_value(body: Any) -> MetricValue:
     return metric
 
 
-def _finite(number: Any) -> None:
-    if isinstance(number, bool) or not isinstance(number, int | float) or not _is_finite(number):
-        raise ValueError(f"{number!r} stands where a finite number belongs")
+def _measured(number: Any) -> None:
+    number_like = isinstance(number, int | float) and not isinstance(number, bool)
+    if not number_like or not _is_measurement(number):
+        raise ValueError(f"{number!r} stands where a finite number below {LARGEST:g} belongs")
 
 
-def _is_finite(number: float) -> bool:
-    try:
-        return math.isfinite(number)
-    except OverflowError:  # a whole number that no float can hold
-        return False
+def _is_measurement(number: float) -> bool:
+    return -LARGEST < number < LARGEST  # false for NaN too
+
+
+def storable(metric: MetricValue) -> MetricValue:
+    """`metric`, or a typed reason in its place where its number is too large to be stored."""
+    interval = metric.interval
+    ends = () if interval is None else (interval.low, interval.high)
+    numbers = [n for n in (metric.value, metric.std_error, *ends) if n is not None]
+    if all(map(_is_measurement, numbers)):
+        return metric
+    reason = f"it came out as {metric.value:.4g}, beyond {LARGEST:g}"
+    return dataclasses.replace(
+        metric, status="undefined", value=None, interval=None, std_error=None, reason=reason
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -268,9 +311,19 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def _written_out(value: Any) -> Any:
+    """JSON data with half characters as text."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, dict):
+        return {_written_out(key): _written_out(item) for key, item in value.items()}
+    return [_written_out(item) for item in value] if isinstance(value, list) else value
+
+
 def _check_digest(body: Mapping[str, Any]) -> None:
     without = {name: value for name, value in body.items() if name != "digest"}
-    if body.get("digest") == _quick_digest(without):
+    quick = _quick_digest(without)
+    if quick is not None and body.get("digest") == quick:
         return
     try:
         found = digest(without)

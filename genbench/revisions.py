@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path, PurePosixPath
 
 from genbench.errors import UsageError, shorten
 from genbench.store import MAX_RECORD_BYTES, RECORD, SUITE, write_bytes
 
+GIT_SECONDS = 30.0
 FILE_MODES = (b"100644", b"100755")  # links and submodules are not followed
 
 
@@ -52,12 +55,26 @@ def extract(folder: Path, revision: str, into: Path) -> None:
 
 
 def _git(folder: Path, revision: str, *words: str) -> bytes:
-    done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, check=False)
-    if done.returncode:
-        reason = done.stderr.decode("utf-8", "replace").strip().splitlines()
+    with subprocess.Popen(
+        ["git", "-C", str(folder), *words],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as git:  # fmt: skip
+        try:
+            out, err = git.communicate(timeout=GIT_SECONDS)
+        except BaseException as error:
+            os.killpg(git.pid, signal.SIGKILL)  # with what it started, which holds the pipes
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            raise UsageError(
+                f"git gave no answer about {folder} in {GIT_SECONDS:.0f} s: run "
+                f"git -C {folder} {words[0]} by hand to see why, or leave --at out"
+            ) from error
+    if git.returncode:
+        reason = err.decode("utf-8", "replace").strip().splitlines()
         raise UsageError(
             f"git cannot read {folder} at {shorten(revision)}: "
-            f"{reason[-1] if reason else done.returncode}: "
+            f"{reason[-1] if reason else git.returncode}: "
             "give --at a revision of the repository that holds the folder"
         )
-    return done.stdout
+    return out

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from genbench import plugins
 from genbench.cellspec import CONTROL_SPLITS, GeneratorChoice
-from genbench.errors import PluginError, UsageError, did_you_mean, shorten
+from genbench.errors import PluginError, UsageError, did_you_mean, shorten, visible
 from genbench.executors.local import LocalExecutor
 from genbench.plugins import GeneratorRef
 from genbench.suite import Suite
@@ -207,6 +207,6 @@ def from_files(files: Sequence[str], executor: LocalExecutor) -> list[tuple[str,
                         f"two plugin classes are named {name!r}: choose with FILE:Class"
                     )
                 found[name] = GeneratorRef(
-                    name, cls, f"file {path.name}", file=str(path), track_source=True
+                    name, cls, f"file {visible(path.name)}", file=str(path), track_source=True
                 )
     return list(found.items())

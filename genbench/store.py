@@ -11,21 +11,19 @@ import contextlib
 import gc
 import hashlib
 import json
-import math
 import os
 import secrets
 import stat
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from genbench.errors import StoreError, shorten
-from genbench.records import Artifact, Record
+from genbench.jsontext import parse, serialise
+from genbench.records import Artifact, Record, storable
 
 RECORD = "record.json"
 PROGRESS = "progress.json"
@@ -33,13 +31,9 @@ SPEC = "spec.json"
 CHECKPOINT = "checkpoint.safetensors"
 SUITE = "suite.json"
 CACHE = ".cache"
-MAX_RECORD_BYTES = 64 << 20
+MAX_RECORD_BYTES = 16 << 20
 LINK = "is a link: results hold plain files only"
 
-# Nineteen digits where a value begins may be a whole number beyond 64 bits, which only the slower
-# parser tells from a float: all that can stand before one is made a space, all digits a zero.
-_SHAPE = bytes.maketrans(b"123456789\n\r\t:,[-", b"000000000" + b" " * 7)
-_LONG = b" " + b"0" * 19
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
@@ -254,10 +248,7 @@ def read_json(path: Path) -> Any:
             raise StoreError(f"{path} is no plain file: results hold nothing else")
         if found.st_size > MAX_RECORD_BYTES:
             raise StoreError(f"{path} is larger than {MAX_RECORD_BYTES} bytes")
-        text = path.read_bytes()
-        if _LONG not in text.translate(_SHAPE):
-            return orjson.loads(text)
-        return json.loads(text, parse_constant=_refuse, parse_int=_whole, parse_float=_finite)
+        return parse(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise StoreError(f"{path} is not valid JSON: {error}") from error
     except OSError as error:
@@ -267,14 +258,17 @@ def read_json(path: Path) -> Any:
 def write_record(folder: Path, record: Record) -> Path:
     """Write ``record.json`` into an attempt's folder, as the last thing written there."""
     path = folder / RECORD
-    write_json(path, record.to_json())
+    sound = {name: storable(value) for name, value in record.metrics.items()}
+    write_json(path, replace(record, metrics=sound).to_json())
     return path
 
 
 def write_json(path: Path, body: Any) -> None:
-    """Write JSON atomically: temporary file, fsync, rename. NaN is refused."""
-    data = json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    write_bytes(path, data.encode() + b"\n")
+    """Write JSON atomically: temporary file, fsync, rename. NaN is refused.
+
+    Half a character, as Python reads a path that is not UTF-8, is written as an escape.
+    """
+    write_bytes(path, serialise(body))
 
 
 def write_progress(
@@ -313,10 +307,12 @@ def write_bytes(path: Path, data: bytes, *, sync: bool = True) -> None:
                 os.fsync(file.fileno())
         os.chmod(name, 0o644)
         os.replace(name, path)
-    except OSError as error:
+    except BaseException as error:  # Ctrl-C and a lack of memory leave no half file behind either
         if name is not None:
             with contextlib.suppress(OSError):
                 Path(name).unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
         raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
 
 
@@ -388,18 +384,3 @@ def folders_in(folder: Path) -> Iterator[Path | Problem]:
         return
     except OSError as error:
         yield Problem(folder, f"cannot read it: {error.strerror or error}")
-
-
-def _refuse(name: str) -> Any:
-    raise ValueError(f"{shorten(name, 40)} is not a number that we use")
-
-
-def _whole(text: str) -> int:
-    """Whole numbers that every float, database and table can hold."""
-    return int(text) if len(text) < 19 else _refuse(text)
-
-
-def _finite(text: str) -> float:
-    """Numbers such as 1e999 are infinite once they are read."""
-    number = float(text)
-    return number if math.isfinite(number) else _refuse(text)

@@ -21,6 +21,8 @@ from torch import Tensor
 
 from genbench.errors import StoreError
 
+DEEPEST = 64  # dicts and lists within each other; an optimiser has about six
+
 
 def save(path: Path, body: Mapping[str, Any]) -> None:
     """Write `body` atomically (temporary file, fsync, rename).
@@ -46,10 +48,12 @@ def save(path: Path, body: Mapping[str, Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(name, path)
-    except OSError as error:
+    except BaseException as error:  # Ctrl-C and a lack of memory leave no half file behind either
         if name is not None:
             with contextlib.suppress(OSError):
                 Path(name).unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
         raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
 
 
@@ -66,20 +70,24 @@ def load(path: Path, *, device: torch.device | str = "cpu") -> Any:
             structure = json.loads((file.metadata() or {})["structure"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return _decode(structure, tensors, torch.device(device))
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError) as error:
         raise StoreError(f"cannot read {path} as a tensor file: {error}") from error
 
 
-def _encode(value: Any, tensors: dict[str, Tensor], where: str) -> Any:
+def _encode(value: Any, tensors: dict[str, Tensor], where: str, depth: int = 0) -> Any:
+    if depth > DEEPEST:
+        raise StoreError(f"{where[:60]}... is nested deeper than {DEEPEST}: keep a flatter state")
     if isinstance(value, Tensor):
         key = str(len(tensors))
         tensors[key] = value.detach().cpu().contiguous().clone()
         return {"tensor": key, "device": value.device.type}
     if isinstance(value, Mapping):
-        items = [[k, _encode(v, tensors, f"{where}.{k}")] for k, v in value.items()]
+        items = [[k, _encode(v, tensors, f"{where}.{k}", depth + 1)] for k, v in value.items()]
         return {"dict": items}
     if isinstance(value, list | tuple):
-        return {"list": [_encode(v, tensors, f"{where}[{i}]") for i, v in enumerate(value)]}
+        return {
+            "list": [_encode(v, tensors, f"{where}[{i}]", depth + 1) for i, v in enumerate(value)]
+        }
     if value is None or isinstance(value, bool | int | float | str):
         return {"scalar": value}
     raise StoreError(
@@ -87,12 +95,14 @@ def _encode(value: Any, tensors: dict[str, Tensor], where: str) -> Any:
     )
 
 
-def _decode(node: Any, tensors: Mapping[str, Tensor], device: torch.device) -> Any:
+def _decode(node: Any, tensors: Mapping[str, Tensor], device: torch.device, depth: int = 0) -> Any:
+    if depth > DEEPEST:
+        raise ValueError(f"it is nested deeper than {DEEPEST}")
     if "tensor" in node:
         tensor = tensors[node["tensor"]]
         return tensor if node["device"] == "cpu" else tensor.to(device)
     if "dict" in node:
-        return {k: _decode(v, tensors, device) for k, v in node["dict"]}
+        return {k: _decode(v, tensors, device, depth + 1) for k, v in node["dict"]}
     if "list" in node:
-        return [_decode(v, tensors, device) for v in node["list"]]
+        return [_decode(v, tensors, device, depth + 1) for v in node["list"]]
     return node["scalar"]

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from genbench import tensorfile
-from genbench.errors import StoreError, UsageError
+from genbench.errors import StoreError, UsageError, shorten
 from genbench.generator import Batch, Space
 from genbench.seeds import derive_seed
 
 CURVE_POINTS = 200
 CHECKPOINT_SECONDS = 30.0
+_LONGEST = 1e9  # seconds, thirty years: a checkpoint that claims more is not ours
 
 
 class Stopped(Exception):
@@ -142,16 +143,33 @@ class HarnessRun:
         """See `genbench.generator.Run.restore`. A checkpoint that is damaged counts as none."""
         if self._resume_file is None:
             return None
+        curves = _Curves(self.budget)
         try:
             body = tensorfile.load(self._resume_file, device=self.device)
-        except StoreError as error:
-            print(f"genbench: starting afresh: {error}", file=sys.stderr, flush=True)
+            served, seconds, state = _parts(body, self.budget)
+            curves.load(body["curves"])
+        except (StoreError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            told = shorten(f"{type(error).__name__}: {error}", 200)
+            print(f"genbench: starting afresh: {told}", file=sys.stderr, flush=True)
             return None
-        self._budget.served = self.restored_from = int(body["served"])
-        self.seconds_before = float(body.get("seconds", 0.0))
-        self._curves.load(body["curves"])
-        state: Mapping[str, Any] = body["state"]
+        self._budget.served = self.restored_from = served
+        self.seconds_before, self._curves = seconds, curves
         return state
+
+
+def _parts(body: Any, budget: int) -> tuple[int, float, Mapping[str, Any]]:
+    """Examples served, seconds spent and state of a checkpoint; ValueError if it is none of ours.
+
+    The file lies where a plugin may write, and outlives a crash.
+    """
+    served, seconds, state = body["served"], body.get("seconds", 0.0), body["state"]
+    if type(served) is not int or not 0 <= served <= budget:
+        raise ValueError(f"the checkpoint is at {served!r} of {budget} examples")
+    if not (isinstance(seconds, int | float) and 0 <= seconds < _LONGEST):
+        raise ValueError(f"the checkpoint took {seconds!r} seconds")
+    if not isinstance(state, Mapping):
+        raise TypeError(f"the checkpoint's state is {type(state).__name__}, not a dictionary")
+    return served, float(seconds), state
 
 
 class MemoryTrainData:
@@ -259,5 +277,10 @@ class _Curves:
 
     def load(self, state: Mapping[str, Any]) -> None:
         for name, points in state.items():
+            known = [(int(i), int(v[1])) for i, v in points.items()]
+            if not isinstance(name, str) or any(
+                not 0 <= i <= CURVE_POINTS or n < 1 for i, n in known
+            ):
+                raise ValueError(f"the checkpoint's curve {name!r} is none")
             self._sums[name] = {int(i): float(v[0]) for i, v in points.items()}
             self._counts[name] = {int(i): int(v[1]) for i, v in points.items()}

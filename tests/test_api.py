@@ -7,10 +7,13 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -20,6 +23,10 @@ from genbench.cli import cli
 from genbench.errors import DataError, PluginError, UsageError
 from genbench.generator import GeneratorSpec
 from genbench.inline import choice_of, source_of
+from genbench.records import Record
+from genbench.report.inputs import Entry
+from genbench.store import Store, write_record
+from tests import report_fixtures as fixtures
 from tests.conftest import TINY
 from tests.plugins.normal import Normal
 
@@ -317,3 +324,79 @@ def test_a_notebook_runs_its_own_classes_in_its_process(tmp_path: Path) -> None:
     assert records["broken"]["status"] == "failed"
     assert records["broken"]["error"]["message"] == "out of luck"
     assert records["broken"]["error"]["phase"] == "fit"
+
+
+TASK_FOLDER = "mnist@1.0.0-abc-standard"
+
+
+def result_of(root: Path) -> api.Result:
+    """What a run leaves, with the records of the report's fixtures."""
+    Store(root).write_suite(TASK_FOLDER, fixtures.suite())
+    for entry in fixtures.task(root / "files", (0, 1)).entries:
+        write_record(root / TASK_FOLDER / entry.record.generator / f"seed-{entry.record.seed}"
+                     / entry.record.record_id, entry.record)  # fmt: skip
+    ended: Any = SimpleNamespace(suite=SimpleNamespace(folder_name=TASK_FOLDER))
+    return api.Result(ended, Store(root), None)
+
+
+def test_a_result_shows_its_table(tmp_path: Path) -> None:
+    result = result_of(tmp_path)
+    lines = repr(result).splitlines()
+    assert lines[0].split()[:2] == ["rank", "generator"]
+    names = [line.split()[1] for line in lines[1:5]]
+    assert names == ["gan", "flow", "vae", "dna"], "by the primary metric, the incomplete last"
+    assert lines[-1].startswith("records: ")
+    assert max(map(len, lines[:-1])) <= 110
+    page = result._repr_html_()
+    assert page.count("<tr>") == 1 + 9
+    assert "<th>FID (mnist-cnn) ↓</th>" in page
+
+
+def test_a_table_begins_with_rank_generator_and_primary_metric(tmp_path: Path) -> None:
+    frame = result_of(tmp_path).table()
+    assert list(frame.columns[:6]) == [
+        "rank", "generator", "parameters_passed", "fid", "fid_low", "fid_high",
+    ]  # fmt: skip
+    assert frame["rank"].tolist() == frame["fid_rank"].tolist()
+    assert frame["generator"].iloc[0] == "gan"
+    assert len(set(frame.columns)) == len(frame.columns)
+
+
+def test_html_of_a_result_is_escaped(tmp_path: Path) -> None:
+    result = result_of(tmp_path)
+    cell = fixtures.cell_of("<script>x</script>", "gan", 0)
+    evil = fixtures.record("01X", cell, metrics={"fid": fixtures.metric("fid", 1.0, 0)})
+    write_record(tmp_path / TASK_FOLDER / "x~0" / "seed-0" / "01X", evil)
+    assert "<script>" not in result._repr_html_()
+    assert "&lt;script&gt;" in result._repr_html_()
+
+
+@pytest.mark.slow
+def test_scored_samples_take_published_controls_that_measure_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(400, 2)).astype(np.float32)
+    here = api.score(rows, TINY, results=tmp_path / "a", report=False)
+    assert len(here.records) == 3, "where none are published, the controls are computed"
+    control = {r.generator: r for r in here.records if r.generator != "samples"}
+
+    def publish(records: Iterable[Record]) -> None:
+        entries = tuple(Entry(record, published=True) for record in records)
+        monkeypatch.setattr("genbench.publish.published_entries", lambda task: entries)
+
+    publish(control.values())
+    short = api.score(rows, TINY, results=tmp_path / "b", report=False)
+    assert [r.generator for r in short.records] == ["samples"]
+    assert "our published records" in " ".join(short.notes)
+    frame = short.table().set_index("generator")
+    assert frame.loc["heldout", "published"]
+    assert frame.loc["heldout", "fid"] == control["heldout"].metrics["fid"].value
+    old = {name: replace(v, signature=v.signature.replace("/1", "/0"))
+           for name, v in control["noise"].metrics.items()}  # fmt: skip
+    publish([control["heldout"], replace(control["noise"], metrics=old)])
+    mixed = api.score(rows, TINY, results=tmp_path / "c", report=False)
+    assert {r.generator for r in mixed.records} == {"samples", "noise"}
+    assert any("noise: our published records measured otherwise" in note for note in mixed.notes)
+    none = api.score(rows, TINY, results=tmp_path / "d", controls=False, report=False)
+    assert len(none.records) == 1

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from genbench import archive
 from genbench.cli import cli
 from genbench.errors import StoreError, UsageError
+from genbench.records import MetricValue
 from genbench.store import RECORD, Store, artifact, write_bytes, write_record
 from tests.test_records import make_record
 
@@ -206,7 +207,7 @@ def test_a_table_that_a_format_cannot_hold_is_refused(
     mixed = archive.table([tmp_path / "a"]).astype({"n": object})
     mixed.loc[0, "n"] = 1 << 70
     mixed.loc[1, "n"] = "many"
-    monkeypatch.setattr(archive, "table", lambda roots: mixed)
+    monkeypatch.setattr(archive, "table", lambda roots, attempts: mixed)
     with pytest.raises(UsageError, match=f"{suffix} cannot hold this table: .*export to .csv"):
         archive.export([tmp_path / "a"], tmp_path / f"t{suffix}")
 
@@ -217,3 +218,47 @@ def test_results_that_are_none_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match=r"no results in .*empty"):
         archive.merge([tmp_path / "empty"], tmp_path / "c")
+
+
+def test_an_export_to_csv_holds_no_formula(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "a")
+    evil = {"=HYPERLINK(1)": "+1", "@SUM": "-1", "\uff1dA1": "\t=1", "fine": "n=1"}
+    record = make_record()
+    metrics = {name: MetricValue("failed", reason=text) for name, text in evil.items()}
+    write_record(folder, dataclasses.replace(record, record_id=OLD, metrics=metrics))
+    archive.export([tmp_path / "a"], tmp_path / "t.csv")
+    frame = pd.read_csv(tmp_path / "t.csv")
+    texts = {text for column in ("metric", "reason") for text in frame[column]}
+    assert {text for text in texts if not text.startswith("'")} == {"fine", "n=1"}
+    assert {text.removeprefix("'") for text in texts} == {*evil, *evil.values()}
+    assert frame["seed"].dtype.kind == "i"
+
+
+def test_merged_reruns_of_a_cell_are_exported_once(tmp_path: Path) -> None:
+    for place, ulid in (("a", OLD), ("b", NEW)):
+        for seed in (0, 1):
+            fill(tmp_path / place, seed=seed, ulid=ulid)
+    archive.merge([tmp_path / "a", tmp_path / "b"], tmp_path / "c")
+    metrics = len(make_record().metrics)
+    for places in ([tmp_path / "c"], [tmp_path / "a", tmp_path / "b"], [tmp_path / "c"] * 2):
+        frame = archive.table(places)
+        assert len(frame) == 2 * metrics
+        assert set(frame["record_id"]) == {NEW}
+        assert not frame.duplicated(["generator", "seed", "metric"]).any()
+    assert len(archive.table([tmp_path / "c"], attempts=True)) == 4 * metrics
+
+
+def test_an_export_that_fails_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path / "a")
+    (tmp_path / "t.csv").write_text("old")
+
+    def full(fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreError, match="No space left"):
+        archive.export([tmp_path / "a"], tmp_path / "t.csv")
+    assert (tmp_path / "t.csv").read_text() == "old"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "t.csv"]

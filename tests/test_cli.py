@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from genbench.cli import cli
-from tests.conftest import PLUGINS, TINY, Command
+from tests.conftest import PLUGINS, TINY, Command, Done
 
 NORMAL = ("run", "--suite", TINY, "--plugin", PLUGINS / "normal.py")
 
@@ -236,3 +237,75 @@ def test_every_option_has_help() -> None:
             walk(sub, f"{path} {name}")
 
     walk(cli, "genbench")
+
+
+def hint(done: Done) -> list[str]:
+    """The words of the command that a run ends with."""
+    (line,) = (line for line in done.err.splitlines() if line.startswith("next:"))
+    words = shlex.split(line.removeprefix("next:").partition("   (")[0])
+    assert words[0] == "genbench"
+    return words[1:]
+
+
+@pytest.mark.slow
+def test_the_next_command_runs_as_it_is_printed(run_genbench: Command, tmp_path: Path) -> None:
+    smoke_profile = "\n[profiles.smoke.budget]\nexamples = 200\n"
+    (tmp_path / "my suite.toml").write_text(TINY.read_text() + smoke_profile)
+    shutil.copy(PLUGINS / "normal.py", tmp_path / "it's mine.py")
+    asked = ("run", "--suite", "my suite.toml", "--plugin", "it's mine.py", "-g",
+             "normal:scale=2", "--sweep", "normal:batch=50,100", "--results", "my results",
+             "--no-controls", "--no-report")  # fmt: skip
+    smoke = run_genbench(*asked, "--profile", "smoke")
+    assert "it ranks nothing" in smoke.err
+    standard = run_genbench(*hint(smoke), "--json")
+    assert standard.code == 0, standard.err
+    assert [line["params"]["batch"] for line in standard.lines] == [50, 100]
+    assert all(line["params"]["scale"] == 2.0 for line in standard.lines)
+    seeds = run_genbench(*hint(run_genbench(*asked)), "--json")
+    assert seeds.code == 0, seeds.err
+    assert {line["seed"] for line in seeds.lines} == {1, 2}, "the two seeds that were missing"
+    assert {p.parent.parent.name for p in tmp_path.glob("my results/tiny*/*/*/*/record.json")} == {
+        "seed-0", "seed-1", "seed-2",
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_the_hint_after_a_failure_and_after_a_score_run(
+    run_genbench: Command, tmp_path: Path
+) -> None:
+    source = (PLUGINS / "normal.py").read_text()
+    source = source.replace("        total =", "        raise OSError\n        total =", 1)
+    (tmp_path / "p.py").write_text(source)
+    failed = run_genbench("run", "--suite", TINY, "--plugin", "p.py", "--fresh", "--no-controls",
+                          "--no-report")  # fmt: skip
+    assert failed.code == 3
+    assert "--fresh" not in hint(failed)
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "s.npz", x=rng.normal(size=(300, 2)).astype(np.float32))
+    scored = run_genbench("score", "s.npz", "--suite", TINY, "--no-controls", "--results", "r 2")
+    assert hint(scored) == ["run", "--suite", str(TINY), "--results", "r 2"]
+
+
+@pytest.mark.slow
+def test_paths_that_are_not_utf8_and_an_ascii_terminal_work(
+    run_genbench: Command, tmp_path: Path
+) -> None:
+    odd = tmp_path / os.fsdecode(b"caf\xe9")
+    try:
+        odd.mkdir()
+    except OSError:
+        pytest.skip("this file system knows UTF-8 names alone")
+    shutil.copy(PLUGINS / "normal.py", odd / os.fsdecode(b"m\xff.py"))
+    rng = np.random.default_rng(0)
+    np.savez(odd / os.fsdecode(b"s\xfe.npz"), x=rng.normal(size=(300, 2)).astype(np.float32))
+    results = ("--results", odd / os.fsdecode(b"r\xfd"))
+    posix = {"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    for env in ({}, posix):
+        run = run_genbench("run", "--suite", TINY, "--plugin", odd / os.fsdecode(b"m\xff.py"),
+                           "--no-controls", *results, env=env)  # fmt: skip
+        assert run.code == 0, run.err
+        score = run_genbench("score", odd / os.fsdecode(b"s\xfe.npz"), "--suite", TINY, "--name",
+                             "模型", "--no-controls", *results, env=env)  # fmt: skip
+        assert score.code == 0, score.err
+    assert "模型" in run_genbench("status", results[1]).out
+    assert run_genbench("results", "verify", results[1]).code == 0

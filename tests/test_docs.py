@@ -252,3 +252,43 @@ def test_the_pages_notebook_and_adapter_run(run_genbench: Command, tmp_path: Pat
     (mine,) = (cell for cell in done.lines if cell["generator"] == "mine")
     assert mine["metrics"]["fid"]["value"] > 100
     assert mine["metrics"]["nll"]["status"] == "not_applicable"
+
+
+PYTHON = (ROOT / "docs" / "python.md").read_text()
+
+
+def test_every_metric_id_is_named_with_its_function() -> None:
+    from genbench import metrics
+
+    rows = re.findall(r"^\| (`.+?`) \| `(\w+)`", PYTHON, re.MULTILINE)
+    told = {id_: name for ids, name in rows for id_ in re.findall(r"`(\w+)`", ids)}
+    assert set(told.values()) <= set(metrics.__all__)
+    assert set(told.values()) == set(metrics.__all__) - {
+        "METRICS", "CustomMetric", "MetricInfo", "evaluate", "metric_info", "signature", "split_id",
+    }  # fmt: skip
+    without = {id_ for id_ in metrics.METRICS if f"`{id_}`" not in PYTHON}
+    assert without == {id_ for id_ in metrics.METRICS if id_.startswith("pixel_")}
+
+
+@pytest.mark.slow
+def test_the_python_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for code in blocks(PYTHON, "python"):
+        exec(compile(code, "docs/python.md", "exec"), names)
+    frame = names["frame"]
+    assert list(frame["generator"]) == ["vae", "vae"]  # type: ignore[index]
+    assert list(frame.columns[:3]) == ["rank", "generator", "parameters_passed"]  # type: ignore[attr-defined]
+    assert names["found"]["fid"].status == "ok"  # type: ignore[index]
+
+
+def test_the_profiles_on_the_first_page_are_those_of_the_suites() -> None:
+    from genbench.suite import load_suite
+
+    page = (ROOT / "docs" / "index.md").read_text()
+    for profile in ("smoke", "standard", "full"):
+        (line,) = (x for x in page.splitlines() if x.startswith(f"| `{profile}`"))
+        for name, word in (("mnist", "mnist"), ("digits", "digits"), ("8gaussians", "points")):
+            suite = load_suite(name, profile)
+            assert f"{word} {suite.budget:,}" in line
+            assert profile == "full" or f"{word} {suite.n_samples:,}" in line

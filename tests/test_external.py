@@ -24,8 +24,9 @@ from safetensors.numpy import save_file
 import genbench.arrayfiles
 import genbench.imagefiles
 from genbench.errors import DataError
-from genbench.external import Staged, samples_path, stage
+from genbench.external import Staged, _slug, samples_path, stage
 from genbench.npzfile import load_arrays
+from genbench.plan import _file_name
 from genbench.store import CACHE, Store
 from genbench.suite import Suite, load_suite
 from tests.conftest import TINY, Command
@@ -660,3 +661,31 @@ def test_a_short_row_is_scored_shown_and_not_ranked(run_genbench: Command, tmp_p
     assert cell["unranked"].startswith("200 of the 300")
     assert cell["pretrained_on"].startswith("unknown")
     assert "scored, not ranked" in (tmp_path / "results" / "report" / "index.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("My Model!", "my-model"),
+        ("模型", "模型"),
+        ("מודל שלי", "מודל-שלי"),
+        ("میں\u200cہوں", "میں\u200cہوں"),
+        ("e\u0301te\u0301", "\xe9t\xe9"),
+        ("नमूना 2", "नमूना-2"),
+        ("\u202egnp\u2066/../x", "gnp-x"),
+        ("/../..", "samples"),
+        ("x" * 500, "x" * 64),
+        ("模型".encode().decode("ascii", "surrogateescape"), "模型"),
+    ],
+)
+def test_a_name_keeps_its_script(text: str, name: str) -> None:
+    assert _slug(text) == name
+    assert _slug(name) == name
+
+
+def test_the_folder_of_a_name_is_ascii_and_its_own() -> None:
+    names = ["模型", "模形", "été", "ete", "t", "name", "נוסח"]
+    folders = {_file_name(name) for name in names}
+    assert len(folders) == len(names)
+    assert all(folder.isascii() and "/" not in folder for folder in folders)
+    assert _file_name("my-model") == "my-model"

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from genbench.cli.footnotes import metric_cell, price_of_ranks, table_notes
+from genbench.cli import output
+from genbench.cli.footnotes import price_of_ranks, table_notes
 from genbench.records import Record
 from genbench.report import build_report
+from genbench.report.brief import metric_text
 from genbench.report.inputs import Entry, TaskResults
 from genbench.report.rows import Table, Value, table
 from tests import report_fixtures as fixtures
@@ -45,8 +47,8 @@ def notes(*records: Record) -> str:
 def test_two_more_seeds_cost_twice_what_the_cells_took() -> None:
     line = price_of_ranks([ran("a", 0, 300), ran("b", 300, 120), ran("c", 420, 180)])
     assert line is not None
-    assert "--seeds 0,1,2" in line
-    assert "about 20 minutes" in line
+    assert line.seeds == "0,1,2"
+    assert line.told == "about 20 minutes"
 
 
 def test_cells_that_ran_beside_each_other_cost_their_share_of_the_time() -> None:
@@ -67,7 +69,7 @@ def test_controls_and_scored_samples_are_not_trained_again() -> None:
 
 def test_several_seeds_need_no_more() -> None:
     assert price_of_ranks([ran("a", 0, 60, seed=s) for s in range(3)]) is None
-    assert "--seeds 7,8,9" in str(price_of_ranks([ran("a", 0, 60, seed=7)]))
+    assert getattr(price_of_ranks([ran("a", 0, 60, seed=7)]), "seeds", None) == "7,8,9"
 
 
 def test_one_seed_is_said_to_be_an_order() -> None:
@@ -81,7 +83,7 @@ def test_a_note_of_a_value_is_shown_with_whose_it_is() -> None:
     text = "\n".join(table_notes(found, found.columns))
     assert "‡ FID (mnist-cnn) of mine: too few rows (n < d)" in text
     assert text.count("‡") == 1
-    assert "‡" in metric_cell(found.placed[0].values["fid"]).plain
+    assert "‡" in metric_text(found.placed[0].values["fid"])
 
 
 @pytest.mark.parametrize(
@@ -89,10 +91,10 @@ def test_a_note_of_a_value_is_shown_with_whose_it_is() -> None:
     [("at", " ≈floor", "green"), ("cannot tell", " floor?", "bright_black")],
 )
 def test_the_floor_is_green_only_where_it_is_shown(floor: str, sign: str, style: str) -> None:
-    found = metric_cell(Value("5.0", "0.1", floor=floor))
-    assert found.plain == f"5.0 ±0.1{sign}"
-    assert [span.style for span in found.spans] == [style]
-    assert metric_cell(Value("5.0", floor="worse")).plain == "5.0"
+    told = metric_text(Value("5.0", "0.1", floor=floor))
+    assert told == f"5.0 ±0.1{sign}"
+    assert [span.style for span in output._cell(told).spans] == [style]
+    assert metric_text(Value("5.0", floor="worse")) == "5.0"
 
 
 # --- marks of rows -----------------------------------------------------------------------------

@@ -14,11 +14,12 @@ from genbench import archive
 from genbench.cli import cli
 from genbench.data.toy import entropy
 from genbench.plan import expected
-from genbench.publish import published_entries, task_results
-from genbench.records import Interval, Record
+from genbench.publish import outdated, published_entries, renew_report, task_results
+from genbench.records import Interval, MetricValue, Record, digest
 from genbench.report.rows import table
 from genbench.store import Store, Stored, write_json, write_record
 from genbench.suite import load_suite
+from tests import report_fixtures as fixtures
 from tests.conftest import PLUGINS, TINY, Command
 
 REPORTS = Path(__file__).parent.parent / "reports"
@@ -222,3 +223,91 @@ def test_publishing_as_the_page_says_passes_on_an_unchanged_tree(
             assert "verdict: pass" in done.out
     assert "gate: pass" in (tmp_path / "gate.md").read_text()
     assert list((tmp_path / "site" / "data").glob("*-badge.svg"))
+
+
+def versions(root: Path) -> Path:
+    """A task folder with two versions of a plugin, samples scored twice, and two owners."""
+    task = root / "mnist@1.0.0-abc-standard"
+    Store(root).write_suite(task.name, fixtures.suite())
+    rows = [
+        ("mine", "file mine.py", "sha256:old", {"k": 1}, "gan"),
+        ("mine", "file mine.py", "sha256:new", {"k": 1}, "gan"),
+        ("mine", "file mine.py", "sha256:old", {"k": 2}, "gan"),
+        ("mine", "file other.py", "sha256:old", {"k": 1}, "gan"),
+        ("vae", "genbench 0.1.0", "", {}, "vae"),
+        ("vae", "genbench 0.2.0", "", {}, "vae"),
+        ("samples", "samples from outside", "sha256:a", {}, "scored"),
+        ("samples", "samples from outside", "sha256:b", {}, "scored"),
+    ]
+    for index, (name, provider, source, params, family) in enumerate(rows):
+        folder = task / f"{name}~0" / "seed-0" / f"01ARZ3NDEKTSV4RRFFQ69G5F{index:02d}"
+        cell = fixtures.cell_of(name, family, 0, provider=provider, params=params, passed=params)
+        cell["generator"]["source"] = source
+        metrics = {"fid": fixtures.metric("fid", 5.0 + index, 0)}
+        write_record(folder, fixtures.record(folder.name, cell, metrics=metrics))
+    return task
+
+
+def test_superseded_versions_are_hidden_unless_asked_for(tmp_path: Path) -> None:
+    task = versions(tmp_path)
+    found = task_results(task)
+    assert found.superseded == 2
+    kept = {e.record.record_id[-2:] for e in found.entries}
+    assert kept == {"01", "02", "03", "05", "06", "07"}
+    everything = task_results(task, superseded=True)
+    assert (len(everything.entries), everything.superseded) == (8, 0)
+
+
+def test_a_report_says_what_it_hides(tmp_path: Path) -> None:
+    versions(tmp_path / "r")
+    for words, rows in (([], 6), (["--superseded"], 8)):
+        done = CliRunner().invoke(cli, ["report", str(tmp_path / "r"), "-o", str(tmp_path), *words])
+        assert ("2 rows of superseded versions left out" in done.output) == (rows == 6)
+        (page,) = (tmp_path / "data").glob("*-table.csv")
+        assert len(page.read_text().splitlines()) == 1 + rows
+
+
+def test_a_run_renews_the_report_of_every_suite_in_its_folder(tmp_path: Path) -> None:
+    task = versions(tmp_path)
+    other = fixtures.suite(task=digest("other"), profile="smoke")
+    Store(tmp_path).write_suite("mnist@1.0.0-def-smoke", other)
+    write_record(
+        tmp_path / "mnist@1.0.0-def-smoke" / "vae~0" / "seed-0" / "01ARZ3NDEKTSV4RRFFQ69G5FAA",
+        fixtures.record("01ARZ3NDEKTSV4RRFFQ69G5FAA", {
+            **(cell := fixtures.cell_of("vae", "vae", 0)),
+            "suite": cell["suite"] | {"task": digest("other"), "profile": "smoke"},
+        }),
+    )  # fmt: skip
+    page = renew_report(Store(tmp_path), tmp_path / "report")
+    text = page.read_text("utf-8")
+    assert "smoke" in text
+    assert "standard" in text
+    pages = {p.name: p.read_text("utf-8") for p in page.parent.glob("mnist*.html")}
+    assert {name: "it ranks nothing" in text for name, text in pages.items()} == {
+        "mnist-1_0_0-smoke.html": True, "mnist-1_0_0-standard.html": False,
+    }  # fmt: skip
+    assert task.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("theirs", "is_outdated"),
+    [
+        ("fid|frechet/1|ddof=1|n=10000|ref=10000|extractor=cnn/1", False),
+        ("fid|frechet/1|ddof=1|n=700|ref=10000|extractor=cnn/1", False),
+        ("fid|frechet/2|ddof=1|n=10000|ref=10000|extractor=cnn/1", True),
+        ("fid|frechet/1|ddof=1|n=10000|ref=10000|extractor=cnn/2", True),
+    ],
+)
+def test_a_control_that_measured_otherwise_is_outdated(theirs: str, is_outdated: bool) -> None:
+    ours = "fid|frechet/1|ddof=1|n=10000|ref=10000|extractor=cnn/1"
+
+    def made(signature: str, **more: MetricValue) -> Record:
+        metrics = {"fid": MetricValue("ok", 1.0, signature=signature), **more}
+        return fixtures.record("a", fixtures.cell_of("heldout", "control", 0), metrics=metrics)
+
+    assert outdated(made(theirs), [made(ours)]) is is_outdated
+    assert not outdated(None, [made(ours)])
+    new = MetricValue("ok", 1.0, signature="kid|kernel/1")
+    assert outdated(made(ours), [made(ours, kid=new)]), "a metric that it has no value of"
+    na = MetricValue("not_applicable", reason="no model", signature="nll")
+    assert not outdated(made(ours), [made(ours, nll=na)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from genbench.records import (
     canonical_json,
     digest,
 )
+from genbench.store import read_record, write_record
 
 
 def make_record(**changes: Any) -> Record:
@@ -148,3 +150,63 @@ def test_a_record_is_read_whatever_its_text_looks_like(text: Any) -> None:
     body["dataset"]["note"] = "another"
     with pytest.raises(StoreError, match="was altered"):
         Record.from_json(body)
+
+
+def sealed(body: dict[str, Any]) -> dict[str, Any]:
+    """`body` with the digest that its forger would give it."""
+    body.pop("digest", None)
+    return {**body, "digest": digest(body)}
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("metrics", "fid", "value"), 1e308),
+        (("metrics", "fid", "value"), -1e200),
+        (("metrics", "fid", "std_error"), 1e101),
+        (("metrics", "fid", "interval", "high"), 1e308),
+        (("timing",), {"fit_s": 1e308}),
+        (("resources",), {"peak_rss_bytes": 10**17 * 10**90}),
+        (("examples_served",), -1),
+    ],
+)
+def test_numbers_that_nothing_measures_are_refused(path: tuple[str, ...], value: Any) -> None:
+    body = make_record().to_json()
+    node = body
+    for key in path[:-1]:
+        node = node[key]
+    node[path[-1]] = value
+    with pytest.raises(StoreError, match=r"malformed: ValueError: .*(finite|large|negative)"):
+        Record.from_json(sealed(body))
+
+
+def test_a_record_of_a_million_metrics_is_refused_before_its_digest_is_taken() -> None:
+    body = make_record().to_json()
+    body["metrics"] = {str(i): {"status": "failed"} for i in range(1_000_000)}
+    with pytest.raises(StoreError, match="1,000,000 metrics, over 1,000"):
+        Record.from_json(body)
+
+
+def test_a_value_too_large_to_be_stored_becomes_a_reason(tmp_path: Path) -> None:
+    huge = MetricValue("ok", 1e200, Interval(0.0, 1e201), 1.0, signature="fid")
+    write_record(tmp_path, make_record(metrics={"fid": huge, "kid": MetricValue("ok", 1.0)}))
+    back = read_record(tmp_path / "record.json").metrics
+    assert (back["fid"].status, back["fid"].value) == ("undefined", None)
+    assert back["fid"].reason == "it came out as 1e+200, beyond 1e+100"
+    assert back["kid"].value == 1.0
+
+
+@pytest.mark.parametrize("value", ["\ud800", 10**30, float("inf")])
+def test_a_record_without_a_digest_is_refused_whatever_it_holds(value: Any) -> None:
+    """Also where the fast writer of digests has no answer."""
+    body = make_record().to_json()
+    del body["digest"]
+    body["times"] = {"x": value}
+    with pytest.raises(StoreError):
+        Record.from_json(body)
+
+
+def test_half_characters_of_our_own_are_written_out() -> None:
+    body = make_record(error={"message": "no \udcff"}).to_json()
+    assert body["error"]["message"] == "no \\udcff"
+    Record.from_json(body)

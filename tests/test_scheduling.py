@@ -363,7 +363,7 @@ def test_status_tells_a_silent_worker_and_a_failure(tmp_path: Path) -> None:
     write_record(folder, made)
     text = "\n".join(overview(tmp_path))
     assert "silent for 1000 s in fit 500 of 2,000: probably dead, run again" in text
-    assert "failed, attempt 1, in fit: lost ?[31m its way" in text
+    assert "failed, attempt 1, in fit: lost \\x1b[31m its way" in text
 
 
 @pytest.mark.parametrize(

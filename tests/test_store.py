@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from genbench import tensorfile
 from genbench.errors import StoreError
 from genbench.records import Artifact
 from genbench.store import (
@@ -16,6 +17,7 @@ from genbench.store import (
     inside,
     new_ulid,
     newest,
+    read_json,
     read_record,
     sha256_file,
     write_bytes,
@@ -141,3 +143,47 @@ def test_a_failed_write_leaves_the_old_file(
         write_json(tmp_path / "a.json", {"new": 2})
     assert (tmp_path / "a.json").read_text() == '{\n "old": 1\n}\n'
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_nesting_that_no_reader_could_follow_is_refused(tmp_path: Path) -> None:
+    for depth, fine in ((60, True), (70, False), (900, False), (100_000, False)):
+        for left, right in (("[", "]"), ('{"a":', "}")):
+            (tmp_path / "a.json").write_text(left * depth + "1" + right * depth)
+            if fine:
+                read_json(tmp_path / "a.json")
+            else:
+                with pytest.raises(StoreError, match=r"a\.json is not valid JSON"):
+                    read_json(tmp_path / "a.json")
+
+
+def test_brackets_in_a_text_are_no_nesting(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"log": "[{" * 5_000})
+    assert read_json(tmp_path / "a.json") == {"log": "[{" * 5_000}
+
+
+def test_a_file_of_a_million_parts_is_refused_unparsed(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("[" + "{}," * 1_000_000 + "1]")
+    with pytest.raises(StoreError, match="more than 100,000 lists and objects"):
+        read_json(tmp_path / "a.json")
+
+
+def test_a_path_that_is_not_utf8_survives_json(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9-\xff")
+    write_json(tmp_path / "a.json", {name: name, "é": "模型"})
+    assert read_json(tmp_path / "a.json") == {name: name, "é": "模型"}
+    (tmp_path / "a.json").read_bytes().decode("utf-8")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, OSError(28, "full")])
+def test_no_error_leaves_a_temporary_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException | type[BaseException]
+) -> None:
+    def broken(*args: object) -> None:
+        raise error
+
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises((KeyboardInterrupt, MemoryError, StoreError)):
+        write_json(tmp_path / "a.json", {})
+    with pytest.raises((KeyboardInterrupt, MemoryError, StoreError)):
+        tensorfile.save(tmp_path / "a.safetensors", {})
+    assert list(tmp_path.iterdir()) == []

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from genbench import tensorfile
+from genbench.data import Split
 from genbench.errors import StoreError, UsageError
 from genbench.generator import Space
+from genbench.harnessed import FitResult, Harnessed
+from genbench.inline import choice_of
 from genbench.training import Budget, HarnessRun, MemoryTrainData, Stopped
+from tests.plugins.normal import Normal
 
 CPU = torch.device("cpu")
 
@@ -146,3 +152,77 @@ def test_a_damaged_tensor_file_is_named(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "t").write_bytes(data)
     with pytest.raises(StoreError, match="cannot read"):
         tensorfile.load(tmp_path / "t")
+
+
+def nested(depth: int) -> Any:
+    body: Any = 1
+    for _ in range(depth):
+        body = [body]
+    return body
+
+
+SOUND = {"served": 40, "seconds": 1.0, "curves": {"loss": {"3": [1.0, 2]}}, "state": {"total": 1}}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"served": -40},
+        {"served": 101},
+        {"served": 1.5},
+        {"served": "40"},
+        {"seconds": -1.0},
+        {"seconds": float("nan")},
+        {"seconds": 1e308},
+        {"curves": {"loss": {"x": [1.0, 2]}}},
+        {"curves": {"loss": {"3": [1.0, -2]}}},
+        {"curves": {"loss": {"999999": [1.0, 2]}}},
+        {"curves": {7: {"3": [1.0, 2]}}},
+        {"curves": []},
+        {"state": [1]},
+        {"state": {"deep": nested(90)}},
+        None,
+    ],
+    ids=lambda change: str(change)[:40],
+)
+def test_a_checkpoint_that_is_not_ours_is_named_and_the_fit_starts_afresh(
+    tmp_path: Path,
+    change: dict[str, Any] | None,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = tmp_path / "checkpoint.safetensors"
+    monkeypatch.setattr(tensorfile, "DEEPEST", 500)
+    tensorfile.save(file, {"other": 1} if change is None else SOUND | change)
+    monkeypatch.undo()
+    run = HarnessRun(0, CPU, Budget(100), resume_file=file)
+    assert run.restore() is None
+    assert (run.served, run.restored_from, run.seconds_before, run.curves) == (0, 0, 0.0, {})
+    assert "starting afresh" in capsys.readouterr().err
+
+
+def test_a_sound_checkpoint_is_restored(tmp_path: Path) -> None:
+    tensorfile.save(tmp_path / "c", SOUND)
+    run = HarnessRun(0, CPU, Budget(100), resume_file=tmp_path / "c")
+    assert run.restore() == {"total": 1}
+    assert run.served == 40
+
+
+def test_a_state_with_other_keys_costs_the_checkpoint_and_not_the_fit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = Split(np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32), None)
+    tensorfile.save(tmp_path / "c", SOUND | {"state": {"strange": torch.zeros(2)}})
+    ends = []
+    for resume in (None, tmp_path / "c"):
+        subject = Harnessed(choice_of(Normal), Space("points", (2,)), CPU, cls=Normal)
+        result = FitResult()
+        subject.fit(rows, 100, 0, result, resume_file=resume)
+        ends.append((subject.generator.state_dict()["mean"].tolist(), result.examples_served))
+    assert ends[0] == ends[1]
+    assert "starting afresh, not from the checkpoint: KeyError" in capsys.readouterr().err
+
+
+def test_a_state_nested_too_deep_is_the_author_s_mistake(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="nested deeper than 64: keep a flatter state"):
+        tensorfile.save(tmp_path / "c", {"state": nested(70)})

@@ -17,6 +17,7 @@ from genbench.cli import (
     gating,
     listing,
     new,
+    output,
     results,
     run,
     score,
@@ -90,22 +91,40 @@ for _command in (
 def main() -> None:
     """The console script: run a command and turn errors into one line and an exit code."""
     os.environ.update(short_spinning())  # before a command imports what reads it
+    if not output.prepare():
+        output.echo("error: stdout is closed: send it to a file or to /dev/null", err=True)
+        sys.exit(1)
+    sys.exit(output.finish(_code()))
+
+
+def _code() -> int:
+    """Run the command that was typed; its exit code."""
     try:
         code = cli.main(standalone_mode=False)
     except GenbenchError as error:
-        click.echo(f"error: {error}", err=True)
-        code = error.exit_code
+        output.echo(f"error: {error}", err=True)
+        return error.exit_code
     except click.exceptions.Abort:
-        click.echo("stopped", err=True)
-        code = 130
+        output.echo("stopped", err=True)
+        return 130
     except click.ClickException as error:
-        error.show()
-        code = 2
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        code = 0
+        output.show_error(error)
+        return 2
+    except (BrokenPipeError, SystemExit):  # click makes the second of the first
+        return 0 if output.reader_gone() else _bug()
+    except OSError as error:
+        if traceback.extract_tb(error.__traceback__)[-1].name != "echo":
+            return _bug()
+        output.echo(f"error: {output.refusal(error)}", err=True)  # click wrote its help itself
+        return 1
     except Exception:
-        traceback.print_exc()
-        click.echo("error: this is a bug in genbench; please report the lines above", err=True)
-        code = 1
-    sys.exit(code if isinstance(code, int) else 0)
+        return _bug()
+    return code if isinstance(code, int) else 0
+
+
+def _bug() -> int:
+    """Show where we went wrong; the exit code for that."""
+    for line in traceback.format_exc().splitlines():
+        output.echo(line, err=True)
+    output.echo("error: this is a bug in genbench; please report the lines above", err=True)
+    return 1

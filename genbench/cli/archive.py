@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from genbench.cli.output import echo
+
 if TYPE_CHECKING:
     from genbench.store import Problem
 
@@ -28,7 +30,7 @@ def verify(place: Path) -> int:
     found = archive.verify(place)
     _tell(found.problems)
     missing = f", {found.absent} not here (a light copy leaves them out)" if found.absent else ""
-    click.echo(f"{found.records} records and {found.artifacts} artefacts are whole{missing}")
+    echo(f"{found.records} records and {found.artifacts} artefacts are whole{missing}")
     return 6 if found.problems else 0
 
 
@@ -49,7 +51,7 @@ def merge(sources: tuple[Path, ...], into: Path, light: bool) -> int:
 
     merged = archive.merge(sources, into, light=light)
     _tell(merged.problems)
-    click.echo(f"{merged.copied} attempts copied, {merged.present} were there already")
+    echo(f"{merged.copied} attempts copied, {merged.present} were there already")
     return 6 if merged.problems else 0
 
 
@@ -66,11 +68,11 @@ def gc(place: Path, cache: bool, delete: bool) -> int:
 
     waste = archive.garbage(place, cache=cache)
     for item in waste:
-        click.echo(f"{item.bytes / 1e6:9.1f} MB  {item.path}  ({item.reason})")
+        echo(f"{item.bytes / 1e6:9.1f} MB  {item.path}  ({item.reason})")
     if delete:
         archive.remove(waste)
     done = "deleted" if delete else "to be deleted with --delete"
-    click.echo(f"{len(waste)} folders, {sum(w.bytes for w in waste) / 1e6:.1f} MB {done}")
+    echo(f"{len(waste)} folders, {sum(w.bytes for w in waste) / 1e6:.1f} MB {done}")
     return 0
 
 
@@ -80,15 +82,22 @@ def gc(place: Path, cache: bool, delete: bool) -> int:
     "-o", "--out", required=True, metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
     help="A .csv, .parquet (needs pyarrow) or .sqlite file.",
 )  # fmt: skip
-def export(places: tuple[Path, ...], out: Path) -> int:
-    """Write one line per record and metric, for pandas, R or SQL."""
+@click.option(
+    "--attempts", is_flag=True, help="Every attempt at a cell, not only the one that counts."
+)
+def export(places: tuple[Path, ...], out: Path, attempts: bool) -> int:
+    """Write one line per cell and metric, for pandas, R or SQL.
+
+    Of several attempts at a cell, such as reruns that were merged, the one counts that the table
+    shows: no seed is there twice.
+    """
     from genbench import archive
 
-    lines = archive.export(places or (Path("results"),), out)
-    click.echo(f"{lines} lines in {out}")
+    lines = archive.export(places or (Path("results"),), out, attempts=attempts)
+    echo(f"{lines} lines in {out}")
     return 0
 
 
 def _tell(problems: Sequence[Problem]) -> None:
     for problem in problems:
-        click.echo(f"error: {problem.path}: {problem.reason}", err=True)
+        echo(f"error: {problem.path}: {problem.reason}", err=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from typing import TYPE_CHECKING
 
 import click
+
+from genbench.cli.output import echo, echo_json
 
 if TYPE_CHECKING:
     from genbench.plugins import GeneratorRef
@@ -64,7 +65,7 @@ def check(
             each=_nothing if as_json else _print_result,
         )
     if as_json:
-        click.echo(json.dumps([report.to_json() for report in reports], indent=1))
+        echo_json([report.to_json() for report in reports], indent=1)
     else:
         for report in reports:
             _print_end(report)
@@ -88,21 +89,20 @@ def _nothing(_: object) -> None:
 
 
 def _print_start(ref: GeneratorRef) -> None:
-    click.echo(f"{ref.name} ({ref.provider})")
+    echo(f"{ref.name} ({ref.provider})")
 
 
 def _print_result(result: CheckResult) -> None:
     text, colour = _MARKS[result.status]
-    click.echo(f"{click.style(text, fg=colour)} {result.label:<24} {result.sentence}")
+    echo(f"{result.label:<24} {result.sentence}", mark=text, colour=colour)
     if result.detail:
         prefix = "not checked: " if result.status == "not checked" else ""
         for line in textwrap.wrap(prefix + result.detail, 92):
-            click.echo(f"{'':<31} {line}")
+            echo(f"{'':<31} {line}")
 
 
 def _print_end(report: Conformance) -> None:
     seconds = sum(result.seconds for result in report.results)
     counts = f"{report.count('passed')} passed, {report.count('failed')} failed"
-    click.echo(
-        f"\n{report.name}: {counts}, {report.count('not checked')} not checked ({seconds:.0f} s)"
-    )
+    echo()
+    echo(f"{report.name}: {counts}, {report.count('not checked')} not checked ({seconds:.0f} s)")

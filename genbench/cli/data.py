@@ -6,6 +6,8 @@ import sys
 
 import click
 
+from genbench.cli.output import echo, redraw
+
 
 @click.group()
 def data() -> None:
@@ -22,11 +24,11 @@ def list_() -> int:
         dataset = load_suite(name).dataset
         files = dataset.get("files", [])
         terms = [dataset[key] for key in ("licence", "credit") if key in dataset]
-        click.echo(f"{name:<15} {', '.join(terms) or 'made on the spot'}")
+        echo(f"{name:<15} {', '.join(terms) or 'made on the spot'}")
         for path in sorted({str(locate(dataset, entry).parent) for entry in files}):
-            click.echo(f"{'':<15} {path}")
+            echo(f"{'':<15} {path}")
         if any(not locate(dataset, entry).is_file() for entry in files):
-            click.echo(f"{'':<15} not here; looked for in {', '.join(map(str, places(dataset)))}")
+            echo(f"{'':<15} not here; looked for in {', '.join(map(str, places(dataset)))}")
     return 0
 
 
@@ -45,9 +47,9 @@ def verify(names: tuple[str, ...]) -> int:
         for file in verify_files(load_suite(name).dataset):
             optional = file.absent and not names  # all right, unless asked for
             mark = "ok " if file.ok else "-  " if optional else "BAD"
-            click.echo(f"{mark} {name}: {file.path}")
+            echo(f"{mark} {name}: {file.path}")
             if not file.ok:
-                click.echo(f"    {file.problem}")
+                echo(f"    {file.problem}")
             bad += not file.ok and not optional
     return 6 if bad else 0
 
@@ -68,7 +70,7 @@ def fetch(name: str, mirror: str | None) -> int:
     def progress(url: str, done: int, total: int) -> None:
         if sys.stderr.isatty():
             share = f"{100 * done / total:3.0f} %" if total else f"{done / 1e6:.1f} MB"
-            click.echo(f"\r{url}  {share}\033[K", nl=False, err=True)
+            redraw(f"{url}  {share}")
 
     found: list[Fetched]
     if name == INCEPTION:
@@ -80,6 +82,6 @@ def fetch(name: str, mirror: str | None) -> int:
         found = fetch_files(load_suite(name).dataset, mirror=mirror, progress=progress)
     for file in found:
         if sys.stderr.isatty() and file.source:
-            click.echo(err=True)
-        click.echo(f"{file.path}: {f'from {file.source}' if file.source else 'was here'}")
+            echo(err=True)
+        echo(f"{file.path}: {f'from {file.source}' if file.source else 'was here'}")
     return 0

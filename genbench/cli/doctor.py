@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
+
+from genbench.cli.output import echo, echo_json
 
 
 @click.command()
@@ -27,11 +28,11 @@ def doctor(results: Path, as_json: bool) -> int:
     checks = diagnose(results)
     if as_json:
         body = [{"check": c.name, "ok": c.ok, "found": c.found, "remedy": c.remedy} for c in checks]
-        click.echo(json.dumps(body, indent=1))
+        echo_json(body, indent=1)
     else:
         width = max(len(c.name) for c in checks)
         for c in checks:
-            click.echo(f"{'ok ' if c.ok else 'BAD'}  {c.name:<{width}}  {c.found}")
+            echo(f"{'ok ' if c.ok else 'BAD'}  {c.name:<{width}}  {c.found}")
             if not c.ok:
-                click.echo(f"     {'':<{width}}  -> {c.remedy}")
+                echo(f"     {'':<{width}}  -> {c.remedy}")
     return 0 if all(c.ok for c in checks) else 6

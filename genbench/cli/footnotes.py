@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-
-from rich.text import Text
 
 from genbench.aggregation import is_control, is_fixed
 from genbench.records import Record
 from genbench.report.columns import Column
-from genbench.report.rows import Table, Value
+from genbench.report.rows import Table
 from genbench.report.text import finite, shorten
 
 MORE_SEEDS = "0,1,2"
 
 
-def metric_cell(value: Value) -> Text:
-    """A number with its error, and whether it is shown to be as good as real data."""
-    error = f" ±{value.half}" if value.half else ""
-    cell = Text(f"{value.text}{'‡' if value.note else ''}{error}")
-    if value.floor == "at":
-        cell.append(" ≈floor", style="green")
-    elif value.floor == "cannot tell":
-        cell.append(" floor?", style="bright_black")
-    return cell
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What ranks would cost: the seeds to ask for, and the time in words."""
+
+    seeds: str
+    told: str
 
 
 def table_notes(found: Table, shown: Sequence[Column]) -> list[str]:
@@ -74,7 +70,7 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(shorten(name) for name in names[:3]) + more
 
 
-def price_of_ranks(records: Iterable[Record]) -> str | None:
+def price_of_ranks(records: Iterable[Record]) -> Price | None:
     """What to add to a command of one seed to get ranks, and about how long that takes.
 
     Parameters
@@ -85,7 +81,7 @@ def price_of_ranks(records: Iterable[Record]) -> str | None:
 
     Returns
     -------
-    str or None
+    Price or None
         None where no generator was trained, or where one has several seeds already.
     """
     trained = [r for r in records if not is_control(r) and not is_fixed(r)]
@@ -98,8 +94,7 @@ def price_of_ranks(records: Iterable[Record]) -> str | None:
     price = f"about {minutes:.0f} minutes" if minutes >= 1.5 else "about a minute"
     if minutes < 0.5:
         price = f"less than {'a' if minutes > 0.05 else '0.1'} minute"
-    more = f"--seeds {wanted}"
-    return f"ranks:   one seed gives an order; {more} gives ranks ({price} more for two more seeds)"
+    return Price(wanted, price)
 
 
 def _seconds(record: Record) -> float:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
+
+from genbench.cli.output import Sheet, echo
 
 RESULTS = click.Path(path_type=Path, exists=True, file_okay=False)
 
@@ -40,9 +41,6 @@ def gate(
     \b
     Exit codes: 0 pass, 4 regression, 5 inconclusive or nothing to compare.
     """
-    from rich.console import Console
-    from rich.table import Table
-
     from genbench import gate as library
     from genbench.comparison import number
     from genbench.store import write_bytes
@@ -51,22 +49,22 @@ def gate(
     if out is not None:
         write_bytes(out, library.markdown(found).encode())
     shown = [j for j in found.judgements if j.verdict != "pass" or j.decides]
-    sheet = Table(box=None, pad_edge=False, header_style="bold")
+    sheet = Sheet()
     for name in ("verdict", "aspect", "task", "generator", "what", "baseline", "candidate",
                  "worse by", "tolerance", "note"):  # fmt: skip
-        sheet.add_column(name)
+        sheet.column(name)
     for j in shown:
-        sheet.add_row(
+        sheet.row((
             j.verdict, j.aspect, j.task, j.generator, j.what, number(j.baseline),
             number(j.candidate), library.worse_by(j), number(j.tolerance), j.note,
-        )  # fmt: skip
-    Console(width=None if sys.stdout.isatty() else 100_000).print(sheet)
+        ))  # fmt: skip
+    sheet.print()
     for task in found.not_run:
-        click.echo(f"not run by the candidate: {task}")
+        echo(f"not run by the candidate: {task}")
     for aspect in library.ASPECTS:
-        click.echo(f"{aspect}: {found.verdict(aspect)}")
+        echo(f"{aspect}: {found.verdict(aspect)}")
     verdict = found.verdict()
-    click.echo(f"verdict: {verdict}")
+    echo(f"verdict: {verdict}")
     if verdict == "inconclusive":
         return 4 if strict else 5
     return 4 if verdict == "regression" else 0

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
+from genbench.cli.output import Sheet, echo, echo_json, heading
 from genbench.errors import GenbenchError, UsageError, did_you_mean, shorten
 
 SECTIONS = ("suites", "generators", "metrics", "extractors")
@@ -37,7 +39,7 @@ def list_(section: str | None, check: bool, as_json: bool) -> int:
     if check and "metrics" in found:
         _check_metrics(found["metrics"])
     if as_json:
-        click.echo(json.dumps(found, indent=1, sort_keys=True))
+        echo_json(found, indent=1, sort_keys=True)
     else:
         for name, rows in found.items():
             _print(name, rows)
@@ -45,25 +47,77 @@ def list_(section: str | None, check: bool, as_json: bool) -> int:
 
 
 @click.command()
-@click.argument("what", metavar="SUITE|GENERATOR|FILE[:Class]|METRIC|EXTRACTOR|RECORD|schema")
+@click.argument(
+    "what", metavar="SUITE|GENERATOR|FILE[:Class]|METRIC|EXTRACTOR|RECORD|RESULTS|schema"
+)
+@click.option(
+    "--sweep", is_flag=True, help="Show each metric against each parameter that RESULTS vary."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def show(what: str, as_json: bool) -> None:
+def show(what: str, sweep: bool, as_json: bool) -> None:
     """Show one suite, generator, metric or extractor, a record file, or the record's schema.
 
     Of a generator, an installed one or FILE, it shows too which files its version covers, so that
     editing one makes a new row, and what the version leaves out.
+
+    With --sweep, WHAT is a results folder: a table per parameter that rows of a generator differ
+    in, as `genbench run --sweep` makes them.
     """
+    if sweep:
+        _show_sweeps(Path(what), as_json=as_json)
+        return
     body = _find(what)
     if as_json or what == "schema" or what.endswith(".json"):
-        click.echo(json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False))
+        echo_json(body, indent=1, sort_keys=True)
         return
     width = max(len(k) for k in body)
     for key, value in body.items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         lines = textwrap.wrap(text, max(40, 96 - width)) or [""]
-        click.echo(f"{key:<{width}}  {lines[0]}")
+        echo(f"{key:<{width}}  {lines[0]}")
         for line in lines[1:]:
-            click.echo(f"{'':<{width}}  {line}")
+            echo(f"{'':<{width}}  {line}")
+
+
+def _show_sweeps(place: Path, *, as_json: bool) -> None:
+    from genbench.publish import gather
+    from genbench.report.rows import table
+    from genbench.report.sweeps import lines, measured, sweeps
+
+    if not place.is_dir():
+        raise UsageError(f"--sweep reads a results folder: {shorten(str(place))} is none")
+    tasks, _ = gather([place])
+    body = []
+    for task in tasks:
+        board = table(task)
+        about = f"{task.suite['suite']['name']} {task.suite['profile']}"
+        for found in sweeps(board):
+            shown = measured([found], board)
+            head = (found.parameter, "other parameters", *(f"{c.title} {c.arrow}" for c in shown))
+            body.append({"task": about, "sweep": found.title, "head": [h.strip() for h in head],
+                         "lines": [list(line) for line in lines(found, shown)]})  # fmt: skip
+    if not body:
+        raise UsageError(
+            f"{shorten(str(place))} holds no rows of one generator that differ in a parameter: "
+            "make some with genbench run --sweep NAME:key=a,b,c"
+        )
+    if as_json:
+        echo_json(body, indent=1)
+        return
+    for part in body:
+        _print_sweep(part)
+
+
+def _print_sweep(part: Mapping[str, Any]) -> None:
+    heading(f"{part['task']}  {shorten(part['sweep'])}")
+    several = any(line[1] for line in part["lines"])
+    columns = [i for i in range(len(part["head"])) if several or i != 1]
+    sheet = Sheet()
+    for i in columns:
+        sheet.column(part["head"][i], right=i != 1, wrap=False)
+    for line in part["lines"]:
+        sheet.row(shorten(line[i], 60) for i in columns)
+    sheet.print()
 
 
 def _suites() -> list[dict[str, Any]]:
@@ -187,15 +241,15 @@ def _check_metrics(rows: list[dict[str, Any]]) -> None:
 
 
 def _print(title: str, rows: list[dict[str, Any]]) -> None:
-    click.secho(title, bold=True)
+    heading(title)
     columns = [c for c in dict.fromkeys(k for row in rows for k in row) if c != "problem"]
     widths = {c: max(len(str(row.get(c, ""))) for row in rows) for c in columns}
     for row in rows:
         line = "  ".join(f"{row.get(c, '')!s:<{widths[c]}}" for c in columns)
-        click.echo(f"  {line.rstrip()}")
+        echo(f"  {line.rstrip()}")
         if row.get("problem"):
-            click.secho(f"    broken: {row['problem']}", fg="red")
-    click.echo()
+            echo(row["problem"], mark="    broken:", colour="red")
+    echo()
 
 
 def _find(what: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from genbench.cli import new_suite
+from genbench.cli.output import echo
 
 
 @click.group()
@@ -33,16 +34,17 @@ def generator(name: str, parent: Path) -> None:
 
     files = new_generator(name, parent)
     for path in files:
-        click.echo(f"wrote {path}")
+        echo(f"wrote {path}")
     module = files[1]
     # Without ./ pip would look for a package of that name on its index.
     place = module.parent if module.is_absolute() else f"./{module.parent}"
-    click.echo(
-        f"\nnext: genbench check {module}\n"
-        f"      genbench run --suite digits --profile smoke --plugin {module}\n"
+    for line in (
+        "",
+        f"next: genbench check {module}",
+        f"      genbench run --suite digits --profile smoke --plugin {module}",
         f"      pip install {place}     then it is known as -g {name}",
-        err=True,
-    )
+    ):
+        echo(line, err=True)
 
 
 new.add_command(new_suite.suite)

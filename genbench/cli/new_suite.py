@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from genbench.cli.output import echo
+
 
 @click.command()
 @click.argument("name")
@@ -125,15 +127,15 @@ def suite(
         layout=layout if layout != Layout() else None,
         shares=_shares(shares),
         n_samples=samples,
-        say=lambda text: click.echo(text, err=True),
+        say=lambda text: echo(text, err=True),
     )
     for note in made.notes:
-        click.echo(f"note:    {note}", err=True)
-    click.echo(", ".join(f"{split} {rows:,}" for split, rows in made.rows.items()) + " rows")
+        echo(f"note:    {note}", err=True)
+    echo(", ".join(f"{split} {rows:,}" for split, rows in made.rows.items()) + " rows")
     for file in made.files:
-        click.echo(f"wrote    {file}")
+        echo(f"wrote    {file}")
     path = made.files[0] if made.files[0].is_absolute() else f"./{made.files[0]}"
-    click.echo(f"next:    genbench run --suite {path} --profile smoke", err=True)
+    echo(f"next:    genbench run --suite {path} --profile smoke", err=True)
     return 0
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 
 import click
+
+from genbench.cli.output import Sheet, echo
 
 RESULTS = click.Path(path_type=Path, exists=True, file_okay=False)
 
@@ -27,6 +28,11 @@ RESULTS = click.Path(path_type=Path, exists=True, file_okay=False)
     help="Show our published rows for baselines that were not run here.",
 )
 @click.option(
+    "--superseded",
+    is_flag=True,
+    help="Show earlier versions of a generator too, such as a plugin before it was edited.",
+)
+@click.option(
     "--badge", is_flag=True, help="Write data/SUITE-VERSION-PROFILE-badge.svg: who leads."
 )
 @click.option(
@@ -41,6 +47,7 @@ def report(
     out: Path | None,
     single_file: bool,
     published: bool,
+    superseded: bool,
     badge: bool,
     revisions: tuple[str, ...],
 ) -> int:
@@ -63,13 +70,16 @@ def report(
                 label = f"{place}@{revision}" if len(places) > 1 else revision
                 past[label] = Path(scratch) / f"{index}-{len(past)}"
                 extract(place, revision, past[label])
-        tasks, problems = gather(places, published=published, past=past)
+        tasks, problems = gather(places, published=published, past=past, superseded=superseded)
     for problem in problems:
-        click.echo(f"left out: {problem.path}: {problem.reason}", err=True)
+        echo(f"left out: {problem.path}: {problem.reason}", err=True)
     page = build_report(tasks, out or places[0] / "report", single_file=single_file, badge=badge)
     records = sum(not entry.published for task in tasks for entry in task.entries)
-    click.echo(f"{records} records of {len(tasks)} tasks", err=True)
-    click.echo(str(page))
+    echo(f"{records} records of {len(tasks)} tasks", err=True)
+    hidden = sum(task.superseded for task in tasks)
+    if hidden:
+        echo(f"{hidden} rows of superseded versions left out: --superseded shows them", err=True)
+    echo(str(page))
     return 0
 
 
@@ -96,9 +106,6 @@ def compare(a: Path, b: Path | None, rows: tuple[str, str] | None) -> int:
       genbench compare results --rows vae vae:latent=8
       genbench compare before after --rows mine mine
     """
-    from rich.console import Console
-    from rich.table import Table
-
     from genbench import comparison
     from genbench.errors import UsageError
 
@@ -108,16 +115,14 @@ def compare(a: Path, b: Path | None, rows: tuple[str, str] | None) -> int:
         raise UsageError(f"compare {a} with what? Name a second folder, or two rows: --rows A B")
     else:
         found = comparison.compare_places(a, b)
-    sheet = Table(box=None, pad_edge=False, header_style="bold")
+    sheet = Sheet()
     for name in ("task", "generator", "metric", "A", "B", "B - A", "95 % interval", "p (Holm)",
                  "verdict"):  # fmt: skip
-        sheet.add_column(
-            name, justify="left" if name in ("task", "generator", "metric") else "right"
-        )
+        sheet.column(name, right=name not in ("task", "generator", "metric"))
     for line in found:
-        sheet.add_row(*line.cells())
-    Console(width=None if sys.stdout.isatty() else 100_000).print(sheet)
-    click.echo(comparison.footnote(found))
+        sheet.row(line.cells())
+    sheet.print()
+    echo(comparison.footnote(found))
     return 0
 
 
@@ -132,7 +137,8 @@ def status(place: Path, watch: bool) -> int:
         lines = overview(place)
         if watch:
             click.clear()
-        click.echo("\n".join(lines))
+        for line in lines:
+            echo(line)
         if not watch:
             return 0
         time.sleep(2)

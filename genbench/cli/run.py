@@ -177,12 +177,10 @@ def run(
     from functools import partial
 
     from genbench import api
-    from genbench.cellspec import PARTS
+    from genbench.cli.parts import parts_of
     from genbench.cli.terminal import listener, print_plan, print_result
     from genbench.selection import parse_seeds
 
-    if only and skip:
-        raise click.UsageError("--only and --skip exclude each other: give one")
     asked: dict[str, Any] = {
         "plugins": plugins,
         "sweeps": sweeps,
@@ -191,7 +189,7 @@ def run(
         "results": results,
         "jobs": jobs,
         "threads": threads,
-        "parts": [p for p in PARTS if p == (only or p) and p != skip],
+        "parts": parts_of(only, skip),
         "fresh": fresh,
         "keep_failed": keep_failed,
         "controls": not no_controls,

@@ -40,6 +40,17 @@ import click
 @click.option(
     "--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:i]", help="Score here."
 )
+@click.option(
+    "--only",
+    type=click.Choice(["metrics", "downstream"]),
+    help="Compute this part of the scores alone.",
+)
+@click.option(
+    "--skip",
+    type=click.Choice(["metrics", "downstream"]),
+    help="Leave this part of the scores out for now.",
+)
+@click.option("--no-controls", is_flag=True, help="Leave the control rows out.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line instead of the table.")
 @click.option("--no-report", is_flag=True, help="Do not write the HTML report.")
 def score(
@@ -51,6 +62,9 @@ def score(
     profile: str | None,
     results: Path,
     device: str,
+    only: str | None,
+    skip: str | None,
+    no_controls: bool,
     as_json: bool,
     no_report: bool,
 ) -> int:
@@ -64,7 +78,8 @@ def score(
 
     The result is an ordinary record, marked as scored; metrics that need the model are not
     applicable. Of more rows than the suite asks for, a seeded subset is scored; with fewer, the
-    row is shown unranked.
+    row is shown unranked. Where the package ships our own control records of the suite, those are
+    the reference; elsewhere, and where they measured otherwise, the controls are computed here.
 
     \b
     Examples
@@ -74,6 +89,7 @@ def score(
     from functools import partial
 
     from genbench import api
+    from genbench.cli.parts import parts_of
     from genbench.cli.terminal import listener, print_result
 
     result = api.score(
@@ -85,6 +101,8 @@ def score(
         profile=profile,
         results=results,
         device=device,
+        parts=parts_of(only, skip),
+        controls=not no_controls,
         report=not no_report,
         show=partial(listener, as_json=as_json),
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import TYPE_CHECKING
 
 import click
+
+from genbench.cli.output import echo, echo_json
 
 if TYPE_CHECKING:
     from genbench.selftest import Verdict
@@ -34,25 +35,29 @@ def selftest(metrics: tuple[str, ...], sabotage: str | None, as_json: bool) -> i
     rows = library.run_selftest(metrics, sabotage=sabotage, each=each)
     red = [verdict for verdict in rows if not verdict.ok]
     if as_json:
-        click.echo(json.dumps(library.as_json(rows), indent=1))
+        echo_json(library.as_json(rows), indent=1)
     elif red:
         names = ", ".join(dict.fromkeys(verdict.claim.metric for verdict in red))
         note = " (sabotaged on purpose)" if sabotage else ": do not trust scores made here"
-        click.echo(f"\n{len(red)} of {len(rows)} claims do not hold: {names}{note}")
+        echo()
+        echo(f"{len(red)} of {len(rows)} claims do not hold: {names}{note}")
     else:
         seconds = sum(verdict.seconds for verdict in rows)
-        click.echo(f"\nall {len(rows)} claims hold ({seconds:.0f} s)")
+        echo()
+        echo(f"all {len(rows)} claims hold ({seconds:.0f} s)")
     return 6 if red else 0
 
 
 def _print(verdict: Verdict) -> None:
     claim = verdict.claim
     found = "-" if verdict.found is None else f"{verdict.found:.4g}"
-    mark = click.style("ok ", fg="green") if verdict.ok else click.style("RED", fg="red")
+    mark, colour = ("ok ", "green") if verdict.ok else ("RED", "red")
     wanted = f"{_bound(claim.low)} to {_bound(claim.high)}"
-    click.echo(f"{mark} {claim.metric:<19}{found:>10}  in {wanted:<20} {claim.sentence}")
+    echo(
+        f"{claim.metric:<19}{found:>10}  in {wanted:<20} {claim.sentence}", mark=mark, colour=colour
+    )
     if verdict.reason:
-        click.echo(f"    {verdict.reason}")
+        echo(f"    {verdict.reason}")
 
 
 def _bound(value: float) -> str:

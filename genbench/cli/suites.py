@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from genbench.cli.output import echo
+
 
 @click.group()
 def suite() -> None:
@@ -37,11 +39,11 @@ def check(names: tuple[str, ...]) -> int:
         problems += [f"{name}: {problem}" for problem in asked]
         checked = f"{len(files)} data files checked"
         told = f"data not here: genbench data fetch {name}" if absent else checked
-        click.echo(f"{found.name} {found.version}: {told}")
+        echo(f"{found.name} {found.version}: {told}")
     if not names:
         problems += check_lock(next(iter(shipped().values())).parent)
     for problem in problems:
-        click.echo(f"error: {problem}", err=True)
+        echo(f"error: {problem}", err=True)
     return 6 if problems else 0
 
 
@@ -55,5 +57,5 @@ def lock(folder: Path, replace: bool) -> int:
     from genbench.suite_lock import write_lock
 
     for line in write_lock(folder, replace=replace) or ["nothing to lock"]:
-        click.echo(line)
+        echo(line)
     return 0

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from genbench.cli.output import echo
+
 
 @click.command()
 @click.option(
@@ -143,25 +145,25 @@ def synthesize(
         show=partial(listener, as_json=False),
     )
     if trained.exit_code:
-        click.echo(f"error: {generator} has no finished training to draw from", err=True)
+        echo(f"error: {generator} has no finished training to draw from", err=True)
         return trained.exit_code
     (cell,), (stored,) = trained.ended.cells, trained.ended.stored
 
     if if_helps:
-        click.echo(f"evidence: {require_help(stored.record, rows)}", err=True)
+        echo(f"evidence: {require_help(stored.record, rows)}", err=True)
 
     def progress(what: str, done: int, total: int) -> None:
-        click.echo(f"  {what}" + (f" · {done:,} of {total:,}" if total > 1 else ""), err=True)
+        echo(f"  {what}" + (f" · {done:,} of {total:,}" if total > 1 else ""), err=True)
 
     made = build_set(
         trained.ended.suite, cell.generator, stored, trained.store, request, options, out, progress
     )
     for reason, count in made.removed.items():
-        click.echo(f"{reason + ':':32}{count:>9,} left out")
+        echo(f"{reason + ':':32}{count:>9,} left out")
     if made.near is not None:
-        click.echo(f"near copies lie within {made.near:.1f} grey levels of a training row")
-    click.echo(f"{made.n:,} rows of {made.drawn:,} drawn, version {made.version}")
-    click.echo(f"{out}: README.md, metadata.json (Croissant), data.npz, images/")
+        echo(f"near copies lie within {made.near:.1f} grey levels of a training row")
+    echo(f"{made.n:,} rows of {made.drawn:,} drawn, version {made.version}")
+    echo(f"{out}: README.md, metadata.json (Croissant), data.npz, images/")
     return 0
 
 

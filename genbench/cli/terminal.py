@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import click
 from rich.console import Console
-from rich.measure import Measurement
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
-from rich.table import Table
-from rich.text import Text
 
 from genbench.aggregation import is_control
 from genbench.api import Result
-from genbench.cli.footnotes import metric_cell, price_of_ranks, table_notes
+from genbench.cli import again
+from genbench.cli.footnotes import price_of_ranks, table_notes
+from genbench.cli.output import Sheet, above, echo, echo_json, harmless, room
 from genbench.narration import Lines, describe, left
 from genbench.plan import Cell
 from genbench.publish import task_results
 from genbench.records import Record
-from genbench.report.columns import Column
-from genbench.report.rows import Row, table
-from genbench.report.rows import Table as Leaderboard
+from genbench.report.brief import brief
+from genbench.report.rows import table
 from genbench.report.text import shorten
 from genbench.runner import Listener
 from genbench.store import Stored
@@ -56,11 +52,11 @@ def bars(console: Console) -> Bars:
 
 
 def _say(text: str) -> None:
-    click.echo(text, err=True)
+    echo(text, err=True)
 
 
 def _print_json(line: dict[str, Any]) -> None:
-    click.echo(json.dumps(line, sort_keys=True, allow_nan=False))
+    echo_json(line, sort_keys=True)
 
 
 class Live(Lines):
@@ -77,14 +73,16 @@ class Live(Lines):
         self._whole = self._bars.add_task("all cells", total=self.todo or None, news="")
 
     def started(self, cell: Cell) -> None:
-        self._tasks[cell.key] = self._bars.add_task(cell.label, total=None, news="starting")
+        self._tasks[cell.key] = self._bars.add_task(
+            harmless(cell.label, err=True), total=None, news="starting"
+        )
 
     def progressed(self, cell: Cell, progress: Progress, seconds_left: float | None) -> None:
         self._bars.update(
             self._tasks[cell.key],
             total=progress.total or None,
             completed=progress.done,
-            news=describe(progress),
+            news=harmless(describe(progress), err=True),
         )
         self._show_whole(left(seconds_left))
 
@@ -103,18 +101,18 @@ class Live(Lines):
             self._bars.update(self._whole, completed=self.count, news=news)
 
     def _print(self, text: str) -> None:
-        self._bars.console.print(text, markup=False, highlight=False)
+        above(self._bars.console, text)
 
 
 def print_plan(cells: Sequence[Cell], *, as_json: bool) -> None:
     """What a run would do."""
     if as_json:
         for cell in cells:
-            click.echo(json.dumps({"cell": cell.label, "key": cell.key, "todo": cell.todo}))
+            echo_json({"cell": cell.label, "key": cell.key, "todo": cell.todo})
         return
     for cell in cells:
-        click.echo(f"{cell.todo:7} {cell.label}")
-    click.echo(f"{sum(c.todo not in ('done', 'kept') for c in cells)} of {len(cells)} cells to do")
+        echo(f"{cell.todo:7} {cell.label}")
+    echo(f"{sum(c.todo not in ('done', 'kept') for c in cells)} of {len(cells)} cells to do")
 
 
 def print_result(result: Result, *, as_json: bool) -> None:
@@ -126,8 +124,9 @@ def print_result(result: Result, *, as_json: bool) -> None:
         _say(f"note:    {note}")
     for stored in ended.failed:
         error = stored.record.error or {}
+        who = f"{shorten(stored.record.label, 100)} seed {stored.record.seed}"
         _say(
-            f"{stored.record.status}: {stored.record.generator} seed {stored.record.seed} in "
+            f"{stored.record.status}: {who} in "
             f"{error.get('phase')}: {error.get('message')} (see {stored.folder / 'log.txt'})"
         )
     for line in _without_value(ended.stored):
@@ -135,17 +134,40 @@ def print_result(result: Result, *, as_json: bool) -> None:
     _say(f"records: {result.folder}")
     if result.page is not None:
         _say(f"report:  {result.page}")
-    scored = any(cell.generator.is_external for cell in ended.cells)
+    if ended.suite.profile == "smoke":
+        _say("smoke:   shows that everything works; it ranks nothing")
+    hint = _next(result)
+    if hint:
+        _say(f"next:    {hint}")
+    ranks = _ranks(result)
+    if ranks:
+        _say(f"ranks:   {ranks}")
+
+
+def _next(result: Result) -> str:
+    """A command to paste, and in brackets what it does."""
+    ended = result.ended
     if ended.interrupted:
-        _say("next:    the same command again continues where this stopped")
-    elif ended.failed:
-        _say("next:    the same command again retries the failed cells only")
-    elif scored:
-        _say("next:    genbench run with the same --suite puts trained models beside this row")
-    elif ended.suite.profile == "smoke":
-        _say(f"next:    genbench run --suite {ended.suite.name}   (profile standard)")
-    if not ended.interrupted and (price := price_of_ranks(s.record for s in ended.stored)):
-        _say(price)
+        return f"{again.command(without=('fresh',))}   (continues where this stopped)"
+    if ended.failed:
+        return f"{again.command(without=('fresh',))}   (retries the failed cells only)"
+    if any(cell.generator.is_external for cell in ended.cells):
+        keep = ("suite_name", "profile", "results", "device")
+        return f"{again.other('run', keep=keep)}   (trains models to stand beside this row)"
+    if ended.suite.profile == "smoke":
+        return f"{again.command(without=('profile', 'fresh'))}   (profile standard)"
+    return ""
+
+
+def _ranks(result: Result) -> str:
+    """A command that gives ranks where one seed gave an order, and what it costs."""
+    if result.ended.interrupted:
+        return ""
+    price = price_of_ranks(s.record for s in result.ended.stored)
+    if price is None:
+        return ""
+    more = again.command(without=("fresh",), seeds=price.seeds)
+    return f"{more}   (one seed gives an order, three give ranks: {price.told} more)"
 
 
 def _without_value(stored: Sequence[Stored]) -> list[str]:
@@ -155,7 +177,7 @@ def _without_value(stored: Sequence[Stored]) -> list[str]:
         control = is_control(one.record)  # may lack a class on purpose
         for name, value in one.record.metrics.items():
             if value.status == "failed" or (value.status == "undefined" and not control):
-                who = f"{one.record.generator} seed {one.record.seed}"
+                who = f"{shorten(one.record.label, 100)} seed {one.record.seed}"
                 found.setdefault((name, value.reason or value.status), []).append(who)
     return [
         f"no value: {shorten(name, 80)} of {_some(who)}: {shorten(reason, 1000)}"
@@ -170,51 +192,28 @@ def _some(names: Sequence[str]) -> str:
 
 def print_table(folder: Path) -> None:
     """The leaderboard of one task folder, on stdout; what does not fit the terminal is left out."""
-    found = table(task_results(folder))
-    shown = [c for c in found.columns if any(r.values[c.id].number is not None for r in found.rows)]
-    # A pipe has no width: it gets every column.
-    console = Console() if sys.stdout.isatty() else Console(width=100_000)
-    wide = console.options.update(width=100_000)
-    fitting = len(shown)
-    while fitting > 1 and (
-        Measurement.get(console, wide, _sheet(found, shown[:fitting])).maximum > console.width
-    ):
-        fitting -= 1
-    console.print(_sheet(found, shown[:fitting]))
-    if fitting < len(shown):
-        click.echo(f"{len(shown) - fitting} more columns in a wider terminal and in the report.")
-    for line in table_notes(found, shown):
-        click.echo(line)
-
-
-def _sheet(found: Leaderboard, shown: Sequence[Column]) -> Table:
-    """Rows in order, ranked or not, then those without a place, then controls."""
-    sheet = Table(box=None, pad_edge=False, header_style="bold")
-    sheet.add_column("rank", justify="right")
-    sheet.add_column("generator", no_wrap=True)
-    for column in shown:
-        heading = f"{column.title} {column.arrow}".strip()
-        sheet.add_column(heading, justify="right", no_wrap=True)
-    sheet.add_column("fit core s", justify="right")
-    ids = [c.id for c in shown]
-    for row in found.generators:
-        rank = row.values[found.columns[0].id].rank or "–"
-        sheet.add_row(*_cells(row, ids, rank, "scored" if row.family == "scored" else ""))
-    if found.controls:
-        sheet.add_section()
-    for row in found.controls:
-        sheet.add_row(*_cells(row, ids, "", "the floor" if row.name == "heldout" else ""))
-    return sheet
-
-
-def _cells(row: Row, metrics: Sequence[str], rank: str, note: str = "") -> list[str | Text]:
-    values = [metric_cell(row.values[name]) for name in metrics]
-    told = ", ".join([note] * bool(note) + [mark.text for mark in row.marks])
-    return [rank, row.label + (f" ({told})" if told else ""), *values, _fit_seconds(row)]
-
-
-def _fit_seconds(row: Row) -> str:
-    """CPU seconds of a fit; a record of before they were kept knows its wall time alone."""
-    if row.fit_core_s is not None:
-        return f"{row.fit_core_s:.0f}"
-    return "" if row.fit_s is None else f"{row.fit_s:.0f} wall"
+    shown = task_results(folder, published=True)
+    found = table(shown)
+    told = brief(found)
+    sheet = Sheet()
+    for index, title in enumerate(told.head):
+        sheet.column(title, right=index != 1, wrap=index in (0, len(told.head) - 1))
+    for line in told.models:
+        sheet.row(line)
+    if told.controls:
+        sheet.section()
+    for line in told.controls:
+        sheet.row(line)
+    columns = [*range(len(told.head))]
+    while len(columns) > 4 and sheet.width(columns) > room():
+        del columns[-2]
+    sheet.print(columns)
+    if len(columns) < len(told.head):
+        more = len(told.head) - len(columns)
+        echo(f"{more} more columns in a wider terminal and in the report.")
+    if any(row.published for row in found.rows):
+        echo("published: our records of this task, made on another machine.")
+    if shown.superseded:
+        echo(f"Not shown: {shown.superseded} of earlier versions (genbench report --superseded).")
+    for note in table_notes(found, told.columns[: len(columns) - 3]):
+        echo(note)

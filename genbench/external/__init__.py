@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ def stage(
         points; a folder or zip of images; a data set that `genbench synthesize` wrote; or the
         arrays themselves, ``x`` or ``(x, y)``.
     name
-        The row's name; any text, made into a name.
+        The row's name; any text in any script, made into a name.
     labels
         For arrays: an ``.npy`` of labels, or a text with one per line. For images: a ``.csv`` with
         ``file,label``; without it, folders named like the classes are the labels.
@@ -139,5 +140,14 @@ def _short(rows: Rows, suite: Suite) -> tuple[str, ...]:
 
 
 def _slug(text: str) -> str:
-    slug = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:64].strip("-")
-    return slug or "samples"
+    """A name in the script of `text`: its letters with their marks and joiners, digits, hyphens."""
+    # Python reads what is typed in an ASCII locale byte by byte.
+    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    kept = (c if _names(c) else "-" for c in unicodedata.normalize("NFC", text.lower()))
+    slug = re.sub("-+", "-", "".join(kept)).strip("-\u200c\u200d")
+    return slug[:64].strip("-\u200c\u200d") or "samples"
+
+
+def _names(character: str) -> bool:
+    """Whether a character is of a word: a letter, a mark upon one, a digit, a joiner."""
+    return character in "\u200c\u200d" or unicodedata.category(character)[0] in "LMN"

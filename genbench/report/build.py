@@ -6,9 +6,7 @@ import base64
 import gc
 import hashlib
 import json
-import os
 import re
-import tempfile
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
@@ -18,7 +16,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from genbench.errors import StoreError
+from genbench.errors import StoreError, visible
 from genbench.report import text
 from genbench.report.cells import CellView, cell_view, record_json
 from genbench.report.curves import CURVES
@@ -29,6 +27,7 @@ from genbench.report.images import Picture
 from genbench.report.inputs import Entry, TaskResults
 from genbench.report.page import Page, compare_data, cost_columns, page, page_id, verdict
 from genbench.report.rows import Row
+from genbench.store import write_bytes
 
 MANIFEST = "manifest.json"
 PLOTLY = "plotly-cartesian.min.js"
@@ -171,9 +170,7 @@ def _environment() -> jinja2.Environment:
 
 def _finalize(value: Any) -> Any:
     """Every string that reaches a page: hidden characters are written out, then it is escaped."""
-    return (
-        text.visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-    )
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _clip(value: Any, limit: int = 2000) -> str:
@@ -295,15 +292,11 @@ class _Site:
         try:
             if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:
                 return
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".report-")
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        except OSError as error:
+            write_bytes(path, data, sync=False)
+        except (OSError, StoreError) as error:
+            cause = error if isinstance(error, OSError) else error.__cause__
             raise StoreError(
-                f"cannot write the report to {path}: {error.strerror or error}: "
+                f"cannot write the report to {path}: {getattr(cause, 'strerror', cause)}: "
                 "choose another folder with -o"
             ) from error
 

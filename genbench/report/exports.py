@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from genbench.report.curves import recorded
 from genbench.report.page import Page
 from genbench.report.rows import Row, Table
-from genbench.report.text import finite, visible
+from genbench.report.text import finite, spreadsheet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,12 +23,20 @@ def wide_csv(page: Page) -> str:
 
 
 def frame(table: Table) -> pd.DataFrame:
-    """The same as a pandas frame; what has no number is NaN."""
+    """The same as a pandas frame that begins with rank, generator and the primary metric.
+
+    ``rank`` is the rank interval on the primary metric; what has no number is NaN.
+    """
     import pandas as pd
 
     head, lines = _wide(table)
     known = [[math.nan if value is None else value for value in line] for line in lines]
-    return pd.DataFrame(known, columns=head)
+    found = pd.DataFrame(known, columns=head)
+    first = [f"{c.id}{suffix}" for c in table.columns[:1] for suffix in ("", "_low", "_high")]
+    ranks = found[f"{table.columns[0].id}_rank"] if table.columns else ""
+    found.insert(0, "rank", ranks)
+    leading = ["rank", "generator", "parameters_passed", *first]
+    return found[[*leading, *(name for name in found.columns if name not in leading)]]
 
 
 def _wide(table: Table) -> tuple[list[str], list[list[Any]]]:
@@ -107,9 +115,7 @@ def _field(value: Any) -> Any:
         return str(value).lower()
     if isinstance(value, int | float):
         return repr(value)
-    text = visible(str(value))
-    # A spreadsheet would run a text that begins like a formula.
-    return f"'{text}" if text[:1] in "=+-@\t\r" and text else text
+    return spreadsheet(str(value))
 
 
 def table_json(page: Page) -> str:

@@ -54,8 +54,11 @@ class TaskResults:
         In any order; several attempts at a cell may be given, the newest ok one counts.
     history
         The folders and revisions that were given, for values over time; empty for a single one.
+    superseded
+        Rows of earlier versions of a generator that `entries` leaves out.
     """
 
     suite: Mapping[str, Any]
     entries: Sequence[Entry]
     history: Sequence[Snapshot] = ()
+    superseded: int = 0

@@ -9,7 +9,7 @@ from typing import Any
 
 from genbench.aggregation import environment_mark
 from genbench.margins import Margin, margin_of
-from genbench.report import utility
+from genbench.report import sweeps, utility
 from genbench.report.copying import Mark
 from genbench.report.curves import training_curves
 from genbench.report.figures import Figure, colours, likelihoods, per_class, strips
@@ -107,6 +107,7 @@ def page(task: TaskResults, identity: str, place: Place) -> Page:
     found = (
         quality_cost(board, colour),
         strips(board, colour),
+        sweeps.figure(board),
         utility.replacement(board, colour),
         utility.augmentation(board, colour),
         utility.rare_classes(board, colour),

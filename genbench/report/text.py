@@ -9,25 +9,12 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-# Controls (but tab and newline), direction marks, zero-width characters, lone surrogates.
-_HIDDEN = re.compile(
-    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\xad\\u061c\\u180e\\u200b\\u200e\\u200f\\u2028-\\u202e"
-    "\\u2060-\\u2069\\ufeff\\ud800-\\udfff]"
-)
+from genbench.errors import visible
+
+# With the wide forms, which some spreadsheets take for the narrow ones.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _ISLAND = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def visible(text: str) -> str:
-    """`text` with control, direction and zero-width characters written out, as in ``\\u202e``."""
-    if text.isascii() and text.isprintable():  # most are, and this is fast
-        return text
-    return _HIDDEN.sub(_shown, text)
-
-
-def _shown(match: re.Match[str]) -> str:
-    code = ord(match.group())
-    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 
 def shorten(text: str, limit: int = 48) -> str:
@@ -161,6 +148,12 @@ def size(n_bytes: float | None) -> str:
         if n_bytes >= limit:
             return f"{n_bytes / limit:.3g} {unit}"
     return f"{n_bytes:.0f} B"
+
+
+def spreadsheet(text: str) -> str:
+    """`text` for a cell of a CSV: a spreadsheet would run one that begins like a formula."""
+    text = visible(text)
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def plain(value: Any) -> str:

@@ -1,0 +1,84 @@
+"""JSON of strangers as data, fast and bounded, and our own as bytes that every reader takes."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from itertools import accumulate
+from typing import Any
+
+import orjson
+
+from genbench.errors import shorten
+
+MOST_PARTS = 100_000  # lists and objects in one file
+DEEPEST = 64
+
+# Nineteen digits where a value begins may be a whole number beyond 64 bits, which only the slower
+# parser tells from a float: all that can stand before one is made a space, all digits a zero.
+_SHAPE = bytes.maketrans(b"123456789\n\r\t:,[-", b"000000000" + b" " * 7)
+_LONG = b" " + b"0" * 19
+# Half a character: of a path that is not UTF-8. Only the slower parser takes one.
+_HALF = re.compile("[\ud800-\udfff]")
+_ESCAPED_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_STEP = {ord(c): step for c, step in (("[", 1), ("{", 1), ("]", -1), ("}", -1))}
+
+
+def parse(text: bytes) -> Any:
+    """JSON as data: no NaN, no number that a float cannot hold, of bounded depth and parts.
+
+    Raises
+    ------
+    ValueError
+        If it is not that. The slower parser may also raise RecursionError.
+    """
+    brackets = text.translate(None, _NOT_BRACKETS)
+    if len(brackets) > 2 * MOST_PARTS:
+        raise ValueError(f"more than {MOST_PARTS:,} lists and objects")
+    if _LONG not in text.translate(_SHAPE) and not _ESCAPED_HALF.search(text):
+        body = orjson.loads(text)
+    else:
+        body = json.loads(text, parse_constant=_refuse, parse_int=_whole, parse_float=_finite)
+    # Brackets within texts count too, so that only what seems deep has to be looked at.
+    if len(brackets) > DEEPEST and max(accumulate(map(_STEP.__getitem__, brackets))) > DEEPEST:
+        _require_shallow(body)
+    return body
+
+
+def _require_shallow(body: Any) -> None:
+    """ValueError if lists and objects are nested deeper than what reads them can follow."""
+    level: list[Any] = [body]
+    for _ in range(DEEPEST):
+        inner = (item.values() if isinstance(item, dict) else item for item in level)
+        level = [part for parts in inner for part in parts if isinstance(part, dict | list)]
+        if not level:
+            return
+    raise ValueError(f"lists and objects are nested deeper than {DEEPEST}")
+
+
+def serialise(body: Any) -> bytes:
+    """`body` as indented JSON in UTF-8; ValueError for NaN.
+
+    Half a character, as Python reads a path that is not UTF-8, is written as an escape.
+    """
+    text = json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    if not text.isascii():
+        text = _HALF.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
+    return text.encode() + b"\n"
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"{shorten(name, 40)} is not a number that we use")
+
+
+def _whole(text: str) -> int:
+    """Whole numbers that every float, database and table can hold."""
+    return int(text) if len(text) < 19 else _refuse(text)
+
+
+def _finite(text: str) -> float:
+    """Numbers such as 1e999 are infinite once they are read."""
+    number = float(text)
+    return number if math.isfinite(number) else _refuse(text)
