@@ -57,8 +57,8 @@ def as_rows(name: str, x: Any, *, at_least: int = 1) -> Rows:
     if array.dtype.kind != "f":
         return array.astype(np.float32 if array.dtype.itemsize <= 2 else np.float64)
     # Half precision, the other byte order and long doubles become what everything is made of.
-    dtype = np.float32 if array.dtype.itemsize <= 4 else np.float64
-    rows: Rows = array.astype(dtype, copy=False)
+    wide = array.dtype.itemsize > 4
+    rows: Rows = array.astype(np.float64 if wide else np.float32, copy=False)
     require_finite(name, rows)
     return rows
 
