@@ -182,7 +182,8 @@ class Gaussian:
     def fit(self, train: TrainData, run: Run) -> None:
         x, y = train.x.flatten(1).cpu(), train.y  # float64 is not on every device
         groups = [x] if y is None else [x[y.cpu() == c] for c in range(self._space.classes)]
-        fits = [_mean_and_factor(group) for group in groups]
+        own_scales = self._space.kind == "points"
+        fits = [_mean_and_factor(group, own_scales=own_scales) for group in groups]
         self._state = {
             "count": torch.tensor([len(group) for group in groups]),
             "mean": torch.stack([fit[0] for fit in fits]).to(self._device),  # (classes, d)
@@ -310,17 +311,22 @@ def _sectors(x: Tensor) -> Tensor:
     return (angle / (2 * math.pi / SECTORS)).round().long() % SECTORS
 
 
-def _mean_and_factor(x: Tensor) -> tuple[Tensor, Tensor]:
+def _mean_and_factor(x: Tensor, *, own_scales: bool) -> tuple[Tensor, Tensor]:
     """Mean ``(d,)`` and a square root ``(d, d)`` of the covariance, both float32.
 
     A millionth of the mean variance is added to the diagonal, so that Cholesky also takes the
-    covariance of pixels that never change; rounding to grey levels hides it.
+    covariance of pixels that never change; rounding to grey levels hides it. With `own_scales` a
+    column gets at most a thousandth of its own variance: beside a column in thousands, one in
+    hundredths would else be nothing but that.
     """
     wide = x.double()
     mean = wide.mean(0) if len(wide) else wide.new_zeros(wide.shape[1])
     centred = wide - mean
     covariance = centred.T @ centred / max(1, len(wide) - 1)
-    jitter = 1e-6 * covariance.diagonal().mean() + torch.finfo(torch.float64).tiny
+    tiny = torch.finfo(torch.float64).tiny
+    jitter = 1e-6 * covariance.diagonal().mean() + tiny
+    if own_scales:
+        jitter = torch.minimum(jitter, 1e-3 * covariance.diagonal() + tiny)
     covariance.diagonal().add_(jitter)
     return mean.float(), torch.linalg.cholesky(covariance).float()
 

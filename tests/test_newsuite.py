@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from genbench.baselines.controls import Gaussian, NoParams
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
@@ -561,6 +563,17 @@ def test_points_are_compared_with_every_column_to_one_scale(tmp_path: Path) -> N
     assert_array_equal(z[:, 2], 0)
     assert any("divided by 1 instead: column 3;" in note for note in found.notes)
     assert problems_of(suite) == []
+
+
+def test_the_gaussian_control_keeps_every_column_s_own_scale() -> None:
+    rng = np.random.default_rng(0)
+    x = np.stack([1e4 * rng.normal(size=2000), 1e-3 * rng.normal(size=2000), np.full(2000, 7.0)], 1)
+    space = Space("points", (3,))
+    control = Gaussian(NoParams(), space, torch.device("cpu"))
+    control.fit(SimpleNamespace(x=torch.from_numpy(x.astype(np.float32)), y=None), None)  # type: ignore[arg-type]
+    drawn = np.asarray(control.sample(2000, seed=0))
+    assert_allclose(drawn[:, :2].std(0), x[:, :2].std(0), rtol=0.1)
+    assert_array_equal(drawn[:, 2], 7.0)
 
 
 def test_equal_distances_of_discrete_rows_stay_equal(tmp_path: Path) -> None:
