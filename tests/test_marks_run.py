@@ -85,4 +85,4 @@ def test_training_that_nobody_counted_is_marked(run_genbench: Command, tmp_path:
     found = records(tmp_path / "results")
     changed = {name: r.resources["weights_changed"] for (name, _), r in found.items()}
     assert changed == {"raw": True, "frozen": False, "normal": True}
-    assert done.err.splitlines()[-1].startswith("ranks:   one seed gives an order; --seeds 0,1,2")
+    assert done.err.splitlines()[-1].startswith("next:    add --seeds 0,1,2 for ranks")

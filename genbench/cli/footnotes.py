@@ -98,8 +98,10 @@ def price_of_ranks(records: Iterable[Record]) -> str | None:
     price = f"about {minutes:.0f} minutes" if minutes >= 1.5 else "about a minute"
     if minutes < 0.5:
         price = f"less than {'a' if minutes > 0.05 else '0.1'} minute"
-    more = f"--seeds {wanted}"
-    return f"ranks:   one seed gives an order; {more} gives ranks ({price} more for two more seeds)"
+    return (
+        f"next:    add --seeds {wanted} for ranks, since one seed gives an order only "
+        f"({price} for two more seeds)"
+    )
 
 
 def _seconds(record: Record) -> float:
