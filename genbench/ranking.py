@@ -149,7 +149,7 @@ def standings(
         if len(kinds) > 1 and len(chosen) == 1:
             refused[chosen.pop().row] = f"other likelihood kind: no other row is {kind}"
         unranked.update(refused)
-        result += _ordered(chosen, bool(higher_is_better))
+        result += _ordered(chosen, bool(higher_is_better), unranked)
     done = {standing.row for standing in result}
     rest = [Standing(row, reason=unranked[row.row]) for row in rows if row.row not in done]
     rest.sort(key=lambda s: (s.summary.control, s.summary.mean is None, s.row))
@@ -202,7 +202,9 @@ def _comparable(
             refused[row.row] = (
                 f"incomplete: {len(need) - len(lacks)} of {len(need)} seeds (lacks {names})"
             )
-    return [row for row in same if row.row not in refused], refused
+    # A row that was asked for at one seed alone still shows where it stands, as an incomplete one.
+    placed = {row.row for row in same if seeds is None and row.n_seeds == 1 and not row.problems}
+    return [row for row in same if row.row not in refused or row.row in placed], refused
 
 
 def _needed(rows: Sequence[Summary], seeds: frozenset[int] | None) -> frozenset[int]:
@@ -215,8 +217,10 @@ def _needed(rows: Sequence[Summary], seeds: frozenset[int] | None) -> frozenset[
     return frozenset().union(*trained)
 
 
-def _ordered(rows: Sequence[Summary], higher_is_better: bool) -> list[Standing]:
-    """All rows by their mean; those that can carry a claim with their rank."""
+def _ordered(
+    rows: Sequence[Summary], higher_is_better: bool, reasons: Mapping[RowKey, str]
+) -> list[Standing]:
+    """All rows by their mean, those that can carry a claim with a rank, others with a reason."""
     sign = -1.0 if higher_is_better else 1.0
     score = {row.row: sign * (row.mean or 0.0) for row in rows}  # low is good
     claims = [row for row in rows if row.fixed or row.n_seeds > 1]
@@ -224,7 +228,9 @@ def _ordered(rows: Sequence[Summary], higher_is_better: bool) -> list[Standing]:
         found = [Standing(claims[0], reason=ALONE)]
     else:
         found = _ranked(claims, score)
-    found += [Standing(row, reason=ONE_SEED) for row in rows if row not in claims]
+    found += [
+        Standing(row, reason=reasons.get(row.row) or ONE_SEED) for row in rows if row not in claims
+    ]
     placed = [
         replace(s, place=1 + sum(other < score[s.row] for other in score.values())) for s in found
     ]

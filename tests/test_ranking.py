@@ -266,6 +266,7 @@ def test_a_row_with_fewer_seeds_is_incomplete_whatever_its_value():
     found = ranked(rows_of(a=[5, 5.1, 5.2], b=[6, 6.1, 6.2], lucky=[0.1]))
     assert not found["lucky"].ranked
     assert found["lucky"].reason == "incomplete: 1 of 3 seeds (lacks 1, 2)"
+    assert (found["lucky"].place, found["a"].of) == (1, 2), "its place is shown, and claims nothing"
     assert found["a"].rank == 1
 
 

@@ -108,7 +108,8 @@ def _badge(found: Page) -> dict[str, Any]:
     board = found.table
     message, colour = "no results", "#6a6a6a"
     if board.placed and board.columns:
-        best = board.placed[0]
+        first = board.columns[0].id
+        best = next((row for row in board.placed if row.values[first].rank), board.placed[0])
         value = best.values[board.columns[0].id]
         message, colour = f"{best.name} {board.columns[0].title} {value.text}", "#1f6f54"
         if not value.rank:  # an order claims no lead
