@@ -123,8 +123,8 @@ def compare_rows(a: Path, b: Path, row_a: str, row_b: str) -> list[Line]:
     UsageError
         If no task has both rows, or a name fits several.
     """
-    ours = tasks_of(a)
-    theirs = ours if a == b else tasks_of(b)
+    ours = tasks_of(a, superseded=True)
+    theirs = ours if a == b else tasks_of(b, superseded=True)
     common = [name for name in sorted(ours) if name in theirs]
     found = [
         line
@@ -175,15 +175,20 @@ def footnote(found: Sequence[Line]) -> str:
     return text
 
 
-def tasks_of(place: Path) -> dict[str, TaskResults]:
+def tasks_of(place: Path, *, superseded: bool = False) -> dict[str, TaskResults]:
     """What a results directory holds, by the name of suite, version, task and profile.
+
+    Parameters
+    ----------
+    superseded
+        Rows of earlier versions of a generator too.
 
     Raises
     ------
     StoreError
         If something in it cannot be used: a comparison must not pass over what it cannot read.
     """
-    found, problems = gather([place])
+    found, problems = gather([place], superseded=superseded)
     if problems:
         first, more = problems[0], len(problems) - 1
         raise StoreError(

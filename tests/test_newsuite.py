@@ -31,7 +31,7 @@ from genbench.newsuite import NewSuite, new_suite
 from genbench.newsuite import extractor as on_the_spot
 from genbench.newsuite.text import infinity_rows
 from genbench.npzfile import load_arrays
-from genbench.report.copying import mark
+from genbench.report.copying import training_mark
 from genbench.scoring import Scorer
 from genbench.store import CACHE, Store
 from genbench.suite import Suite, load_suite
@@ -769,7 +769,7 @@ def test_copying_is_not_told_where_real_rows_repeat(tmp_path: Path) -> None:
             == "unreliable: 100.0% of the real test rows equal a training row"
         )
     assert "note" not in values["emd"].details
-    assert mark([SimpleNamespace(status="ok", metrics=values)]) is None  # type: ignore[list-item]
+    assert training_mark([SimpleNamespace(status="ok", metrics=values)]) is None  # type: ignore[list-item]
     bare = {k: replace(v, details={}) for k, v in values.items()}
-    marked = mark([SimpleNamespace(status="ok", metrics=bare)])  # type: ignore[list-item]
+    marked = training_mark([SimpleNamespace(status="ok", metrics=bare)])  # type: ignore[list-item]
     assert marked is not None, "authenticity is near 0 here"

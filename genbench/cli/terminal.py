@@ -141,7 +141,7 @@ def print_result(result: Result, *, as_json: bool) -> None:
         _say(f"next:    {hint}")
     ranks = _ranks(result)
     if ranks:
-        _say(f"ranks:   {ranks}")
+        _say(f"{'ranks:' if hint else 'next:':8} {ranks}")
 
 
 def _next(result: Result) -> str:
