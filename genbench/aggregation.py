@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -153,9 +153,17 @@ def is_fixed(record: Record) -> bool:
     return bool(record.cell["generator"].get("family") == "scored")
 
 
-def notes(values: Iterable[MetricValue]) -> str:
-    """What metrics say of their own values (``details["note"]``), each text once."""
-    told = (value.details.get("note") for value in values)
+def notes(values: Collection[MetricValue]) -> str:
+    """What metrics say of their own values, each text once.
+
+    That is ``details["note"]``, and for the value of one seed, whose interval is its own, why it
+    has none.
+    """
+    told = [value.details.get("note") for value in values]
+    if len(values) == 1:
+        told += [
+            f"no interval: {why}" for value in values if (why := value.details.get("no_interval"))
+        ]
     return "; ".join(dict.fromkeys(text for text in told if isinstance(text, str) and text))
 
 

@@ -70,7 +70,7 @@ def test_a_metric_of_a_package_stands_beside_the_built_in_ones(
     assert mine.signature.startswith("gap|gap/1 of somewhere:gap|power=2|n=300|ref=300|extractor=")
     assert (mine.unit, mine.higher_is_better, mine.n) == ("cm", False, 300)
     assert mine.interval is None
-    assert mine.details == {"interval": "none: the metric's function gives no standard error"}
+    assert mine.details == {"no_interval": "the metric's function gives no standard error"}
     other = found["gap@doubled"]
     assert other.signature.endswith("|power=1.0|n=300|ref=300|extractor=doubled/1|reference=test")
     assert mine.value == pytest.approx((other.value / 2) ** 2, rel=1e-5)

@@ -14,7 +14,7 @@ from genbench.metrics.custom import SEED, CustomMetric, find
 from genbench.metrics.outcomes import Inputs, Maker, Outcome
 from genbench.metrics.uncertainty import Estimate, normal
 
-NO_INTERVAL = {"interval": "none: the metric's function gives no standard error"}
+NO_INTERVAL = "the metric's function gives no standard error"
 
 
 def foreign_outcome(name: str) -> Maker:
@@ -73,7 +73,7 @@ def _outcome(inputs: Inputs, answer: Any) -> Outcome:
             status="failed",
         ) from wrong
     if error is None or not math.isfinite(value):
-        return Outcome(Estimate(value), NO_INTERVAL if error is None else {})
+        return Outcome(Estimate(value, no_interval=NO_INTERVAL if error is None else ""))
     if not (math.isfinite(error) and error >= 0):
         raise MetricError(
             f"its function returned the standard error {error}: "
