@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from genbench import tensorfile
 from genbench.cellspec import CellSpec
@@ -36,17 +37,21 @@ PROBES = 16  # training rows whose log_prob the stored state must bring back
 PROBE = "probe"
 
 
-def _fingerprint(subject: Harnessed) -> str | None:
-    """A digest of the generator's weights; None if it has none to show (yet)."""
-    try:
-        state = subject.generator.state_dict()
-        found = hashlib.sha256()
-        for name in sorted(state):
-            found.update(f"{name}{tuple(state[name].shape)}{state[name].dtype}".encode())
-            found.update(state[name].detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    except Exception:  # a generator that draws its weights in `fit` may have no state before
-        return None
+def _fingerprint(state: Mapping[str, Tensor]) -> str:
+    """A digest of a generator's weights."""
+    found = hashlib.sha256()
+    for name in sorted(state):
+        found.update(f"{name}{tuple(state[name].shape)}{state[name].dtype}".encode())
+        found.update(state[name].detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
     return found.hexdigest()
+
+
+def _differs_from_new(subject: Harnessed, state: Mapping[str, Tensor]) -> bool:
+    """Whether a generator's weights are not those that it is made with."""
+    try:
+        return _fingerprint(subject.new().state_dict()) != _fingerprint(state)
+    except Exception:  # one that draws its weights in `fit` may have no state before
+        return True
 
 
 def likelihood_plan(spec: CellSpec) -> dict[str, dict[str, int]]:
@@ -101,6 +106,7 @@ class Generation:
         self._sandbox = sandbox
         self._cls = cls
         self._signalled = False
+        self._served = 0
         self._asked = stopping
         if stopping is None:
             signal.signal(signal.SIGTERM, self._on_signal)
@@ -197,7 +203,6 @@ class Generation:
     def _fit(self, subject: Harnessed, train: Split) -> None:
         spec = self.spec
         fit = FitResult()
-        before = _fingerprint(subject)
         try:
             subject.fit(
                 train,
@@ -209,7 +214,7 @@ class Generation:
                 saved=self.told.checkpointed,
             )
         finally:
-            fit.weights_changed = before is None or before != _fingerprint(subject)
+            self._served = fit.examples_served
             self.told.fitted(vars(fit))
 
     def _sample(self, subject: Harnessed, train: Split) -> None:
@@ -234,7 +239,8 @@ class Generation:
         stored = not self.spec.generator.is_control
         if stored:
             tensorfile.save(self.spec.folder / WORK / STATE, state)
-        self.told.state(int(weights), stored)
+        changed = self._served > 0 or _differs_from_new(subject, state)
+        self.told.state(int(weights), stored, changed)
 
     def _probe(self, subject: Harnessed, train: Split) -> None:
         """Score a few training rows: the same before the state was stored and after."""

@@ -42,7 +42,6 @@ class FitResult:
     resumed_at: int = 0
     seconds_before: float = 0.0
     curves: dict[str, Any] = field(default_factory=dict)
-    weights_changed: bool = True
 
 
 class Harnessed:
@@ -82,6 +81,10 @@ class Harnessed:
         self.device = device
         self._stopping = stopping
         self._report = report
+
+    def new(self) -> Any:
+        """Another one as this was made, not fitted."""
+        return self._made()
 
     @property
     def takes_labels(self) -> bool:

@@ -97,15 +97,11 @@ class Ledger:
     def fitted(self, facts: Mapping[str, Any]) -> None:
         """See `genbench.telling.Telling`."""
         kinds = {"examples_served": int, "raw_access": bool, "checkpoints": int,
-                 "resumed_at": int, "seconds_before": float | int, "curves": dict,
-                 "weights_changed": bool}  # fmt: skip
+                 "resumed_at": int, "seconds_before": float | int, "curves": dict}  # fmt: skip
         for name, kind in kinds.items():
             if not isinstance(facts[name], kind):
                 raise ContractError(f"the generator's process told {name} of another type")
-        changed = facts["weights_changed"]
-        for name in kinds.keys() - {"weights_changed"}:
             setattr(self.result, name, facts[name])
-        self.result.resources["weights_changed"] = changed
 
     def checkpointed(self) -> None:
         """See `genbench.telling.Telling`."""
@@ -125,9 +121,10 @@ class Ledger:
         """See `genbench.telling.Telling`."""
         self._note(shorten(str(text), 400) for text in texts[:MOST_NOTES])
 
-    def state(self, parameters: int, stored: bool) -> None:
+    def state(self, parameters: int, stored: bool, changed: bool) -> None:
         """See `genbench.telling.Telling`."""
         self.result.resources["parameters"] = int(parameters)
+        self.result.resources["weights_changed"] = bool(changed)
 
     def log_probs(self, arrays: Mapping[str, Array]) -> None:
         """See `genbench.telling.Telling`."""
@@ -239,9 +236,9 @@ class CellLedger(Ledger):
             with contextlib.suppress(StoreError):
                 write_json(self._folder / AT_CHECKPOINT, {"fit_core_s": spent})
 
-    def state(self, parameters: int, stored: bool) -> None:
+    def state(self, parameters: int, stored: bool, changed: bool) -> None:
         """See `genbench.telling.Telling`."""
-        super().state(parameters, stored)
+        super().state(parameters, stored, changed)
         if stored and not self.take(STATE):
             raise ContractError("the generator's state is not where it was stored")
 

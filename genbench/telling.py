@@ -31,8 +31,9 @@ class Telling(Protocol):
     def notes(self, texts: Sequence[str]) -> None:
         """What the generator itself says of its samples' values."""
 
-    def state(self, parameters: int, stored: bool) -> None:
-        """The state's number of weights, and whether it lies in the work folder."""
+    def state(self, parameters: int, stored: bool, changed: bool) -> None:
+        """The state's number of weights, whether it lies in the work folder, and whether it is
+        another than the generator was made with."""
 
     def log_probs(self, arrays: Mapping[str, Array]) -> None:
         """Log-probabilities by what they are of."""
@@ -75,9 +76,10 @@ class Wire:
         """See `Telling`."""
         send(self._to, "notes", {"texts": list(texts)})
 
-    def state(self, parameters: int, stored: bool) -> None:
+    def state(self, parameters: int, stored: bool, changed: bool) -> None:
         """See `Telling`."""
-        send(self._to, "state", {"parameters": parameters, "stored": stored})
+        body = {"parameters": parameters, "stored": stored, "changed": changed}
+        send(self._to, "state", body)
 
     def log_probs(self, arrays: Mapping[str, Array]) -> None:
         """See `Telling`."""

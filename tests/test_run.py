@@ -251,7 +251,7 @@ def test_a_stopped_run_continues_to_the_same_samples(run_genbench: Command, tmp_
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=300)
     assert process.returncode == 130, err
-    assert "the same command again continues" in err
+    assert "(continues where this stopped)" in err
     stopped = records(tmp_path / "cut")["slow", 0]
     assert stopped.status == "interrupted"
     assert 500 <= stopped.examples_served < 2000
