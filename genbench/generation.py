@@ -42,7 +42,7 @@ def _fingerprint(state: Mapping[str, Tensor]) -> str:
     found = hashlib.sha256()
     for name in sorted(state):
         found.update(f"{name}{tuple(state[name].shape)}{state[name].dtype}".encode())
-        found.update(state[name].detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        found.update(state[name].detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return found.hexdigest()
 
 

@@ -352,7 +352,7 @@ def _import_module(ref: GeneratorRef) -> Any:
 
 def _module_name(path: Path) -> str:
     """What a plugin file's module is called."""
-    return "genbench_plugin_" + hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
+    return "genbench_plugin_" + hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:12]
 
 
 def _import_file(path: Path) -> Any:

@@ -174,7 +174,7 @@ def test_scored_samples_stand_beside_the_controls(run_genbench: Command, tmp_pat
         ({"z": np.zeros((5, 2), np.float32)}, "has no array 'x'"),
         ({"x": np.zeros((5, 2), np.float32), "y": np.zeros(5, np.int64)}, "has no classes"),
         ({"x": np.zeros((1, 2), np.float32)}, "at least 2 rows"),
-        ({"x": np.array([["a", "b"]] * 3)}, "dtype"),
+        ({"x": np.array([["a", "b"]] * 3)}, "save numbers"),
     ],
 )
 def test_bad_samples_are_named(

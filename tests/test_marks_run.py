@@ -86,4 +86,5 @@ def test_training_that_nobody_counted_is_marked(run_genbench: Command, tmp_path:
     changed = {name: r.resources["weights_changed"] for (name, _), r in found.items()}
     assert changed == {"raw": True, "frozen": False, "normal": True}
     assert done.err.splitlines()[-1].startswith("next:    genbench run ")
-    assert "--seeds 0,1,2   (one seed gives an order" in done.err.splitlines()[-1]
+    assert " --seeds 0,1,2 " in done.err.splitlines()[-1]
+    assert "(one seed gives an order, three give ranks: " in done.err.splitlines()[-1]
