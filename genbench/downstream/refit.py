@@ -135,6 +135,7 @@ class Refitting:
             log=log,
             timeout=timeout,
             memory_limit=memory_limit,
+            scratch=scratch,
         )
 
     def poll(self, seconds: float) -> Outcome | None:
