@@ -20,7 +20,9 @@ from genbench.downstream import refit, refits
 from genbench.downstream.ahead import train_ahead
 from genbench.downstream.refits import Job
 from genbench.errors import StoreError
+from genbench.generator import Space
 from genbench.isolation import Outcome
+from genbench.ledger import Ledger
 from genbench.slots import Slots
 from genbench.store import write_json
 from genbench.threads import SHORT_SPINNING, short_spinning
@@ -283,6 +285,17 @@ def test_a_stop_while_rows_are_drawn_is_no_failure(
     assert refits.run_refits(spec, asked, lambda: True, tmp_path / "log", held(1)) == {}
     with pytest.raises(StoreError, match="could not be drawn"):
         refits.run_refits(spec, asked, lambda: False, tmp_path / "log", held(1))
+
+
+@pytest.mark.parametrize("limit", ["timeout", "memory"])
+def test_a_refit_that_was_ended_by_a_limit_says_which(tmp_path: Path, limit: str) -> None:
+    """It was told to end, as by a stop, and may have said so."""
+    ended: Any = refit.Refitting.__new__(refit.Refitting)
+    ended._ledger = Ledger(Space("points", (2,)), 1)
+    ended._spec = Spec(tmp_path)
+    ended._ledger.ended("interrupted", "Stopped", "the run was stopped", "")
+    ended._keep(Outcome("timeout" if limit == "timeout" else "oom", -9, "SIGKILL", 0, 1.0))
+    assert f"--{limit}" in refits._problem(tmp_path)
 
 
 def test_refits_tell_how_far_they_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
