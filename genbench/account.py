@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from genbench import confinement
 from genbench.cellspec import CellSpec
 from genbench.errors import StoreError
 from genbench.records import Artifact, Record, Status
@@ -83,7 +84,7 @@ def record_of_loss(spec: CellSpec, status: Status, error: Mapping[str, Any]) -> 
         examples_served=int(told.get("examples_served", 0)),
         raw_access=bool(told.get("raw_access", False)),
         resources=told.get("resources", {}),
-        environment={"device": spec.device, "threads": spec.threads},
+        environment={"device": spec.device, "threads": spec.threads} | isolation_of(spec),
         source=spec.source,
         attempt={"n": spec.attempt, "resumed_from": source_attempt(spec)},
         error=body,
@@ -91,6 +92,14 @@ def record_of_loss(spec: CellSpec, status: Status, error: Mapping[str, Any]) -> 
     )
     write_record(spec.folder, record)
     return record
+
+
+def isolation_of(spec: CellSpec) -> dict[str, str]:
+    """What a record says of how far the generator was kept from everything else."""
+    if spec.generator.ref.inline:
+        told = "none: the generator ran in the caller's process, without limits"
+        return {"isolation": told, "sandbox": "none"}
+    return {"sandbox": confinement.name(spec.sandbox)}
 
 
 def generation_of(folder: Path) -> dict[str, Any]:

@@ -14,6 +14,10 @@ from genbench.ledger import Ledger
 from genbench.telling import Telling, Wire, deliver
 from genbench.wire import Reader
 
+# What telling a ledger of values of other types and sizes raises.
+_NO_MESSAGE = (ContractError, TypeError, ValueError, KeyError, AttributeError, OverflowError,
+               RecursionError)  # fmt: skip
+
 
 class Attended:
     """Isolated work that tells a ledger of itself; several can be attended at once.
@@ -22,6 +26,8 @@ class Attended:
     ----------
     work
         Run in a process of its own, with a `Wire` to `ledger`.
+    log, timeout, memory_limit, scratch
+        See `genbench.isolation.start_isolated`.
     """
 
     def __init__(
@@ -32,9 +38,10 @@ class Attended:
         log: Path | None,
         timeout: float | None = None,
         memory_limit: int | None = None,
+        scratch: Path | None = None,
     ) -> None:
         self._ledger = ledger
-        self._reader = Reader()
+        self._reader = Reader(ledger.most_bytes)
         self._ours, theirs = socket.socketpair()
         self._running: Isolated = start_isolated(
             lambda: work(Wire(theirs)),
@@ -42,6 +49,7 @@ class Attended:
             timeout=timeout,
             memory_limit=memory_limit,
             keep_open=(theirs.fileno(),),
+            scratch=scratch,
         )
         theirs.close()
         self._ours.setblocking(False)
@@ -85,7 +93,7 @@ class Attended:
             try:
                 for message in self._reader.feed(data):
                     deliver(message, self._ledger)
-            except (ContractError, TypeError, ValueError, KeyError) as error:
+            except _NO_MESSAGE as error:
                 own = isinstance(error, ContractError)
                 self._ledger.broken = str(error) if own else "its process sent no message of ours"
                 self._running.kill()

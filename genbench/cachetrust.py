@@ -15,7 +15,7 @@ from pathlib import Path
 from genbench.errors import StoreError
 from genbench.store import read_json, sha256_file, write_json
 
-MARK = "unconfined"  # stands in a cache that unconfined generators could reach
+MARK = "confined"  # stands in a cache that none but confined generators could reach
 COMPUTED = ("features", "downstream", "utility")
 _REFIT_RESULTS = "refits/*/result.json"
 
@@ -62,26 +62,30 @@ def begin(cache: Path, confined: bool, digests: dict[str, str]) -> None:
     Parameters
     ----------
     confined
-        Whether the generators of this run are. Then what unconfined ones could reach is dropped,
-        and refits that they could reach are no longer called confined.
+        Whether the generators of this run are. Then what others could reach is dropped, and refits
+        that they could reach are no longer called confined. A cache without `MARK` is one of
+        those: of a run that was killed, or of a version that confined nothing.
     digests
         Files that other workers of this run have written.
     """
     beliefs.everything = confined
     beliefs.digests = dict(digests)
     beliefs.wrote = {}
-    if confined and (cache / MARK).exists():
+    if not confined:
+        end(cache)
+    elif not (cache / MARK).is_file():
         for name in COMPUTED:
             shutil.rmtree(cache / name, ignore_errors=True)
         for path in cache.glob(_REFIT_RESULTS):
             with contextlib.suppress(StoreError, TypeError):
                 write_json(path, {**read_json(path), "sandbox": "none"})
-        (cache / MARK).unlink(missing_ok=True)
-
-
-def end(cache: Path) -> None:
-    """Once no generator of this worker runs: mark a cache that one of them could reach."""
-    if not beliefs.everything:
         with contextlib.suppress(OSError):
             cache.mkdir(parents=True, exist_ok=True)
             (cache / MARK).touch()
+
+
+def end(cache: Path) -> None:
+    """Once no generator of this worker runs: a cache that one of them could reach has no mark."""
+    if not beliefs.everything:
+        with contextlib.suppress(OSError):
+            (cache / MARK).unlink(missing_ok=True)

@@ -252,7 +252,7 @@ class InProcessExecutor:
         """Run the generator here if it lives here, then start a worker that scores."""
         if spec.generator.ref.inline and spec.reuse is None:
             from genbench.generation import Generation
-            from genbench.ledger import LIKELIHOOD, CellLedger, cost_before
+            from genbench.ledger import LIKELIHOOD, CellLedger, take_up
             from genbench.npzfile import save_arrays
 
             spec.folder.mkdir(parents=True, exist_ok=True)
@@ -262,7 +262,7 @@ class InProcessExecutor:
                 spec.suite.space,
                 spec.suite.n_samples,
                 resumed=spec.resume is not None,
-                costs_before=cost_before(spec.resume),
+                costs_before=take_up(spec.resume, spec.folder),
             )
             with torch_left_as_found():
                 Generation(spec, ledger, cls=cls, stopping=lambda: self.stopping).run()

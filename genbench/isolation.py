@@ -107,6 +107,7 @@ def start_isolated(
     timeout: float | None = None,
     memory_limit: int | None = None,
     keep_open: tuple[int, ...] = (),
+    scratch: Path | None = None,
 ) -> Isolated:
     """Fork, and run `work` under a keeper; several at once are told apart.
 
@@ -118,13 +119,15 @@ def start_isolated(
     ----------
     timeout, memory_limit
         Seconds and bytes for its whole process tree; None for no limit.
+    scratch
+        A temporary folder, removed with it even if the caller is killed.
     """
     sys.stdout.flush()
     sys.stderr.flush()
     adopt_orphans()
     if not Isolated._keepers:
         Isolated._others = frozenset(children(os.getpid()))
-    order = Order(work, log, timeout, memory_limit, keep_open)
+    order = Order(work, log, timeout, memory_limit, keep_open, scratch)
     caller = os.getpid()
     reader, writer = os.pipe()
     # Whatever is sent before the keeper listens waits until it does.

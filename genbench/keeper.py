@@ -14,6 +14,7 @@ import json
 import os
 import resource
 import select
+import shutil
 import signal
 import sys
 import threading
@@ -47,6 +48,8 @@ class Order:
         Seconds and bytes of the whole tree; None for no limit.
     keep
         Open files that the work is given; it gets no others of the caller's.
+    scratch
+        A temporary folder of the work's, removed with it.
     """
 
     work: Callable[[], None]
@@ -54,6 +57,7 @@ class Order:
     timeout: float | None
     memory_limit: int | None
     keep: tuple[int, ...] = ()
+    scratch: Path | None = None
 
 
 def keep(order: Order, caller: int, answer: int) -> NoReturn:
@@ -65,6 +69,8 @@ def keep(order: Order, caller: int, answer: int) -> NoReturn:
         keeper = _Keeper(order, caller)
         _close_others({answer, *order.keep})
         told = keeper.run()
+        if order.scratch is not None:  # here, as the caller may have been killed
+            shutil.rmtree(order.scratch, ignore_errors=True)
         os.write(answer, json.dumps(told).encode())
     except BaseException:
         traceback.print_exc()

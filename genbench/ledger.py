@@ -41,6 +41,8 @@ LIKELIHOOD = "likelihood.npz"
 WORK = "work"  # the part of an attempt's folder that its generator may write in
 AT_CHECKPOINT = "checkpoint.json"  # what the fit had cost by then
 MOST_NOTES = 8  # that a generator may add to its record
+MOST_TEXT = 64 << 10  # characters of an error
+SPARE_BYTES = 1 << 30  # for log-probabilities
 COSTED = ("fit", "sample")  # phases whose CPU time is recorded
 
 
@@ -84,6 +86,12 @@ class Ledger:
         self._want, self._fewer = rows, fewer
         self._chunks: list[Mapping[str, Array]] = []
         self._begun: tuple[str, float, float] | None = None
+
+    @property
+    def most_bytes(self) -> int:
+        """How much the arrays that are told can hold in all."""
+        row = self.space.dims * np.dtype(self.space.dtype).itemsize + 8  # and its label
+        return self._want * row + SPARE_BYTES
 
     def phase(self, name: str) -> None:
         """See `genbench.telling.Telling`."""
@@ -132,7 +140,7 @@ class Ledger:
 
     def no_log_probs(self, reason: str) -> None:
         """See `genbench.telling.Telling`."""
-        self.result.likelihood_error = str(reason)
+        self.result.likelihood_error = str(reason)[:MOST_TEXT]
 
     def ended(self, status: str, kind: str, message: str, trace: str) -> None:
         """See `genbench.telling.Telling`."""
@@ -141,11 +149,11 @@ class Ledger:
         else:
             self.result.error = {
                 "phase": self.result.phase,
-                "type": kind,
-                "message": message,
-                "traceback": trace,
+                "type": shorten(str(kind), 200),
+                "message": str(message)[:MOST_TEXT],
+                "traceback": str(trace)[-MOST_TEXT:],
             }
-        self.result.status = status
+        self.result.status = str(status)
 
     def _count(self) -> int:
         return sum(len(chunk["x"]) for chunk in self._chunks)
@@ -177,9 +185,9 @@ class Ledger:
 
     def _note(self, texts: Iterable[str]) -> None:
         """Keep what is odd about the samples' values."""
-        noted = list(texts)
+        noted = [*self.result.resources.get("notes", []), *texts]
         if noted:
-            self.result.resources["notes"] = [*self.result.resources.get("notes", []), *noted]
+            self.result.resources["notes"] = noted[: MOST_NOTES + 1]
 
 
 class CellLedger(Ledger):
@@ -253,11 +261,13 @@ class CellLedger(Ledger):
 
     def take(self, name: str) -> bool:
         """Take a file over from where the generator may write; whether there was one."""
-        source = self._folder / WORK / name
+        source, target = self._folder / WORK / name, self._folder / name
         with contextlib.suppress(OSError):
             if stat.S_ISREG(source.lstat().st_mode):
-                os.replace(source, self._folder / name)
-                return True
+                os.replace(source, target)
+                if stat.S_ISREG(target.lstat().st_mode):
+                    return True
+                target.unlink()  # a link that was put there since we looked
         return False
 
     def _close_phase(self) -> None:
@@ -276,12 +286,20 @@ class CellLedger(Ledger):
         write_bytes(self._folder / SAMPLES, data)
 
 
-def cost_before(checkpoint: Path | None) -> float | None:
-    """CPU seconds of a fit up to a checkpoint; 0 without one, None if nobody wrote them down."""
+def take_up(checkpoint: Path | None, folder: Path) -> float | None:
+    """Keep the checkpoint that a fit continues from in its new attempt's folder, too.
+
+    So that an attempt which ends before its own first checkpoint loses nothing. Returns the CPU
+    seconds of the fit up to there; 0 without a checkpoint, None if nobody wrote them down.
+    """
     if checkpoint is None:
         return 0.0
+    costs = checkpoint.with_name(AT_CHECKPOINT)
+    for source, name in ((checkpoint, CHECKPOINT), (costs, AT_CHECKPOINT)):
+        with contextlib.suppress(OSError):
+            os.link(source, folder / name)
     try:
-        return float(read_json(checkpoint.with_name(AT_CHECKPOINT))["fit_core_s"])
+        return float(read_json(costs)["fit_core_s"])
     except (StoreError, KeyError, TypeError, ValueError):
         return None
 

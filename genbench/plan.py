@@ -11,7 +11,7 @@ from typing import Any, Literal
 from genbench.cellspec import PARTS, GeneratorChoice
 from genbench.downstream import protocols
 from genbench.metrics.custom import provider
-from genbench.metrics.table import METRICS
+from genbench.metrics.table import LIKELIHOOD_METRICS, METRICS
 from genbench.records import MetricValue, digest
 from genbench.store import CHECKPOINT, Problem, Store, Stored, inside, newest
 from genbench.suite import Suite
@@ -251,12 +251,20 @@ def _judge(
         return ("run", None, asked) if lacking else ("done", None, ())
     if keep_failed and record.status != "interrupted":
         return "kept", None, ()
-    sampled = [a for a in attempts if _drawn(a)]
+    sampled = [a for a in attempts if _drawn(suite, a)]
     if sampled:
         return "score", newest(sampled), parts
     return "run", None, parts
 
 
-def _drawn(attempt: Stored) -> bool:
-    """Whether the generator had drawn its samples and kept its state before the attempt ended."""
-    return "state_s" in attempt.record.timing and attempt.artifact("samples") is not None
+def _drawn(suite: Suite, attempt: Stored) -> bool:
+    """Whether all that only the fitted generator can give was there before the attempt ended."""
+    record = attempt.record
+    if "state_s" not in record.timing or attempt.artifact("samples") is None:
+        return False
+    # Records without a sandbox were made before its log_prob was probed.
+    probed = "sandbox" in record.environment and record.cell["generator"].get("likelihood")
+    wanted = any(request.id in LIKELIHOOD_METRICS for request in suite.metrics)
+    if probed and wanted and _cut_short(attempt):
+        return attempt.artifact("likelihood") is not None
+    return True

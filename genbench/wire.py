@@ -58,9 +58,16 @@ def _plain(value: Any) -> Any:
 
 
 class Reader:
-    """Puts messages together from the bytes that arrive."""
+    """Puts messages together from the bytes that arrive.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    most
+        Bytes that the arrays of all messages may hold.
+    """
+
+    def __init__(self, most: int = MOST_ARRAY_BYTES) -> None:
+        self._left = most
         self._data = bytearray()
         self._header: dict[str, Any] | None = None
         self._size = 0
@@ -96,6 +103,9 @@ class Reader:
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ContractError("the generator's process sent no message of ours") from error
         del self._data[: _LENGTH.size + length]
+        self._left -= self._size
+        if self._left < 0:
+            raise ContractError("the generator's process sent more than it was asked for")
         return True
 
     def _message(self) -> Message:
@@ -123,7 +133,4 @@ def _checked(header: Any) -> dict[str, Any]:
 
 
 def _size(described: list[Any]) -> int:
-    size = int(math.prod(described[2])) * int(np.dtype(described[1]).itemsize)
-    if size > MOST_ARRAY_BYTES:
-        raise ValueError(size)
-    return size
+    return int(math.prod(described[2])) * int(np.dtype(described[1]).itemsize)

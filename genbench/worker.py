@@ -31,6 +31,7 @@ from genbench.account import (
     dataset_of,
     files_of,
     generation_of,
+    isolation_of,
     log_tail,
     source_attempt,
 )
@@ -48,7 +49,7 @@ from genbench.ledger import (
     WORK,
     CellLedger,
     Ledger,
-    cost_before,
+    take_up,
 )
 from genbench.npzfile import load_arrays, save_arrays
 from genbench.records import Artifact, MetricValue, Record, Status
@@ -168,7 +169,7 @@ class Worker:
             spec.suite.n_samples,
             fewer=spec.generator.is_control,
             resumed=spec.resume is not None,
-            costs_before=cost_before(spec.resume),
+            costs_before=take_up(spec.resume, spec.folder),
         )
         outcome = self._attended(lambda told, box: Generation(spec, told, box).run(), ledger)
         ledger.take(CHECKPOINT)  # if it ended before it told of it
@@ -179,6 +180,8 @@ class Worker:
         attempt.timing.update(ledger.result.timing)
         attempt.resources["peak_rss_bytes"] = outcome.peak_rss_bytes
         attempt.sealed = ledger.sealed
+        if ledger.likelihood:  # only this process could tell it: whoever goes on needs it
+            save_arrays(spec.folder / LIKELIHOOD, ledger.likelihood)
         if not ledger.sealed:  # whoever put one there, it was not drawn
             (spec.folder / SAMPLES).unlink(missing_ok=True)
         self._judge(attempt, outcome, ledger)
@@ -226,6 +229,8 @@ class Worker:
         """Run the generator in a confined process of its own and hear what it tells."""
         spec = self.spec
         work_folder = spec.folder / WORK
+        # Empty: a name that an earlier process left there may be that of a file taken over since.
+        shutil.rmtree(work_folder, ignore_errors=True)
         work_folder.mkdir(parents=True, exist_ok=True)
         with scratch_folder() as scratch:
             box = sandbox(spec.sandbox, scratch, work_folder, results=spec.cache.parent)
@@ -235,6 +240,7 @@ class Worker:
                 log=spec.folder / LOG,
                 timeout=spec.timeout,
                 memory_limit=spec.memory_limit,
+                scratch=scratch,
             )
             return attend(running, lambda: self._stopping)
 
@@ -403,7 +409,7 @@ class Worker:
             raw_access=bool(attempt.generation.get("raw_access", False)),
             resources=attempt.resources,
             environment=environment.describe(spec.device, spec.threads)
-            | _isolation(spec)
+            | isolation_of(spec)
             | _taken_on_trust(attempt.refits),
             source=spec.source,
             attempt={
@@ -473,14 +479,6 @@ def run_cell(
         print(f"genbench worker: {error}", file=sys.stderr)
         return error.exit_code
     return 0 if record.status in ("ok", "skipped") else 3
-
-
-def _isolation(spec: CellSpec) -> dict[str, str]:
-    """What a record says of how far the generator was kept from everything else."""
-    if spec.generator.ref.inline:
-        told = "none: the generator ran in the caller's process, without limits"
-        return {"isolation": told, "sandbox": "none"}
-    return {"sandbox": confinement.name(spec.sandbox)}
 
 
 def _taken_on_trust(refits: Mapping[Job, Refitted]) -> dict[str, str]:

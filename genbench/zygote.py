@@ -137,7 +137,7 @@ class Zygote:
                 box.enter()
             _write_all(writer, json.dumps(work()).encode())
 
-        isolated = start_isolated(answer, log=None, keep_open=(writer,))
+        isolated = start_isolated(answer, log=None, keep_open=(writer,), scratch=scratch)
         os.close(writer)
         self._asked.append(_Asked(order["id"], isolated, _Told(reader), scratch))
 

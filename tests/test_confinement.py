@@ -165,7 +165,25 @@ def test_unconfined_only_what_this_run_wrote_is_believed(
     assert not cachetrust.beliefs.has(new)
     cachetrust.begin(root, True, {})  # confined from here on: nothing from before is kept
     assert not old.exists()
-    assert not (root / cachetrust.MARK).exists()
+    old.parent.mkdir()
+    old.write_text("made under confinement")
+    cachetrust.begin(root, True, {})
+    assert cachetrust.beliefs.has(old)
+    cachetrust.begin(root, False, {})  # and killed: it never came to an end
+    cachetrust.begin(root, True, {})
+    assert not cachetrust.beliefs.has(old)
+
+
+def test_rows_of_a_refit_that_were_changed_are_written_anew(tmp_path: Path) -> None:
+    arrays = {"x": np.arange(6.0).reshape(3, 2), "y": np.arange(3)}
+    path = tmp_path / "rows.npz"
+    assert not refits._holds(path, arrays)
+    np.savez(path, **arrays)
+    assert refits._holds(path, arrays)
+    for changed in ({"x": arrays["x"] + 1}, {"y": arrays["y"].astype(np.int32)},
+                    {"labels": arrays["y"]}):  # fmt: skip
+        np.savez(path, **{**arrays, **changed})
+        assert not refits._holds(path, arrays)
 
 
 @pytest.fixture(scope="module")

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import json
 import signal
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from genbench import tensorfile
 from genbench.account import GENERATION, generation_of, record_of_loss
-from genbench.cellspec import GeneratorChoice, read_spec
+from genbench.cellspec import CellSpec, GeneratorChoice, read_spec
+from genbench.generation import PROBE
+from genbench.isolation import Outcome
+from genbench.ledger import AT_CHECKPOINT, LIKELIHOOD, Ledger, take_up
 from genbench.narration import Lines
+from genbench.npzfile import load_arrays
 from genbench.plan import CHECKPOINT, WORKER_LOST, Cell, build_plan, cell_folder, cell_key
 from genbench.plugins import Description, GeneratorRef
 from genbench.store import SPEC, Store, Stored, newest, write_json
 from genbench.suite import Suite, load_suite
+from genbench.worker import Worker
 from tests.conftest import PLUGINS, TINY, Command
 from tests.killing import kill_and_compare
 from tests.test_run import SLOW, records, start, wait_for_fit
@@ -192,3 +199,48 @@ def test_a_worker_that_died_while_it_scored_loses_nothing_of_the_fit(
 def test_what_a_generator_forged_of_itself_tells_nothing(tmp_path: Path, told: object) -> None:
     (tmp_path / GENERATION).write_text(json.dumps(told))
     assert generation_of(tmp_path) == {}
+
+
+def test_an_attempt_that_ends_before_its_first_checkpoint_keeps_the_one_it_began_with(
+    tmp_path: Path, suite: Suite
+) -> None:
+    store = Store(tmp_path)
+    first = killed(store, suite, "01ARZ3NDEKTSV4RRFFQ69G5FA1")
+    write_json(first.with_name(AT_CHECKPOINT), {"fit_core_s": 12.5})
+    second = first.parent.with_name("01ARZ3NDEKTSV4RRFFQ69G5FA2")
+    second.mkdir()
+    assert take_up(first, second) == 12.5
+    spec = CellSpec(second, tmp_path / ".cache", cell_key(suite, choice(), 0), suite, choice(), 0)
+    record_of_loss(spec, "interrupted", {"phase": "worker", "type": "Stopped", "message": "twice"})
+    cell = planned(store, suite)
+    assert (cell.todo, cell.checkpoint) == ("resume", second / CHECKPOINT)
+    assert take_up(cell.checkpoint, tmp_path) == 12.5
+    assert take_up(None, tmp_path) == 0.0
+
+
+def test_a_stop_after_the_fit_keeps_what_only_the_fitted_process_could_tell(
+    tmp_path: Path, suite: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its log_prob of a few training rows, without which its likelihood counts for nothing."""
+
+    def attended(self: Worker, work: object, ledger: Ledger) -> Outcome:
+        for phase in ("sample", "state", PROBE):
+            ledger.phase(phase)
+            if phase == "sample":
+                ledger.rows({"x": np.zeros((suite.n_samples, 2), np.float32)})
+        ledger.log_probs({PROBE: np.zeros(16)})
+        ledger.ended("ok", "", "", "")
+        self._stopping = True
+        return Outcome("returned", 0, None, 0, 1.0)
+
+    monkeypatch.setattr(Worker, "_attended", attended)
+    mine = replace(choice(), ref=GeneratorRef("slow", "Mine", "mine 1", module="mine"))
+    spec = CellSpec(tmp_path / "one", tmp_path, cell_key(suite, mine, 0), suite, mine, 0)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        record = Worker(spec).run()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert record.status == "interrupted"
+    assert "likelihood" in {artifact.role for artifact in record.artifacts}
+    assert (load_arrays(tmp_path / "one" / LIKELIHOOD)[PROBE] == 0).all()

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from genbench import confinement
 from genbench.errors import ContractError
 from genbench.generator import Space
-from genbench.ledger import Ledger
+from genbench.ledger import STATE, WORK, CellLedger, Ledger
 from genbench.mass import impossible
 from genbench.records import Record
+from genbench.store import CHECKPOINT
 from genbench.wire import Reader
 from tests.conftest import PLUGINS, TINY, genbench
 from tests.test_run import records
@@ -125,6 +132,44 @@ def test_rows_count_only_while_it_samples_and_only_if_all_are_there() -> None:
 def test_bytes_that_are_no_message_are_refused(data: bytes) -> None:
     with pytest.raises(ContractError, match="no message of ours"):
         list(Reader().feed(data))
+
+
+def test_no_more_is_read_than_was_asked_for() -> None:
+    """Whatever a process announces: the memory that hears it is the worker's."""
+    ledger = Ledger(Space("points", (2,)), 10)
+    header = json.dumps({"kind": "rows", "body": {}, "arrays": [["x", "<f8", [1 << 40]]]}).encode()
+    with pytest.raises(ContractError, match="more than it was asked for"):
+        list(Reader(ledger.most_bytes).feed(len(header).to_bytes(4, "little") + header))
+
+
+def test_what_is_told_of_an_error_is_bounded() -> None:
+    ledger = Ledger(Space("points", (2,)), 10)
+    for _ in range(100):
+        ledger.notes(["n" * 1000] * 100)
+    ledger.no_log_probs("r" * (1 << 20))
+    ledger.ended("failed", "E" * (1 << 20), "m" * (1 << 20), "t" * (1 << 20))
+    assert len(json.dumps(vars(ledger.result))) < 1 << 18
+
+
+@pytest.mark.parametrize("name", [CHECKPOINT, STATE])
+def test_a_link_in_the_place_of_a_file_is_not_taken_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Not even if it is put there between the look and the move."""
+    secret, work = tmp_path / "secret", tmp_path / WORK
+    work.mkdir()
+    secret.write_text("reference rows")
+    ledger = CellLedger(tmp_path, Space("points", (2,)), 10)
+    (work / name).symlink_to(secret)
+    assert not ledger.take(name)
+    monkeypatch.setattr(stat, "S_ISREG", _first(True, stat.S_ISREG))
+    assert not ledger.take(name)
+    assert not os.path.lexists(tmp_path / name)
+
+
+def _first(answer: bool, then: Callable[[int], bool]) -> Callable[[int], bool]:
+    answers = iter([answer])
+    return lambda mode: next(answers, None) or then(mode)
 
 
 def test_a_mass_over_one_is_impossible_beyond_its_error() -> None:

@@ -302,3 +302,25 @@ def test_what_is_isolated_ends_with_its_caller(tmp_path: Path) -> None:
     caller.kill()
     caller.wait()
     assert is_gone(int((tmp_path / "pid").read_text()))
+
+
+def test_its_temporary_folder_goes_even_if_the_caller_is_killed(tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    code = (
+        "import sys, time\nfrom pathlib import Path\n"
+        "from genbench.isolation import start_isolated\n"
+        "scratch = Path(sys.argv[1])\n"
+        "def work():\n    (scratch / 'mine').touch()\n    time.sleep(600)\n"
+        "start_isolated(work, log=None, scratch=scratch)\ntime.sleep(600)\n"
+    )
+    caller = subprocess.Popen([sys.executable, "-c", code, str(scratch)])
+    end = time.monotonic() + 30
+    while not (scratch / "mine").is_file():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    caller.kill()
+    caller.wait()
+    while scratch.exists():
+        assert time.monotonic() < end
+        time.sleep(0.02)

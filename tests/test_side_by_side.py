@@ -19,7 +19,10 @@ import pytest
 from genbench.downstream import refit, refits
 from genbench.downstream.ahead import train_ahead
 from genbench.downstream.refits import Job
+from genbench.errors import StoreError
+from genbench.generator import Space
 from genbench.isolation import Outcome
+from genbench.ledger import Ledger
 from genbench.slots import Slots
 from genbench.store import write_json
 from genbench.threads import SHORT_SPINNING, short_spinning
@@ -171,7 +174,7 @@ class Refit:
 class Spec:
     """Of an order, what running refits reads."""
 
-    device, fresh, timeout, memory_limit, sandbox = "cpu", False, None, None, True
+    device, fresh, timeout, memory_limit, sandbox, seed = "cpu", False, None, None, True, 0
 
     def __init__(self, folder: Path, **changes: Any) -> None:
         self.folder = folder
@@ -247,6 +250,52 @@ def test_a_stop_reaches_every_refit_and_begins_none(
     found = refitted(monkeypatch, tmp_path, held(2), stopping=lambda: len(Refit.started) >= 2)
     assert len(Refit.started) == 2
     assert all(r.problem for r in found.values())
+
+
+def test_cells_of_other_seeds_begin_elsewhere_and_take_what_is_done(tmp_path: Path) -> None:
+    """They want the same refits, and go on beside each other."""
+    todo = {Job("augmentation", 10, i, 6): tmp_path / f"job-{i}" for i in range(6)}
+    log = tmp_path / "log.txt"
+
+    def side(seed: int) -> Any:
+        spec: Any = Spec(tmp_path, seed=seed)
+        return refits._SideBySide(spec, todo, 100, lambda: False, log, held(2))
+
+    turns = [[job.replicate for job in side(seed)._in_turn(list(todo))] for seed in range(3)]
+    assert turns[0] == [0, 1, 2, 3, 4, 5]
+    assert len({turn[0] for turn in turns}) == 3
+    assert all(sorted(turn) == turns[0] for turn in turns)
+    one, job = side(0), next(iter(todo))
+    todo[job].mkdir()
+    ended = Refit(todo[job], log, 1)
+    Refit.under_way = 1
+    ended.poll(0)
+    one._start(job, refits.OWN)
+    assert one._found[job].problem is None
+    assert one._running == {}
+
+
+def test_a_stop_while_rows_are_drawn_is_no_failure(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    killed = Outcome("killed", -15, "SIGTERM", 0, 0.1)
+    monkeypatch.setattr(refits, "run_isolated", lambda work, **options: killed)
+    spec: Any = Spec(tmp_path)
+    asked: Any = None
+    assert refits.run_refits(spec, asked, lambda: True, tmp_path / "log", held(1)) == {}
+    with pytest.raises(StoreError, match="could not be drawn"):
+        refits.run_refits(spec, asked, lambda: False, tmp_path / "log", held(1))
+
+
+@pytest.mark.parametrize("limit", ["timeout", "memory"])
+def test_a_refit_that_was_ended_by_a_limit_says_which(tmp_path: Path, limit: str) -> None:
+    """It was told to end, as by a stop, and may have said so."""
+    ended: Any = refit.Refitting.__new__(refit.Refitting)
+    ended._ledger = Ledger(Space("points", (2,)), 1)
+    ended._spec = Spec(tmp_path)
+    ended._ledger.ended("interrupted", "Stopped", "the run was stopped", "")
+    ended._keep(Outcome("timeout" if limit == "timeout" else "oom", -9, "SIGKILL", 0, 1.0))
+    assert f"--{limit}" in refits._problem(tmp_path)
 
 
 def test_refits_tell_how_far_they_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

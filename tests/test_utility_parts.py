@@ -14,16 +14,20 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import special, stats
 from torchvision.transforms.v2 import functional as tv
 
+from genbench.cellspec import CellSpec
+from genbench.downstream import utility
 from genbench.downstream.attacks import fgsm, pgd
 from genbench.downstream.classical import RandomAffine, affine
 from genbench.downstream.classifier import train_classifier
 from genbench.downstream.gains import paired, verdicts
 from genbench.downstream.protocols import Classical, read
 from genbench.downstream.subsets import cut, missing, stratified
+from genbench.downstream.utility import Utility
 from genbench.errors import MetricError, UsageError
 from genbench.suite import load_suite
 from tests.conftest import HERE
 from tests.test_downstream import SPACE, TEST, TRAIN
+from tests.test_plan import choice
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it imports from a name that SciPy 2 will not have
@@ -253,3 +257,16 @@ def test_robustness_without_augmentation_is_refused(tmp_path: Path):
     file.write_text(text[:start] + text[end:])
     with pytest.raises(UsageError, match=r"stands without \[downstream.augmentation\]"):
         load_suite(str(file))
+
+
+def test_stored_values_with_intervals_of_another_method_are_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    suite = load_suite(str(IMAGES))
+    spec = CellSpec(tmp_path, tmp_path, "key", suite, choice(), 0)
+    asked = read(suite.document)
+    assert asked is not None
+    key = Utility(spec, {}, TRAIN, TEST, {}, lambda what: None)._key
+    now = key(asked)
+    monkeypatch.setattr(utility, "METHOD", "another")
+    assert key(asked) != now

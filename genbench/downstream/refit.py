@@ -38,6 +38,11 @@ SYNTHETIC = "synthetic.npz"
 RESULT = "result.json"
 SCHEMA = "genbench.refit/1"
 
+_LIMITS = {
+    "timeout": "it exceeded the limit of time: raise --timeout",
+    "oom": "it exceeded the limit of memory: raise --memory-limit",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class RefitSpec:
@@ -135,6 +140,7 @@ class Refitting:
             log=log,
             timeout=timeout,
             memory_limit=memory_limit,
+            scratch=scratch,
         )
 
     def poll(self, seconds: float) -> Outcome | None:
@@ -156,6 +162,8 @@ class Refitting:
         body: dict[str, Any] = {"status": told.status}
         if self._ledger.broken is not None:
             body |= {"status": "failed", "message": self._ledger.broken}
+        elif outcome.status in _LIMITS:  # whatever it made of being told to end
+            body |= {"status": outcome.status, "message": _LIMITS[outcome.status]}
         elif told.error is not None:
             body["message"] = f"{told.error['type']}: {told.error['message']}"
         elif outcome.status != "returned" or self._ledger.samples is None:

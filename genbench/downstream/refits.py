@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,8 +22,9 @@ from genbench import confinement
 from genbench.attendance import Running
 from genbench.cellspec import CellSpec
 from genbench.downstream.protocols import Protocols
-from genbench.errors import StoreError
+from genbench.errors import DataError, StoreError
 from genbench.isolation import Outcome, run_isolated
+from genbench.npzfile import load_arrays, save_arrays
 from genbench.records import digest
 from genbench.seeds import derive_seed
 from genbench.slots import Slots
@@ -118,6 +120,9 @@ def run_refits(
     """
     prepared = run_isolated(lambda: _prepare(spec, protocols), log=log, stopping=stopping)
     index = spec.folder / INDEX
+    if stopping():
+        index.unlink(missing_ok=True)
+        return {}
     if prepared.status != "returned":
         raise StoreError(f"the rows of the refits could not be drawn: see {log}")
     folders = [Path(name) for name in read_json(index)]
@@ -163,11 +168,11 @@ class _SideBySide:
         """What became of every job, in the order in which they were given."""
         known = {job: self._known(folder) for job, folder in self._todo.items()}
         self._found = {job: found for job, found in known.items() if found is not None}
-        waiting = [job for job in self._todo if job not in self._found]
+        waiting = self._in_turn([job for job in self._todo if job not in self._found])
         try:
             while self._running or (waiting and not self._stopping()):
                 while waiting and not self._stopping() and (slot := self._slot()) is not None:
-                    self._start(waiting.pop(0), slot)
+                    self._start(waiting.popleft(), slot)
                 self._pass_on_a_stop()
                 self._look()
                 self._tell()
@@ -175,6 +180,14 @@ class _SideBySide:
             for one in self._running.values():
                 one.process.stop()
         return {job: self._found[job] for job in self._todo if job in self._found}
+
+    def _in_turn(self, waiting: list[Job]) -> deque[Job]:
+        """Cells of other seeds want the same refits, maybe now: each begins elsewhere in the list.
+
+        Steps by the golden ratio spread any number of seeds evenly.
+        """
+        first = int(len(waiting) * (self._spec.seed * 0.618034 % 1))
+        return deque(waiting[first:] + waiting[:first])
 
     def _known(self, folder: Path) -> Refitted | None:
         """What the cache holds of a refit; marked where a process may have written it."""
@@ -194,6 +207,11 @@ class _SideBySide:
         from genbench.downstream import refit
 
         folder = self._todo[job]
+        found = self._known(folder)
+        if found is not None:  # a cell of another seed has done it meanwhile
+            self._found[job] = found
+            self._free(slot)
+            return
         for name in (refit.RESULT, PROGRESS):
             (folder / name).unlink(missing_ok=True)
         # A log of its own, put into the cell's when it ends: lines of several would be mixed.
@@ -208,6 +226,10 @@ class _SideBySide:
         )
         self._running[job] = _Running(folder, slot, process, log)
 
+    def _free(self, slot: int) -> None:
+        if slot != OWN:
+            self._slots.give(slot)
+
     def _pass_on_a_stop(self) -> None:
         if self._stopping() and not self._told_to_stop:
             self._told_to_stop = True
@@ -220,8 +242,7 @@ class _SideBySide:
             outcome = one.process.poll(POLL_SECONDS / len(self._running))
             if outcome is not None:
                 del self._running[job]
-                if one.slot != OWN:
-                    self._slots.give(one.slot)
+                self._free(one.slot)
                 self._keep_log(job, one)
                 self._found[job] = _judged(one.folder, outcome)
 
@@ -289,7 +310,6 @@ def _prepare(spec: CellSpec, protocols: Protocols) -> None:
     """In a process of its own: write the rows and the order of every job, and their folders."""
     from genbench.data import load_split
     from genbench.downstream import refit
-    from genbench.npzfile import save_arrays
 
     train = load_split(spec.suite.dataset, spec.suite.space, "train")
     folders = []
@@ -312,9 +332,21 @@ def _prepare(spec: CellSpec, protocols: Protocols) -> None:
             progress=folder / PROGRESS,
         )
         write_json(folder / refit.SPEC, order.to_json())
-        if not (folder / refit.ROWS).is_file():
+        if not _holds(folder / refit.ROWS, arrays):
             save_arrays(folder / refit.ROWS, arrays)
     write_json(spec.folder / INDEX, folders)
+
+
+def _holds(path: Path, arrays: Mapping[str, Array]) -> bool:
+    """Whether a file holds just these arrays: an unconfined process may have written others."""
+    try:
+        stored = load_arrays(path)
+    except DataError:
+        return False
+    return stored.keys() == arrays.keys() and all(
+        stored[name].dtype == array.dtype and np.array_equal(stored[name], array)
+        for name, array in arrays.items()
+    )
 
 
 def _rows(

@@ -24,6 +24,7 @@ from genbench.downstream.arms import Replicate
 from genbench.downstream.augmentation import Arm, Curve
 from genbench.downstream.classical import RandomAffine
 from genbench.downstream.classifier import NAME, VERSION, Classifier
+from genbench.downstream.gains import METHOD
 from genbench.downstream.imbalance import Rare
 from genbench.downstream.protocols import Protocols
 from genbench.downstream.recipe import Recipe
@@ -222,6 +223,7 @@ class Utility:
             "task": self.spec.suite.task_hash,
             "classifier": f"{NAME}/{VERSION}",
             "labels": self._labels,
+            "intervals": METHOD,
             "device": self.spec.device,
             "threads": self.spec.threads,
             "torch": torch.__version__,

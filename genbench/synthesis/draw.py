@@ -106,7 +106,7 @@ def main(path: str) -> None:
     ledger = Ledger(Space.from_json(order["space"]), n)
     with scratch_folder() as scratch:
         box = sandbox(order["sandbox"], scratch, results=Path(order["results"]))
-        running = Attended(lambda told: _draw(order, told, box), ledger, log=None)
+        running = Attended(lambda told: _draw(order, told, box), ledger, log=None, scratch=scratch)
         outcome = attend(running, lambda: False)
     error = ledger.result.error or {}
     if ledger.samples is None or ledger.result.status != "ok":

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from genbench import confinement
+from genbench.cachetrust import MARK
 from genbench.cellspec import GeneratorChoice
 from genbench.data import Split, load_split
 from genbench.downstream.classifier import NAME, VERSION, Classifier, predict
@@ -85,8 +86,9 @@ def synthesize(
     judge = None
     if options.confidence is not None:
         # A classifier that an unconfined generator may have put there is not believed.
-        confined = confinement.name(options.sandbox) != "none"
-        judge = _judge(suite, store.root / CACHE if confined else None, train, source.device)
+        cache = store.root / CACHE
+        confined = confinement.name(options.sandbox) != "none" and (cache / MARK).is_file()
+        judge = _judge(suite, cache if confined else None, train, source.device)
         filters.classify = lambda x: predict(judge, x)
         filters.confidence = options.confidence
     built = build(source, train.y, request, filters, lambda a, b: progress("drawing", a, b))
