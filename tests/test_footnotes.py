@@ -86,6 +86,16 @@ def test_a_note_of_a_value_is_shown_with_whose_it_is() -> None:
     assert "‡" in metric_text(found.placed[0].values["fid"])
 
 
+def test_a_note_of_many_values_names_their_rows_once() -> None:
+    noted = {
+        k: replace(fixtures.metric(k, 5.0, 0), details={"note": "too few rows (n < d)"})
+        for k in ("fid", "kid")
+    }
+    found = board(cell("a", metrics=noted), cell("b", metrics=noted))
+    text = "\n".join(table_notes(found, found.columns))
+    assert "‡ FID (mnist-cnn), KID of a, b: too few rows (n < d)" in text
+
+
 @pytest.mark.parametrize(
     ("floor", "sign", "style"),
     [("at", " ≈floor", "green"), ("cannot tell", " floor?", "bright_black")],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -52,17 +52,21 @@ def _errors(found: Table) -> list[str]:
 
 
 def _notes(found: Table, shown: Sequence[Column]) -> list[str]:
-    """Each note once, with the values that carry it."""
+    """Each note once, with the values that carry it; metrics of the same rows stand together."""
     told: dict[str, dict[str, list[str]]] = {}
     for column in shown:
         for row in found.rows:
             if note := row.values[column.id].note:
                 told.setdefault(note, {}).setdefault(column.title, []).append(row.label)
-    return [
-        f"{'; '.join(f'{title} of {_some(who)}' for title, who in where.items())}: "
-        f"{shorten(note, 300)}"
-        for note, where in told.items()
-    ]
+    return [f"{_whose(where)}: {shorten(note, 300)}" for note, where in told.items()]
+
+
+def _whose(where: Mapping[str, Sequence[str]]) -> str:
+    """The metrics and rows that carry a note, such as ``FID, KID of a, b; Vendi of a``."""
+    metrics: dict[tuple[str, ...], list[str]] = {}
+    for title, rows in where.items():
+        metrics.setdefault(tuple(rows), []).append(title)
+    return "; ".join(f"{', '.join(titles)} of {_some(who)}" for who, titles in metrics.items())
 
 
 def _some(names: Sequence[str]) -> str:
