@@ -135,7 +135,7 @@ def page(task: TaskResults, identity: str, place: Place) -> Page:
         entries=tuple(counted),
         one_seed=any(len(row.done) == 1 and not row.fixed for row in board.generators),
         marks=tuple(dict.fromkeys(mark for row in board.rows for mark in row.marks)),
-        notes=notes(board),
+        notes=notes(board, board.columns),
         margin=_told(margin_of(task.suite)),
     )
 
