@@ -23,7 +23,7 @@ from genbench.publish import gather
 from genbench.ranking import holm_adjusted
 from genbench.records import Record
 from genbench.report.inputs import TaskResults
-from genbench.rownames import find_row, row_names
+from genbench.rownames import find_row, row_name, row_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +143,18 @@ def compare_rows(a: Path, b: Path, row_a: str, row_b: str) -> list[Line]:
 def _two_rows(task: str, left: list[Record], right: list[Record]) -> Iterator[Line]:
     """Never paired: a seed of one generator is no trial of another."""
     if left and right:
-        names = f"{left[0].generator} -> {right[0].generator}"
+        names = " -> ".join(_told(left, right))
         for metric in dict.fromkeys(m for r in (*left, *right) for m in r.metrics):
             yield _line(task, names, metric, left, right, paired=False)
+
+
+def _told(*rows: list[Record]) -> list[str]:
+    """The names of rows, with their versions where names are equal."""
+    names = [row_name(records) for records in rows]
+    if len(set(names)) == len(names):
+        return names
+    versions = [str(records[0].cell["generator"]["version"]) for records in rows]
+    return [f"{n}@{v}" for n, v in zip(names, versions, strict=True)]
 
 
 def lines(a: Mapping[str, TaskResults], b: Mapping[str, TaskResults]) -> list[Line]:
@@ -209,7 +218,7 @@ def _lines(task: str, a: TaskResults, b: TaskResults) -> Iterator[Line]:
         left, right = rows_a.get(label, []), rows_b.get(label, [])
         metrics = dict.fromkeys(m for r in (*left, *right) for m in r.metrics)
         for metric in metrics:
-            yield _line(task, label.partition(" ")[0], metric, left, right, paired=True)
+            yield _line(task, row_name(left or right), metric, left, right, paired=True)
 
 
 def rows_of(task: TaskResults) -> Mapping[str, list[Record]]:

@@ -175,7 +175,8 @@ def _may_be_heading(first: list[str], rest: list[list[str]]) -> str | None:
     if strange and len(strange) < len(first):
         return f"holds {strange[0]!r} beside numbers"
     if strange:
-        return f"holds {strange[0]!r}, which is neither a name nor a number"
+        odd = next(cell for cell in strange if not _is_name(cell))
+        return f"holds {odd!r}, which is neither a name nor a number"
     values = np.array([float(cell) for cell in first])
     if _counts_up(values):
         return "counts up, as pandas writes over an array without names"
@@ -212,13 +213,20 @@ def _require_widths(file: str, rows: list[Line], width: int, names: list[str] | 
     for number, cells in rows:
         if len(cells) == width:
             continue
-        hint = _separator(cells) or ""
-        if not hint and names is not None and len(cells) == width + 1:
-            hint = "are there row numbers without a heading? Leave them out, or name them"
-        elif not hint and len(cells) == 2 * width:
-            hint = "are there decimal commas? Write points"
+        hint = _separator(cells) or _width_hint(cells, width, names)
         told = f"{file}, line {number}: {len(cells)} columns, expected {width}"
         raise DataError(f"{told}: {hint}" if hint else told)
+
+
+def _width_hint(cells: list[str], width: int, names: list[str] | None) -> str:
+    """What may have made a line wider or narrower than the heading or the first row."""
+    if len(cells) == 2 * width and not any("." in cell for cell in cells):
+        return "are there decimal commas? Write points"
+    if names is not None and width == 1 and len(cells) > 2:
+        return f"is {shorten(names[0])!r} a remark above the heading? Remove it"
+    if names is not None and len(cells) == width + 1:
+        return "are there row numbers without a heading? Leave them out, or name them"
+    return ""
 
 
 def _row(file: str, line: Line, kept: list[int], titles: Sequence[str]) -> list[float]:

@@ -27,11 +27,13 @@ from genbench.comparison import number, rows_of, same_environment, tasks_of
 from genbench.errors import GenbenchError, UsageError, did_you_mean
 from genbench.judgement import (
     COST_TOLERANCE,
+    EQUAL,
     ONE_SEED,
     Aspect,
     Judgement,
     Tolerance,
     Verdict,
+    equal,
     judge_metric,
     lost_seeds,
     weighed,
@@ -41,6 +43,7 @@ from genbench.power import Trial, told
 from genbench.ranking import holm
 from genbench.records import Record
 from genbench.report.inputs import TaskResults
+from genbench.rownames import row_name
 
 __all__ = [
     "ASPECTS",
@@ -153,7 +156,7 @@ def _judge_task(
         after = theirs.get(label, [])
         if is_control(before[0]) or not any(r.status == "ok" for r in before):
             continue
-        name = label.partition(" ")[0]
+        name = row_name(before)
         yield _cells(task, name, before, after)
         if not after:
             continue
@@ -200,6 +203,9 @@ def _cost(
     base = tolerances.get(cost, tolerances.get("cost", COST_TOLERANCE))
     told = Judgement("cost", task, name, cost, "inconclusive", a.mean, b.mean,
                      tolerance=max(base.of(a.mean), least))  # fmt: skip
+    if equal(a, b):
+        yield replace(told, verdict="pass", harm=0.0, note=EQUAL)
+        return
     change = difference(b, a)
     if change.std_error is None:
         yield replace(told, harm=b.mean - a.mean, note=ONE_SEED)

@@ -33,6 +33,8 @@ ONE_SEED = (
     "size; at least 3 seeds would settle it"
 )
 
+EQUAL = "equal at every seed"
+
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
@@ -133,8 +135,8 @@ def judge_metric(
         return replace(told, verdict="pass", note="has no direction", decides=False)
     base = tolerances.get(metric, tolerances.get("quality", QUALITY_TOLERANCE))
     told = replace(told, tolerance=base.of(a.mean or 0.0))
-    if _equal(a, b):
-        return replace(told, verdict="pass", harm=0.0, note="equal at every seed")
+    if equal(a, b):
+        return replace(told, verdict="pass", harm=0.0, note=EQUAL)
     sign = -1.0 if up else 1.0
     told = replace(told, decides=decides or _gross(a, b, sign, told.tolerance or 0.0))
     return _compared(told, a, b, sign, paired_difference(b, a) if same else None)
@@ -166,7 +168,7 @@ def _other_number(a: Summary, b: Summary) -> str:
     return incomparable(b, a) or ""
 
 
-def _equal(a: Summary, b: Summary) -> bool:
+def equal(a: Summary, b: Summary) -> bool:
     """Whether each seed has the same value in both: then no machine and no thread count matters."""
     return set(a.values) == set(b.values) and all(
         math.isclose(value, b.values[seed], rel_tol=_SAME_VALUE, abs_tol=1e-12)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from genbench.aggregation import asked_for, group
 from genbench.errors import UsageError, shorten
@@ -15,7 +16,15 @@ from genbench.report.text import plain
 def row_names(task: TaskResults) -> list[str]:
     """What the rows of a task can be called, each once."""
     rows = group([entry.record for entry in task.entries]).values()
-    return sorted({_name(records) for records in rows})
+    return sorted({row_name(records) for records in rows})
+
+
+def row_name(records: Sequence[Record]) -> str:
+    """What a row is called on a command line: its name and the parameters that were asked for."""
+    name, passed = asked_for(records[0])
+    given = json.loads(passed)
+    told = ",".join(f"{key}={plain(value)}" for key, value in sorted(given.items()))
+    return f"{name}:{told}" if told else name
 
 
 def find_row(task: TaskResults, name: str) -> list[Record]:
@@ -39,9 +48,9 @@ def find_row(task: TaskResults, name: str) -> list[Record]:
         for records in group([entry.record for entry in task.entries]).values()
         if not version or records[0].cell["generator"]["version"] == version
     ]
-    exact = [records for records in rows if _name(records) == text]
+    exact = [records for records in rows if _is_called(records, text)]
     fitting = exact or [records for records in rows if records[0].generator == text]
-    names = sorted({_name(records) for records in fitting})
+    names = sorted({row_name(records) for records in fitting})
     if len(names) > 1:
         raise UsageError(
             f"{shorten(name)!r} fits {len(names)} rows: name one of {', '.join(names)}"
@@ -49,11 +58,30 @@ def find_row(task: TaskResults, name: str) -> list[Record]:
     return max(fitting, key=_newest, default=[])
 
 
-def _name(records: Sequence[Record]) -> str:
+def _is_called(records: Sequence[Record], text: str) -> bool:
+    """Whether `text` names the row's parameters, in any order and spelling: ``1`` is ``1.0``."""
+    if row_name(records) == text:
+        return True
     name, passed = asked_for(records[0])
+    known, _, params = text.partition(":")
     given = json.loads(passed)
-    told = ",".join(f"{key}={plain(value)}" for key, value in sorted(given.items()))
-    return f"{name}:{told}" if told else name
+    told = dict(part.partition("=")[::2] for part in params.split(",")) if params else {}
+    return (
+        known == name
+        and told.keys() == given.keys()
+        and all(_is_value(told[key], value) for key, value in given.items())
+    )
+
+
+def _is_value(text: str, value: Any) -> bool:
+    if isinstance(value, bool):
+        return text.lower() == plain(value).lower()
+    if isinstance(value, int | float):
+        try:
+            return float(text) == value
+        except ValueError:
+            return False
+    return text == plain(value)
 
 
 def _newest(records: Sequence[Record]) -> str:

@@ -132,6 +132,9 @@ def test_two_rows_of_one_folder_are_compared(
     (fid,) = [line for line in lines if line.metric == "fid"]
     assert (fid.a, fid.b) == pytest.approx(means)
     assert fid.verdict == verdict
+    shown = fid.generator.split(" -> ")
+    assert len(shown) == 2
+    assert names[0] == names[1] or shown[0] != shown[1]
     assert fid.change is not None
     assert fid.change.basis == "seeds"
     assert fid.change.interval is not None
@@ -151,6 +154,24 @@ def test_a_name_that_fits_several_rows_asks_for_parameters(tmp_path: Path) -> No
     place = stored(tmp_path, made)
     with pytest.raises(UsageError, match="name one of vae:latent=16, vae:latent=8"):
         comparison.compare_rows(place, place, "vae", "gan")
+
+
+@pytest.mark.parametrize("name", ["vae:latent=8", "vae:latent=8.0", "vae:latent=08"])
+def test_a_row_is_found_however_its_numbers_are_written(tmp_path: Path, name: str) -> None:
+    swept = [r for row in ("vae:latent=8", "vae:latent=16", "gan") for r in ROWS[row]]
+    made = [dataclasses.replace(r, record_id=f"{i}{r.record_id}") for i, r in enumerate(swept)]
+    place = stored(tmp_path, made)
+    assert comparison.compare_rows(place, place, name, "gan")
+    with pytest.raises(UsageError, match="has both"):
+        comparison.compare_rows(place, place, "vae:latent=80", "gan")
+
+
+def test_rows_of_one_generator_are_told_apart_by_their_parameters(tmp_path: Path) -> None:
+    swept = [r for row in ("vae:latent=8", "vae:latent=16") for r in ROWS[row]]
+    made = [dataclasses.replace(r, record_id=f"{i}{r.record_id}") for i, r in enumerate(swept)]
+    place = stored(tmp_path, made)
+    named = {"vae:latent=8", "vae:latent=16"}
+    assert {line.generator for line in comparison.compare_places(place, place)} == named
 
 
 def test_the_command_wants_a_second_folder_or_two_rows(folder: Path) -> None:

@@ -15,6 +15,7 @@ from genbench.cli.footnotes import price_of_ranks, table_notes
 from genbench.records import Record
 from genbench.report import build_report
 from genbench.report.brief import metric_text
+from genbench.report.gaps import notes as notes_of
 from genbench.report.inputs import Entry, TaskResults
 from genbench.report.rows import Table, Value, table
 from tests import report_fixtures as fixtures
@@ -84,6 +85,17 @@ def test_a_note_of_a_value_is_shown_with_whose_it_is() -> None:
     assert "‡ FID (mnist-cnn) of mine: too few rows (n < d)" in text
     assert text.count("‡") == 1
     assert "‡" in metric_text(found.placed[0].values["fid"])
+
+
+def test_a_note_of_many_values_names_their_rows_once() -> None:
+    noted = {
+        k: replace(fixtures.metric(k, 5.0, 0), details={"note": "too few rows (n < d)"})
+        for k in ("fid", "kid")
+    }
+    found = board(cell("a", metrics=noted), cell("b", metrics=noted))
+    text = "\n".join(table_notes(found, found.columns))
+    assert "‡ FID (mnist-cnn), KID of a, b: too few rows (n < d)" in text
+    assert [n.where for n in notes_of(found, found.columns)] == ["FID (mnist-cnn), KID of a, b"]
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,14 @@ def test_cost_is_judged_apart(seconds: float, wanted: str) -> None:
     assert found.verdict("quality") == "pass"
 
 
+def test_equal_costs_pass_at_one_seed_too() -> None:
+    one = [dataclasses.replace(STEADY[0], timing={"fit_core_s": 100.0})]
+    (cost,) = [
+        j for j in gate.judge_tasks(results(one), results(one)).judgements if j.aspect == "cost"
+    ]
+    assert (cost.verdict, cost.note) == ("pass", "equal at every seed")
+
+
 def test_times_of_another_machine_are_not_judged() -> None:
     slow = [
         dataclasses.replace(r, timing={"fit_core_s": 900.0}, environment={"x": 1}) for r in STEADY
@@ -252,10 +260,7 @@ def test_equal_values_pass_on_any_number_of_threads(seeds: int) -> None:
 def test_seconds_of_next_to_nothing_are_no_regression() -> None:
     def timed(seconds: float) -> list[Record]:
         cost = dict.fromkeys(gate.COSTS, seconds)
-        return [
-            dataclasses.replace(r, timing=cost | {"exclusive": True}, resources=cost)
-            for r in STEADY
-        ]
+        return [dataclasses.replace(r, timing=cost, resources=cost) for r in STEADY]
 
     assert verdict_of(timed(0.02), timed(0.2)) == "pass"
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from genbench.aggregation import is_control, is_fixed
 from genbench.records import Record
 from genbench.report.columns import Column
+from genbench.report.gaps import notes
 from genbench.report.rows import Table
 from genbench.report.text import finite, shorten
 
@@ -35,7 +36,7 @@ def table_notes(found: Table, shown: Sequence[Column]) -> list[str]:
     for mark in dict.fromkeys(mark for row in found.rows for mark in row.marks):
         who = ", ".join(shorten(row.label) for row in found.rows if mark in row.marks)
         lines.append(f"{mark.text} ({who}): {mark.why}.")
-    return lines + [f"‡ {line}" for line in _notes(found, shown)]
+    return lines + [f"‡ {n.where}: {shorten(n.text, 300)}" for n in notes(found, shown)]
 
 
 def _errors(found: Table) -> list[str]:
@@ -49,25 +50,6 @@ def _errors(found: Table) -> list[str]:
     if trained:
         return [f"{len(seeds)} seeds: ± is the 95 % interval over trainings."]
     return ["± is sampling error."] if found.generators else []
-
-
-def _notes(found: Table, shown: Sequence[Column]) -> list[str]:
-    """Each note once, with the values that carry it."""
-    told: dict[str, dict[str, list[str]]] = {}
-    for column in shown:
-        for row in found.rows:
-            if note := row.values[column.id].note:
-                told.setdefault(note, {}).setdefault(column.title, []).append(row.label)
-    return [
-        f"{'; '.join(f'{title} of {_some(who)}' for title, who in where.items())}: "
-        f"{shorten(note, 300)}"
-        for note, where in told.items()
-    ]
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(shorten(name) for name in names[:3]) + more
 
 
 def price_of_ranks(records: Iterable[Record]) -> Price | None:

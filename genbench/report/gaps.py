@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from genbench.ranking import ONE_SEED
 from genbench.report.columns import Column
 from genbench.report.inputs import Entry
 from genbench.report.rows import Row, Table
+from genbench.report.text import shorten
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +35,12 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What a metric says of its own value, such as that it has too few rows."""
+    """What metrics say of their own values, such as that these have too few rows.
 
-    row: Row
-    column: Column
+    `where` tells of which metrics and rows it is said: ``FID, KID of a, b; Vendi of a``.
+    """
+
+    where: str
     text: str
 
 
@@ -83,14 +86,27 @@ def gaps(board: Table) -> tuple[Gap, ...]:
     )
 
 
-def notes(board: Table) -> tuple[Note, ...]:
-    """Every value that carries a note, column by column."""
-    return tuple(
-        Note(row, column, row.values[column.id].note)
-        for column in board.columns
-        for row in board.rows
-        if row.values[column.id].note
-    )
+def notes(board: Table, shown: Sequence[Column]) -> tuple[Note, ...]:
+    """Each note of a value once, with the values in the columns `shown` that carry it."""
+    told: dict[str, dict[str, list[str]]] = {}
+    for column in shown:
+        for row in board.rows:
+            if note := row.values[column.id].note:
+                told.setdefault(note, {}).setdefault(column.title, []).append(row.label)
+    return tuple(Note(_where(rows), text) for text, rows in told.items())
+
+
+def _where(rows: Mapping[str, Sequence[str]]) -> str:
+    """Metrics with the rows of each; metrics of the same rows stand together."""
+    titles: dict[tuple[str, ...], list[str]] = {}
+    for title, names in rows.items():
+        titles.setdefault(tuple(names), []).append(shorten(title, 40))
+    return "; ".join(f"{', '.join(of)} of {_some(names)}" for names, of in titles.items())
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(shorten(name) for name in names[:3]) + more
 
 
 def unranked(board: Table) -> tuple[Unranked, ...]:

@@ -135,7 +135,7 @@ def page(task: TaskResults, identity: str, place: Place) -> Page:
         entries=tuple(counted),
         one_seed=any(len(row.done) == 1 and not row.fixed for row in board.generators),
         marks=tuple(dict.fromkeys(mark for row in board.rows for mark in row.marks)),
-        notes=notes(board),
+        notes=notes(board, board.columns),
         margin=_told(margin_of(task.suite)),
     )
 
@@ -241,7 +241,8 @@ def verdict(found: Page) -> list[str]:
         value = best.values[first.id]
         error = f" ± {value.half}" if value.half else ""
         sentences.append(f"{best.label} leads on {first.title} with {value.text}{error}.")
-        sentences += [f"It is marked: {mark.text}." for mark in best.marks]
+        if best.marks:
+            sentences.append(f"It is marked: {', '.join(mark.text for mark in best.marks)}.")
         others = [row.label for row in leaders if row is not best]
         if others:
             sentences.append(f"Not significantly worse: {', '.join(others)}.")
