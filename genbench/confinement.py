@@ -16,6 +16,7 @@ import shutil
 import struct
 import sys
 import tempfile
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -171,7 +172,10 @@ def told_of(error: BaseException, *, confined: bool) -> str:
     """An error in words; with what to do where it may come of the confinement."""
     cause = error if isinstance(error, OSError) else error.__cause__
     refused = isinstance(cause, OSError) and cause.errno in (errno.EACCES, errno.EXDEV)
-    return f"{error}: {REMEDY}" if confined and refused else str(error)
+    # The text of a KeyError is the key alone, that of a bare assert or raise nothing.
+    bare = isinstance(error, KeyError) or not str(error)
+    text = traceback.format_exception_only(error)[-1].strip() if bare else str(error)
+    return f"{text}: {REMEDY}" if confined and refused else text
 
 
 def _restrict(folders: Sequence[Path], devices: Sequence[Path]) -> None:

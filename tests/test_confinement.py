@@ -141,6 +141,18 @@ def test_a_confined_process_cannot_signal_who_watches_it(tmp_path: Path) -> None
     assert "lives" in confined(work, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (KeyError("latent"), "KeyError: 'latent'"),
+        (AssertionError(), "AssertionError"),
+        (ValueError("of its own"), "of its own"),
+    ],
+)
+def test_an_error_without_words_is_told_by_its_kind(error: Exception, text: str) -> None:
+    assert confinement.told_of(error, confined=True) == text
+
+
 def test_the_version_stands_in_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
     for level, name in ((0, "none"), (2, "landlock-2, partial"), (7, "landlock-7")):
         monkeypatch.setattr(confinement, "level", lambda level=level: level)

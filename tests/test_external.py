@@ -683,6 +683,15 @@ def test_a_name_keeps_its_script(text: str, name: str) -> None:
     assert _slug(name) == name
 
 
+@pytest.mark.parametrize(("asked", "told"), [("a", False), ("[/a]", True)])
+def test_a_row_that_is_not_called_as_was_asked_says_so(
+    tmp_path: Path, asked: str, told: bool
+) -> None:
+    x = np.zeros((8, 2), np.float32)
+    notes = stage(x, load_suite("moons", "smoke"), asked, Store(tmp_path)).notes
+    assert any("the row is called a:" in note for note in notes) == told
+
+
 def test_the_folder_of_a_name_is_ascii_and_its_own() -> None:
     names = ["模型", "模形", "été", "ete", "t", "name", "נוסח"]
     folders = {_file_name(name) for name in names}

@@ -537,7 +537,7 @@ def test_so_many_copies_of_a_picture_that_they_would_skew_splits_are_taken_apart
         shutil.copy(photos / "class0" / "0000.png", photos / "class0" / f"blank-{i}.png")
     found, suite = made(tmp_path / "out", images=photos)
     assert suite.document["dataset"]["split"]["copies"] == "apart"
-    assert "41 rows are exact copies in 1 groups (the largest has 41): splits take them apart" in (
+    assert "41 rows are exact copies in 1 group (the largest has 41): splits take them apart" in (
         " ".join(found.notes)
     )
     parts = splits(suite)

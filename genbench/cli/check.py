@@ -35,7 +35,7 @@ _MARKS = {
     metavar="SECONDS",
     help="Fail a check that takes longer than this.",
 )
-@click.option("--no-sandbox", is_flag=True, help="Let the generator write wherever you may.")
+@click.option("--no-sandbox", is_flag=True, help="Let the generator write wherever you may write.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(
     generator: str, shape: str | None, timeout: float, no_sandbox: bool, as_json: bool

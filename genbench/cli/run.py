@@ -127,7 +127,7 @@ def _jobs(context: click.Context, option: click.Parameter, text: str) -> int | L
 @click.option(
     "--no-sandbox",
     is_flag=True,
-    help="Let generators write wherever you may; records say so.",
+    help="Let generators write wherever you may write (no Landlock); records say so.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be run and stop.")
 @click.option(

@@ -82,7 +82,7 @@ from genbench.cli.output import echo
     metavar="auto|cpu|cuda[:i]",
     help="Train and draw here.",
 )
-@click.option("--no-sandbox", is_flag=True, help="Let the generator write wherever you may.")
+@click.option("--no-sandbox", is_flag=True, help="Let the generator write wherever you may write.")
 def synthesize(
     suite_name: str,
     generator: str,

@@ -104,7 +104,7 @@ def _check(rows: Split, space: Space, where: str) -> None:
             f"{space.dtype} of shape {space.shape}: correct [dataset.space] or the data"
         )
     if len(x) == 0:
-        raise DataError(f"{where} is empty: correct [dataset.split]")
+        raise DataError(f"{where} is empty: give more rows or other shares")
     if x.dtype.kind == "f" and not np.isfinite(x).all():
         raise DataError(f"{where} holds NaN or infinity: remove those rows")
     if space.levels and (int(x.min()) < 0 or int(x.max()) >= space.levels):

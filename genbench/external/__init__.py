@@ -88,7 +88,9 @@ def stage(
             rows = read_images(samples, suite, labels, on_bad)
         else:
             rows = read_arrays(samples, suite, labels)
-    return Staged(_keep(rows, suite, _slug(title), store), (*rows.notes, *_short(rows, suite)))
+    called = _slug(title)
+    notes = (*_renamed(name, called), *rows.notes, *_short(rows, suite))
+    return Staged(_keep(rows, suite, called, store), notes)
 
 
 def samples_path(cache: Path, source: str) -> Path:
@@ -137,6 +139,12 @@ def _short(rows: Rows, suite: Suite) -> tuple[str, ...]:
         f"{len(rows.x):,} of the {suite.n_samples:,} samples that the suite asks for: "
         "scored, not ranked",
     )
+
+
+def _renamed(name: str | None, called: str) -> tuple[str, ...]:
+    if name is None or name == called:
+        return ()
+    return (f"the row is called {called}: a name is made of small letters, digits and hyphens",)
 
 
 def _slug(text: str) -> str:

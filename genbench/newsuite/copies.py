@@ -50,7 +50,7 @@ class Copies:
         """What to tell about them."""
         if not self.groups:
             return ("no two rows are equal",)
-        what = f"{self.rows} rows are exact copies in {self.groups} groups"
+        what = f"{self.rows} rows are exact copies in {self.groups} group{'s' * (self.groups != 1)}"
         told = [f"{what}: each group is in one split"]
         if choice == APART:
             told = [

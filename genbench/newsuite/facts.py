@@ -68,9 +68,10 @@ def without_spread(train: NDArray[Any], names: Sequence[str]) -> list[str]:
         return []
     told = ", ".join(repr(names[i]) if names else str(i + 1) for i in constant[:NAMED])
     more = f" and {len(constant) - NAMED} more" if len(constant) > NAMED else ""
+    column, it = ("column", "it") if len(constant) == 1 else ("columns", "them")
     return [
-        f"without spread in the train split, divided by 1 instead: column {told}{more}; it tells "
-        "generators apart only if they vary it (--drop-column leaves it out)"
+        f"without spread in the train split, divided by 1 instead: {column} {told}{more}; only "
+        f"generators that vary {it} are told apart by {it} (--drop-column leaves {it} out)"
     ]
 
 
