@@ -97,6 +97,7 @@ def parse_csv(
     kept = [column for column in range(width) if column not in dropped]
     if not kept:
         raise UsageError(f"{file}: every column is left out: keep one")
+    _require_names_once(file, titles, kept)
     allowed = {column for ref in layout.keep for column in _columns(file, ref, titles)}
     x = np.array([_row(file, line, kept, titles) for line in rows], np.float64)
     notes = []
@@ -207,6 +208,19 @@ def _is_other(cell: str, column: list[str]) -> bool:
 
 
 # Cells.
+
+
+def _require_names_once(file: str, titles: list[str], kept: list[int]) -> None:
+    """Samples are told by the columns' names: two of one name could be taken for each other."""
+    first: dict[str, int] = {}
+    for column in kept:
+        other = first.setdefault(titles[column], column)
+        if titles[column] and other != column:
+            raise DataError(
+                f"{file}: columns {other + 1} and {column + 1} are both called "
+                f"{shorten(titles[column])!r}: rename one, or leave one out with "
+                f"--drop-column '#{column + 1}'"
+            )
 
 
 def _require_widths(file: str, rows: list[Line], width: int, names: list[str] | None) -> None:

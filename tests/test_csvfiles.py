@@ -148,3 +148,9 @@ def test_a_column_that_grows_is_told() -> None:
     rows = [[10 * i, *row] for i, row in enumerate(X.tolist())]
     (note,) = parse_csv(text(rows, "time,a,b,c"), "t.csv").notes
     assert note.startswith("column 'time' is another whole number in every row: if it is an id")
+
+
+def test_two_columns_of_one_name_are_refused_unless_one_is_left_out() -> None:
+    with pytest.raises(DataError, match="columns 1 and 2 are both called 'a'"):
+        parse_csv(text(X, "a,a,b"), "t.csv")
+    assert parse_csv(text(X, "a,a,b"), "t.csv", Layout(drop=("#2",))).names == ("a", "b")

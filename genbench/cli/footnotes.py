@@ -72,6 +72,8 @@ def price_of_ranks(records: Iterable[Record]) -> Price | None:
         return None
     wanted = MORE_SEEDS if seeds <= {0, 1, 2} else ",".join(str(min(seeds) + i) for i in range(3))
     done = [r for r in trained if r.status == "ok"]
+    if not done:
+        return None
     minutes = 2 * sum(map(_seconds, done)) / _side_by_side(done) / 60
     price = f"about {minutes:.0f} minutes" if minutes >= 1.5 else "about a minute"
     if minutes < 0.5:

@@ -139,9 +139,10 @@ def print_result(result: Result, *, as_json: bool) -> None:
     hint = _next(result)
     if hint:
         _say(f"next:    {hint}")
-    ranks = _ranks(result)
-    if ranks:
-        _say(f"{'ranks:' if hint else 'next:':8} {ranks}")
+    more = _more_seeds(result)
+    if more:
+        label = "seeds:" if ended.suite.profile == "smoke" else "ranks:"
+        _say(f"{label if hint else 'next:':8} {more}")
 
 
 def _next(result: Result) -> str:
@@ -159,7 +160,7 @@ def _next(result: Result) -> str:
     return ""
 
 
-def _ranks(result: Result) -> str:
+def _more_seeds(result: Result) -> str:
     """A command that gives ranks where one seed gave an order, and what it costs."""
     if result.ended.interrupted:
         return ""
@@ -167,6 +168,8 @@ def _ranks(result: Result) -> str:
     if price is None:
         return ""
     more = again.command(without=("fresh",), seeds=price.seeds)
+    if result.ended.suite.profile == "smoke":
+        return f"{more}   (three seeds in place of one: {price.told} more)"
     return f"{more}   (one seed gives an order, three give ranks: {price.told} more)"
 
 
