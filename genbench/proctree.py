@@ -94,8 +94,11 @@ def _kill(pid: int, group: int, number: signal.Signals) -> None:
 def _reap(spare: frozenset[int]) -> bool:
     """Wait for children that have ended; whether any is left."""
     if spare:
-        mine = [pid for pid in children(os.getpid()) if pid not in spare]
-        return len([pid for pid in mine if _is_left(pid)]) > 0
+        # The quick list can miss one while another ends: only a look at every process can say none.
+        listed = [pid for pid in children(os.getpid()) if pid not in spare and _is_left(pid)]
+        return bool(listed) or any(
+            _is_left(child.pid) for child in psutil.Process().children() if child.pid not in spare
+        )
     while True:
         try:
             if os.waitpid(-1, os.WNOHANG)[0] == 0:
