@@ -225,3 +225,16 @@ def test_a_longer_upper_end_is_the_symmetric_one_where_the_error_is_small() -> N
     assert far.high == pytest.approx(plain.interval.high)
     assert near.low == plain.interval.low
     assert near.high > plain.interval.high
+
+
+def test_a_score_within_a_row_of_1_has_the_error_of_one_row() -> None:
+    """One mode, nearly: the error of such a score is carried by rows that may not be there."""
+    rng = np.random.default_rng(0)
+    unsure = np.exp(-6 - rng.exponential(size=1000))
+    p = np.stack([1 - unsure, unsure], axis=1)
+    found = evaluate(None, None, ["classifier_score"], fake_probabilities=p)["classifier_score"]
+    assert found.value is not None
+    assert 1 < found.value < 1.001
+    assert found.interval is not None
+    assert found.interval.method == "one-row"
+    assert found.interval.high - found.value > 0.001

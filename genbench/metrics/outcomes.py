@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -36,6 +36,7 @@ from genbench.metrics.uncertainty import (
     Estimate,
     below,
     block_mean,
+    longer_above,
     make_blocks,
     one_row_at_least,
     student,
@@ -221,6 +222,7 @@ def _classifier_score(inputs: Inputs, parameters: Parameters) -> Outcome:
     result, estimate = inception_estimate(
         inputs.fake_probabilities, blocks, splits=splits, seed=inputs.seed
     )
+    estimate = longer_above(estimate, result.mean - 1.0)  # 1 is the least a score can be
     estimate = _floored_score(estimate, inputs.fake_probabilities, splits, inputs.seed)
     details = {"split_std": result.std}
     if inputs.real_probabilities is not None:
@@ -240,6 +242,9 @@ def _floored_score(estimate: Estimate, given: Any, splits: int, seed: int) -> Es
     def again(rows: Rows) -> float:
         return inception_score(rows, splits=splits, seed=seed).mean
 
+    if estimate.std_error is not None and estimate.value - 1.0 < 1 / len(p):
+        # Less than one sure row would add: blocks that hold no such row cannot tell its error.
+        estimate = replace(estimate, std_error=0.0)
     return one_row_at_least(estimate, p, sure, again, low=1.0)
 
 

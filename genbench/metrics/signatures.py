@@ -42,7 +42,7 @@ IMPLEMENTATIONS: Mapping[str, Implementation] = {
     "vendi": Implementation("vendi/1"),
     "nll": Implementation("likelihood/1", {"draws": 1, "rows": None}),
     "nll_tight": Implementation("likelihood/1", {"draws": 64, "rows": None}),
-    "c2st": Implementation("two-sample/1"),
+    "c2st": Implementation("two-sample/2"),
     "c_t": Implementation("data-copying/2"),
     "authenticity": Implementation("authenticity/2"),
     "tstr_accuracy": _CLASSIFIER,

@@ -23,6 +23,7 @@ LEAST_ROWS = 20
 _INNER = 0.2  # share of the training half that decides between the classifiers
 _HIDDEN, _EPOCHS = 64, 40
 SPLITS = 5
+_PATIENCE = 10  # epochs without progress; with 5 every twentieth training ended at chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +176,7 @@ def _correct(name: str, split: _Split, state: int) -> int:
             learning_rate_init=3e-3,
             max_iter=_EPOCHS,
             early_stopping=len(split.y) >= 100,
-            n_iter_no_change=5,
+            n_iter_no_change=_PATIENCE,
             random_state=state,
         )
     model.fit(split.x, split.y)
