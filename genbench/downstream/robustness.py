@@ -94,12 +94,7 @@ class Attacked:
                 "epsilon": t.epsilon,
                 "steps": t.steps,
                 "rows": rows,
-                "arms": {
-                    arm: {
-                        attack: [float(one.mean()) for one in right] for attack, right in by.items()
-                    }
-                    for arm, by in self.found.items()
-                },
+                "arms": {arm: _accuracies(attacks) for arm, attacks in self.found.items()},
                 "gain": {**gain.to_json(), "verdict": verdicts([gain])[0]},
             },
         )
