@@ -10,6 +10,7 @@ from typing import Any
 from genbench import confinement
 from genbench.cellspec import CellSpec
 from genbench.errors import StoreError
+from genbench.keeper import settled
 from genbench.records import Artifact, Record, Status
 from genbench.store import artifact, read_json, write_record
 
@@ -70,6 +71,7 @@ def record_of_loss(spec: CellSpec, status: Status, error: Mapping[str, Any]) -> 
     What the generator's process had told by then is in it: samples that are there can be scored.
     """
     spec.folder.mkdir(parents=True, exist_ok=True)
+    settled(spec.folder / LOG)  # the record has the log's digest
     body = {**error, "log_tail": log_tail(spec.folder)}
     told = generation_of(spec.folder)
     record = Record(

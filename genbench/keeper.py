@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import faulthandler
+import fcntl
 import gc
 import json
 import os
@@ -88,6 +89,21 @@ def die_with_parent(parent: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+
+
+def settled(log: Path, seconds: float = 5.0) -> None:
+    """Wait until no keeper appends to `log`, at most `seconds`.
+
+    A keeper whose caller was killed needs a moment to notice it and to end its tree.
+    """
+    deadline = time.monotonic() + seconds
+    with contextlib.suppress(OSError), log.open("rb") as file:
+        while time.monotonic() < deadline:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                time.sleep(0.02)
 
 
 def killed_with_parent(parent: int) -> None:
@@ -195,7 +211,10 @@ class _Keeper:
     def _opened_log(self) -> IO[bytes]:
         if self._order.log is None:
             return os.fdopen(os.dup(2), "wb", buffering=0)
-        return self._order.log.open("ab", buffering=0)
+        log = self._order.log.open("ab", buffering=0)
+        with contextlib.suppress(OSError):  # a file system without locks: `settled` waits for none
+            fcntl.flock(log, fcntl.LOCK_SH)
+        return log
 
     def _on_kill(self, number: int, frame: Any) -> None:
         self._killing = True

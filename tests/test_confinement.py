@@ -241,7 +241,12 @@ def test_what_a_generator_does_to_the_caches_changes_no_number(
     after = content(cache)
     found = run("spoilt", "innocent", "0,1")
     attacker, later = found["intruder", 0], found["innocent", 1]
-    assert values(attacker) == values(honest["intruder", 0])
+    told = values(attacker)
+    if env:
+        # Its refits may run side by side and spoil one another's files: seen, and no number then.
+        told = {k: v for k, v in told.items() if attacker.metrics[k].status != "failed"}
+        assert told.keys() >= {"fid", "tstr_accuracy"}
+    assert told == {name: values(honest["intruder", 0])[name] for name in told}
     if env:
         assert any(after.get(name) != digest for name, digest in before.items()), "an attack"
         assert attacker.environment["sandbox"] == "none"

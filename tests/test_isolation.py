@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from genbench.isolation import Isolated, Outcome, run_isolated, start_isolated
+from genbench.keeper import settled
 
 SLEEP = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]
 HUNGRY = [sys.executable, "-S", "-c", "x = b'x' * (400 << 20); import time; time.sleep(600)"]
@@ -324,3 +325,27 @@ def test_its_temporary_folder_goes_even_if_the_caller_is_killed(tmp_path: Path) 
     while scratch.exists():
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+def test_a_log_can_be_waited_for_when_its_caller_is_killed(tmp_path: Path) -> None:
+    """A record has its log's digest: nothing may be appended after that was taken."""
+    log = tmp_path / "log"
+    code = (
+        "import sys, time\nfrom pathlib import Path\n"
+        "from genbench.isolation import start_isolated\n"
+        "def work():\n    while True:\n        print('chatter', flush=True)\n"
+        "start_isolated(work, log=Path(sys.argv[1]))\ntime.sleep(600)\n"
+    )
+    for _ in range(3):
+        caller = subprocess.Popen([sys.executable, "-c", code, str(log)])
+        end = time.monotonic() + 30
+        while not log.is_file() or not log.stat().st_size:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        caller.kill()
+        caller.wait()
+        settled(log)
+        size = log.stat().st_size
+        time.sleep(0.5)
+        assert log.stat().st_size == size
+        log.unlink()

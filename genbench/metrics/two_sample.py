@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -97,7 +99,23 @@ def classifier_two_sample(real: Any, fake: Any, *, seed: int) -> TwoSample:
     ----------
     Lopez-Paz & Oquab 2017, Revisiting classifier two-sample tests, arXiv:1610.06545.
     """
-    rows = as_pair(real, fake, at_least=LEAST_ROWS)
+    with _quiet():
+        return _test(as_pair(real, fake, at_least=LEAST_ROWS), seed)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Ignore scikit-learn's warning that it stopped before convergence, which is by design.
+
+    Filters belong to the process: threads that each set and restore them undo one another's, so
+    this goes round all of them.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _test(rows: tuple[Rows, Rows], seed: int) -> TwoSample:
     rng = np.random.default_rng(derive_seed(seed, "two-sample"))
     n = min(map(len, rows))
     chosen = [side[rng.permutation(len(side))[:n]] for side in rows]
@@ -106,8 +124,7 @@ def classifier_two_sample(real: Any, fake: Any, *, seed: int) -> TwoSample:
     choice = _split([side[:inner] for side in train], [side[inner:] for side in train])
     state = int(rng.integers(2**31))
     # One BLAS thread: the matrices are small, and results do not depend on the machine's cores.
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # scikit-learn's: stopped before convergence, by design
+    with threadpool_limits(1):
         scores = {name: _correct(name, choice, state) for name in ("logistic", "network")}
         name = "network" if scores["network"] > scores["logistic"] else "logistic"
         final = _split(train, test)
@@ -141,7 +158,9 @@ def two_sample_estimate(
     spread over splits alone is too small. Costs four times the test itself.
     """
     seeds = [derive_seed(seed, f"split {split}") for split in range(1, SPLITS)]
-    others = side_by_side(lambda s: classifier_two_sample(real, fake, seed=s).accuracy, seeds)
+    rows = as_pair(real, fake, at_least=LEAST_ROWS)
+    with _quiet():
+        others = side_by_side(lambda s: _test(rows, s).accuracy, seeds)
     accuracies = [found.accuracy, *others]
     tested = found.accuracy * (1 - found.accuracy) / found.n_test
     between = float(np.var(accuracies, ddof=1))
