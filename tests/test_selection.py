@@ -91,3 +91,16 @@ def test_two_plugin_files_of_one_name_are_refused(executor: LocalExecutor, tmp_p
     (tmp_path / "other.py").write_text(Path(FILE).read_text())
     with pytest.raises(UsageError, match="two plugin classes are named 'normal'"):
         choose(load_suite(str(TINY)), (), [FILE, str(tmp_path / "other.py")], executor)
+
+
+def test_a_package_in_the_working_directory_does_not_stand_in_for_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkout has a `genbench` without baselines; an installed one works there all the same."""
+    for name in ("genbench", "torch"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise RuntimeError('not ours')\n")
+    monkeypatch.chdir(tmp_path)
+    with LocalExecutor() as executor:
+        names = [choice.name for choice in choose(load_suite(str(TINY)), ("gan",), [], executor)]
+    assert "gan" in names

@@ -8,7 +8,6 @@ import json
 import os
 import select
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import IO, Any
 from genbench.cellspec import CellSpec, write_spec
 from genbench.errors import GenbenchError, PluginError
 from genbench.plugins import Description, GeneratorRef
+from genbench.subprocesses import python_module
 from genbench.threads import counted, short_spinning
 
 # glibc hands large blocks back to the system after every operation and takes them again for the
@@ -175,7 +175,7 @@ class LocalExecutor:
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "genbench.zygote", str(os.getpid())],
+                python_module("genbench.zygote", str(os.getpid())),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._log,

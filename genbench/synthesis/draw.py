@@ -29,6 +29,7 @@ from genbench.harnessed import Harnessed
 from genbench.ledger import Ledger
 from genbench.npzfile import load_arrays, save_arrays
 from genbench.store import read_json, write_json
+from genbench.subprocesses import python_module
 from genbench.telling import Telling
 
 Array = NDArray[Any]
@@ -84,7 +85,7 @@ class StoredGenerator:
                 "results": str(self.results.resolve()),
             }
             write_json(folder / "order.json", order)
-            command = [sys.executable, "-m", "genbench.synthesis.draw", str(folder / "order.json")]
+            command = python_module("genbench.synthesis.draw", str(folder / "order.json"))
             ended = subprocess.run(command, capture_output=True, text=True, errors="replace")
             if ended.returncode:
                 lines = ended.stderr.strip().splitlines()

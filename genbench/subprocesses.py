@@ -1,0 +1,21 @@
+"""Commands that run a module of this package in a Python of its own."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+_RUN = (
+    "import runpy, sys; entries = int(sys.argv[1]); sys.path[:] = sys.argv[2 : 2 + entries]; "
+    "del sys.argv[: 2 + entries]; runpy.run_module(sys.argv[0], run_name='__main__')"
+)
+
+
+def python_module(module: str, *words: str) -> list[str]:
+    """The command ``python -m module words`` with this process's ``sys.path``.
+
+    ``-m`` would put the working directory first: in a checkout an installed genbench would import
+    half of the other one, and a user's own folder could stand in for ours.
+    """
+    path = [entry or str(Path.cwd()) for entry in sys.path]
+    return [sys.executable, "-P", "-c", _RUN, str(len(path)), *path, module, *words]
