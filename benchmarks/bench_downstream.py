@@ -19,7 +19,7 @@ from genbench.data import load_split
 from genbench.downstream.classifier import PEAK_RATE, TwoConvNet, predict, train_classifier
 from genbench.errors import DataError
 from genbench.generator import Space
-from genbench.suite import load_suite
+from genbench.tasks.suite import load_suite
 
 PAIRS, STEPS, BATCH, ROWS = 7, 500, 64, 1_000
 CEILINGS = {"mnist": 3_000, "fashion-mnist": 6_000}  # optimiser steps of 128 rows

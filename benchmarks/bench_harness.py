@@ -22,7 +22,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from genbench.generator import Space
-from genbench.training import Budget, HarnessRun, MemoryTrainData
+from genbench.plugins.training import Budget, HarnessRun, MemoryTrainData
 
 PAIRS = 25
 EXAMPLES = 12_800

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 
-from genbench.store import Store, new_ulid, read_record
+from genbench.results.store import Store, new_ulid, read_record
 
 HERE = Path(__file__).resolve().parent
 TESTS = HERE.parent / "tests"

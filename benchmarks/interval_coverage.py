@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from genbench.metrics import evaluate
-from genbench.records import MetricValue
+from genbench.results.records import MetricValue
 
 METRICS = (
     "fid", "fid_infinity", "fid_per_class", "kid", "classifier_score", "precision", "recall",

@@ -16,28 +16,28 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench import environment
-from genbench.cellspec import PARTS, GeneratorChoice
 from genbench.errors import UsageError, one_line
-from genbench.executors import Executor
-from genbench.executors.local import LocalExecutor
-from genbench.external import OnBad, stage
-from genbench.inline import InProcessExecutor, choice_of
-from genbench.machine import CELL_BYTES, Jobs, auto_jobs, resolve_devices
-from genbench.narration import Lines
-from genbench.publish import outdated, renew_report, shipped_controls, task_results
-from genbench.records import Record
-from genbench.runner import Listener, RunOptions, RunResult, run_suite
-from genbench.runner import plan as plan_cells
-from genbench.selection import choose, controls_of, require_kind
-from genbench.store import SUITE, Store
-from genbench.suite import Suite, load_suite
+from genbench.plugins.external import OnBad, stage
+from genbench.plugins.inline import InProcessExecutor, choice_of
+from genbench.plugins.selection import choose, controls_of, require_kind
+from genbench.results.publish import outdated, renew_report, shipped_controls, task_results
+from genbench.results.records import Record
+from genbench.results.store import SUITE, Store
+from genbench.running.cellspec import PARTS, GeneratorChoice
+from genbench.running.executors import Executor
+from genbench.running.executors.local import LocalExecutor
+from genbench.running.narration import Lines
+from genbench.running.runner import Listener, RunOptions, RunResult, run_suite
+from genbench.running.runner import plan as plan_cells
+from genbench.system import environment
+from genbench.system.machine import CELL_BYTES, Jobs, auto_jobs, resolve_devices
+from genbench.tasks.suite import Suite, load_suite
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from genbench.plan import Cell
     from genbench.report.brief import Brief
+    from genbench.running.plan import Cell
 
 __all__ = ["Plan", "Result", "plan", "run", "score"]
 
@@ -263,7 +263,7 @@ def score(
     name
         The row's name; by default the file's.
     labels, on_bad
-        See `genbench.external.stage`.
+        See `genbench.plugins.external.stage`.
     parts
         Which of ``metrics`` and ``downstream`` to compute.
     controls

@@ -16,7 +16,7 @@ from typing import Any
 import hypothesis
 import pytest
 
-from genbench.executors.local import LocalExecutor
+from genbench.running.executors.local import LocalExecutor
 
 # CI draws the same examples every time, so that red means a change and not a lucky draw; by hand
 # every run draws new ones, and what they find becomes an @example.

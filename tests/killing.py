@@ -25,8 +25,8 @@ from pathlib import Path
 
 import psutil
 
-from genbench import archive
-from genbench.store import Store
+from genbench.results import archive
+from genbench.results.store import Store
 from tests.conftest import PLUGINS, TINY, command, genbench
 
 WORDS = (

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from genbench.records import Artifact, MetricValue
-from genbench.report.inputs import Entry, Snapshot, TaskResults
+from genbench.results.entries import Entry, Snapshot, TaskResults
+from genbench.results.records import Artifact, MetricValue
 from tests.report_downstream import CURVE, PRICE, RARE, ROBUST
 from tests.report_fixtures import cell_of, metric, record, suite
 

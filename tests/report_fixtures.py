@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image
 
 from genbench.metrics.table import METRICS
-from genbench.records import Artifact, Interval, MetricValue, Record, digest
-from genbench.report.inputs import Entry, TaskResults
+from genbench.results.entries import Entry, TaskResults
+from genbench.results.records import Artifact, Interval, MetricValue, Record, digest
 
 TASK = digest("task")
 SUITE_HASH = digest("suite")

@@ -18,7 +18,7 @@ from torch import nn
 from genbench.adapters import command, diffusers_pipeline, function, onnx, torch_module, torchscript
 from genbench.errors import ContractError, GenbenchError, PluginError
 from genbench.generator import Space, to_uint8
-from genbench.plugins import GeneratorRef, checked, classes_in, description_of
+from genbench.plugins.finding import GeneratorRef, checked, classes_in, description_of
 from tests.conftest import TINY, Command
 from tests.test_isolation import is_gone
 
@@ -439,7 +439,7 @@ def test_a_plugin_file_of_three_lines_is_a_generator(tmp_path: Path) -> None:
     assert classes_in(tmp_path / "theirs.py") == [("Theirs", "theirs")]
     ref = GeneratorRef("theirs", "Theirs", "a file", file=str(tmp_path / "theirs.py"),
                        track_source=True)  # fmt: skip
-    from genbench.plugins import load
+    from genbench.plugins.finding import load
 
     description = description_of(load(ref), ref)
     assert description.summary == "Their model."

@@ -22,10 +22,10 @@ from genbench import api
 from genbench.cli import cli
 from genbench.errors import DataError, PluginError, UsageError
 from genbench.generator import GeneratorSpec
-from genbench.inline import choice_of, source_of
-from genbench.records import Record
-from genbench.report.inputs import Entry
-from genbench.store import Store, write_record
+from genbench.plugins.inline import choice_of, source_of
+from genbench.results.entries import Entry
+from genbench.results.records import Record
+from genbench.results.store import Store, write_record
 from tests import report_fixtures as fixtures
 from tests.conftest import TINY
 from tests.plugins.normal import Normal
@@ -383,7 +383,7 @@ def test_scored_samples_take_published_controls_that_measure_alike(
 
     def publish(records: Iterable[Record]) -> None:
         entries = tuple(Entry(record, published=True) for record in records)
-        monkeypatch.setattr("genbench.publish.published_entries", lambda task: entries)
+        monkeypatch.setattr("genbench.results.publish.published_entries", lambda task: entries)
 
     publish(control.values())
     short = api.score(rows, TINY, results=tmp_path / "b", report=False)

@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from genbench import archive
 from genbench.cli import cli
 from genbench.errors import StoreError, UsageError
-from genbench.records import MetricValue
-from genbench.store import RECORD, Store, artifact, write_bytes, write_record
+from genbench.results import archive
+from genbench.results.records import MetricValue
+from genbench.results.store import RECORD, Store, artifact, write_bytes, write_record
 from tests.test_records import make_record
 
 OLD, NEW = "01ARZ3NDEKTSV4RRFFQ69G5FAA", "01ARZ3NDEKTSV4RRFFQ69G5FAB"

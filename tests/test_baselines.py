@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from genbench import plugins
 from genbench.generator import Space
-from genbench.training import Budget, HarnessRun, MemoryTrainData, Stopped
+from genbench.plugins import finding as plugins
+from genbench.plugins.training import Budget, HarnessRun, MemoryTrainData, Stopped
 
 BASELINES = ("gan", "vae", "flow", "dna")
 SPACES = {

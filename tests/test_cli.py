@@ -72,7 +72,7 @@ def test_malformed_toml_names_the_line(run_genbench: Command, tmp_path: Path) ->
 
 
 def test_corrupt_data_is_named_with_both_checksums(run_genbench: Command, tmp_path: Path) -> None:
-    from genbench.suite import shipped
+    from genbench.tasks.suite import shipped
 
     root = shipped()["mnist"].parent
     shutil.copytree(root / "data", tmp_path / "data")

@@ -10,11 +10,11 @@ import pytest
 import scipy.stats
 from click.testing import CliRunner
 
-from genbench import comparison
 from genbench.cli import cli
-from genbench.comparison import Line
 from genbench.errors import UsageError
-from genbench.records import Record
+from genbench.results import comparison
+from genbench.results.comparison import Line
+from genbench.results.records import Record
 from tests.test_gate import HERE, SUITE, results, stored
 from tests.test_ranking import metric, record
 

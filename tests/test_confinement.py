@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genbench import cachetrust, confinement
-from genbench.downstream import refits
-from genbench.isolation import run_isolated
-from genbench.records import Record
+from genbench.results.records import Record
+from genbench.running import refits
+from genbench.system import cachetrust, confinement
+from genbench.system.isolation import run_isolated
 from tests.conftest import PLUGINS, TINY, Command
 from tests.plugins import intruder
 from tests.test_run import records

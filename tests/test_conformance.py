@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from genbench import plugins
 from genbench.errors import ContractError, UsageError
-from genbench.executors.local import LocalExecutor
-from genbench.plugins import GeneratorRef
+from genbench.plugins import finding as plugins
+from genbench.plugins.finding import GeneratorRef
+from genbench.running.executors.local import LocalExecutor
 from genbench.testing import RULES, CheckResult, announcement, check_generator
 from genbench.testing.checking import check_all
 from genbench.testing.examination import examine

@@ -10,9 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genbench.contract import label_violation
 from genbench.generator import Space, to_uint8
-from genbench.harnessed import requested_labels
+from genbench.plugins.contract import label_violation
+from genbench.plugins.harnessed import requested_labels
 
 IMAGE = Space("image", (1, 4, 4), levels=17, classes=10)
 POINTS = Space("points", (2,))

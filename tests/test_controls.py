@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from genbench.errors import ContractError, UsageError
 from genbench.generator import Samples, Space
-from genbench.training import Budget, HarnessRun, MemoryTrainData
+from genbench.plugins.training import Budget, HarnessRun, MemoryTrainData
 
 IMAGES = Space("image", (1, 3, 3), levels=17, classes=4)
 PLANE = Space("points", (2,))

@@ -10,19 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genbench import tensorfile
-from genbench.account import GENERATION, generation_of, record_of_loss
-from genbench.cellspec import CellSpec, GeneratorChoice, read_spec
-from genbench.generation import PROBE
-from genbench.isolation import Outcome
-from genbench.ledger import AT_CHECKPOINT, LIKELIHOOD, Ledger, take_up
-from genbench.narration import Lines
-from genbench.npzfile import load_arrays
-from genbench.plan import CHECKPOINT, WORKER_LOST, Cell, build_plan, cell_folder, cell_key
-from genbench.plugins import Description, GeneratorRef
-from genbench.store import SPEC, Store, Stored, newest, write_json
-from genbench.suite import Suite, load_suite
-from genbench.worker import Worker
+from genbench.plugins.finding import Description, GeneratorRef
+from genbench.results.store import SPEC, Store, Stored, newest, write_json
+from genbench.running.account import GENERATION, generation_of, record_of_loss
+from genbench.running.cellspec import CellSpec, GeneratorChoice, read_spec
+from genbench.running.generation import PROBE
+from genbench.running.ledger import AT_CHECKPOINT, LIKELIHOOD, Ledger, take_up
+from genbench.running.narration import Lines
+from genbench.running.plan import CHECKPOINT, WORKER_LOST, Cell, build_plan, cell_folder, cell_key
+from genbench.running.worker import Worker
+from genbench.system import tensorfile
+from genbench.system.isolation import Outcome
+from genbench.system.npzfile import load_arrays
+from genbench.tasks.suite import Suite, load_suite
 from tests.conftest import PLUGINS, TINY, Command
 from tests.killing import kill_and_compare
 from tests.test_run import SLOW, records, start, wait_for_fit

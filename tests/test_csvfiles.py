@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from genbench.csvfiles import Layout, parse_csv
 from genbench.errors import DataError, UsageError
+from genbench.formats.csvfiles import Layout, parse_csv
 
 X = np.random.default_rng(0).normal(size=(40, 3)).round(4)
 

@@ -19,7 +19,7 @@ from genbench.data import files, load_split, verify_files
 from genbench.data.fetching import fetch
 from genbench.data.files import locate, places
 from genbench.errors import DataError
-from genbench.suite import load_suite
+from genbench.tasks.suite import load_suite
 from tests.test_data import IMAGES, idx_set, images
 
 __all__ = ["idx_set", "images"]  # fixtures

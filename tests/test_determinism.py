@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from genbench.metrics.table import METRICS
-from genbench.store import Store
+from genbench.results.store import Store
 from tests.conftest import Command
 
 # What each suite must give a number of; digits has too few rows for FID at infinitely many.

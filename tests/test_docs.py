@@ -13,7 +13,7 @@ import click
 import pytest
 
 from genbench.cli import cli
-from genbench.suite import shipped
+from genbench.tasks.suite import shipped
 from tests.conftest import TINY, Command
 
 ROOT = Path(__file__).parent.parent
@@ -114,7 +114,7 @@ def test_bring_your_own_samples_and_data(run_genbench: Command, tmp_path: Path) 
     from PIL import Image
 
     from genbench.data import load_split
-    from genbench.suite import load_suite
+    from genbench.tasks.suite import load_suite
 
     mnist = load_suite("mnist")
     valid = load_split(mnist.dataset, mnist.space, "valid")
@@ -174,7 +174,7 @@ def test_the_tour_of_the_readme_and_of_publishing(run_genbench: Command, tmp_pat
     import numpy as np
 
     from genbench.data import load_split
-    from genbench.suite import load_suite
+    from genbench.tasks.suite import load_suite
 
     digits = load_suite("digits")
     rows = load_split(digits.dataset, digits.space, "valid")
@@ -286,7 +286,7 @@ def test_the_python_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_profiles_on_the_first_page_are_those_of_the_suites() -> None:
-    from genbench.suite import load_suite
+    from genbench.tasks.suite import load_suite
 
     page = (ROOT / "docs" / "index.md").read_text()
     for profile in ("smoke", "standard", "full"):

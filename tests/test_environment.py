@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from genbench import environment, revisions
 from genbench.errors import UsageError
+from genbench.results import revisions
+from genbench.system import environment
 
 
 def git(folder: Path, *words: str) -> str:

@@ -16,8 +16,8 @@ from genbench.features import Features
 from genbench.metrics import CustomMetric, evaluate, split_id
 from genbench.metrics.custom import described, find
 from genbench.metrics.table import metric_info
-from genbench.records import metric_value
-from genbench.suite import load_suite
+from genbench.results.records import metric_value
+from genbench.tasks.suite import load_suite
 from tests.conftest import ROOT, TINY
 from tests.test_docs import blocks
 from tests.test_newsuite import Entry, install

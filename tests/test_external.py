@@ -21,14 +21,14 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 from safetensors.numpy import save_file
 
-import genbench.arrayfiles
-import genbench.imagefiles
+import genbench.formats.arrayfiles
+import genbench.formats.imagefiles
 from genbench.errors import DataError
-from genbench.external import Staged, _slug, samples_path, stage
-from genbench.npzfile import load_arrays
-from genbench.plan import _file_name
-from genbench.store import CACHE, Store
-from genbench.suite import Suite, load_suite
+from genbench.plugins.external import Staged, _slug, samples_path, stage
+from genbench.results.store import CACHE, Store
+from genbench.running.plan import _file_name
+from genbench.system.npzfile import load_arrays
+from genbench.tasks.suite import Suite, load_suite
 from tests.conftest import TINY, Command
 
 MNIST = load_suite("mnist", "smoke")
@@ -144,7 +144,7 @@ def test_only_the_rows_that_are_scored_are_kept_in_memory(
 ) -> None:
     import tracemalloc
 
-    monkeypatch.setattr(genbench.arrayfiles, "CHUNK_BYTES", 1 << 16)
+    monkeypatch.setattr(genbench.formats.arrayfiles, "CHUNK_BYTES", 1 << 16)
     np.savez(tmp_path / "a.npz", x=np.zeros((40_000, 28, 28), np.uint8))  # 31 MB
     suite = small(100)
     tracemalloc.start()
@@ -158,8 +158,8 @@ def test_only_the_rows_that_are_scored_are_kept_in_memory(
 _WATCHED = """
 import re, sys, threading
 from pathlib import Path
-from genbench.external import stage
-from genbench.store import Store
+from genbench.plugins.external import stage
+from genbench.results.store import Store
 from tests.test_external import small
 
 def held():
@@ -543,7 +543,7 @@ def bomb(path: Path) -> Path:
 
 
 def test_a_zip_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(genbench.imagefiles, "MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(genbench.formats.imagefiles, "MOST_BYTES", 1 << 20)
     with pytest.raises(DataError, match=r"bomb.png unpacks to more than 1 MiB"):
         staged(bomb(tmp_path), small(9), tmp_path)
 

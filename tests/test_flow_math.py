@@ -12,7 +12,7 @@ from torch import Tensor
 
 from genbench.errors import UsageError
 from genbench.generator import Space
-from genbench.training import Budget, HarnessRun, MemoryTrainData, Stopped
+from genbench.plugins.training import Budget, HarnessRun, MemoryTrainData, Stopped
 
 CPU = torch.device("cpu")
 SMALL = FlowParams(dim=16, depth=1, heads=2, units=4, plateaus=5, steps=2, batch_size=32)

@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genbench import confinement
 from genbench.errors import ContractError
 from genbench.generator import Space
-from genbench.ledger import STATE, WORK, CellLedger, Ledger
-from genbench.mass import impossible
-from genbench.records import Record
-from genbench.store import CHECKPOINT
-from genbench.wire import Reader
+from genbench.results.records import Record
+from genbench.results.store import CHECKPOINT
+from genbench.running.ledger import STATE, WORK, CellLedger, Ledger
+from genbench.running.mass import impossible
+from genbench.running.wire import Reader
+from genbench.system import confinement
 from tests.conftest import PLUGINS, TINY, genbench
 from tests.test_run import records
 

@@ -27,18 +27,18 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.numpy import save as safetensors_of
 
-from genbench.arrayfiles import open_arrays
 from genbench.cli import cli
 from genbench.errors import DataError, GenbenchError, PluginError, StoreError, UsageError
+from genbench.formats.arrayfiles import open_arrays
+from genbench.formats.imagefiles import open_images
+from genbench.formats.imagepixels import BadImage, decode
 from genbench.generator import Space
-from genbench.imagefiles import open_images
-from genbench.imagepixels import BadImage, decode
-from genbench.npzfile import read_npz
-from genbench.records import Record, digest
 from genbench.report import Entry, TaskResults
 from genbench.report.images import ArtefactError, cloud, grid_picture
-from genbench.store import read_record, write_json
-from genbench.suite import load_suite
+from genbench.results.records import Record, digest
+from genbench.results.store import read_record, write_json
+from genbench.system.npzfile import read_npz
+from genbench.tasks.suite import load_suite
 from tests import report_fixtures as fixtures
 from tests.conftest import TINY
 from tests.test_records import make_record
@@ -210,8 +210,8 @@ def test_any_value_in_a_record_is_used_or_refused(
 
 def show(folder: Path, record: Record) -> None:
     """Everything that reads a record once it has been accepted."""
-    from genbench import archive
     from genbench.report import build_report
+    from genbench.results import archive
 
     suite = fixtures.suite(task=record.cell["suite"]["task"])
     build_report([TaskResults(suite, [Entry(record, folder)])], folder / "site")
@@ -324,7 +324,7 @@ def test_a_damaged_pt_file_is_read_or_refused(tmp_path: Path, zipped: bool) -> N
     """In one process of its own, since it needs torch."""
     code = f"""
 import pathlib, random, torch
-from genbench.arrayfiles import open_arrays
+from genbench.formats.arrayfiles import open_arrays
 from genbench.errors import DataError
 place = pathlib.Path({str(tmp_path)!r})
 body = {{"x": torch.zeros(10, 2), "y": torch.arange(10)}}
@@ -443,7 +443,7 @@ def test_damaged_weights_are_refused(tmp_path: Path) -> None:
     """In one process of its own, since it needs torch."""
     code = f"""
 import io, random, pathlib, torch
-from genbench import tensorfile
+from genbench.system import tensorfile
 from genbench.errors import StoreError
 place = pathlib.Path({str(tmp_path)!r})
 tensorfile.save(place / "a", {{"w": torch.arange(6.0), "s": [1, "x", None]}})
@@ -488,8 +488,8 @@ def test_any_command_line_is_obeyed_or_refused(
     def refuse(*args: Any) -> Any:
         raise PluginError("no generator is started here")
 
-    monkeypatch.setattr("genbench.executors.local.LocalExecutor._started", refuse)
-    monkeypatch.setattr("genbench.external.stage", refuse)
+    monkeypatch.setattr("genbench.running.executors.local.LocalExecutor._started", refuse)
+    monkeypatch.setattr("genbench.plugins.external.stage", refuse)
     monkeypatch.chdir(tmp_path)
     write_json(tmp_path / "record.json", RECORD)
     (tmp_path / "s.toml").write_text(TEXT)

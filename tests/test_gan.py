@@ -11,7 +11,7 @@ from scipy.spatial.distance import cdist
 
 from baselines.gan import GAN, Memory, Params
 from genbench.generator import Space
-from genbench.training import Budget, HarnessRun, MemoryTrainData
+from genbench.plugins.training import Budget, HarnessRun, MemoryTrainData
 
 ROWS = 5
 

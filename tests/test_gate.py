@@ -14,13 +14,13 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genbench import comparison, gate
 from genbench.cli import cli
 from genbench.errors import UsageError
-from genbench.power import Trial, seeds_to_settle, smallest_seen
-from genbench.records import MetricValue, Record
-from genbench.report.inputs import Entry, TaskResults
-from genbench.store import write_json, write_record
+from genbench.results import comparison, gate
+from genbench.results.entries import Entry, TaskResults
+from genbench.results.power import Trial, seeds_to_settle, smallest_seen
+from genbench.results.records import MetricValue, Record
+from genbench.results.store import write_json, write_record
 from tests.test_ranking import metric, record
 
 SUITE = {

@@ -16,11 +16,11 @@ from PIL import Image, ImageOps
 
 from genbench.data import load_split, readers
 from genbench.errors import DataError
+from genbench.formats.imagepixels import BadImage, decode, header
 from genbench.generator import Space
-from genbench.imagepixels import BadImage, decode, header
-from genbench.newsuite import NewSuite, new_suite
-from genbench.newsuite import extractor as on_the_spot
-from genbench.suite import Suite, load_suite
+from genbench.tasks.new import NewSuite, new_suite
+from genbench.tasks.new import extractor as on_the_spot
+from genbench.tasks.suite import Suite, load_suite
 from tests.test_external import kept, small, staged, zip_of
 
 ORIENTATION = 0x0112

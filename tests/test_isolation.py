@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from genbench.isolation import Isolated, Outcome, run_isolated, start_isolated
-from genbench.keeper import settled
+from genbench.system.isolation import Isolated, Outcome, run_isolated, start_isolated
+from genbench.system.keeper import settled
 
 SLEEP = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]
 HUNGRY = [sys.executable, "-S", "-c", "x = b'x' * (400 << 20); import time; time.sleep(600)"]
@@ -291,7 +291,7 @@ def test_what_is_isolated_ends_with_its_caller(tmp_path: Path) -> None:
     """However that came about: here by SIGKILL."""
     code = (
         "import os, sys, time\nfrom pathlib import Path\n"
-        "from genbench.isolation import start_isolated\n"
+        "from genbench.system.isolation import start_isolated\n"
         "def work():\n    Path(sys.argv[1]).write_text(str(os.getpid()))\n    time.sleep(600)\n"
         "start_isolated(work, log=Path(sys.argv[1] + '.log'))\ntime.sleep(600)\n"
     )
@@ -310,7 +310,7 @@ def test_its_temporary_folder_goes_even_if_the_caller_is_killed(tmp_path: Path) 
     scratch.mkdir()
     code = (
         "import sys, time\nfrom pathlib import Path\n"
-        "from genbench.isolation import start_isolated\n"
+        "from genbench.system.isolation import start_isolated\n"
         "scratch = Path(sys.argv[1])\n"
         "def work():\n    (scratch / 'mine').touch()\n    time.sleep(600)\n"
         "start_isolated(work, log=None, scratch=scratch)\ntime.sleep(600)\n"
@@ -332,7 +332,7 @@ def test_a_log_can_be_waited_for_when_its_caller_is_killed(tmp_path: Path) -> No
     log = tmp_path / "log"
     code = (
         "import sys, time\nfrom pathlib import Path\n"
-        "from genbench.isolation import start_isolated\n"
+        "from genbench.system.isolation import start_isolated\n"
         "def work():\n    while True:\n        print('chatter', flush=True)\n"
         "start_isolated(work, log=Path(sys.argv[1]))\ntime.sleep(600)\n"
     )

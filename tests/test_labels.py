@@ -12,10 +12,10 @@ from PIL import Image
 
 from genbench.data import load_split
 from genbench.errors import DataError, UsageError
-from genbench.newsuite import NewSuite, new_suite
-from genbench.newsuite import extractor as on_the_spot
-from genbench.newsuite.sources import npz_source
-from genbench.suite import Suite, load_suite
+from genbench.tasks.new import NewSuite, new_suite
+from genbench.tasks.new import extractor as on_the_spot
+from genbench.tasks.new.sources import npz_source
+from genbench.tasks.suite import Suite, load_suite
 from tests.conftest import Command
 from tests.test_external import kept, small, staged
 

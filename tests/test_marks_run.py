@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from genbench.data import load_split
-from genbench.suite import load_suite
+from genbench.tasks.suite import load_suite
 from tests.conftest import PLUGINS, TINY, Command
 from tests.test_run import records
 

@@ -18,23 +18,23 @@ from genbench.baselines.controls import Gaussian, NoParams
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
-from genbench import extensions
-from genbench.cellspec import CellSpec
-from genbench.csvfiles import Layout
 from genbench.data import Split, load_split, readers, verify_files
 from genbench.errors import DataError, GenbenchError, MetricError, PluginError, UsageError
-from genbench.external import samples_path, stage
 from genbench.features import Features, extractor_problems, load_extractor
+from genbench.formats.csvfiles import Layout
 from genbench.generator import Space
 from genbench.metrics.frechet import infinity_sizes
-from genbench.newsuite import NewSuite, new_suite
-from genbench.newsuite import extractor as on_the_spot
-from genbench.newsuite.text import infinity_rows
-from genbench.npzfile import load_arrays
+from genbench.plugins.external import samples_path, stage
 from genbench.report.copying import training_mark
-from genbench.scoring import Scorer
-from genbench.store import CACHE, Store
-from genbench.suite import Suite, load_suite
+from genbench.results.store import CACHE, Store
+from genbench.running.cellspec import CellSpec
+from genbench.running.scoring import Scorer
+from genbench.system import extensions
+from genbench.system.npzfile import load_arrays
+from genbench.tasks.new import NewSuite, new_suite
+from genbench.tasks.new import extractor as on_the_spot
+from genbench.tasks.new.text import infinity_rows
+from genbench.tasks.suite import Suite, load_suite
 from tests.conftest import Command
 from tests.test_plan import choice
 

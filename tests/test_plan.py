@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from genbench import extensions
-from genbench.cellspec import GeneratorChoice
-from genbench.plan import Cell, build_plan, cell_folder, cell_key, part_of, scoring_keys
-from genbench.plugins import Description, GeneratorRef
-from genbench.records import Artifact, MetricValue
-from genbench.store import Store, sha256_file, write_bytes, write_record
-from genbench.suite import Suite, load_suite
+from genbench.plugins.finding import Description, GeneratorRef
+from genbench.results.records import Artifact, MetricValue
+from genbench.results.store import Store, sha256_file, write_bytes, write_record
+from genbench.running.cellspec import GeneratorChoice
+from genbench.running.plan import Cell, build_plan, cell_folder, cell_key, part_of, scoring_keys
+from genbench.system import extensions
+from genbench.tasks.suite import Suite, load_suite
 from tests.conftest import TINY
 from tests.test_records import make_record
 

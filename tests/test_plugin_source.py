@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from genbench import plugins
-from genbench.pluginsource import Sources, sources_of
+from genbench.plugins import finding as plugins
+from genbench.plugins.source import Sources, sources_of
 from tests.conftest import PLUGINS, Command
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from genbench import plugins
 from genbench.errors import PluginError, UsageError
-from genbench.plugins import GeneratorRef
+from genbench.plugins import finding as plugins
+from genbench.plugins.finding import GeneratorRef
 from tests.conftest import PLUGINS
 
 

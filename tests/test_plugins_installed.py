@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from genbench import plugins
 from genbench.errors import PluginError
-from genbench.executors import local
-from genbench.executors.local import LocalExecutor
+from genbench.plugins import finding as plugins
+from genbench.running.executors import local
+from genbench.running.executors.local import LocalExecutor
 from tests.conftest import Command
 
 SOUND = """

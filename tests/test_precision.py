@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from genbench.errors import DataError
-from genbench.precision import as_float32, lost_at
+from genbench.formats.precision import as_float32, lost_at
 
 RNG = np.random.default_rng(0)
 NORMAL = RNG.normal(size=2000)

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from genbench import archive
 from genbench.cli import cli
 from genbench.data.toy import entropy
-from genbench.plan import expected
-from genbench.publish import outdated, published_entries, renew_report, task_results
-from genbench.records import Interval, MetricValue, Record, digest
 from genbench.report.rows import table
-from genbench.store import Store, Stored, write_json, write_record
-from genbench.suite import load_suite
+from genbench.results import archive
+from genbench.results.publish import outdated, published_entries, renew_report, task_results
+from genbench.results.records import Interval, MetricValue, Record, digest
+from genbench.results.store import Store, Stored, write_json, write_record
+from genbench.running.plan import expected
+from genbench.tasks.suite import load_suite
 from tests import report_fixtures as fixtures
 from tests.conftest import PLUGINS, TINY, Command
 

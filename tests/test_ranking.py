@@ -13,11 +13,11 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genbench.aggregation import RowKey, Summary, difference, group, summarize
 from genbench.errors import UsageError
-from genbench.margins import Margin, margin_of
-from genbench.ranking import holm, pareto_front, standings
-from genbench.records import Interval, MetricValue, Record
+from genbench.results.aggregation import RowKey, Summary, difference, group, summarize
+from genbench.results.margins import Margin, margin_of
+from genbench.results.ranking import holm, pareto_front, standings
+from genbench.results.records import Interval, MetricValue, Record
 
 
 def metric(value, error=1.0, *, signature="fid|n=1000", df=None, **changes):
@@ -569,5 +569,5 @@ def test_every_point_off_the_front_is_beaten_by_one_on_it(points, up):
 
 
 def test_ranking_imports_no_torch():
-    code = "import sys, genbench.ranking; sys.exit('torch' in sys.modules)"
+    code = "import sys, genbench.results.ranking; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from genbench.errors import StoreError
-from genbench.records import (
+from genbench.results.records import (
     Artifact,
     Interval,
     MetricValue,
@@ -21,7 +21,7 @@ from genbench.records import (
     canonical_json,
     digest,
 )
-from genbench.store import read_record, write_record
+from genbench.results.store import read_record, write_record
 
 
 def make_record(**changes: Any) -> Record:

@@ -11,12 +11,12 @@ from click.testing import CliRunner
 
 from genbench.cli import cli
 from genbench.errors import UsageError
-from genbench.publish import gather
 from genbench.report import build_report
 from genbench.report.history import history
 from genbench.report.rows import table
-from genbench.revisions import extract
-from genbench.store import RECORD
+from genbench.results.publish import gather
+from genbench.results.revisions import extract
+from genbench.results.store import RECORD
 from tests import report_fixtures as fixtures
 from tests.test_store_faults import TASK, put
 

@@ -12,9 +12,6 @@ from typing import Any
 
 import pytest
 
-from genbench.aggregation import environment_mark
-from genbench.comparison import same_environment
-from genbench.records import Record
 from genbench.report import Entry, TaskResults, build_report
 from genbench.report.copying import COPIES, NEAR, training_mark
 from genbench.report.figures import per_class
@@ -22,6 +19,9 @@ from genbench.report.page import compare_data, page
 from genbench.report.reproduce import command
 from genbench.report.rows import table
 from genbench.report.text import plot_labels
+from genbench.results.aggregation import environment_mark
+from genbench.results.comparison import same_environment
+from genbench.results.records import Record
 from tests import report_fixtures as fixtures
 from tests.report_downstream import copying
 from tests.test_report import read_page

@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner
 
 from genbench.cli import cli
-from genbench.report.inputs import Entry, TaskResults
 from genbench.report.rows import Table, table
 from genbench.report.sweeps import figure, sweeps
-from genbench.store import Store, write_record
+from genbench.results.entries import Entry, TaskResults
+from genbench.results.store import Store, write_record
 from tests import report_fixtures as fixtures
 
 TASK = "mnist@1.0.0-abc-standard"

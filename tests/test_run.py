@@ -13,8 +13,8 @@ import numpy as np
 import psutil
 import pytest
 
-from genbench.records import Record
-from genbench.store import Store, Stored, newest
+from genbench.results.records import Record
+from genbench.results.store import Store, Stored, newest
 from tests.conftest import PLUGINS, TINY, Command, command
 
 NORMAL = ("--suite", TINY, "--plugin", PLUGINS / "normal.py")

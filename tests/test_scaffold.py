@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from genbench.errors import UsageError
-from genbench.plugins import GeneratorRef, describe
-from genbench.scaffold import new_generator
+from genbench.plugins.finding import GeneratorRef, describe
 from genbench.testing import check_generator
+from genbench.testing.scaffold import new_generator
 from tests.conftest import Command
 
 

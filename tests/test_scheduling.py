@@ -16,24 +16,26 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from genbench import diagnosis, extensions, machine, narration, runner
-from genbench.cellspec import CellSpec, GeneratorChoice
 from genbench.cli import cli, terminal
 from genbench.cli.terminal import print_table
-from genbench.diagnosis import Check, diagnose
 from genbench.errors import DataError, PluginError
-from genbench.executors.local import Ended
-from genbench.plan import Cell, build_plan
-from genbench.plugins import Description, GeneratorRef
-from genbench.progress import overview
-from genbench.records import Record
+from genbench.plugins.finding import Description, GeneratorRef
 from genbench.report import Entry, TaskResults
 from genbench.report.rows import table
 from genbench.report.tradeoffs import quality_cost
-from genbench.runner import RunOptions, run_suite
-from genbench.store import Store, write_json, write_record
-from genbench.suite import load_suite
-from genbench.timeleft import Progress, Running, TimeLeft
+from genbench.results.progress import overview
+from genbench.results.records import Record
+from genbench.results.store import Store, write_json, write_record
+from genbench.running import narration, runner
+from genbench.running.cellspec import CellSpec, GeneratorChoice
+from genbench.running.executors.local import Ended
+from genbench.running.plan import Cell, build_plan
+from genbench.running.runner import RunOptions, run_suite
+from genbench.running.timeleft import Progress, Running, TimeLeft
+from genbench.system import extensions, machine
+from genbench.tasks.suite import load_suite
+from genbench.testing import doctor as diagnosis
+from genbench.testing.doctor import Check, diagnose
 from tests import report_fixtures as fixtures
 from tests.conftest import TINY, command
 from tests.test_store_faults import TASK, put

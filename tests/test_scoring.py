@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from genbench.cellspec import CellSpec
 from genbench.errors import DataError
 from genbench.features import INCEPTION, load_extractor
 from genbench.features.inception import VARIABLE
 from genbench.generator import Space
-from genbench.records import MetricValue
-from genbench.scoring import Scorer
-from genbench.suite import load_suite
+from genbench.results.records import MetricValue
+from genbench.running.cellspec import CellSpec
+from genbench.running.scoring import Scorer
+from genbench.tasks.suite import load_suite
 from tests.conftest import TINY
 from tests.test_plan import choice
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from genbench.errors import UsageError
-from genbench.executors.local import LocalExecutor
-from genbench.selection import choose
-from genbench.suite import load_suite
+from genbench.plugins.selection import choose
+from genbench.running.executors.local import LocalExecutor
+from genbench.tasks.suite import load_suite
 from tests.conftest import PLUGINS, TINY
 
 FILE = str(PLUGINS / "normal.py")

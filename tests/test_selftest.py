@@ -13,7 +13,7 @@ from genbench.metrics.outcomes import OWN
 from genbench.metrics.shared import SHARED
 from genbench.metrics.table import LIKELIHOOD_METRICS
 from genbench.metrics.table import METRICS as TABLE
-from genbench.selftest import CLAIMS, as_json, run_selftest
+from genbench.testing.selftest import CLAIMS, as_json, run_selftest
 
 METRICS = tuple(dict.fromkeys(claim.metric for claim in CLAIMS))
 

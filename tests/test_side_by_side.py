@@ -16,16 +16,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from genbench.downstream import refit, refits
-from genbench.downstream.ahead import train_ahead
-from genbench.downstream.refits import Job
 from genbench.errors import StoreError
 from genbench.generator import Space
-from genbench.isolation import Outcome
-from genbench.ledger import Ledger
-from genbench.slots import Slots
-from genbench.store import write_json
-from genbench.threads import SHORT_SPINNING, short_spinning
+from genbench.results.store import write_json
+from genbench.running import refit, refits
+from genbench.running.ahead import train_ahead
+from genbench.running.ledger import Ledger
+from genbench.running.refits import Job
+from genbench.system.isolation import Outcome
+from genbench.system.slots import Slots
+from genbench.system.threads import SHORT_SPINNING, short_spinning
 from tests.conftest import PLUGINS, TINY, Command, Done, command
 from tests.test_run import records, wait_for_fit
 

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from genbench import slots
-from genbench.slots import Slots, slots_file
+from genbench.system import slots
+from genbench.system.slots import Slots, slots_file
 
 
 @contextmanager

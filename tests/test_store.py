@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from genbench import tensorfile
 from genbench.errors import StoreError
-from genbench.records import Artifact
-from genbench.store import (
+from genbench.results.records import Artifact
+from genbench.results.store import (
     Problem,
     Store,
     Stored,
@@ -24,6 +23,7 @@ from genbench.store import (
     write_json,
     write_record,
 )
+from genbench.system import tensorfile
 from tests.test_records import make_record
 
 

@@ -23,12 +23,21 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from genbench import archive
 from genbench.cli import cli
-from genbench.diagnosis import Check
 from genbench.errors import GenbenchError, StoreError
-from genbench.records import Record, digest
-from genbench.store import RECORD, SUITE, Problem, Store, Stored, newest, write_json, write_record
+from genbench.results import archive
+from genbench.results.records import Record, digest
+from genbench.results.store import (
+    RECORD,
+    SUITE,
+    Problem,
+    Store,
+    Stored,
+    newest,
+    write_json,
+    write_record,
+)
+from genbench.testing.doctor import Check
 from tests import report_fixtures as fixtures
 
 ULID = "01ARZ3NDEKTSV4RRFFQ69G5FA{}"
@@ -297,8 +306,10 @@ def test_a_name_of_10000_characters_on_the_command_line_is_a_typed_error(
 
     monkeypatch.chdir(tmp_path)
     for part in ("_generators", "_extractors", "_data"):
-        monkeypatch.setattr(f"genbench.diagnosis.{part}", list)
-    monkeypatch.setattr("genbench.diagnosis._device", lambda: Check("device", True, "not asked"))
+        monkeypatch.setattr(f"genbench.testing.doctor.{part}", list)
+    monkeypatch.setattr(
+        "genbench.testing.doctor._device", lambda: Check("device", True, "not asked")
+    )
     done = CliRunner().invoke(cli, words, standalone_mode=False)
     typed = (GenbenchError, click.ClickException)
     assert isinstance(done.exception, typed) or done.return_value == 6, done.exception

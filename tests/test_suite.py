@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from genbench.errors import UsageError
-from genbench.suite import Suite, load_suite, profiles_of, shipped
-from genbench.suite_lock import check_lock, write_lock
+from genbench.tasks.lock import check_lock, write_lock
+from genbench.tasks.suite import Suite, load_suite, profiles_of, shipped
 from tests.conftest import TINY
 
 TEXT = TINY.read_text()

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from genbench.aggregation import RowKey
 from genbench.errors import Declined, UsageError
-from genbench.records import MetricValue, Record
+from genbench.results.aggregation import RowKey
+from genbench.results.records import MetricValue, Record
 from genbench.synthesis.evidence import nearest_point, require_help
 from genbench.synthesis.filters import Filters, near_threshold, pixel_distance
 from tests.conftest import HERE, PLUGINS, Done, genbench
@@ -58,7 +58,7 @@ def test_it_writes_images_arrays_card_and_metadata(made: Path) -> None:
 
 def test_no_row_repeats_and_none_is_a_training_row(made: Path) -> None:
     from genbench.data import load_split
-    from genbench.suite import load_suite
+    from genbench.tasks.suite import load_suite
 
     suite = load_suite(str(IMAGES))
     train = {row.tobytes() for row in load_split(suite.dataset, suite.space, "train").x}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from genbench.store import Store, Stored
+from genbench.results.store import Store, Stored
 from tests.conftest import HERE, ROOT, TINY, Away, Done, build_wheel
 
 PAGE = (ROOT / "docs" / "plugins.md").read_text()

@@ -11,13 +11,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genbench import tensorfile
 from genbench.data import Split
 from genbench.errors import StoreError, UsageError
 from genbench.generator import Space
-from genbench.harnessed import FitResult, Harnessed
-from genbench.inline import choice_of
-from genbench.training import Budget, HarnessRun, MemoryTrainData, Stopped
+from genbench.plugins.harnessed import FitResult, Harnessed
+from genbench.plugins.inline import choice_of
+from genbench.plugins.training import Budget, HarnessRun, MemoryTrainData, Stopped
+from genbench.system import tensorfile
 from tests.plugins.normal import Normal
 
 CPU = torch.device("cpu")

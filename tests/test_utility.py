@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from genbench.data import load_split
-from genbench.records import Record
-from genbench.suite import load_suite
+from genbench.results.records import Record
+from genbench.tasks.suite import load_suite
 from tests.conftest import HERE, PLUGINS, Command, genbench
 from tests.test_run import records
 

@@ -14,17 +14,17 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import special, stats
 from torchvision.transforms.v2 import functional as tv
 
-from genbench.cellspec import CellSpec
-from genbench.downstream import utility
 from genbench.downstream.attacks import fgsm, pgd
 from genbench.downstream.classical import RandomAffine, affine
 from genbench.downstream.classifier import train_classifier
 from genbench.downstream.gains import paired, verdicts
-from genbench.downstream.protocols import Classical, read
 from genbench.downstream.subsets import cut, missing, stratified
-from genbench.downstream.utility import Utility
 from genbench.errors import MetricError, UsageError
-from genbench.suite import load_suite
+from genbench.running import utility
+from genbench.running.cellspec import CellSpec
+from genbench.running.utility import Utility
+from genbench.tasks.protocols import Classical, read
+from genbench.tasks.suite import load_suite
 from tests.conftest import HERE
 from tests.test_downstream import SPACE, TEST, TRAIN
 from tests.test_plan import choice

@@ -83,7 +83,7 @@ def metrics() -> str:
 
 def record() -> str:
     """The fields of a record, from its JSON Schema."""
-    schema = importlib.import_module("genbench.schema").record_schema()
+    schema = importlib.import_module("genbench.results.schema").record_schema()
     lines = [
         "# Records", "",
         "One attempt at a cell is one `record.json`, written last and never changed. "

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from genbench.adapters.ranges import Range, Seen
 from genbench.errors import ContractError, PluginError
+from genbench.formats.layout import arranged, unclear_layout
 from genbench.generator import GeneratorSpec, Kind, Run, Space, TrainData, to_uint8
-from genbench.layout import arranged, unclear_layout
 
 if TYPE_CHECKING:
     import torch
@@ -172,8 +172,8 @@ def in_space(x: Any, space: Space, seen: Seen, name: str) -> Tensor:
 
 def _native(x: Any, name: str) -> Any:
     """An array, or torch's tensor as one, that torch can take back."""
-    from genbench.arrayfiles import array_of
-    from genbench.arrayvalues import without_mask
+    from genbench.formats.arrayfiles import array_of
+    from genbench.formats.arrayvalues import without_mask
 
     try:
         array = without_mask(array_of(x) if hasattr(x, "detach") else x)

@@ -26,7 +26,7 @@ from genbench.cli import (
     synthesize,
 )
 from genbench.errors import GenbenchError, did_you_mean
-from genbench.threads import short_spinning
+from genbench.system.threads import short_spinning
 
 
 class _Group(click.Group):

@@ -11,7 +11,7 @@ import click
 from genbench.cli.output import echo
 
 if TYPE_CHECKING:
-    from genbench.store import Problem
+    from genbench.results.store import Problem
 
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 
@@ -25,7 +25,7 @@ def results_() -> None:
 @click.argument("place", metavar="[RESULTS]", default="results", type=FOLDER)
 def verify(place: Path) -> int:
     """Check every record and artefact against its digest. Exit code 6 if one is wrong."""
-    from genbench import archive
+    from genbench.results import archive
 
     found = archive.verify(place)
     _tell(found.problems)
@@ -47,7 +47,7 @@ def verify(place: Path) -> int:
 )
 def merge(sources: tuple[Path, ...], into: Path, light: bool) -> int:
     """Copy the records of several results folders into one, such as those of many machines."""
-    from genbench import archive
+    from genbench.results import archive
 
     merged = archive.merge(sources, into, light=light)
     _tell(merged.problems)
@@ -64,7 +64,7 @@ def gc(place: Path, cache: bool, delete: bool) -> int:
 
     Do not delete while a run is writing into the folder.
     """
-    from genbench import archive
+    from genbench.results import archive
 
     waste = archive.garbage(place, cache=cache)
     for item in waste:
@@ -91,7 +91,7 @@ def export(places: tuple[Path, ...], out: Path, attempts: bool) -> int:
     Of several attempts at a cell, such as reruns that were merged, the one counts that the table
     shows: no seed is there twice.
     """
-    from genbench import archive
+    from genbench.results import archive
 
     lines = archive.export(places or (Path("results"),), out, attempts=attempts)
     echo(f"{lines} lines in {out}")

@@ -10,7 +10,7 @@ import click
 from genbench.cli.output import echo, echo_json
 
 if TYPE_CHECKING:
-    from genbench.plugins import GeneratorRef
+    from genbench.plugins.finding import GeneratorRef
     from genbench.testing import CheckResult, Conformance
 
 _MARKS = {
@@ -52,7 +52,7 @@ def check(
       genbench check my_model.py
       genbench check my_model.py:Mine --shape 3,32,32
     """
-    from genbench.executors.local import LocalExecutor
+    from genbench.running.executors.local import LocalExecutor
     from genbench.testing.checking import check_all
 
     with LocalExecutor(sandbox=not no_sandbox) as executor:

@@ -18,7 +18,7 @@ def data() -> None:
 def list_() -> int:
     """Show every suite's data set: its licence, and where its files are looked for."""
     from genbench.data.files import locate, places
-    from genbench.suite import load_suite, shipped
+    from genbench.tasks.suite import load_suite, shipped
 
     for name in shipped():
         dataset = load_suite(name).dataset
@@ -40,7 +40,7 @@ def verify(names: tuple[str, ...]) -> int:
     Exit code 6 if a file is altered, or missing from a suite that was named.
     """
     from genbench.data import verify_files
-    from genbench.suite import load_suite, shipped
+    from genbench.tasks.suite import load_suite, shipped
 
     bad = 0
     for name in names or tuple(shipped()):
@@ -65,7 +65,7 @@ def fetch(name: str, mirror: str | None) -> int:
     from genbench.data.fetching import Fetched, fetch_file
     from genbench.data.fetching import fetch as fetch_files
     from genbench.features import INCEPTION
-    from genbench.suite import load_suite
+    from genbench.tasks.suite import load_suite
 
     def progress(url: str, done: int, total: int) -> None:
         if sys.stderr.isatty():

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from genbench.aggregation import is_control, is_fixed
-from genbench.records import Record
 from genbench.report.columns import Column
 from genbench.report.gaps import notes
 from genbench.report.rows import Table
 from genbench.report.text import finite, shorten
+from genbench.results.aggregation import is_control, is_fixed
+from genbench.results.records import Record
 
 MORE_SEEDS = "0,1,2"
 

@@ -41,9 +41,9 @@ def gate(
     \b
     Exit codes: 0 pass, 4 regression, 5 inconclusive or nothing to compare.
     """
-    from genbench import gate as library
-    from genbench.comparison import number
-    from genbench.store import write_bytes
+    from genbench.results import gate as library
+    from genbench.results.comparison import number
+    from genbench.results.store import write_bytes
 
     found = library.judge(baseline, candidate, library.parse_tolerances(tolerances))
     if out is not None:

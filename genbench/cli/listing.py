@@ -80,9 +80,9 @@ def show(what: str, sweep: bool, as_json: bool) -> None:
 
 
 def _show_sweeps(place: Path, *, as_json: bool) -> None:
-    from genbench.publish import gather
     from genbench.report.rows import table
     from genbench.report.sweeps import lines, measured, sweeps
+    from genbench.results.publish import gather
 
     if not place.is_dir():
         raise UsageError(f"--sweep reads a results folder: {shorten(str(place))} is none")
@@ -121,7 +121,7 @@ def _print_sweep(part: Mapping[str, Any]) -> None:
 
 
 def _suites() -> list[dict[str, Any]]:
-    from genbench.suite import load_suite, profiles_of, shipped
+    from genbench.tasks.suite import load_suite, profiles_of, shipped
 
     rows = []
     for name in shipped():
@@ -136,8 +136,8 @@ def _suites() -> list[dict[str, Any]]:
 
 
 def _generators() -> list[dict[str, Any]]:
-    from genbench.cellspec import CONTROL_SPLITS
-    from genbench.plugins import installed
+    from genbench.plugins.finding import installed
+    from genbench.running.cellspec import CONTROL_SPLITS
 
     rows = []
     for name, owners in installed().items():
@@ -154,9 +154,9 @@ def _generators() -> list[dict[str, Any]]:
 
 
 def _metrics() -> list[dict[str, Any]]:
-    from genbench import extensions
     from genbench.metrics import custom
     from genbench.metrics.table import METRICS
+    from genbench.system import extensions
 
     rows = [{"name": name, "provider": "genbench", **_told(info)} for name, info in METRICS.items()]
     for name, entries in sorted(extensions.announced(extensions.METRICS).items()):
@@ -185,8 +185,8 @@ def _told(info: Any) -> dict[str, str]:
 
 
 def _extractors() -> list[dict[str, Any]]:
-    from genbench import extensions
     from genbench.features import list_extractors
+    from genbench.system import extensions
 
     rows = [
         {
@@ -215,8 +215,8 @@ _LISTS = {
 
 
 def _check(rows: list[dict[str, Any]]) -> None:
-    from genbench.executors.local import LocalExecutor
-    from genbench.plugins import find
+    from genbench.plugins.finding import find
+    from genbench.running.executors.local import LocalExecutor
 
     with LocalExecutor() as executor:
         for row in rows:
@@ -253,20 +253,20 @@ def _print(title: str, rows: list[dict[str, Any]]) -> None:
 
 
 def _find(what: str) -> dict[str, Any]:
-    from genbench import extensions
     from genbench.features import list_extractors
     from genbench.metrics import custom
     from genbench.metrics.table import METRICS
-    from genbench.plugins import installed
-    from genbench.suite import load_suite, shipped
+    from genbench.plugins.finding import installed
+    from genbench.system import extensions
+    from genbench.tasks.suite import load_suite, shipped
 
     if what == "schema":
-        from genbench.schema import record_schema
+        from genbench.results.schema import record_schema
 
         return record_schema()
     path = Path(what)
     if path.suffix == ".json" or os.path.isfile(path / "record.json"):
-        from genbench.store import read_json
+        from genbench.results.store import read_json
 
         body = read_json(path / "record.json" if os.path.isdir(path) else path)
         if not isinstance(body, dict):
@@ -293,9 +293,9 @@ def _find(what: str) -> dict[str, Any]:
 
 
 def _generator(what: str) -> dict[str, Any]:
-    from genbench.executors.local import LocalExecutor
-    from genbench.plugins import find, installed
-    from genbench.selection import from_files
+    from genbench.plugins.finding import find, installed
+    from genbench.plugins.selection import from_files
+    from genbench.running.executors.local import LocalExecutor
 
     with LocalExecutor() as executor:
         refs = [find(what)] if what in installed() else [r for _, r in from_files([what], executor)]

@@ -58,9 +58,9 @@ def report(
     """
     from tempfile import TemporaryDirectory
 
-    from genbench.publish import gather
     from genbench.report import build_report
-    from genbench.revisions import extract
+    from genbench.results.publish import gather
+    from genbench.results.revisions import extract
 
     places = places or (Path("results"),)
     with TemporaryDirectory() as scratch:
@@ -106,8 +106,8 @@ def compare(a: Path, b: Path | None, rows: tuple[str, str] | None) -> int:
       genbench compare results --rows vae vae:latent=8
       genbench compare before after --rows mine mine
     """
-    from genbench import comparison
     from genbench.errors import UsageError
+    from genbench.results import comparison
 
     if rows:
         found = comparison.compare_rows(a, b or a, *rows)
@@ -131,7 +131,7 @@ def compare(a: Path, b: Path | None, rows: tuple[str, str] | None) -> int:
 @click.option("--watch", is_flag=True, help="Show it again every two seconds until Ctrl-C.")
 def status(place: Path, watch: bool) -> int:
     """Show what is done, running and failed in a results folder. Reads files only."""
-    from genbench.progress import overview
+    from genbench.results.progress import overview
 
     while True:
         lines = overview(place)

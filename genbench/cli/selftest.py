@@ -10,7 +10,7 @@ import click
 from genbench.cli.output import echo, echo_json
 
 if TYPE_CHECKING:
-    from genbench.selftest import Verdict
+    from genbench.testing.selftest import Verdict
 
 
 @click.command()
@@ -29,7 +29,7 @@ def selftest(metrics: tuple[str, ...], sabotage: str | None, as_json: bool) -> i
     Known shifts, lost classes, copies and noise, and numbers with a closed form (uniform pixels
     cost 8.000 bits/dim). Run it before you believe a leaderboard. Exit code 6 if a row is red.
     """
-    from genbench import selftest as library
+    from genbench.testing import selftest as library
 
     each = (lambda verdict: None) if as_json else _print
     rows = library.run_selftest(metrics, sabotage=sabotage, each=each)

@@ -116,13 +116,13 @@ def synthesize(
 
     from genbench import api
     from genbench.cli.terminal import listener
-    from genbench.machine import resolve_device
-    from genbench.suite import load_suite
     from genbench.synthesis.build import Request
     from genbench.synthesis.evidence import require_help
     from genbench.synthesis.run import Options, require_buildable
     from genbench.synthesis.run import synthesize as build_set
     from genbench.synthesis.write import require_free
+    from genbench.system.machine import resolve_device
+    from genbench.tasks.suite import load_suite
 
     options = Options(
         _confidence(filter_), drop_near_copies, resolve_device(device), not no_sandbox

@@ -12,22 +12,22 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
-from genbench.aggregation import is_control
 from genbench.api import Result
 from genbench.cli import again
 from genbench.cli.footnotes import price_of_ranks, table_notes
 from genbench.cli.output import Sheet, above, echo, echo_json, harmless, room
-from genbench.narration import Lines, describe, left
-from genbench.plan import Cell
-from genbench.publish import task_results
-from genbench.records import Record
 from genbench.report.brief import brief
 from genbench.report.rows import table
 from genbench.report.text import shorten
-from genbench.runner import Listener
-from genbench.store import Stored
-from genbench.suite import Suite
-from genbench.timeleft import Progress
+from genbench.results.aggregation import is_control
+from genbench.results.publish import task_results
+from genbench.results.records import Record
+from genbench.results.store import Stored
+from genbench.running.narration import Lines, describe, left
+from genbench.running.plan import Cell
+from genbench.running.runner import Listener
+from genbench.running.timeleft import Progress
+from genbench.tasks.suite import Suite
 
 
 @contextmanager

@@ -13,12 +13,12 @@ from typing import Any, Literal, Protocol, cast, get_args
 
 import numpy as np
 
-from genbench import extensions
 from genbench.data.files import FileCheck
 from genbench.data.readers import reader_of
 from genbench.data.split import Split
 from genbench.errors import DataError, UsageError, did_you_mean
 from genbench.generator import Space
+from genbench.system import extensions
 
 __all__ = ["LOADERS", "FileCheck", "Split", "SplitName", "load_split", "verify_files"]
 

@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genbench.arrayfiles import StoredArray
-from genbench.arraysets import one_set
 from genbench.data.files import FileCheck, check_files, declared, read_checked
 from genbench.data.rows import chosen_rows, row_range
 from genbench.data.split import Split
 from genbench.errors import DataError, UsageError
+from genbench.formats.arrayfiles import StoredArray
+from genbench.formats.arraysets import one_set
+from genbench.formats.labelnames import names_of_labels
+from genbench.formats.precision import as_float32
 from genbench.generator import Space
-from genbench.labelnames import names_of_labels
-from genbench.precision import as_float32
 
 
 def read(dataset: Mapping[str, Any], space: Space, split: str) -> Split:

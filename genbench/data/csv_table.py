@@ -1,6 +1,6 @@
 """Points from a CSV: one row per point, every column a number.
 
-``[dataset.options]`` hold ``header``, ``drop`` and ``keep``: see `genbench.csvfiles.Layout`.
+``[dataset.options]`` hold ``header``, ``drop`` and ``keep``: see `genbench.formats.csvfiles.Layout`.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genbench.csvfiles import Layout, parse_csv
 from genbench.data.files import FileCheck, check_files, declared, read_checked
 from genbench.data.readers import READERS, reader_of, superseded
 from genbench.data.rows import chosen_rows, row_range
 from genbench.data.split import Split
 from genbench.errors import DataError, UsageError
+from genbench.formats.csvfiles import Layout, parse_csv
+from genbench.formats.precision import as_float32
 from genbench.generator import Space
-from genbench.precision import as_float32
 
 
 def read(dataset: Mapping[str, Any], space: Space, split: str) -> Split:

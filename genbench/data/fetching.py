@@ -11,7 +11,7 @@ from typing import Any
 
 from genbench.data.files import MOST_BYTES, check_file, home, locate, unpacked
 from genbench.errors import DataError
-from genbench.store import write_bytes
+from genbench.results.store import write_bytes
 
 CHUNK = 1 << 18
 TIMEOUT_SECONDS = 30.0

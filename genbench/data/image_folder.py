@@ -22,9 +22,9 @@ from genbench.data.readers import reader_of
 from genbench.data.rows import places, row_range
 from genbench.data.split import Split
 from genbench.errors import DataError
+from genbench.formats.imagefiles import Folder
+from genbench.formats.imagepixels import BadImage, decode
 from genbench.generator import Space
-from genbench.imagefiles import Folder
-from genbench.imagepixels import BadImage, decode
 
 ROLE = "table"
 COLUMNS = ("path", "sha256", "content", "label")

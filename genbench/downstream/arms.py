@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from genbench.downstream.classical import RandomAffine
 from genbench.downstream.classifier import Classifier, predict
 from genbench.downstream.recipe import Recipe
-from genbench.downstream.refit import ROWS, SYNTHETIC
-from genbench.npzfile import load_arrays
+from genbench.running.refit import ROWS, SYNTHETIC
+from genbench.system.npzfile import load_arrays
 
 Array = NDArray[Any]
 

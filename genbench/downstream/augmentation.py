@@ -13,9 +13,9 @@ from genbench.data.split import Split
 from genbench.downstream.arms import Replicate
 from genbench.downstream.classifier import Classifier
 from genbench.downstream.gains import METHOD, Gain, paired, verdicts
-from genbench.downstream.protocols import Protocols
 from genbench.downstream.recipe import correct
-from genbench.records import Interval, MetricValue
+from genbench.results.records import Interval, MetricValue
+from genbench.tasks.protocols import Protocols
 
 REAL, CLASSICAL, ADDED = "real", "real+classical", "real+synthetic"
 BOTH, ALONE = "real+synthetic+classical", "synthetic"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from genbench.metrics.uncertainty import crossed, quantile, satterthwaite
-from genbench.ranking import holm
+from genbench.results.ranking import holm
 
 LEAST = 3  # replicates: with two, one degree of freedom tells next to nothing
 METHOD = "t-over-replicates-and-rows"

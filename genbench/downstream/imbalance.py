@@ -13,11 +13,11 @@ from genbench.data.split import Split
 from genbench.downstream.arms import Replicate, Rows
 from genbench.downstream.classifier import Classifier
 from genbench.downstream.gains import METHOD, paired, verdicts
-from genbench.downstream.protocols import Imbalance
 from genbench.downstream.recipe import correct
 from genbench.downstream.subsets import missing
 from genbench.metrics.uncertainty import trainings_mean
-from genbench.records import MetricValue
+from genbench.results.records import MetricValue
+from genbench.tasks.protocols import Imbalance
 
 AS_IS, OVERSAMPLED, WEIGHTED, FILLED = "as it is", "oversampled", "class weights", "filled"
 

@@ -12,8 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from genbench import tensorfile
-from genbench.cachetrust import beliefs
 from genbench.downstream.classical import RandomAffine
 from genbench.downstream.classifier import (
     NAME,
@@ -26,6 +24,8 @@ from genbench.downstream.classifier import (
 from genbench.errors import StoreError
 from genbench.generator import Space
 from genbench.seeds import derive_seed
+from genbench.system import tensorfile
+from genbench.system.cachetrust import beliefs
 
 Array = NDArray[Any]
 

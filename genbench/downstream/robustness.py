@@ -14,10 +14,10 @@ from genbench.downstream.attacks import fgsm, pgd
 from genbench.downstream.augmentation import ADDED, REAL, Arm
 from genbench.downstream.classifier import Classifier
 from genbench.downstream.gains import METHOD, paired, verdicts
-from genbench.downstream.protocols import Robustness
 from genbench.metrics.uncertainty import trainings_mean
-from genbench.records import MetricValue
+from genbench.results.records import MetricValue
 from genbench.seeds import derive_seed
+from genbench.tasks.protocols import Robustness
 
 CHUNK = 500
 Array = NDArray[np.float64]

@@ -15,9 +15,9 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from genbench import extensions
 from genbench.errors import PluginError, UsageError, did_you_mean
 from genbench.generator import Space
+from genbench.system import extensions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -159,7 +159,7 @@ def load_extractor(name: str, space: Space, own: Sequence[Mapping[str, Any]] = (
     Parameters
     ----------
     own
-        Tables of the extractors that come with a suite (`genbench.suite.Suite.extractors`).
+        Tables of the extractors that come with a suite (`genbench.tasks.suite.Suite.extractors`).
 
     Raises
     ------

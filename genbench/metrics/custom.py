@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from genbench import extensions
 from genbench.errors import PluginError, UsageError, did_you_mean
 from genbench.metrics.table import METRICS, MetricInfo, Need, metric_info
+from genbench.system import extensions
 
 NAME = re.compile(r"(?!pixel_)[a-z0-9][a-z0-9_-]{0,63}")
 VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+-]{0,31}")

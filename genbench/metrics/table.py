@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
-from genbench import extensions
 from genbench.errors import UsageError, did_you_mean
+from genbench.system import extensions
 
 Need = Literal["features", "probabilities", "labels", "train", "log_prob", "classifier", "pixels"]
 Scale = Literal["log", "linear"]

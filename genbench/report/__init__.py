@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from genbench.report.inputs import Entry, Snapshot, TaskResults
+from genbench.results.entries import Entry, Snapshot, TaskResults
 
 __all__ = ["Entry", "Snapshot", "TaskResults", "build_report"]
 

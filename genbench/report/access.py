@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from genbench.aggregation import is_control, is_fixed
-from genbench.records import Record
 from genbench.report.copying import Mark
 from genbench.report.text import finite
+from genbench.results.aggregation import is_control, is_fixed
+from genbench.results.records import Record
 
 _FEW = 0.5  # of the budget
 

@@ -24,10 +24,10 @@ from genbench.report.exports import curves_csv, long_csv, table_json, wide_csv
 from genbench.report.figures import Figure
 from genbench.report.halves import in_halves
 from genbench.report.images import Picture
-from genbench.report.inputs import Entry, TaskResults
 from genbench.report.page import Page, compare_data, cost_columns, page, page_id, verdict
 from genbench.report.rows import Row
-from genbench.store import write_bytes
+from genbench.results.entries import Entry, TaskResults
+from genbench.results.store import write_bytes
 
 MANIFEST = "manifest.json"
 PLOTLY = "plotly-cartesian.min.js"

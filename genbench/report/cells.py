@@ -9,7 +9,6 @@ from typing import Any
 
 from markupsafe import Markup
 
-from genbench.records import MetricValue, Record
 from genbench.report.curves import MAX_CURVES, svg
 from genbench.report.images import (
     ArtefactError,
@@ -20,10 +19,11 @@ from genbench.report.images import (
     log_tail,
     scatter_picture,
 )
-from genbench.report.inputs import Entry
 from genbench.report.page import Page, Place, Shown, grid
 from genbench.report.reproduce import command
 from genbench.report.rows import Row
+from genbench.results.entries import Entry
+from genbench.results.records import MetricValue, Record
 
 _GRIDS = (
     ("real", "Real test rows"),

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from genbench.aggregation import direction
 from genbench.errors import shorten
 from genbench.metrics.table import METRICS
-from genbench.records import MetricValue, Record
+from genbench.results.aggregation import direction
+from genbench.results.records import MetricValue, Record
 
 FRECHET = ("fid", "fid_infinity", "fid_per_class")
 TF_INCEPTION = "inception-v3-compat"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from genbench.ranking import ONE_SEED
 from genbench.report.columns import Column
-from genbench.report.inputs import Entry
 from genbench.report.rows import Row, Table
 from genbench.report.text import shorten
+from genbench.results.entries import Entry
+from genbench.results.ranking import ONE_SEED
 
 
 @dataclass(frozen=True, slots=True)

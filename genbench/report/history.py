@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from genbench.aggregation import Summary, asked_for, group, is_control, summarize
 from genbench.report.columns import Column
 from genbench.report.figures import GREY, Choice, Figure, axis, spec, value_axis
-from genbench.report.inputs import Snapshot
 from genbench.report.rows import Row, Table
 from genbench.report.text import number, plot_label, shorten
+from genbench.results.aggregation import Summary, asked_for, group, is_control, summarize
+from genbench.results.entries import Snapshot
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from genbench.aggregation import environment_mark
-from genbench.margins import Margin, margin_of
 from genbench.report import sweeps, utility
 from genbench.report.copying import Mark
 from genbench.report.curves import training_curves
@@ -25,10 +23,12 @@ from genbench.report.images import (
     grid_picture,
     scatter_picture,
 )
-from genbench.report.inputs import Entry, TaskResults
 from genbench.report.rows import Row, Table, table
 from genbench.report.text import shorten, slug
 from genbench.report.tradeoffs import correlations, metric_pairs, quality_cost
+from genbench.results.aggregation import environment_mark
+from genbench.results.entries import Entry, TaskResults
+from genbench.results.margins import Margin, margin_of
 
 Place = Callable[[Picture], str]
 

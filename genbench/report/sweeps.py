@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from genbench.records import canonical_json
 from genbench.report.columns import Column
 from genbench.report.figures import (
     GREY,
@@ -24,6 +23,7 @@ from genbench.report.figures import (
 )
 from genbench.report.rows import Row, Table
 from genbench.report.text import finite, plain, plot_label, plot_labels
+from genbench.results.records import canonical_json
 
 MOST = 8  # parameters in one figure; the table shows them all
 

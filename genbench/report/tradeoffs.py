@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from genbench.ranking import pareto_front
 from genbench.report.columns import Column
 from genbench.report.figures import (
     GREY,
@@ -27,6 +26,7 @@ from genbench.report.figures import (
 )
 from genbench.report.rows import Row, Table, Value
 from genbench.report.text import plot_label, plot_labels
+from genbench.results.ranking import pareto_front
 
 
 @dataclass(frozen=True, slots=True)

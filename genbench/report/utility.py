@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from genbench.aggregation import quantile
 from genbench.report.details import (
     ARMS,
     ATTACKS,
@@ -26,6 +25,7 @@ from genbench.report.details import (
 from genbench.report.figures import GREY, Choice, Figure, axis, spec
 from genbench.report.rows import Row, Table
 from genbench.report.text import number, plot_label, plot_labels, shorten
+from genbench.results.aggregation import quantile
 
 T = TypeVar("T")
 _Read = Sequence[tuple[Row, T | str]]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from genbench.data.split import proportional
 from genbench.errors import UsageError
-from genbench.harnessed import permuted_labels
+from genbench.plugins.harnessed import permuted_labels
 from genbench.seeds import derive_seed
 from genbench.synthesis.draw import StoredGenerator
 from genbench.synthesis.filters import Filters

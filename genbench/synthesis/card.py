@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from genbench.aggregation import summarize
-from genbench.arraysets import ARRAYS, IMAGES
+from genbench.formats.arraysets import ARRAYS, IMAGES
 from genbench.metrics.table import METRICS
-from genbench.records import Record
-from genbench.suite import Suite
+from genbench.results.aggregation import summarize
+from genbench.results.records import Record
+from genbench.tasks.suite import Suite
 
 
 @dataclass(frozen=True, slots=True)

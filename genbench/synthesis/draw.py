@@ -18,19 +18,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from genbench import tensorfile
-from genbench.attendance import Attended, attend
-from genbench.cellspec import GeneratorChoice
-from genbench.confinement import Sandbox, sandbox, scratch_folder, told_of
 from genbench.errors import ContractError
-from genbench.generation import configure_torch
 from genbench.generator import Space
-from genbench.harnessed import Harnessed
-from genbench.ledger import Ledger
-from genbench.npzfile import load_arrays, save_arrays
-from genbench.store import read_json, write_json
-from genbench.subprocesses import python_module
-from genbench.telling import Telling
+from genbench.plugins.harnessed import Harnessed
+from genbench.results.store import read_json, write_json
+from genbench.running.attendance import Attended, attend
+from genbench.running.cellspec import GeneratorChoice
+from genbench.running.generation import configure_torch
+from genbench.running.ledger import Ledger
+from genbench.running.telling import Telling
+from genbench.system import tensorfile
+from genbench.system.confinement import Sandbox, sandbox, scratch_folder, told_of
+from genbench.system.npzfile import load_arrays, save_arrays
+from genbench.system.subprocesses import python_module
 
 Array = NDArray[Any]
 

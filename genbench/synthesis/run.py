@@ -8,22 +8,22 @@ from pathlib import Path
 
 import numpy as np
 
-from genbench import confinement
-from genbench.cachetrust import MARK
-from genbench.cellspec import GeneratorChoice
 from genbench.data import Split, load_split
 from genbench.downstream.classifier import NAME, VERSION, Classifier, predict
 from genbench.downstream.recipe import Recipe
 from genbench.errors import UsageError
-from genbench.store import CACHE, Store, Stored
-from genbench.suite import Suite
+from genbench.results.store import CACHE, Store, Stored
+from genbench.running.cellspec import GeneratorChoice
 from genbench.synthesis.build import Built, Request, build
 from genbench.synthesis.card import Provenance
 from genbench.synthesis.draw import StoredGenerator
 from genbench.synthesis.evidence import describe, nearest_point
 from genbench.synthesis.filters import Filters, near_threshold
 from genbench.synthesis.write import write
-from genbench.threads import one_torch_thread
+from genbench.system import confinement
+from genbench.system.cachetrust import MARK
+from genbench.system.threads import one_torch_thread
+from genbench.tasks.suite import Suite
 
 Progress = Callable[[str, int, int], None]
 

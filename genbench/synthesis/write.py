@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from genbench.arraysets import ARRAYS, CLASSES, IMAGES, METADATA
 from genbench.errors import UsageError
+from genbench.formats.arraysets import ARRAYS, CLASSES, IMAGES, METADATA
 from genbench.synthesis.build import Array, Built
 from genbench.synthesis.card import Provenance, croissant, readme
 

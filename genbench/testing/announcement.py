@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 from typing import Any, get_args
 
-from genbench import plugins
 from genbench.errors import ContractError, PluginError, UsageError
 from genbench.generator import GeneratorSpec, Kind, Labels, Likelihood
-from genbench.plugins import Description, GeneratorRef
+from genbench.plugins import finding as plugins
+from genbench.plugins.finding import Description, GeneratorRef
 from genbench.testing.patience import slowdown
 from genbench.testing.subject import changed, random_states, require
 

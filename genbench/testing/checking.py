@@ -6,11 +6,11 @@ import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from genbench import plugins
 from genbench.errors import ContractError, PluginError, UsageError
-from genbench.executors.local import LocalExecutor
-from genbench.plugins import GeneratorRef
-from genbench.selection import file_and_class, from_files
+from genbench.plugins import finding as plugins
+from genbench.plugins.finding import GeneratorRef
+from genbench.plugins.selection import file_and_class, from_files
+from genbench.running.executors.local import LocalExecutor
 from genbench.testing.examination import examine, import_path
 from genbench.testing.order import CHECK_SECONDS
 from genbench.testing.results import CheckResult, Conformance

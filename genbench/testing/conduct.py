@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from genbench.contract import log_prob_of
+from genbench.plugins.contract import log_prob_of
 from genbench.testing.subject import (
     SAMPLE_SEED,
     NotChecked,

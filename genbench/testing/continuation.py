@@ -9,13 +9,13 @@ from dataclasses import replace
 
 import torch
 
-from genbench import tensorfile
-from genbench.contract import log_prob_of
 from genbench.errors import ContractError
+from genbench.plugins.contract import log_prob_of
+from genbench.plugins.training import Budget, Stopped
+from genbench.system import tensorfile
 from genbench.testing.patience import slowdown
 from genbench.testing.subject import BUDGET, SAMPLE_SEED, NotChecked, Subject, require
 from genbench.testing.tiny import tiny_labels, tiny_rows
-from genbench.training import Budget, Stopped
 
 N = 32
 REFERENCE = "reference.safetensors"

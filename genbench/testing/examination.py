@@ -8,11 +8,11 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from genbench.cellspec import CONTROL_SPLITS
 from genbench.errors import UsageError, did_you_mean
-from genbench.executors.local import LocalExecutor
-from genbench.plugins import GeneratorRef
-from genbench.store import write_json
+from genbench.plugins.finding import GeneratorRef
+from genbench.results.store import write_json
+from genbench.running.cellspec import CONTROL_SPLITS
+from genbench.running.executors.local import LocalExecutor
 from genbench.testing.order import CHECK_SECONDS, ORDER, RESULTS, Order
 from genbench.testing.results import CheckResult
 from genbench.testing.rules import RULES

@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from genbench.confinement import sandbox
 from genbench.errors import GenbenchError
-from genbench.generation import configure_torch
-from genbench.isolation import Outcome, run_isolated
+from genbench.running.generation import configure_torch
+from genbench.system.confinement import sandbox
+from genbench.system.isolation import Outcome, run_isolated
 from genbench.testing import announcement, conduct, continuation, normalisation
 from genbench.testing.order import RESULTS, Order
 from genbench.testing.patience import slowdown

@@ -10,11 +10,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from genbench.contract import log_prob_of
 from genbench.generator import Space
+from genbench.plugins.contract import log_prob_of
+from genbench.plugins.training import Stopped
 from genbench.testing.subject import NotChecked, Subject, require
 from genbench.testing.tiny import tiny_rows
-from genbench.training import Stopped
 
 DENSITY_TOLERANCE = 0.02
 PROBABILITY_TOLERANCE = 1e-3

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genbench.contract import Drawn, draw, make_generator
 from genbench.errors import ContractError
 from genbench.generator import Space
-from genbench.plugins import Description, GeneratorRef
+from genbench.plugins.contract import Drawn, draw, make_generator
+from genbench.plugins.finding import Description, GeneratorRef
+from genbench.plugins.training import Budget, HarnessRun, MemoryTrainData
 from genbench.testing.tiny import ROWS, tiny_labels, tiny_rows
-from genbench.training import Budget, HarnessRun, MemoryTrainData
 
 FIT_SEED = 1
 SAMPLE_SEED = 3

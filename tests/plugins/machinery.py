@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_info
 from torch import Tensor
 
 from genbench.generator import GeneratorSpec, Run, Space, TrainData
-from genbench.threads import COUNTS
+from genbench.system.threads import COUNTS
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from genbench import training
 from genbench.generator import GeneratorSpec, Run, Space, TrainData
+from genbench.plugins import training
 
 
 @dataclass(frozen=True)

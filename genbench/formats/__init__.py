@@ -1,0 +1,1 @@
+"""Rows in files that anyone may have written: arrays, pictures, tables."""

@@ -1,0 +1,245 @@
+"""Image files of a folder or a zip: listed without reading them, read one at a time."""
+
+from __future__ import annotations
+
+import os
+import stat
+import zipfile
+from collections import Counter
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from genbench.errors import DataError
+from genbench.formats.imagepixels import BadImage
+from genbench.system.npzfile import READ_ERRORS
+
+SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff",
+    ".ppm", ".pgm", ".pbm", ".pnm",
+)  # fmt: skip
+# Images all the same: each is named with a remedy, and none is passed over.
+UNREAD = (
+    ".apng", ".arw", ".avif", ".cr2", ".cr3", ".cur", ".dcm", ".dds", ".dib", ".dng", ".eps",
+    ".exr", ".hdr", ".heic", ".heif", ".ico", ".j2k", ".jif", ".jp2", ".jpx", ".jxl", ".jxr",
+    ".nef", ".pcx", ".psd", ".qoi", ".raw", ".sgi", ".svg", ".svgz", ".tga", ".xbm", ".xpm",
+)  # fmt: skip
+MOST_BYTES = 64 << 20  # of one file
+MOST_FILES = 10_000_000
+NAMED_TYPES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a place holds.
+
+    Parameters
+    ----------
+    names
+        Paths of the images within the place with ``/``, sorted; those of types that are not read
+        among them.
+    others
+        Files that are no images: suffix -> how many.
+    empty
+        Folders without any image in or below them, the uppermost of each branch.
+    """
+
+    names: tuple[str, ...]
+    others: Counter[str] = field(default_factory=Counter)
+    empty: tuple[str, ...] = ()
+
+    def notes(self) -> tuple[str, ...]:
+        """What to tell of everything that is not an image."""
+        notes = []
+        if self.others:
+            kinds = ", ".join(
+                f"{n} {suffix}" if len(self.others) > 1 else suffix
+                for suffix, n in self.others.most_common(NAMED_TYPES)
+            )
+            more = ", ..." if len(self.others) > NAMED_TYPES else ""
+            notes.append(f"{self.others.total()} files of other types ignored ({kinds}{more})")
+        if self.empty:
+            shown = ", ".join(map(repr, self.empty[:NAMED_TYPES]))
+            more = f" and {len(self.empty) - NAMED_TYPES} more" if self.empty[NAMED_TYPES:] else ""
+            notes.append(f"no images in {shown}{more}")
+        return tuple(notes)
+
+
+class ImageFiles(Protocol):
+    """The image files of one place."""
+
+    @property
+    def listing(self) -> Listing:
+        """Their names, and what else there is."""
+
+    def read(self, name: str) -> bytes:
+        """A file's content; `BadImage` if it cannot be had."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """The image files below a folder and the folders that are linked into it; linked files are
+    named, not read.
+    """
+
+    root: Path
+    listing: Listing = Listing(())
+
+    def read(self, name: str) -> bytes:
+        """A file's content."""
+        _check_type(name)
+        path = self.root / name
+        try:
+            if path.is_symlink():
+                raise BadImage("is a link: put the file itself there")
+            found = path.stat()
+            if not stat.S_ISREG(found.st_mode):
+                raise BadImage("is no file")
+            if found.st_size > MOST_BYTES:
+                raise BadImage(f"has more than {MOST_BYTES >> 20} MiB")
+            return path.read_bytes()
+        except OSError as error:
+            raise BadImage(f"cannot be read: {error.strerror or error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """The image files in an open zip."""
+
+    zip: zipfile.ZipFile
+    listing: Listing
+
+    def read(self, name: str) -> bytes:
+        """A file's content, of which no more than `MOST_BYTES` is ever unpacked."""
+        _check_type(name)
+        try:
+            with self.zip.open(name) as member:
+                data = member.read(MOST_BYTES + 1)
+        except (OSError, RuntimeError, NotImplementedError, EOFError, ValueError) as error:
+            raise BadImage(f"cannot be unpacked: {error}") from error
+        except Exception as error:  # zlib.error and BadZipFile derive from Exception alone
+            raise BadImage(f"cannot be unpacked: {type(error).__name__}: {error}") from error
+        if len(data) > MOST_BYTES:
+            raise BadImage(f"unpacks to more than {MOST_BYTES >> 20} MiB")
+        return data
+
+
+@contextmanager
+def open_images(place: Path) -> Iterator[ImageFiles]:
+    """The image files of a folder or a ``.zip``, for as long as the context lasts.
+
+    Raises
+    ------
+    DataError
+        If the place cannot be read, holds no images, has folders that are linked in a circle, or is
+        a zip with a member that leaves it, is a link, or is there twice.
+    """
+    if place.is_dir():
+        yield Folder(place, _not_empty(place, _walk(place)))
+        return
+    try:
+        file = zipfile.ZipFile(place)
+    except READ_ERRORS as error:  # a damaged directory asks for versions, codings, places
+        raise DataError(f"cannot read {place.name} as a zip: {error}: pack it again") from error
+    with file:
+        yield Archive(file, _not_empty(place, _members(place, file)))
+
+
+def _check_type(name: str) -> None:
+    suffix = PurePosixPath(name).suffix
+    if suffix.lower() in UNREAD:
+        raise BadImage(f"is of a type that is not read ({suffix}): save it as PNG")
+
+
+class _Lister:
+    """Sorts the files of a place into images and others, as they are found."""
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
+        self._names: list[str] = []
+        self._others: Counter[str] = Counter()
+
+    def add(self, name: str) -> bool:
+        """Take a file; False if it is no image."""
+        suffix = PurePosixPath(name).suffix.lower()
+        if suffix not in SUFFIXES and suffix not in UNREAD:
+            self._others[suffix or "without a suffix"] += 1
+            return False
+        self._names.append(name)
+        if len(self._names) > MOST_FILES:
+            raise DataError(
+                f"{self._place.name} holds more than {MOST_FILES:,} images: give a part of it"
+            )
+        return True
+
+    def listing(self, folders: Collection[str]) -> Listing:
+        """All that was taken, and which of the folders have no image."""
+        full: set[str] = set()
+        for parent in {name.rpartition("/")[0] for name in self._names}:
+            full.update(str(p) for p in (PurePosixPath(parent), *PurePosixPath(parent).parents))
+        bare = {f for f in folders if f not in full}
+        uppermost = sorted(f for f in bare if str(PurePosixPath(f).parent) not in bare)
+        return Listing(tuple(sorted(self._names)), self._others, tuple(uppermost))
+
+
+def _walk(root: Path) -> Listing:
+    found, folders = _Lister(root), []
+    above = {os.fspath(root): frozenset({os.path.realpath(root)})}
+
+    def fail(error: OSError) -> None:
+        raise DataError(f"cannot list {error.filename}: {error.strerror}") from error
+
+    for folder, below, files in os.walk(root, followlinks=True, onerror=fail):
+        below[:] = sorted(d for d in below if not d.startswith("."))
+        line = above.pop(folder)
+        for name in below:
+            path = os.path.join(folder, name)
+            real = os.path.realpath(path)
+            if real in line:
+                raise DataError(f"{path} is a link to a folder that it lies in: remove it")
+            above[path] = line | {real}
+            folders.append(Path(path).relative_to(root).as_posix())
+        for name in files:
+            if name.startswith("."):
+                continue
+            path = os.path.join(folder, name)
+            if not found.add(Path(path).relative_to(root).as_posix()) and not os.path.exists(path):
+                raise DataError(f"{path} is a link to nothing: mend or remove it")
+    return found.listing(folders)
+
+
+def _members(place: Path, file: zipfile.ZipFile) -> Listing:
+    found, folders, seen = _Lister(place), [], set()
+    for info in file.infolist():
+        name = info.filename
+        path = PurePosixPath(name)
+        if not path.parts:  # "./", as zip and tar write the folder itself
+            continue
+        if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in path.parts[0]:
+            raise DataError(f"{place.name} has the member {name!r}, which leaves it: pack it again")
+        if path.name.startswith(".") or path.parts[0] == "__MACOSX":
+            continue
+        if info.is_dir():
+            folders.append(str(path))
+            continue
+        if stat.S_ISLNK(info.external_attr >> 16):  # of a folder too: its images are not here
+            raise DataError(f"{place.name} has the link {name!r}: pack what it leads to")
+        if not found.add(name):
+            continue
+        if info.flag_bits & 1:
+            raise DataError(f"{place.name} is encrypted ({name!r}): pack it without a password")
+        if name in seen:  # a reader gets the last one, whichever was meant
+            raise DataError(f"{place.name} has the member {name!r} twice: pack it again")
+        seen.add(name)
+    return found.listing(folders)
+
+
+def _not_empty(place: Path, found: Listing) -> Listing:
+    if not found.names:
+        raise DataError(
+            f"{place.name} holds no images ({found.others.total()} other files): "
+            f"expected {', '.join(SUFFIXES)}"
+        )
+    return found

@@ -1,0 +1,212 @@
+"""From what a user asked for to generators with all their parameters."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from genbench.errors import PluginError, UsageError, did_you_mean, shorten, visible
+from genbench.plugins import finding as plugins
+from genbench.plugins.finding import GeneratorRef
+from genbench.running.cellspec import CONTROL_SPLITS, GeneratorChoice
+from genbench.running.executors.local import LocalExecutor
+from genbench.tasks.suite import Suite
+
+OWN = "genbench.baselines."
+
+
+def choose(
+    suite: Suite,
+    asked: Sequence[str],
+    plugin_files: Sequence[str],
+    executor: LocalExecutor,
+    *,
+    controls: bool = True,
+    sweeps: Sequence[str] = (),
+) -> list[GeneratorChoice]:
+    """The generators of a run: what `asked` names, what the files define, and the controls.
+
+    Parameters
+    ----------
+    asked
+        ``NAME`` or ``NAME:key=value,key=value``; empty for what `plugin_files` define, or else
+        for every baseline.
+    plugin_files
+        ``FILE`` or ``FILE:Class``.
+    sweeps
+        ``NAME:key=a,b,c``: every generator of that name runs once with each value. Several for one
+        name make a grid.
+
+    Raises
+    ------
+    UsageError
+        For unknown names and parameters, and generators that cannot model the suite's kind of data.
+    PluginError
+        For generators that cannot be loaded.
+    """
+    local = dict(from_files(plugin_files, executor))
+    grids = _grids(sweeps)
+    names = [_parse(text) for text in asked]
+    if not names:
+        names = [(name, {}) for name in local or (() if grids else baselines())]
+    names += [(name, {}) for name in grids if name not in dict(names)]
+    chosen: dict[str, GeneratorChoice] = {}
+    for name, given in [(n, p) for n, g in names for p in _swept(n, g, grids.get(n, [{}]))]:
+        if name in CONTROL_SPLITS:
+            raise UsageError(f"{name!r} is a control: controls run with every suite by themselves")
+        choice = _choice(name, given, local, executor)
+        require_kind(choice, suite)
+        chosen[f"{name}{sorted(choice.params.items())}"] = choice
+    return [*chosen.values(), *(controls_of(suite, executor) if controls else ())]
+
+
+def controls_of(suite: Suite, executor: LocalExecutor) -> list[GeneratorChoice]:
+    """The control rows that the suite runs."""
+    return [_control(name, suite, executor) for name in suite.controls]
+
+
+def baselines() -> list[str]:
+    """Names of the baselines that ship with genbench."""
+    return [
+        name
+        for name, owners in plugins.installed().items()
+        if name not in CONTROL_SPLITS and any(str(o.module).startswith(OWN) for o in owners)
+    ]
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """``0,1,2`` as distinct whole numbers; UsageError for anything else."""
+    try:
+        seeds = tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"--seeds {text!r} is not a list of whole numbers like 0,1,2") from error
+    if min(seeds) < 0 or max(seeds) >= 1 << 31 or len(set(seeds)) != len(seeds):
+        raise UsageError(f"--seeds {text!r}: give distinct numbers from 0 to 2147483647")
+    return seeds
+
+
+def _parse(text: str) -> tuple[str, dict[str, str]]:
+    """``name:key=value,...`` as a name and texts by key."""
+    name, _, rest = text.partition(":")
+    given: dict[str, str] = {}
+    for part in rest.split(",") if rest else ():
+        key, equals, value = part.partition("=")
+        if not key or not equals:
+            raise UsageError(f"-g {text!r}: {part!r} is not key=value")
+        if key in given:
+            raise UsageError(f"-g {text!r} sets {key!r} twice: keep one")
+        given[key] = value
+    return name, given
+
+
+def _grids(sweeps: Sequence[str]) -> dict[str, list[dict[str, str]]]:
+    """For each generator that is swept, every combination of values, as texts by key."""
+    axes: dict[str, dict[str, list[str]]] = {}
+    for text in sweeps:
+        name, key, values = _parse_sweep(text)
+        if key in axes.setdefault(name, {}):
+            raise UsageError(f"--sweep sets {name}:{key} twice: give all values in one")
+        axes[name][key] = values
+    return {
+        name: [dict(zip(keys, point, strict=True)) for point in itertools.product(*keys.values())]
+        for name, keys in axes.items()
+    }
+
+
+def _parse_sweep(text: str) -> tuple[str, str, list[str]]:
+    """``name:key=a,b,c`` as name, key and values."""
+    name, _, rest = text.partition(":")
+    key, _, listed = rest.partition("=")
+    values = listed.split(",")
+    if "=" in listed:
+        raise UsageError(
+            f"--sweep {text!r} names two parameters: repeat --sweep, and every combination runs"
+        )
+    if not name or not key or "" in values:
+        raise UsageError(f"--sweep {text!r} is not NAME:key=a,b,c, such as vae:latent=8,16,32")
+    if len(set(values)) < len(values):
+        raise UsageError(f"--sweep {text!r} gives a value twice: keep one")
+    return name, key, values
+
+
+def _swept(name: str, given: dict[str, str], points: list[dict[str, str]]) -> list[dict[str, str]]:
+    """What ``-g`` gave a generator, once with each point of its grid."""
+    for key in points[0].keys() & given.keys():
+        raise UsageError(f"{name}:{key} is set by both -g and --sweep: keep one")
+    return [{**given, **point} for point in points]
+
+
+def _choice(
+    name: str, given: dict[str, str], local: dict[str, GeneratorRef], executor: LocalExecutor
+) -> GeneratorChoice:
+    if name not in local and local and name not in plugins.installed():
+        known = {*local, *plugins.installed()} - set(CONTROL_SPLITS)
+        raise UsageError(f"unknown generator {name!r}: {did_you_mean(name, known)}")
+    ref = local.get(name) or plugins.find(name)
+    description = executor.describe(ref)
+    params = description.resolve(given)
+    return GeneratorChoice(ref, description, params, {k: params[k] for k in given})
+
+
+def _control(name: str, suite: Suite, executor: LocalExecutor) -> GeneratorChoice:
+    ref = plugins.find(name)
+    description = executor.describe(ref)
+    table = suite.document.get("controls", {})
+    known = {p.name for p in description.parameters}
+    given = {k: str(v) for k, v in table.items() if k in known}
+    return GeneratorChoice(ref, description, description.resolve(given), {})
+
+
+def require_kind(choice: GeneratorChoice, suite: Suite) -> None:
+    """Refuse a generator that cannot model the suite's kind of data."""
+    kinds = choice.description.kinds
+    if suite.space.kind not in kinds:
+        raise UsageError(
+            f"generator {choice.name!r} models {', '.join(kinds)}, "
+            f"suite {suite.name!r} holds {suite.space.kind}: leave it out"
+        )
+
+
+def file_and_class(text: str) -> tuple[Path, str]:
+    """``FILE[:Class]`` as an absolute path and a class name, empty for every class."""
+    path, _, wanted = text.partition(".py:")
+    return Path(path + (".py" if wanted else "")).resolve(), wanted
+
+
+def from_files(files: Sequence[str], executor: LocalExecutor) -> list[tuple[str, GeneratorRef]]:
+    """Each generator of the plugin files ``FILE[:Class]``, by name.
+
+    Raises
+    ------
+    UsageError
+        If a file has no such class, or no generator, or two of one name.
+    PluginError
+        If a file does not import.
+    """
+    found: dict[str, GeneratorRef] = {}
+    for text in files:
+        path, wanted = file_and_class(text)
+        if not os.path.isfile(path):  # before a process is started for it
+            raise PluginError(f"no plugin file at {shorten(str(path))}: check the path")
+        classes = executor.classes_in(path)
+        if wanted and wanted not in [cls for cls, _ in classes]:
+            raise UsageError(
+                f"{path.name} has no generator class {wanted!r}: "
+                f"{did_you_mean(wanted, [cls for cls, _ in classes])}"
+            )
+        if not classes:
+            raise UsageError(
+                f"{path.name} defines no generator: a class with a GeneratorSpec `spec`"
+            )
+        for cls, name in classes:
+            if wanted in ("", cls):
+                if name in found:
+                    raise UsageError(
+                        f"two plugin classes are named {name!r}: choose with FILE:Class"
+                    )
+                found[name] = GeneratorRef(
+                    name, cls, f"file {visible(path.name)}", file=str(path), track_source=True
+                )
+    return list(found.items())

@@ -1,0 +1,441 @@
+"""From records to one number per row and metric: which record counts, means, errors, differences.
+
+Training spread and sampling error are kept apart: the values of several seeds contain both, one
+seed shows its sampling error only. Numbers compare only where they are the same number: one task
+and profile, one signature, one kind of likelihood.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from scipy import special
+
+from genbench.errors import UsageError
+from genbench.metrics.table import LIKELIHOOD_METRICS, METRICS
+from genbench.results.records import Interval, MetricValue, Record, canonical_json, digest
+
+Basis = Literal["seeds", "sampling", "unknown"]
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RowKey:
+    """What makes a row of the table: a generator at one version with one set of parameters.
+
+    `params` is canonical JSON; `source` the hash of the generator's source where it is in the cell.
+    """
+
+    name: str
+    version: str
+    provider: str
+    params: str = "{}"
+    source: str = ""
+
+    @classmethod
+    def of(cls, record: Record) -> RowKey:
+        """The row that `record` belongs to."""
+        cell = record.cell["generator"]
+        params = canonical_json(dict(cell.get("params") or {})).decode()
+        source = cell.get("source") or ""
+        text = source if isinstance(source, str) else digest(source)
+        return cls(cell["name"], cell["version"], cell["provider"], params, text)
+
+
+def asked_for(record: Record) -> tuple[str, str]:
+    """The generator's name and, as canonical JSON, the parameters that somebody set.
+
+    This is what a row is followed by from one time to another: versions, sources and defaults are
+    what may have changed.
+    """
+    cell = record.cell["generator"]
+    return str(cell["name"]), canonical_json(dict(cell.get("params_passed") or {})).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One metric of one row, over the row's seeds.
+
+    Parameters
+    ----------
+    row, metric, control
+        Whose number, which one, and whether the row is a control.
+    status, reason
+        ``ok`` when at least one seed has a value and all values have one signature; otherwise the
+        typed reason why there is no mean.
+    mean, values
+        Mean over the seeds, and each seed's value.
+    training_sd
+        Standard deviation over seeds (ddof = 1); None with one seed: then it is unknown.
+    interval
+        One seed: the metric's own sampling interval. More: a t interval over the seeds' values,
+        which contain sampling error already. Controls: sampling, since their seeds share rows.
+    std_error, df, basis
+        The error behind comparisons of the mean, its degrees of freedom, and where it is from.
+    sampling_error
+        Root mean square of the seeds' sampling standard errors.
+    signature, likelihood, unit, n
+        What exactly was measured; `likelihood` only for metrics that have a kind of it.
+    problems
+        By seed: why it has no value.
+    unranked
+        Why the row's own records keep it out of the ranking; empty if they do not.
+    fixed
+        Whether the row is a set of samples made elsewhere: nothing is trained, so its sampling
+        error is all the error there is.
+    note
+        What the metric itself says of its value, such as ``too few rows (n < d)``; or empty.
+    """
+
+    row: RowKey
+    metric: str
+    control: bool
+    status: str
+    reason: str | None = None
+    mean: float | None = None
+    values: Mapping[int, float] = field(default_factory=dict)
+    training_sd: float | None = None
+    interval: Interval | None = None
+    std_error: float | None = None
+    df: float = math.inf
+    basis: Basis = "unknown"
+    sampling_error: float | None = None
+    signature: str = ""
+    likelihood: str | None = None
+    unit: str | None = None
+    n: int | None = None
+    problems: Mapping[int, str] = field(default_factory=dict)
+    unranked: str = ""
+    fixed: bool = False
+    note: str = ""
+
+    @property
+    def n_seeds(self) -> int:
+        """Seeds that have a value."""
+        return len(self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The mean of one row minus that of another; `estimate` is None when they do not compare.
+
+    `basis` is ``seeds`` (Welch on the seeds' values), ``sampling`` (at least one side has one
+    seed or is a control: its training spread is unknown) or ``unknown`` (no standard error; never
+    significant).
+    """
+
+    estimate: float | None
+    std_error: float | None = None
+    df: float = math.inf
+    interval: Interval | None = None
+    p_value: float = 1.0
+    basis: Basis = "unknown"
+    reason: str | None = None
+
+    @property
+    def significant(self) -> bool:
+        """Whether the interval excludes 0 (before any correction for several comparisons)."""
+        return self.estimate is not None and self.p_value < 1 - LEVEL
+
+
+def is_control(record: Record) -> bool:
+    """Whether `record` calibrates the table and is never ranked."""
+    return bool(record.cell["generator"].get("family") == "control")
+
+
+def is_fixed(record: Record) -> bool:
+    """Whether `record` scores samples that were made elsewhere: no training of ours is in it."""
+    return bool(record.cell["generator"].get("family") == "scored")
+
+
+def notes(values: Collection[MetricValue]) -> str:
+    """What metrics say of their own values, each text once.
+
+    That is ``details["note"]``, and for the value of one seed, whose interval is its own, why it
+    has none.
+    """
+    told = [value.details.get("note") for value in values]
+    if len(values) == 1:
+        told += [
+            f"no interval: {why}" for value in values if (why := value.details.get("no_interval"))
+        ]
+    return "; ".join(dict.fromkeys(text for text in told if isinstance(text, str) and text))
+
+
+def environment_mark(record: Record) -> str:
+    """A short mark of machine, threads and libraries: where it is equal a seed is the same trial.
+
+    Neither the amount of memory nor the version of genbench makes it another.
+    """
+    environment = {k: v for k, v in record.environment.items() if k != "memory_bytes"}
+    packages = environment.get("packages")
+    if isinstance(packages, Mapping):
+        environment["packages"] = {k: v for k, v in packages.items() if k != "genbench"}
+    return digest(environment)[7:15]
+
+
+def direction(records: Iterable[Record], metric: str) -> bool | None:
+    """Which way is better: ours to say for our metrics, the records' for a package's own.
+
+    None where they do not agree, or do not say.
+    """
+    info = METRICS.get(metric.partition("@")[0])
+    if info is not None:
+        return info.higher_is_better
+    told = {r.metrics[metric].higher_is_better for r in records if metric in r.metrics}
+    return told.pop() if len(told) == 1 else None
+
+
+def group(records: Iterable[Record]) -> dict[RowKey, list[Record]]:
+    """The record that counts for each seed of each row, seeds ascending, rows in key order.
+
+    Of several ok records of a cell the greatest ``attempt["n"]`` counts; without an ok one, the
+    newest attempt.
+
+    Raises
+    ------
+    UsageError
+        If the records are of more than one task or profile: those are never put side by side.
+    """
+    cells: dict[RowKey, dict[int, Record]] = defaultdict(dict)
+    tasks = set()
+    for record in records:
+        suite = record.cell["suite"]
+        tasks.add(f"{suite['name']}@{suite['version']} {suite['task'][:15]} {suite['profile']}")
+        seeds = cells[RowKey.of(record)]
+        other = seeds.get(record.seed)
+        if other is None or _recency(record) > _recency(other):
+            seeds[record.seed] = record
+    if len(tasks) > 1:
+        raise UsageError(
+            f"records of {len(tasks)} tasks cannot be ranked together ({'; '.join(sorted(tasks))}):"
+            " give those of one suite version and profile"
+        )
+    return {row: [cells[row][seed] for seed in sorted(cells[row])] for row in sorted(cells)}
+
+
+def _recency(record: Record) -> tuple[bool, int, str]:
+    return record.status == "ok", int(record.attempt.get("n", 1)), record.record_id
+
+
+def summarize(
+    records: Sequence[Record], metric_id: str, *, seeds: Iterable[int] | None = None
+) -> Summary:
+    """One metric over the seeds of one row.
+
+    Parameters
+    ----------
+    records
+        The row's records, one per seed, as `group` returns them. Not empty.
+    metric_id
+        Such as ``"fid"``.
+    seeds
+        Only these seeds count; by default all.
+    """
+    first = records[0]
+    if seeds is not None:
+        only = set(seeds)
+        records = [record for record in records if record.seed in only]
+    if not records:
+        reason = "it has none of the seeds asked for"
+        return Summary(RowKey.of(first), metric_id, is_control(first), "missing", reason)
+    first = records[0]
+    found = {r.seed: r.metrics[metric_id] for r in records if _has_value(r, metric_id)}
+    problems = {r.seed: _problem(r, metric_id) for r in records if r.seed not in found}
+    row, control = RowKey.of(first), is_control(first)
+    if not found:
+        return Summary(
+            row, metric_id, control, *_status(first, metric_id), problems=problems,
+            likelihood=_likelihood(first, metric_id),
+        )  # fmt: skip
+    signatures = sorted({value.signature for value in found.values()})
+    if len(signatures) > 1:
+        reason = f"its seeds were measured differently: {'; '.join(signatures)}"
+        values = {seed: float(v.value or 0.0) for seed, v in found.items()}
+        return Summary(row, metric_id, control, "undefined", reason, values=values)
+    return _summary(first, metric_id, found, problems)
+
+
+def _summary(
+    first: Record, metric_id: str, found: Mapping[int, MetricValue], problems: Mapping[int, str]
+) -> Summary:
+    values = {seed: float(v.value) for seed, v in found.items() if v.value is not None}
+    mean = math.fsum(values.values()) / len(values)
+    sd = _sd(list(values.values()))
+    errors = [e for e in map(_sampling, found.values()) if e is not None]
+    sampling = math.sqrt(math.fsum(e[0] ** 2 for e in errors) / len(errors)) if errors else None
+    error, df, basis = sampling, min((e[1] for e in errors), default=math.inf), "sampling"
+    # Identical values at every seed (a coarse metric) do not make the sampling error zero.
+    if sd is not None and not (sampling is not None and (is_control(first) or sd == 0)):
+        error, df, basis = sd / math.sqrt(len(values)), len(values) - 1.0, "seeds"
+    any_value = next(iter(found.values()))
+    own = any_value.interval if len(found) == 1 else None
+    return Summary(
+        row=RowKey.of(first),
+        metric=metric_id,
+        control=is_control(first),
+        status="ok",
+        mean=mean,
+        values=values,
+        training_sd=sd,
+        interval=own or _interval(mean, error, df, "t-over-seeds" if basis == "seeds" else basis),
+        std_error=error,
+        df=df,
+        basis="unknown" if error is None else "seeds" if basis == "seeds" else "sampling",
+        sampling_error=sampling,
+        signature=any_value.signature,
+        likelihood=_likelihood(first, metric_id),
+        unit=any_value.unit,
+        n=any_value.n,
+        problems=problems,
+        unranked=str(first.cell["generator"].get("unranked") or ""),
+        fixed=is_fixed(first),
+        note=notes(found.values()),
+    )
+
+
+def _has_value(record: Record, metric_id: str) -> bool:
+    value = record.metrics.get(metric_id)
+    return record.status == "ok" and value is not None and value.status == "ok"
+
+
+def _status(record: Record, metric_id: str) -> tuple[str, str]:
+    value = record.metrics.get(metric_id)
+    if record.status != "ok":
+        return "failed", _problem(record, metric_id)
+    return "missing" if value is None else value.status, _problem(record, metric_id)
+
+
+def _problem(record: Record, metric_id: str) -> str:
+    if record.status != "ok":
+        error = record.error or {}
+        text = error.get("message") or error.get("reason") or error.get("type")
+        return f"{record.status}: {text}" if text else record.status
+    value = record.metrics.get(metric_id)
+    if value is None:
+        return f"the record has no {metric_id}: run the suite again to compute it"
+    return value.reason or value.status
+
+
+def _likelihood(record: Record, metric_id: str) -> str | None:
+    if metric_id.split("@")[0] not in LIKELIHOOD_METRICS:
+        return None
+    kind = record.cell["generator"].get("likelihood")
+    return None if kind is None else str(kind)
+
+
+def _sd(values: Sequence[float]) -> float | None:
+    if len(values) < 2:
+        return None
+    if min(values) == max(values):  # the mean of equal floats may differ from them by rounding
+        return 0.0
+    mean = math.fsum(values) / len(values)
+    return math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1))
+
+
+def _sampling(value: MetricValue) -> tuple[float, float] | None:
+    """Sampling standard error and the degrees of freedom that the interval's width implies."""
+    interval, error = value.interval, value.std_error
+    if interval is None:
+        return None if error is None else (error, math.inf)
+    half, upper = (interval.high - interval.low) / 2, (1 + interval.level) / 2
+    normal = float(special.ndtri(upper))
+    if not error:
+        return half / normal, math.inf
+    if half <= normal * error * (1 + 1e-6):  # normal, or narrower as Wilson's can be
+        return error, math.inf
+    return error, max(1.0, float(special.stdtridf(upper, half / error)))
+
+
+def _interval(mean: float, error: float | None, df: float, method: str) -> Interval | None:
+    if error is None:
+        return None
+    half = error * quantile(df)
+    return Interval(mean - half, mean + half, LEVEL, method)
+
+
+def quantile(df: float) -> float:
+    """How many standard errors a two-sided 95 % interval reaches to either side."""
+    upper = (1 + LEVEL) / 2
+    return float(special.ndtri(upper) if math.isinf(df) else special.stdtrit(df, upper))
+
+
+def difference(a: Summary, b: Summary) -> Difference:
+    """Mean of `a` minus mean of `b`, with a 95 % interval and a two-sided p-value.
+
+    Welch's t with the Welch-Satterthwaite degrees of freedom. The standard errors are those of
+    the seeds' values where there are at least two seeds (sampling error is in them: it is never
+    added again), else the sampling errors alone.
+    """
+    reason = incomparable(a, b)
+    if a.mean is None or b.mean is None or reason is not None:
+        return Difference(None, reason=reason)
+    estimate = a.mean - b.mean
+    if a.std_error is None or b.std_error is None:
+        return Difference(estimate, reason="no standard error is known for one of the two")
+    basis: Basis = "seeds" if a.basis == b.basis == "seeds" else "sampling"
+    first, second = a.std_error**2, b.std_error**2
+    error = math.sqrt(first + second)
+    if error == 0.0:
+        p_value = 1.0 if estimate == 0.0 else 0.0
+        point = Interval(estimate, estimate, LEVEL, basis)
+        return Difference(estimate, 0.0, math.inf, point, p_value, basis)
+    # Shares of the variance, so that squares of tiny errors do not vanish.
+    share = first / error / error, second / error / error
+    df = 1 / spread if (spread := share[0] ** 2 / a.df + share[1] ** 2 / b.df) else math.inf
+    t = -abs(estimate) / error
+    p_value = 2 * float(special.ndtr(t) if math.isinf(df) else special.stdtr(df, t))
+    method = "welch" if basis == "seeds" else "sampling"
+    return Difference(
+        estimate, error, df, _interval(estimate, error, df, method), p_value, basis
+    )  # fmt: skip
+
+
+def paired_difference(a: Summary, b: Summary) -> Difference | None:
+    """Like `difference`, seed by seed (Student's t).
+
+    None unless both have the same seeds, at least two, and their gaps spread.
+
+    Only where both rows were made in one environment is a seed the same trial in both: see
+    `genbench.results.comparison.same_environment`.
+    """
+    if a.mean is None or b.mean is None or incomparable(a, b) is not None:
+        return None
+    if len(a.values) < 2 or set(a.values) != set(b.values):
+        return None
+    gaps = [a.values[seed] - b.values[seed] for seed in sorted(a.values)]
+    mean, error, df = mean_of(gaps)
+    if error == 0.0:  # equal gaps that are not 0 prove nothing: `difference` knows sampling error
+        point = Interval(0.0, 0.0, LEVEL, "paired")
+        return Difference(0.0, 0.0, df, point, 1.0, "seeds") if mean == 0.0 else None
+    p_value = 2 * float(special.stdtr(df, -abs(mean) / error))
+    return Difference(mean, error, df, _interval(mean, error, df, "paired"), p_value, "seeds")
+
+
+def mean_of(values: Sequence[float]) -> tuple[float, float, float]:
+    """Mean, its standard error and the degrees of freedom; NaN for the last two of one value."""
+    n = len(values)
+    mean = math.fsum(values) / n
+    if n < 2:
+        return mean, math.nan, math.nan
+    variance = math.fsum((v - mean) ** 2 for v in values) / (n - 1)
+    return mean, math.sqrt(variance / n), float(n - 1)
+
+
+def incomparable(a: Summary, b: Summary) -> str | None:
+    """Why two numbers must not be compared, or None if they may."""
+    for side in (a, b):
+        if side.mean is None:
+            return f"{side.row.name} has no {side.metric}: {side.reason}"
+    if a.metric != b.metric:
+        return f"{a.metric} and {b.metric} are different metrics"
+    if a.likelihood != b.likelihood:
+        return f"other likelihood kind: {a.likelihood} against {b.likelihood}"
+    if a.signature != b.signature:
+        return f"other signature: {a.signature} against {b.signature}"
+    return None

@@ -1,0 +1,116 @@
+"""What is done, running and failed in a results directory, from its files alone."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from genbench.errors import StoreError, shorten
+from genbench.results.store import (
+    PROGRESS,
+    RECORD,
+    SPEC,
+    Problem,
+    Store,
+    Stored,
+    folders_in,
+    newest,
+    read_json,
+)
+
+# A worker says something at least this often while it fits; scoring may be silent for longer.
+STALE_SECONDS = 120.0
+STALE_SCORING_SECONDS = 1800.0
+
+
+def overview(root: Path) -> list[str]:
+    """One line per cell, by task."""
+    lines: list[str] = []
+    store = Store(root)
+    for folder in store.tasks():
+        if isinstance(folder, Problem):
+            lines.append(f"{folder.path.name}: {folder.reason}")
+            continue
+        lines.append(folder.name)
+        for cell in store.cells(folder):
+            if isinstance(cell, Problem):
+                lines.append(f"  {cell.path.name}: {cell.reason}")
+            else:
+                lines.append(f"  {cell.parent.name} {cell.name}: {_cell(root, cell)}")
+    return lines or [f"no results in {root}"]
+
+
+def _cell(root: Path, folder: Path) -> str:
+    found = list(Store(root).attempts_in(folder))
+    stored = newest([a for a in found if isinstance(a, Stored)])
+    problems = [a for a in found if isinstance(a, Problem)]
+    running = _running(folder, stored)
+    if running:
+        return running
+    if stored is None:
+        return problems[0].reason if problems else "started, no record"
+    record = stored.record
+    # The folder's name is ASCII, whatever the generator's.
+    name = "" if record.generator.isascii() else f"{shorten(record.generator)}: "
+    text = f"{name}{record.status}, attempt {record.attempt.get('n', 1)}"
+    if record.error:
+        text += shorten(f", in {record.error.get('phase')}: {record.error.get('message')}", 300)
+    return text
+
+
+def _running(folder: Path, stored: Stored | None) -> str | None:
+    """News of an attempt that came after what is stored; one that died before it has none."""
+    attempts = [a for a in folders_in(folder) if isinstance(a, Path)]
+    for attempt in reversed(attempts):
+        path = attempt / PROGRESS
+        if os.path.lexists(attempt / RECORD) or not os.path.isfile(path):
+            continue
+        if stored is not None and not _is_later(attempt, stored):
+            continue
+        try:
+            body = read_json(path)
+            silent = time.time() - float(body["time"])
+            phase, done, total = str(body["phase"]), int(body["done"]), int(body["total"])
+            share = f" {done:,} of {total:,}" if total else ""
+            news = share + _scalars(body) + _left(body, done, total)
+        except (StoreError, KeyError, TypeError, ValueError, OverflowError):
+            continue
+        if silent > (STALE_SCORING_SECONDS if phase == "metrics" else STALE_SECONDS):
+            return f"silent for {silent:.0f} s in {shorten(phase)}{share}: probably dead, run again"
+        return f"running: {shorten(phase)}{news}"
+    return None
+
+
+def _is_later(attempt: Path, stored: Stored) -> bool:
+    """Whether an attempt was begun after the one that is stored: by its number, else by its id."""
+    try:
+        return int(read_json(attempt / SPEC)["attempt"]) > int(stored.record.attempt.get("n", 1))
+    except (StoreError, KeyError, TypeError, ValueError):
+        return attempt.name > stored.record.record_id
+
+
+def _scalars(body: dict[str, Any]) -> str:
+    """The last losses that the generator reported."""
+    found = body.get("scalars")
+    if not isinstance(found, dict):
+        return ""
+    known = [(str(k), v) for k, v in found.items() if isinstance(v, int | float)]
+    return "".join(f", {shorten(name, 20)} {value:.4g}" for name, value in known[:4])
+
+
+def _left(body: dict[str, Any], done: int, total: int) -> str:
+    """Time left at the pace of this phase; nothing where the clock or the news do not tell."""
+    since = body.get("since")
+    if not (isinstance(since, list) and len(since) == 2 and total):
+        return ""
+    spent, made = float(body["time"]) - float(since[0]), done - int(since[1])
+    if spent <= 0 or made <= 0:
+        return ""
+    seconds = spent / made * (total - done)
+    return (
+        f", about {seconds:,.0f} s left"
+        if seconds < 120
+        else f", about {seconds / 60:,.0f} min left"
+    )

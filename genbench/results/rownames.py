@@ -1,0 +1,89 @@
+"""From what a user calls a row to its records: NAME, NAME:key=value,... or NAME@VERSION."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from genbench.errors import UsageError, shorten
+from genbench.report.text import plain
+from genbench.results.aggregation import asked_for, group
+from genbench.results.entries import TaskResults
+from genbench.results.records import Record
+
+
+def row_names(task: TaskResults) -> list[str]:
+    """What the rows of a task can be called, each once."""
+    rows = group([entry.record for entry in task.entries]).values()
+    return sorted({row_name(records) for records in rows})
+
+
+def row_name(records: Sequence[Record]) -> str:
+    """What a row is called on a command line: its name and the parameters that were asked for."""
+    name, passed = asked_for(records[0])
+    given = json.loads(passed)
+    told = ",".join(f"{key}={plain(value)}" for key, value in sorted(given.items()))
+    return f"{name}:{told}" if told else name
+
+
+def find_row(task: TaskResults, name: str) -> list[Record]:
+    """The records of the row that `name` fits; empty if it fits none.
+
+    Without parameters it is the row of defaults if there is one, without a version the newest.
+
+    Raises
+    ------
+    UsageError
+        If it fits rows of different parameters.
+    """
+    text, _, version = name.partition("@")
+    if not version:
+        text, version = name, ""
+    elif ":" in version:  # NAME@VERSION:key=value
+        version, _, params = version.partition(":")
+        text = f"{text}:{params}"
+    rows = [
+        records
+        for records in group([entry.record for entry in task.entries]).values()
+        if not version or records[0].cell["generator"]["version"] == version
+    ]
+    exact = [records for records in rows if _is_called(records, text)]
+    fitting = exact or [records for records in rows if records[0].generator == text]
+    names = sorted({row_name(records) for records in fitting})
+    if len(names) > 1:
+        raise UsageError(
+            f"{shorten(name)!r} fits {len(names)} rows: name one of {', '.join(names)}"
+        )
+    return max(fitting, key=_newest, default=[])
+
+
+def _is_called(records: Sequence[Record], text: str) -> bool:
+    """Whether `text` names the row's parameters, in any order and spelling: ``1`` is ``1.0``."""
+    if row_name(records) == text:
+        return True
+    name, passed = asked_for(records[0])
+    known, _, params = text.partition(":")
+    given = json.loads(passed)
+    told = dict(part.partition("=")[::2] for part in params.split(",")) if params else {}
+    return (
+        known == name
+        and told.keys() == given.keys()
+        and all(_is_value(told[key], value) for key, value in given.items())
+    )
+
+
+def _is_value(text: str, value: Any) -> bool:
+    if isinstance(value, bool):
+        return text.lower() == plain(value).lower()
+    if isinstance(value, int | float):
+        try:
+            return float(text) == value
+        except ValueError:
+            return False
+    return text == plain(value)
+
+
+def _newest(records: Sequence[Record]) -> str:
+    """The newest record's id: they sort by time."""
+    return max(record.record_id for record in records)

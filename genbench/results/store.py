@@ -1,0 +1,386 @@
+"""The results directory: one folder per attempt, atomic writes, checked reads. No locks, no index.
+
+Layout: ``<root>/<task folder>/<generator>~<params hash>/seed-<n>/<ULID>/record.json`` with the
+attempt's artefacts beside it. `record.json` is written last; a folder without one is an attempt
+that died, and is ignored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import hashlib
+import json
+import os
+import secrets
+import stat
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from genbench.errors import StoreError, shorten
+from genbench.results.records import Artifact, Record, storable
+from genbench.system.jsontext import parse, serialise
+
+RECORD = "record.json"
+PROGRESS = "progress.json"
+SPEC = "spec.json"
+CHECKPOINT = "checkpoint.safetensors"
+SUITE = "suite.json"
+CACHE = ".cache"
+MAX_RECORD_BYTES = 16 << 20
+LINK = "is a link: results hold plain files only"
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A valid record and the folder that holds it and its artefacts."""
+
+    record: Record
+    folder: Path
+
+    @property
+    def task(self) -> str:
+        """Hash of the task that the record is about."""
+        return str(self.record.cell["suite"]["task"])
+
+    @property
+    def of(self) -> str:
+        """The suite, version and profile that the record is about."""
+        suite = self.record.cell["suite"]
+        return shorten(f"{suite['name']}@{suite['version']} {suite['profile']}")
+
+    def artifact(self, role: str) -> Path | None:
+        """Path of the artefact with this role, if it is there and its digest holds."""
+        for artifact in self.record.artifacts:
+            if artifact.role == role:
+                path = inside(self.folder, artifact.path)
+                with contextlib.suppress(StoreError):  # unreadable: as good as absent
+                    if path is not None and sha256_file(path) == artifact.sha256:
+                        return path
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A file of the results directory that cannot be used, and why."""
+
+    path: Path
+    reason: str
+
+
+class Store:
+    """A results directory.
+
+    Parameters
+    ----------
+    root
+        The directory; made when something is first written.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def prepare(self) -> None:
+        """Make the directory and prove that it can be written.
+
+        Raises
+        ------
+        StoreError
+            If it cannot.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root) as file:
+                file.write(b"genbench")
+        except OSError as error:
+            raise StoreError(
+                f"cannot write to the results folder {self.root}: {error.strerror or error}: "
+                "choose another with --results"
+            ) from error
+
+    def write_suite(self, folder_name: str, body: Mapping[str, Any]) -> Path:
+        """Keep the resolved suite in its task folder, for reports; returns the folder."""
+        folder = self.root / folder_name
+        write_json(folder / SUITE, body)
+        return folder
+
+    def tasks(self) -> Iterator[Path | Problem]:
+        """The task folders, sorted by name; links, and folders of records that name no suite."""
+        for folder in folders_in(self.root):
+            if isinstance(folder, Problem):
+                yield folder
+                continue
+            try:
+                named = exists(folder / SUITE)
+                if named:
+                    read_suite(folder)
+            except StoreError as error:
+                yield Problem(folder / SUITE, str(error))
+                continue
+            if named:
+                yield folder
+            elif any(folder.glob(f"*/seed-*/*/{RECORD}")):
+                yield Problem(folder, f"holds records but no {SUITE}: merge it from elsewhere")
+
+    def task_folders(self) -> list[Path]:
+        """The task folders that can be used, sorted by name."""
+        return [folder for folder in self.tasks() if isinstance(folder, Path)]
+
+    def attempts(self, folder: Path) -> Iterator[Stored | Problem]:
+        """Every attempt below a task folder that wrote a record, in sorted order.
+
+        What cannot be used is a `Problem`: a record that is not valid or of another task, a link,
+        a folder that cannot be read. Other files, and folders without a record, are left alone.
+        """
+        task = read_suite(folder)["task"] if os.path.isfile(folder / SUITE) else None
+        for cell in self.cells(folder):
+            for found in [cell] if isinstance(cell, Problem) else self.attempts_in(cell):
+                if isinstance(found, Stored) and task not in (None, found.task):
+                    yield Problem(found.folder / RECORD, f"is a record of another task, {found.of}")
+                else:
+                    yield found
+
+    def cells(self, folder: Path) -> Iterator[Path | Problem]:
+        """The cells' folders in a task folder, ``<generator>~<hash>/seed-<n>``, sorted."""
+        for row in folders_in(folder):
+            if isinstance(row, Problem):
+                yield row
+            else:
+                yield from folders_in(row)
+
+    def attempts_in(self, cell_folder: Path) -> Iterator[Stored | Problem]:
+        """Every attempt at the cell in ``.../<generator>~<hash>/seed-<n>``."""
+        for attempt in folders_in(cell_folder):
+            if isinstance(attempt, Problem):
+                yield attempt
+                continue
+            path = attempt / RECORD
+            try:
+                if not exists(path):
+                    continue  # an attempt that died, or one that is running
+                record = read_record(path)
+                if record.record_id == attempt.name:
+                    yield Stored(record, attempt)
+                else:
+                    name = shorten(record.record_id)
+                    yield Problem(path, f"is the record of another attempt, {name}: it was moved")
+            except StoreError as error:
+                yield Problem(path, str(error))
+
+    def unfinished(self, cell_folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """Attempts at a cell that ended, or have not ended yet, without a record; newest first.
+
+        Each with the order that it was given, as far as that can be read.
+        """
+        attempts = [a for a in folders_in(cell_folder) if isinstance(a, Path)]
+        for attempt in reversed(attempts):
+            with contextlib.suppress(StoreError):
+                if not exists(attempt / RECORD):
+                    order = read_json(attempt / SPEC)
+                    yield attempt, order if isinstance(order, dict) else {}
+
+    def records(self, folder: Path) -> list[Stored]:
+        """The valid records below `folder`."""
+        return [a for a in self.everything(folder) if isinstance(a, Stored)]
+
+    def everything(self, folder: Path) -> list[Stored | Problem]:
+        """All that `attempts` finds, kept.
+
+        What is read has no cycles, and going over it again and again in search of some took half of
+        the time: the collector rests meanwhile.
+        """
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            return list(self.attempts(folder))
+        finally:
+            if collecting:
+                gc.enable()
+
+
+def newest(attempts: list[Stored]) -> Stored | None:
+    """The attempt that counts: the greatest attempt number, then the greatest ULID."""
+    if not attempts:
+        return None
+    return max(attempts, key=lambda s: (s.record.attempt.get("n", 1), s.record.record_id))
+
+
+def read_record(path: Path) -> Record:
+    """Read and check one record.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be read, is too large, is not JSON or is not a valid record.
+    """
+    return Record.from_json(read_json(path))
+
+
+def read_suite(folder: Path) -> dict[str, Any]:
+    """The resolved suite of a task folder, as `Store.write_suite` kept it.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be read or does not say which task it is.
+    """
+    body = read_json(folder / SUITE)
+    about = body.get("suite") if isinstance(body, dict) else None
+    named = isinstance(about, dict) and {"name", "version"} <= set(about)
+    if not named or not all(isinstance(body.get(key), str) for key in ("task", "profile")):
+        raise StoreError(f"{folder / SUITE} is no suite: it lacks suite, task or profile")
+    return dict(body)
+
+
+def read_json(path: Path) -> Any:
+    """JSON from a file of bounded size, NaN refused; `StoreError` if it is not that."""
+    try:
+        found = path.lstat()
+        if stat.S_ISLNK(found.st_mode):
+            raise StoreError(f"{path} {LINK}")
+        if not stat.S_ISREG(found.st_mode):
+            raise StoreError(f"{path} is no plain file: results hold nothing else")
+        if found.st_size > MAX_RECORD_BYTES:
+            raise StoreError(f"{path} is larger than {MAX_RECORD_BYTES} bytes")
+        return parse(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"{path} is not valid JSON: {error}") from error
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def write_record(folder: Path, record: Record) -> Path:
+    """Write ``record.json`` into an attempt's folder, as the last thing written there."""
+    path = folder / RECORD
+    sound = {name: storable(value) for name, value in record.metrics.items()}
+    write_json(path, replace(record, metrics=sound).to_json())
+    return path
+
+
+def write_json(path: Path, body: Any) -> None:
+    """Write JSON atomically: temporary file, fsync, rename. NaN is refused.
+
+    Half a character, as Python reads a path that is not UTF-8, is written as an escape.
+    """
+    write_bytes(path, serialise(body))
+
+
+def write_progress(
+    path: Path,
+    phase: str,
+    done: int = 0,
+    total: int = 0,
+    scalars: Mapping[str, float] | None = None,
+    what: str = "",
+    since: tuple[float, int] | None = None,
+) -> None:
+    """Say what a running cell is at; a full disk costs the news and nothing else.
+
+    Parameters
+    ----------
+    since
+        When the phase began, seconds since 1970, and how much was done by then.
+    """
+    finite = {k: v if abs(v) < float("inf") else None for k, v in (scalars or {}).items()}
+    body = {"phase": phase, "done": done, "total": total, "scalars": finite, "what": what,
+            "time": time.time(), "since": since}  # fmt: skip
+    with contextlib.suppress(StoreError):
+        write_bytes(path, json.dumps(body).encode(), sync=False)
+
+
+def write_bytes(path: Path, data: bytes, *, sync: bool = True) -> None:
+    """Write a file atomically; `StoreError` with the reason if that fails."""
+    name = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            if sync:
+                os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException as error:  # Ctrl-C and a lack of memory leave no half file behind either
+        if name is not None:
+            with contextlib.suppress(OSError):
+                Path(name).unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
+        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def artifact(folder: Path, role: str, name: str) -> Artifact:
+    """Describe a file that stands in an attempt's folder; `StoreError` if it cannot be read."""
+    path = folder / name
+    found = sha256_file(path)
+    try:
+        return Artifact(role, name, found, path.stat().st_size)
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def inside(folder: Path, relative: str) -> Path | None:
+    """The plain file at `relative` below `folder`, or None for links, traversal and absence."""
+    path = Path(os.path.normpath(folder / relative))
+    if Path(relative).is_absolute() or not path.is_relative_to(folder) or path == folder:
+        return None
+    steps = [path, *path.parents][: len(path.relative_to(folder).parts)]
+    if any(os.path.islink(step) for step in steps) or not os.path.isfile(path):
+        return None
+    return path
+
+
+def exists(path: Path) -> bool:
+    """Whether something is there, be it a link to nothing; `StoreError` if that cannot be told."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
+    return True
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's content, hex; `StoreError` if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def new_ulid(now: float | None = None) -> str:
+    """A ULID: 48 bits of milliseconds and 80 random bits, 26 characters that sort by time."""
+    milliseconds = int((time.time() if now is None else now) * 1000) & ((1 << 48) - 1)
+    value = (milliseconds << 80) | secrets.randbits(80)
+    return "".join(_CROCKFORD[(value >> shift) & 31] for shift in range(125, -1, -5))
+
+
+def folders_in(folder: Path) -> Iterator[Path | Problem]:
+    """The folders in a folder, sorted by name; hidden ones and one that has gone are no matter.
+
+    A link in their place, and a folder that cannot be read, is a `Problem`: neither is followed,
+    and neither is passed over in silence.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted(entries, key=lambda e: e.name)
+            for entry in found:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_symlink():
+                    yield Problem(Path(entry.path), LINK)
+                elif entry.is_dir(follow_symlinks=False):
+                    yield Path(entry.path)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        yield Problem(folder, f"cannot read it: {error.strerror or error}")

@@ -1,0 +1,1 @@
+"""Which cells are missing, and one cell from order to record."""

@@ -1,0 +1,119 @@
+"""Isolated work that tells of itself while it runs, and the process that listens."""
+
+from __future__ import annotations
+
+import select
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from genbench.errors import ContractError
+from genbench.running.ledger import Ledger
+from genbench.running.telling import Telling, Wire, deliver
+from genbench.running.wire import Reader
+from genbench.system.isolation import Isolated, Outcome, start_isolated
+
+# What telling a ledger of values of other types and sizes raises.
+_NO_MESSAGE = (ContractError, TypeError, ValueError, KeyError, AttributeError, OverflowError,
+               RecursionError)  # fmt: skip
+
+
+class Attended:
+    """Isolated work that tells a ledger of itself; several can be attended at once.
+
+    Parameters
+    ----------
+    work
+        Run in a process of its own, with a `Wire` to `ledger`.
+    log, timeout, memory_limit, scratch
+        See `genbench.system.isolation.start_isolated`.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Telling], None],
+        ledger: Ledger,
+        *,
+        log: Path | None,
+        timeout: float | None = None,
+        memory_limit: int | None = None,
+        scratch: Path | None = None,
+    ) -> None:
+        self._ledger = ledger
+        self._reader = Reader(ledger.most_bytes)
+        self._ours, theirs = socket.socketpair()
+        self._running: Isolated = start_isolated(
+            lambda: work(Wire(theirs)),
+            log=log,
+            timeout=timeout,
+            memory_limit=memory_limit,
+            keep_open=(theirs.fileno(),),
+            scratch=scratch,
+        )
+        theirs.close()
+        self._ours.setblocking(False)
+        ledger.cores = self._running.core_seconds
+        self._outcome: Outcome | None = None
+
+    def poll(self, seconds: float) -> Outcome | None:
+        """Hear what is told within `seconds`; how it ended, once it has."""
+        if self._outcome is not None:
+            return self._outcome
+        ended = self._running.poll(0.0)  # first: what was sent before the end is there by now
+        if self._open:
+            if ended is not None or select.select([self._ours], [], [], seconds)[0]:
+                self._hear()
+        elif ended is None:
+            ended = self._running.poll(seconds)
+        if ended is not None:
+            self._outcome = ended
+            self._ours.close()
+        return ended
+
+    def stop(self) -> None:
+        """Have the work told to end."""
+        self._running.stop()
+
+    @property
+    def _open(self) -> bool:
+        return self._ours.fileno() >= 0 and self._ledger.broken is None
+
+    def _hear(self) -> None:
+        while self._open:
+            try:
+                data = self._ours.recv(1 << 20)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                self._ours.close()
+                return
+            try:
+                for message in self._reader.feed(data):
+                    deliver(message, self._ledger)
+            except _NO_MESSAGE as error:
+                own = isinstance(error, ContractError)
+                self._ledger.broken = str(error) if own else "its process sent no message of ours"
+                self._running.kill()
+
+
+class Running(Protocol):
+    """Isolated work under way."""
+
+    def poll(self, seconds: float) -> Outcome | None:
+        """See `genbench.system.isolation.Isolated.poll`."""
+
+    def stop(self) -> None:
+        """Have the work told to end."""
+
+
+def attend(running: Running, stopping: Callable[[], bool]) -> Outcome:
+    """Wait for the end; once `stopping` turns true the work is told to stop."""
+    told = False
+    while (outcome := running.poll(0.05)) is None:
+        if not told and stopping():
+            running.stop()
+            told = True
+    return outcome

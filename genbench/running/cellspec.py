@@ -1,0 +1,180 @@
+"""The order for one cell, as it crosses to a worker process: JSON, never a pickle."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from genbench.plugins.finding import Description, GeneratorRef
+from genbench.results.store import SPEC, read_json, write_json
+from genbench.tasks.suite import Suite
+
+SCHEMA = "genbench.running.cellspec/1"
+PARTS = ("metrics", "downstream")
+
+# Controls and the split each is drawn from; every other generator sees the training split alone.
+CONTROL_SPLITS = {
+    "heldout": "valid",
+    "train-copy": "train",
+    "gaussian": "train",
+    "noise": "train",
+    "mode-dropped": "valid",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorChoice:
+    """A generator with all its parameters: what a row of the leaderboard stands for.
+
+    Parameters
+    ----------
+    params, params_passed
+        All parameters, and those that the user set.
+    """
+
+    ref: GeneratorRef
+    description: Description
+    params: Mapping[str, Any]
+    params_passed: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The generator's name."""
+        return self.ref.name
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it is one of genbench's own control rows."""
+        return self.ref.name in CONTROL_SPLITS and str(self.ref.module).startswith("genbench.")
+
+    @property
+    def is_external(self) -> bool:
+        """Whether there is no generator at all, only samples made elsewhere."""
+        return self.ref.module is None and self.ref.file is None and not self.ref.inline
+
+    def identity(self) -> dict[str, Any]:
+        """What of the generator makes two cells different."""
+        return {
+            "name": self.name,
+            "version": self.description.version,
+            "provider": self.ref.provider,
+            "source": self.description.source,
+            "params": dict(self.params),
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON data."""
+        return {
+            "ref": self.ref.to_json(),
+            "description": self.description.to_json(),
+            "params": dict(self.params),
+            "params_passed": dict(self.params_passed),
+        }
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> GeneratorChoice:
+        """Undo `to_json`."""
+        return cls(
+            GeneratorRef.from_json(body["ref"]),
+            Description.from_json(body["description"]),
+            body["params"],
+            body["params_passed"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CellSpec:
+    """All that a worker needs to run one cell and write its record.
+
+    Parameters
+    ----------
+    folder
+        The attempt's folder, made by the worker; its name is the record's id.
+    reuse
+        Folder of an earlier attempt whose samples are scored again, or None to fit.
+    resume
+        Checkpoint of an interrupted attempt, or None.
+    parts
+        Which of ``metrics`` and ``downstream`` to compute.
+    timeout, memory_limit
+        Seconds and bytes for the generator's process tree; None for no limit.
+    threads
+        Threads that it fits, samples and refits with; everything else takes one.
+    slots
+        How many cells and refits of its run go on at a time.
+    fresh
+        Take no refit and no downstream value from the cache.
+    sandbox
+        Whether processes that import the generator are confined, where the system can.
+    """
+
+    folder: Path
+    cache: Path
+    cell_key: str
+    suite: Suite
+    generator: GeneratorChoice
+    seed: int
+    device: str = "cpu"
+    threads: int = 1
+    attempt: int = 1
+    reuse: Path | None = None
+    resume: Path | None = None
+    parts: tuple[str, ...] = PARTS
+    timeout: float | None = None
+    memory_limit: int | None = None
+    slots: int = 1
+    fresh: bool = False
+    sandbox: bool = True
+    source: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def split(self) -> str:
+        """The split whose rows the generator is fitted on."""
+        return CONTROL_SPLITS[self.generator.name] if self.generator.is_control else "train"
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON data."""
+        body: dict[str, Any] = {
+            f.name: getattr(self, f.name)
+            for f in dataclasses.fields(self)
+            if f.name not in ("suite", "generator")
+        }
+        for name in ("folder", "cache", "reuse", "resume"):
+            body[name] = None if body[name] is None else str(body[name])
+        body["parts"] = list(self.parts)
+        body["source"] = dict(self.source)
+        body["schema"] = SCHEMA
+        body["suite"] = {
+            "document": dict(self.suite.document),
+            "profile": self.suite.profile,
+            "root": str(self.suite.root),
+        }
+        body["generator"] = self.generator.to_json()
+        return body
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> CellSpec:
+        """Undo `to_json`."""
+        values = {k: v for k, v in body.items() if k != "schema"}
+        for name in ("folder", "cache", "reuse", "resume"):
+            values[name] = None if values[name] is None else Path(values[name])
+        suite = values["suite"]
+        values["suite"] = Suite(suite["document"], suite["profile"], Path(suite["root"]))
+        values["generator"] = GeneratorChoice.from_json(values["generator"])
+        values["parts"] = tuple(values["parts"])
+        return cls(**values)
+
+
+def write_spec(spec: CellSpec) -> Path:
+    """Put the order for a cell into its folder, where a worker finds it."""
+    path = spec.folder / SPEC
+    write_json(path, spec.to_json())
+    return path
+
+
+def read_spec(path: Path) -> CellSpec:
+    """Read what `write_spec` wrote."""
+    return CellSpec.from_json(read_json(path))

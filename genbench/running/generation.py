@@ -1,0 +1,327 @@
+"""The generator's side of a cell: fit, sample and log_prob under the contract.
+
+It runs in processes of its own, the only ones that import the generator. The one that fits and
+samples holds the training rows and no others. Reference rows are seen by another that comes after
+it, for `log_prob` alone, and has nothing of the fit but the state that was stored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from genbench.data import Split, load_split
+from genbench.errors import UsageError, shorten
+from genbench.metrics.table import LIKELIHOOD_METRICS
+from genbench.plugins.harnessed import FitResult, Harnessed, requested_labels
+from genbench.plugins.training import Stopped
+from genbench.results.store import CHECKPOINT
+from genbench.running.cellspec import CellSpec
+from genbench.running.ledger import STATE, WORK
+from genbench.running.mass import MASS, MOST_DIMS, masses
+from genbench.running.telling import Telling
+from genbench.seeds import derive_seed
+from genbench.system import tensorfile
+from genbench.system.confinement import Sandbox, told_of
+from genbench.system.threads import limit_threads
+
+PROBES = 16  # training rows whose log_prob the stored state must bring back
+PROBE = "probe"
+
+
+def _fingerprint(state: Mapping[str, Tensor]) -> str:
+    """A digest of a generator's weights."""
+    found = hashlib.sha256()
+    for name in sorted(state):
+        found.update(f"{name}{tuple(state[name].shape)}{state[name].dtype}".encode())
+        found.update(state[name].detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
+
+
+def _differs_from_new(subject: Harnessed, state: Mapping[str, Tensor]) -> bool:
+    """Whether a generator's weights are not those that it is made with."""
+    try:
+        return _fingerprint(subject.new().state_dict()) != _fingerprint(state)
+    except Exception:  # one that draws its weights in `fit` may have no state before
+        return True
+
+
+def likelihood_plan(spec: CellSpec) -> dict[str, dict[str, int]]:
+    """The likelihood metrics that the suite asks of this generator: id -> rows and draws."""
+    if spec.generator.description.likelihood is None or "metrics" not in spec.parts:
+        return {}
+    plan = {}
+    for request in spec.suite.metrics:
+        if request.id in LIKELIHOOD_METRICS:
+            rows = int(request.parameters.get("rows", 10_000))
+            plan[request.id] = {"rows": rows, "draws": int(request.parameters.get("draws", 1))}
+    return plan
+
+
+def configure_torch(threads: int) -> None:
+    """Fix what could change a number between two runs: threads, denormals, TF32, autotuning."""
+    limit_threads(threads)
+    torch.set_flush_denormal(True)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+
+
+class Generation:
+    """Runs the phases of one cell's generator and tells of each.
+
+    Parameters
+    ----------
+    told
+        The ledger of the parent process, or the one of this.
+    sandbox
+        What this process may write from the moment it imports the generator; None for anything.
+    cls, stopping
+        The generator's class, where it lives in this process, and who says that the run is being
+        stopped. Without them the class is imported and this process is the generator's own, which
+        signals stop.
+    """
+
+    def __init__(
+        self,
+        spec: CellSpec,
+        told: Telling,
+        sandbox: Sandbox | None = None,
+        *,
+        cls: type | None = None,
+        stopping: Callable[[], bool] | None = None,
+    ) -> None:
+        self.spec = spec
+        self.space = spec.suite.space
+        self.device = torch.device(spec.device)
+        self.told = told
+        self._sandbox = sandbox
+        self._cls = cls
+        self._signalled = False
+        self._served = 0
+        self._asked = stopping
+        if stopping is None:
+            signal.signal(signal.SIGTERM, self._on_signal)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    @property
+    def _stopping(self) -> bool:
+        return self._signalled or (self._asked is not None and self._asked())
+
+    def run(self) -> None:
+        """Fit and sample; every way that can end is told."""
+        self._guarded(self._fit_and_sample)
+
+    def score_rows(self) -> None:
+        """In a process of its own: load the stored state and score reference rows."""
+        self._guarded(self._score_rows)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        configure_torch(self.spec.threads)
+        (self.spec.folder / WORK).mkdir(parents=True, exist_ok=True)
+        end = ("ok", "", "", "")
+        try:
+            work()
+        except Stopped:
+            message = "the run was stopped; the same command continues it"
+            end = ("interrupted", "Stopped", message, "")
+        except (MemoryError, torch.cuda.OutOfMemoryError) as error:
+            message = str(error) or "out of memory"
+            end = ("oom", type(error).__name__, message, traceback.format_exc())
+        except Exception as error:
+            message = told_of(error, confined=self._sandbox is not None)
+            end = ("failed", type(error).__name__, message, traceback.format_exc())
+            traceback.print_exc()
+        self.told.ended(*end)
+
+    def _fit_and_sample(self) -> None:
+        self.told.phase("data")
+        train = self._split(self.spec.split)
+        subject = self._imported()
+        self.told.phase("fit")
+        self._fit(subject, train)
+        self.told.phase("sample")
+        self._sample(subject, train)
+        self.told.phase("state")
+        self._save_state(subject)
+        plan = likelihood_plan(self.spec)
+        if plan and self._cls is None:
+            self.told.phase(PROBE)
+            self._or_no_log_probs(lambda: self._probe(subject, train))
+        elif plan:
+            self.told.phase("log_prob")
+            self._or_no_log_probs(lambda: self._log_probs(subject, *self._reference_rows(), plan))
+
+    def _score_rows(self) -> None:
+        self.told.phase("data")
+        train = self._split(self.spec.split)
+        reference, prior = self._reference_rows()
+        subject = self._imported()
+        self.told.phase("state")
+        state = tensorfile.load(self.spec.folder / STATE, device=self.device)
+        subject.generator.load_state_dict(state)
+        self.told.phase(PROBE)
+        self._probe(subject, train)
+        self.told.phase("log_prob")
+        self._log_probs(subject, reference, prior, likelihood_plan(self.spec))
+
+    def _or_no_log_probs(self, work: Callable[[], None]) -> None:
+        """Let a failure of log_prob cost the likelihood alone."""
+        try:
+            work()
+        except (Stopped, MemoryError):
+            raise
+        except Exception as error:
+            traceback.print_exc()
+            self.told.no_log_probs(told_of(error, confined=self._sandbox is not None))
+
+    def _imported(self) -> Harnessed:
+        """Make the generator, in a process that is confined from here on."""
+        if self._sandbox is not None:
+            self._sandbox.enter()
+        self.told.phase("import")
+        return Harnessed(
+            self.spec.generator,
+            self.space,
+            self.device,
+            cls=self._cls,
+            stopping=lambda: self._stopping,
+            report=self.told.progress,
+        )
+
+    def _split(self, name: str) -> Split:
+        return load_split(self.spec.suite.dataset, self.space, name)
+
+    def _fit(self, subject: Harnessed, train: Split) -> None:
+        spec = self.spec
+        fit = FitResult()
+        try:
+            subject.fit(
+                train,
+                spec.suite.budget,
+                spec.seed,
+                fit,
+                checkpoint_file=spec.folder / WORK / CHECKPOINT,
+                resume_file=spec.resume,
+                saved=self.told.checkpointed,
+            )
+        finally:
+            self._served = fit.examples_served
+            self.told.fitted(vars(fit))
+
+    def _sample(self, subject: Harnessed, train: Split) -> None:
+        suite = self.spec.suite
+        seed = derive_seed(self.spec.seed, "sample")
+        n, chunk = suite.n_samples, suite.sample_chunk
+        labels = None
+        if self.spec.generator.is_control:
+            available = subject.generator.available()
+            n = chunk = n if available is None else min(n, available)
+        elif subject.takes_labels and train.y is not None:
+            labels = requested_labels(train.y, self.space.classes, n, seed)
+        for rows in subject.chunks(n, chunk=chunk, seed=seed, labels=labels):
+            self.told.rows(rows)
+        notes: tuple[str, ...] = getattr(subject.generator, "sample_notes", tuple)()
+        self.told.notes([shorten(str(note), 400) for note in notes])
+
+    def _save_state(self, subject: Harnessed) -> None:
+        state = subject.generator.state_dict()
+        weights = sum(v.numel() for v in state.values() if v.is_floating_point())
+        # A control's state is a copy of the data it was given: reproducible, and large.
+        stored = not self.spec.generator.is_control
+        if stored:
+            tensorfile.save(self.spec.folder / WORK / STATE, state)
+        changed = self._served > 0 or _differs_from_new(subject, state)
+        self.told.state(int(weights), stored, changed)
+
+    def _probe(self, subject: Harnessed, train: Split) -> None:
+        """Score a few training rows: the same before the state was stored and after."""
+        values = subject.log_prob(
+            train.x[:PROBES],
+            seed=derive_seed(self.spec.seed, PROBE),
+            labels=train.y[:PROBES] if subject.takes_labels and train.y is not None else None,
+            draws=1,
+            first=0,
+            of="training row",
+        )
+        self.told.log_probs({PROBE: values})
+
+    def _reference_rows(self) -> tuple[Split, npt.NDArray[np.float64] | None]:
+        """The rows to score, and the log-shares of the classes where it takes labels."""
+        reference = self._split(self.spec.suite.document["protocol"]["reference"])
+        given = self.spec.generator.description.labels == "given" and self.space.classes > 0
+        return reference, self._label_prior() if given else None
+
+    def _log_probs(
+        self,
+        subject: Harnessed,
+        reference: Split,
+        prior: npt.NDArray[np.float64] | None,
+        plan: Mapping[str, Mapping[str, int]],
+    ) -> None:
+        arrays: dict[str, npt.NDArray[Any]] = {}
+        for name, ask in plan.items():
+            rows = min(ask["rows"], len(reference.x))
+            draws = ask["draws"] if self._draws_differ() else 1
+            arrays[name] = self._log_prob_rows(subject, reference, prior, rows, draws)
+            if draws > 1:
+                one = self._log_prob_rows(subject, reference, prior, rows, 1)
+                arrays[f"{name}_one_draw"] = one
+            arrays[f"{name}_asked"] = np.array([ask["rows"], ask["draws"]])
+        if self.space.kind == "points" and self.space.dims <= MOST_DIMS:
+            shares = None if prior is None else np.exp(prior)
+            arrays[MASS] = masses(subject, reference.x, shares, self.spec.seed)
+        self.told.log_probs(arrays)
+
+    def _draws_differ(self) -> bool:
+        """Whether the likelihood has noise to average: not if exact, nor a density of points."""
+        likelihood = self.spec.generator.description.likelihood
+        return likelihood == "lower-bound" or (
+            likelihood == "dequantized" and self.space.kind != "points"
+        )
+
+    def _label_prior(self) -> npt.NDArray[np.float64]:
+        y = self._split("train").y
+        if y is None:
+            raise UsageError(f"suite {self.spec.suite.name!r} has classes but no labels")
+        share = np.bincount(y, minlength=self.space.classes) / len(y)
+        return np.asarray(np.log(share), np.float64)
+
+    def _log_prob_rows(
+        self,
+        subject: Harnessed,
+        reference: Split,
+        prior: npt.NDArray[np.float64] | None,
+        rows: int,
+        draws: int,
+    ) -> npt.NDArray[np.float64]:
+        chunk = max(1, 500 // draws)
+        seed = derive_seed(self.spec.seed, "log_prob", draws)
+        values = []
+        for start in range(0, rows, chunk):
+            if self._stopping:
+                raise Stopped
+            stop = min(start + chunk, rows)
+            part = subject.log_prob(
+                reference.x[start:stop],
+                seed=derive_seed(seed, start),
+                labels=None if prior is None or reference.y is None else reference.y[start:stop],
+                draws=draws,
+                first=start,
+            )
+            if prior is not None and reference.y is not None:
+                part = part + prior[reference.y[start:stop]]
+            values.append(part)
+            self.told.progress(stop, rows, {})
+        return np.concatenate(values)
+
+    def _on_signal(self, number: int, frame: Any) -> None:
+        self._signalled = True

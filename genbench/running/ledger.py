@@ -1,0 +1,331 @@
+"""The harness's account of a generator at work: phases, times, counts, and the rows it drew.
+
+Kept in a process that never imports the generator: times and the number of rows are measured here,
+and samples are what `sample` returned, row by row. The process of the generator tells of itself
+through a `genbench.running.telling.Telling`, which is the ledger itself for a class that lives in the
+caller's process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genbench.errors import ContractError, StoreError, shorten
+from genbench.formats.arrayvalues import unscaled
+from genbench.generator import Space
+from genbench.results.store import (
+    CHECKPOINT,
+    PROGRESS,
+    read_json,
+    write_bytes,
+    write_json,
+    write_progress,
+)
+from genbench.running.account import GENERATION
+from genbench.running.wire import Array
+from genbench.system.npzfile import npz_bytes
+
+SAMPLES = "samples.npz"
+STATE = "state.safetensors"
+LIKELIHOOD = "likelihood.npz"
+WORK = "work"  # the part of an attempt's folder that its generator may write in
+AT_CHECKPOINT = "checkpoint.json"  # what the fit had cost by then
+MOST_NOTES = 8  # that a generator may add to its record
+MOST_TEXT = 64 << 10  # characters of an error
+SPARE_BYTES = 1 << 30  # for log-probabilities
+COSTED = ("fit", "sample")  # phases whose CPU time is recorded
+
+
+@dataclass
+class GenerationResult:
+    """What is known of a generator's work; kept as ``generation.json``."""
+
+    status: str = "running"
+    phase: str = "import"
+    error: dict[str, Any] | None = None
+    likelihood_error: str | None = None
+    examples_served: int = 0
+    raw_access: bool = False
+    checkpoints: int = 0
+    resumed_at: int = 0
+    seconds_before: float = 0.0
+    curves: dict[str, Any] = field(default_factory=dict)
+    timing: dict[str, float] = field(default_factory=dict)
+    resources: dict[str, Any] = field(default_factory=dict)
+
+
+class Ledger:
+    """The account of one process, in memory.
+
+    Parameters
+    ----------
+    rows
+        Rows that `sample` has to return in all.
+    fewer
+        Whether fewer will do: a control hands out what there is.
+    """
+
+    def __init__(self, space: Space, rows: int, *, fewer: bool = False) -> None:
+        self.space = space
+        self.result = GenerationResult()
+        self.samples: dict[str, Array] | None = None
+        self.likelihood: dict[str, Array] = {}
+        self.sealed = ""  # digest of the file of samples as it was written here
+        self.broken: str | None = None  # why what the process sent cannot be believed
+        self.cores: Callable[[], float] = _own_core_seconds
+        self._want, self._fewer = rows, fewer
+        self._chunks: list[Mapping[str, Array]] = []
+        self._begun: tuple[str, float, float] | None = None
+
+    @property
+    def most_bytes(self) -> int:
+        """How much the arrays that are told can hold in all."""
+        row = self.space.dims * np.dtype(self.space.dtype).itemsize + 8  # and its label
+        return self._want * row + SPARE_BYTES
+
+    def phase(self, name: str) -> None:
+        """See `genbench.running.telling.Telling`."""
+        self._close_phase()
+        self.result.phase = name
+        self._begun = (name, time.perf_counter(), self.cores() if name in COSTED else 0.0)
+
+    def progress(self, done: int, total: int, scalars: Mapping[str, float]) -> None:
+        """See `genbench.running.telling.Telling`."""
+
+    def fitted(self, facts: Mapping[str, Any]) -> None:
+        """See `genbench.running.telling.Telling`."""
+        kinds = {"examples_served": int, "raw_access": bool, "checkpoints": int,
+                 "resumed_at": int, "seconds_before": float | int, "curves": dict}  # fmt: skip
+        for name, kind in kinds.items():
+            if not isinstance(facts[name], kind):
+                raise ContractError(f"the generator's process told {name} of another type")
+            setattr(self.result, name, facts[name])
+
+    def checkpointed(self) -> None:
+        """See `genbench.running.telling.Telling`."""
+
+    def rows(self, arrays: Mapping[str, Array]) -> None:
+        """See `genbench.running.telling.Telling`."""
+        if self.result.phase != "sample" or not set(arrays) <= {"x", "y"}:
+            raise ContractError("the generator's process sent rows that nobody asked for")
+        problem = _violation(self.space, arrays)
+        if problem is not None:
+            raise ContractError(f"the generator's process sent rows that {problem}")
+        self._chunks.append(arrays)
+        if self._count() > self._want:
+            raise ContractError(f"the generator's process sent more than {self._want} rows")
+
+    def notes(self, texts: Sequence[str]) -> None:
+        """See `genbench.running.telling.Telling`."""
+        self._note(shorten(str(text), 400) for text in texts[:MOST_NOTES])
+
+    def state(self, parameters: int, stored: bool, changed: bool) -> None:
+        """See `genbench.running.telling.Telling`."""
+        self.result.resources["parameters"] = int(parameters)
+        self.result.resources["weights_changed"] = bool(changed)
+
+    def log_probs(self, arrays: Mapping[str, Array]) -> None:
+        """See `genbench.running.telling.Telling`."""
+        self.likelihood.update(arrays)
+
+    def no_log_probs(self, reason: str) -> None:
+        """See `genbench.running.telling.Telling`."""
+        self.result.likelihood_error = str(reason)[:MOST_TEXT]
+
+    def ended(self, status: str, kind: str, message: str, trace: str) -> None:
+        """See `genbench.running.telling.Telling`."""
+        if status == "ok":
+            self._close_phase()
+        else:
+            self.result.error = {
+                "phase": self.result.phase,
+                "type": shorten(str(kind), 200),
+                "message": str(message)[:MOST_TEXT],
+                "traceback": str(trace)[-MOST_TEXT:],
+            }
+        self.result.status = str(status)
+
+    def _count(self) -> int:
+        return sum(len(chunk["x"]) for chunk in self._chunks)
+
+    def _close_phase(self) -> None:
+        if self._begun is None:
+            return
+        name, wall, cores = self._begun
+        self._begun = None
+        timing = self.result.timing
+        timing[f"{name}_s"] = time.perf_counter() - wall
+        if name in COSTED:
+            timing[f"{name}_core_s"] = max(0.0, self.cores() - cores)
+        if name == "fit":  # an interrupted fit costs what all its parts took
+            timing["fit_s"] += self.result.seconds_before
+        if name == "sample":
+            self._seal()
+
+    def _seal(self) -> None:
+        count = self._count()
+        if count != self._want and not (self._fewer and 0 < count < self._want):
+            raise ContractError(f"the generator's process sent {count} rows, expected {self._want}")
+        names = self._chunks[0]
+        self.samples = {n: np.concatenate([c[n] for c in self._chunks]) for n in names}
+        self._chunks = []
+        self.result.resources["n_sampled"] = count
+        if self.space.kind == "image" and (dark := unscaled(self.samples["x"], self.space.levels)):
+            self._note([dark])
+
+    def _note(self, texts: Iterable[str]) -> None:
+        """Keep what is odd about the samples' values."""
+        noted = [*self.result.resources.get("notes", []), *texts]
+        if noted:
+            self.result.resources["notes"] = noted[: MOST_NOTES + 1]
+
+
+class CellLedger(Ledger):
+    """The account of a cell, kept in its attempt's folder as it grows.
+
+    Parameters
+    ----------
+    folder
+        The attempt's. Files of the generator's are taken over from `WORK` below it.
+    costs_before
+        CPU seconds of the fit up to the checkpoint that it resumes from; None if unknown.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        space: Space,
+        rows: int,
+        *,
+        fewer: bool = False,
+        resumed: bool = False,
+        costs_before: float | None = 0.0,
+    ) -> None:
+        super().__init__(space, rows, fewer=fewer)
+        self._folder = folder
+        self._resumed = resumed
+        self._before = costs_before
+        self._since = (time.time(), 0)  # when the phase began, and how much was done by then
+
+    def phase(self, name: str) -> None:
+        """See `genbench.running.telling.Telling`; what the phases before it found outlives this one."""
+        super().phase(name)
+        self._since = (time.time(), 0)
+        self.keep()
+        self.progress(0, 0, {})
+
+    def progress(self, done: int, total: int, scalars: Mapping[str, float]) -> None:
+        """See `genbench.running.telling.Telling`."""
+        if self.result.phase == "fit" and self._resumed and self._since[1] == 0 and done:
+            self._since = (time.time(), done)  # the pace is that of what was not there before
+        told = {k: float(v) for k, v in scalars.items() if v is not None}
+        path = self._folder / PROGRESS
+        write_progress(path, self.result.phase, int(done), int(total), told, since=self._since)
+
+    def fitted(self, facts: Mapping[str, Any]) -> None:
+        """See `genbench.running.telling.Telling`."""
+        super().fitted(facts)
+        self.keep()
+
+    def checkpointed(self) -> None:
+        """See `genbench.running.telling.Telling`."""
+        if self.take(CHECKPOINT) and self._before is not None and self._begun is not None:
+            spent = self._before + self.cores() - self._begun[2]
+            with contextlib.suppress(StoreError):
+                write_json(self._folder / AT_CHECKPOINT, {"fit_core_s": spent})
+
+    def state(self, parameters: int, stored: bool, changed: bool) -> None:
+        """See `genbench.running.telling.Telling`."""
+        super().state(parameters, stored, changed)
+        if stored and not self.take(STATE):
+            raise ContractError("the generator's state is not where it was stored")
+
+    def ended(self, status: str, kind: str, message: str, trace: str) -> None:
+        """See `genbench.running.telling.Telling`."""
+        super().ended(status, kind, message, trace)
+        self.keep()
+
+    def keep(self) -> None:
+        """Write down what is known by now."""
+        write_json(self._folder / GENERATION, vars(self.result))
+
+    def take(self, name: str) -> bool:
+        """Take a file over from where the generator may write; whether there was one."""
+        source, target = self._folder / WORK / name, self._folder / name
+        with contextlib.suppress(OSError):
+            if stat.S_ISREG(source.lstat().st_mode):
+                os.replace(source, target)
+                if stat.S_ISREG(target.lstat().st_mode):
+                    return True
+                target.unlink()  # a link that was put there since we looked
+        return False
+
+    def _close_phase(self) -> None:
+        fitting = self._begun is not None and self._begun[0] == "fit"
+        super()._close_phase()
+        if fitting and self._before is None:
+            del self.result.timing["fit_core_s"]
+        elif fitting and self._before is not None:
+            self.result.timing["fit_core_s"] += self._before
+
+    def _seal(self) -> None:
+        super()._seal()
+        assert self.samples is not None
+        data = npz_bytes(self.samples)
+        self.sealed = hashlib.sha256(data).hexdigest()
+        write_bytes(self._folder / SAMPLES, data)
+
+
+def take_up(checkpoint: Path | None, folder: Path) -> float | None:
+    """Keep the checkpoint that a fit continues from in its new attempt's folder, too.
+
+    So that an attempt which ends before its own first checkpoint loses nothing. Returns the CPU
+    seconds of the fit up to there; 0 without a checkpoint, None if nobody wrote them down.
+    """
+    if checkpoint is None:
+        return 0.0
+    costs = checkpoint.with_name(AT_CHECKPOINT)
+    for source, name in ((checkpoint, CHECKPOINT), (costs, AT_CHECKPOINT)):
+        with contextlib.suppress(OSError):
+            os.link(source, folder / name)
+    try:
+        return float(read_json(costs)["fit_core_s"])
+    except (StoreError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _violation(space: Space, arrays: Mapping[str, Array]) -> str | None:
+    """What keeps arrays from being rows of a space, as `Space.violation` says it of tensors."""
+    x, y = arrays["x"], arrays.get("y")
+    if x.shape[1:] != space.shape or x.ndim == 0 or x.dtype != np.dtype(space.dtype):
+        return f"are {x.dtype} of shape {x.shape}, expected {space.dtype} of (n, *{space.shape})"
+    if x.dtype.kind == "f" and not np.isfinite(x).all():
+        return "hold NaN or infinity"
+    if space.levels and x.size and (x.min() < 0 or x.max() >= space.levels):
+        return f"leave 0..{space.levels - 1}"
+    if space.kind == "waveform" and x.size and np.abs(x).max() > 1:
+        return "leave [-1, 1]"
+    if y is None:
+        return None
+    if y.shape != x.shape[:1] or y.dtype != np.int64:
+        return f"have labels {y.dtype} of shape {y.shape}"
+    return (
+        "have labels of no class"
+        if y.size and not 0 <= y.min() <= y.max() < space.classes
+        else None
+    )
+
+
+def _own_core_seconds() -> float:
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system

@@ -1,0 +1,270 @@
+"""Task x generators x seeds -> cells: which are done, which are scored again, which must be run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from genbench.metrics.custom import provider
+from genbench.metrics.table import LIKELIHOOD_METRICS, METRICS
+from genbench.results.records import MetricValue, digest
+from genbench.results.store import CHECKPOINT, Problem, Store, Stored, inside, newest
+from genbench.running.cellspec import PARTS, GeneratorChoice
+from genbench.tasks import protocols
+from genbench.tasks.suite import Suite
+
+# Raise it when scoring itself changes what a stored value would be.
+SCORING_VERSION = 2
+
+MOST_THREADS = 1024
+
+WORKER_LOST = "WorkerLost"  # the error's type in a record that the harness had to write
+
+Todo = Literal["done", "kept", "score", "resume", "run"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One (task, generator, seed) and what is to be done about it.
+
+    Parameters
+    ----------
+    todo
+        ``done``; ``kept`` (failed, left alone as asked); ``score`` (samples are there, numbers are
+        not, or failed); ``resume`` (a checkpoint is there); ``run``.
+    latest
+        The attempt that counts so far, or None.
+    source
+        The attempt whose samples are scored again (`score`), or None.
+    checkpoint
+        The checkpoint that a fit continues from (`resume`), or None.
+    parts
+        Of ``metrics`` and ``downstream``, what has to be computed.
+    unusable
+        What stands in the cell's folder and cannot be used, such as a damaged record.
+    threads
+        Threads of its fit: those that are asked for, or those that its checkpoint or its samples
+        were made with.
+    """
+
+    key: str
+    generator: GeneratorChoice
+    seed: int
+    folder: Path
+    todo: Todo
+    latest: Stored | None
+    source: Stored | None
+    parts: tuple[str, ...]
+    checkpoint: Path | None = None
+    unusable: tuple[Problem, ...] = ()
+    threads: int = 1
+
+    @property
+    def attempt(self) -> int:
+        """Number of the attempt that would come next."""
+        return 1 if self.latest is None else int(self.latest.record.attempt.get("n", 1)) + 1
+
+    @property
+    def label(self) -> str:
+        """Such as ``vae:latent=8 seed 0``."""
+        passed = ",".join(f"{k}={v}" for k, v in sorted(self.generator.params_passed.items()))
+        return f"{self.generator.name}{':' + passed if passed else ''} seed {self.seed}"
+
+
+def build_plan(
+    suite: Suite,
+    choices: Sequence[GeneratorChoice],
+    seeds: Sequence[int],
+    store: Store,
+    *,
+    threads: int,
+    parts: tuple[str, ...] = PARTS,
+    fresh: bool = False,
+    keep_failed: bool = False,
+) -> list[Cell]:
+    """All cells of a run in the order in which they are run: controls first, then by seed.
+
+    Controls depend on no training: they have one cell, at the suite's first seed.
+    """
+    wanted = [(choice, suite.seeds[0]) for choice in choices if choice.is_control]
+    wanted += [(c, seed) for seed in seeds for c in choices if not c.is_control]
+    return [
+        _cell(suite, choice, seed, store, threads, parts, fresh, keep_failed)
+        for choice, seed in wanted
+    ]
+
+
+def cell_key(suite: Suite, choice: GeneratorChoice, seed: int) -> str:
+    """Digest of all that decides a cell's samples."""
+    return digest({"task": suite.task_hash, "generator": choice.identity(), "seed": seed})
+
+
+def cell_folder(suite: Suite, choice: GeneratorChoice, seed: int) -> Path:
+    """The cell's folder below the results directory."""
+    params = digest(dict(choice.params))[7:15]
+    return Path(suite.folder_name) / f"{_file_name(choice.name)}~{params}" / f"seed-{seed}"
+
+
+def _file_name(name: str) -> str:
+    """`name` as every file system takes it: in ASCII, another one for another name."""
+    if name.isascii():
+        return name
+    letters = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40]
+    return f"{letters or 'name'}-{digest(name)[7:15]}"
+
+
+def scoring_keys(suite: Suite) -> dict[str, str]:
+    """By part, the digest of all that decides its numbers, given the samples."""
+    bodies = {part: {"suite": suite.part_hash(part), "scoring": SCORING_VERSION} for part in PARTS}
+    packages = {metric.id: provider(metric.id) for metric in suite.metrics}
+    packages = {id_: package for id_, package in packages.items() if package is not None}
+    if packages:  # their next version may answer otherwise
+        bodies["metrics"]["packages"] = packages
+    return {part: digest(body) for part, body in bodies.items()}
+
+
+def part_of(metric: str) -> str:
+    """Which part of the scoring a metric id belongs to; a package's own are made of features."""
+    info = METRICS.get(metric.partition("@")[0])
+    return "downstream" if info is not None and "classifier" in info.needs else "metrics"
+
+
+def expected(suite: Suite, part: str) -> set[str]:
+    """The metric ids that a finished record holds for a part."""
+    if part == "metrics":
+        return {request.id for request in suite.metrics}
+    found: set[str] = set()
+    if "tstr" in suite.document.get("downstream", {}):
+        found |= {"tstr_accuracy", "trtr_accuracy", "trts_accuracy"}
+    asked = protocols.read(suite.document)
+    return found | set(asked.metrics if asked else ())
+
+
+def _has(
+    stored: object, have: Mapping[str, MetricValue], part: str, key: str, wanted: set[str]
+) -> bool:
+    """Whether a record holds a part of the scores, if only as reasons, as the suite asks now."""
+    if not wanted <= set(have):
+        return False
+    return not wanted or (isinstance(stored, Mapping) and stored.get(part) == key)
+
+
+def _stumbled(have: Mapping[str, MetricValue], wanted: set[str]) -> bool:
+    """Whether a value of a part failed: what kept it from being computed may be mended by now."""
+    return any(have[id_].status == "failed" for id_ in wanted & set(have))
+
+
+def _cell(
+    suite: Suite,
+    choice: GeneratorChoice,
+    seed: int,
+    store: Store,
+    threads: int,
+    parts: tuple[str, ...],
+    fresh: bool,
+    keep_failed: bool,
+) -> Cell:
+    key = cell_key(suite, choice, seed)
+    folder = cell_folder(suite, choice, seed)
+    found = list(store.attempts_in(store.root / folder))
+    unusable = tuple(a for a in found if isinstance(a, Problem))
+    attempts = [a for a in found if isinstance(a, Stored) and a.record.cell_key == key]
+    latest = newest(attempts)
+    todo: Todo = "run"
+    source = None
+    if latest is not None and not fresh:
+        todo, source, parts = _judge(suite, latest, attempts, parts, keep_failed)
+    checkpoint = None
+    if todo == "run" and not fresh and (latest is None or _cut_short(latest)):
+        checkpoint = _checkpoint(store, folder, key, latest)
+    if checkpoint is not None:
+        todo, threads = "resume", checkpoint.threads
+    elif source is not None:
+        threads = _threads(source.record.environment) or threads
+    path = None if checkpoint is None else checkpoint.path
+    return Cell(key, choice, seed, folder, todo, latest, source, parts, path, unusable, threads)
+
+
+def _cut_short(latest: Stored) -> bool:
+    """Whether the attempt ended from outside: stopped, or its worker was killed."""
+    error = latest.record.error or {}
+    return latest.record.status == "interrupted" or error.get("type") == WORKER_LOST
+
+
+@dataclass(frozen=True, slots=True)
+class _Checkpoint:
+    """Where a fit stopped, and with how many threads it had come there.
+
+    Only with as many do the rest of a fit and a whole one give the same bytes.
+    """
+
+    path: Path
+    threads: int
+
+
+def _checkpoint(store: Store, folder: Path, key: str, latest: Stored | None) -> _Checkpoint | None:
+    """The newest checkpoint of this cell: of an attempt killed without a record, or of `latest`."""
+    for attempt, order in store.unfinished(store.root / folder):
+        if order.get("cell_key") == key:
+            found = _with_threads(inside(attempt, CHECKPOINT), order)
+            if found is not None and (latest is None or attempt.name > latest.record.record_id):
+                return found
+    if latest is None:
+        return None
+    return _with_threads(latest.artifact("checkpoint"), latest.record.environment)
+
+
+def _with_threads(path: Path | None, told: Mapping[str, Any]) -> _Checkpoint | None:
+    threads = _threads(told)
+    return _Checkpoint(path, threads) if path is not None and threads is not None else None
+
+
+def _threads(told: Mapping[str, Any]) -> int | None:
+    """The threads that an order or an environment names, if that is a number of threads."""
+    threads = told.get("threads")
+    return threads if isinstance(threads, int) and 0 < threads <= MOST_THREADS else None
+
+
+def _judge(
+    suite: Suite,
+    latest: Stored,
+    attempts: Sequence[Stored],
+    parts: tuple[str, ...],
+    keep_failed: bool,
+) -> tuple[Todo, Stored | None, tuple[str, ...]]:
+    record, asked = latest.record, parts
+    if record.status in ("ok", "skipped"):
+        stored, have = record.cell["suite"].get("scoring"), record.metrics
+        keys = scoring_keys(suite)
+        wanted = {part: expected(suite, part) for part in parts}
+        lacking = [p for p in parts if not _has(stored, have, p, keys[p], wanted[p])]
+        failed = [] if keep_failed else [p for p in parts if _stumbled(have, wanted[p])]
+        parts = tuple(part for part in parts if part in lacking or part in failed)
+        if record.status == "skipped" or not parts:
+            return "done", None, ()
+        if latest.artifact("samples") is not None:
+            return "score", latest, parts
+        # A failed value alone is not worth another fit.
+        return ("run", None, asked) if lacking else ("done", None, ())
+    if keep_failed and record.status != "interrupted":
+        return "kept", None, ()
+    sampled = [a for a in attempts if _drawn(suite, a)]
+    if sampled:
+        return "score", newest(sampled), parts
+    return "run", None, parts
+
+
+def _drawn(suite: Suite, attempt: Stored) -> bool:
+    """Whether all that only the fitted generator can give was there before the attempt ended."""
+    record = attempt.record
+    if "state_s" not in record.timing or attempt.artifact("samples") is None:
+        return False
+    # Records without a sandbox were made before its log_prob was probed.
+    probed = "sandbox" in record.environment and record.cell["generator"].get("likelihood")
+    wanted = any(request.id in LIKELIHOOD_METRICS for request in suite.metrics)
+    if probed and wanted and _cut_short(attempt):
+        return attempt.artifact("likelihood") is not None
+    return True

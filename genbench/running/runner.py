@@ -1,0 +1,343 @@
+"""The run loop: plan, start workers, watch them, keep the report fresh, lose nothing."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from genbench.errors import StoreError
+from genbench.results.records import Record
+from genbench.results.store import CACHE, RECORD, Store, Stored, new_ulid, newest, read_record
+from genbench.running.account import record_of_loss
+from genbench.running.cellspec import PARTS, CellSpec, GeneratorChoice
+from genbench.running.executors import Executor
+from genbench.running.executors.local import Ended
+from genbench.running.plan import WORKER_LOST, Cell, build_plan
+from genbench.running.timeleft import Progress, Running, TimeLeft, read_progress
+from genbench.system.machine import default_memory_limit
+from genbench.tasks.suite import Suite
+
+POLL_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What a run does, apart from the suite and the generators.
+
+    Parameters
+    ----------
+    jobs
+        Cells and refits that go on at a time.
+    threads
+        Threads that a cell fits, samples and refits with.
+    parts
+        Which of ``metrics`` and ``downstream`` to compute.
+    device, devices
+        Where cells run; with several `devices` each takes as many cells at a time as the others.
+    fresh
+        Run every cell again, whatever is stored.
+    keep_failed
+        Leave failed cells alone.
+    timeout, memory_limit
+        Seconds and bytes for each cell's generator; memory defaults to 80 % of RAM over `jobs`,
+        and a cell that this ends runs once more, alone, with all of the 80 %.
+    sandbox
+        Whether processes that import a generator are confined, where the system can.
+    """
+
+    seeds: tuple[int, ...]
+    jobs: int = 1
+    threads: int = 1
+    device: str = "cpu"
+    devices: tuple[str, ...] = ()
+    parts: tuple[str, ...] = PARTS
+    fresh: bool = False
+    keep_failed: bool = False
+    timeout: float | None = None
+    memory_limit: int | None = None
+    sandbox: bool = True
+    argv_source: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Listener(Protocol):
+    """What the run loop tells whoever shows it."""
+
+    def planned(self, cells: Sequence[Cell], jobs: int) -> None:
+        """The plan stands; `jobs` cells and refits go on at a time."""
+
+    def started(self, cell: Cell) -> None:
+        """A worker took the cell."""
+
+    def progressed(self, cell: Cell, progress: Progress, seconds_left: float | None) -> None:
+        """News of a running cell, and an estimate for all that is left of the run."""
+
+    def ended(self, cell: Cell, record: Record) -> None:
+        """The cell has its record."""
+
+    def again_alone(self, cell: Cell) -> None:
+        """The cell had too little memory beside others: it runs again once they are done."""
+
+    def stopping(self, hard: bool) -> None:
+        """The run is being stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a run ended.
+
+    Parameters
+    ----------
+    stored
+        The record that counts of every planned cell that has one.
+    """
+
+    suite: Suite
+    cells: tuple[Cell, ...]
+    stored: tuple[Stored, ...]
+    interrupted: bool
+
+    @property
+    def failed(self) -> tuple[Stored, ...]:
+        """Cells whose record is neither ok nor skipped."""
+        return tuple(s for s in self.stored if s.record.status not in ("ok", "skipped"))
+
+    @property
+    def exit_code(self) -> int:
+        """0, 3 if some cell failed, 130 if stopped."""
+        if self.interrupted:
+            return 130
+        return 3 if self.failed or len(self.stored) < len(self.cells) else 0
+
+
+def run_suite(
+    suite: Suite,
+    choices: Sequence[GeneratorChoice],
+    store: Store,
+    options: RunOptions,
+    executor: Executor,
+    listener: Listener,
+    after_cell: Callable[[], object] = lambda: None,
+) -> RunResult:
+    """Run what is missing of a suite.
+
+    Parameters
+    ----------
+    after_cell
+        Called after a cell's record, to renew the report; not after every one where cells are
+        short, so that it takes less than a twentieth of the time.
+    """
+    store.prepare()
+    cells = plan(suite, choices, store, options)
+    listener.planned(cells, options.jobs)
+    store.write_suite(suite.folder_name, suite.describe())
+    loop = _Loop(suite, cells, store, options, executor, listener, after_cell)
+    with _signals(loop):
+        loop.run()
+    stored = [s for cell in cells if (s := _latest(store, cell)) is not None]
+    return RunResult(suite, tuple(cells), tuple(stored), loop.stops > 0)
+
+
+def plan(
+    suite: Suite, choices: Sequence[GeneratorChoice], store: Store, options: RunOptions
+) -> list[Cell]:
+    """The cells of a run and what is to be done about each."""
+    return build_plan(
+        suite,
+        choices,
+        options.seeds,
+        store,
+        threads=options.threads,
+        parts=options.parts,
+        fresh=options.fresh,
+        keep_failed=options.keep_failed,
+    )
+
+
+class _Loop:
+    """The state of one run."""
+
+    def __init__(
+        self,
+        suite: Suite,
+        cells: Sequence[Cell],
+        store: Store,
+        options: RunOptions,
+        executor: Executor,
+        listener: Listener,
+        after_cell: Callable[[], object],
+    ) -> None:
+        self.stops = 0
+        self._passed_on = 0
+        self._suite = suite
+        self._waiting = [c for c in cells if c.todo not in ("done", "kept")]
+        self._alone: list[Cell] = []  # to run when all others are done, without any beside it
+        self._store = store
+        self._options = options
+        self._executor = executor
+        self._listener = listener
+        self._report = _Seldom(after_cell)
+        self._under_way: dict[Path, _UnderWay] = {}
+        self._eta = TimeLeft(suite, store, options.jobs)
+
+    def run(self) -> None:
+        while ((self._waiting or self._alone) and not self.stops) or self._under_way:
+            self._pass_on_stops()
+            self._fill()
+            self._report.if_due()  # after the next cells have been started: they do not wait for it
+            for ended in self._executor.poll(POLL_SECONDS):
+                self._end(ended)
+            self._show()
+
+    def stop(self) -> None:
+        """Called by a signal, between any two instructions: so it counts and does nothing more."""
+        self.stops += 1
+        self._executor.stopping = True
+
+    def _pass_on_stops(self) -> None:
+        """First ask the workers to finish writing; from the second time on, end them at once."""
+        if self.stops > self._passed_on:
+            self._passed_on = self.stops
+            self._listener.stopping(self.stops > 1)
+            if self.stops == 1:
+                self._executor.stop()
+            else:
+                self._executor.kill()
+
+    def _fill(self) -> None:
+        """Start as many cells as may go on at a time."""
+        jobs = self._options.jobs
+        while self._waiting and not self.stops and len(self._under_way) < jobs:
+            self._start(self._waiting.pop(0), jobs)
+        if self._alone and not self._waiting and not self.stops and not self._under_way:
+            self._start(self._alone.pop(0), 1)
+
+    def _start(self, cell: Cell, jobs: int) -> None:
+        options = self._options
+        folder = self._store.root / cell.folder / new_ulid()
+        scores_again = cell.todo == "score" and cell.source is not None
+        spec = CellSpec(
+            folder=folder.resolve(),
+            cache=(self._store.root / CACHE).resolve(),
+            cell_key=cell.key,
+            suite=self._suite,
+            generator=cell.generator,
+            seed=cell.seed,
+            device=self._device(),
+            threads=cell.threads,
+            attempt=cell.attempt,
+            reuse=cell.source.folder.resolve() if scores_again and cell.source else None,
+            resume=None if cell.checkpoint is None else cell.checkpoint.resolve(),
+            parts=cell.parts,
+            timeout=options.timeout,
+            memory_limit=options.memory_limit or default_memory_limit(jobs),
+            slots=jobs,
+            fresh=options.fresh,
+            sandbox=options.sandbox,
+            source=options.argv_source,
+        )
+        self._under_way[spec.folder] = _UnderWay(cell, spec)
+        self._listener.started(cell)
+        self._executor.submit(spec)
+
+    def _device(self) -> str:
+        """The device with the fewest cells under way; of equals the first."""
+        taken = [one.spec.device for one in self._under_way.values()]
+        return min(self._options.devices or (self._options.device,), key=taken.count)
+
+    def _end(self, ended: Ended) -> None:
+        one = self._under_way.pop(ended.spec.folder)
+        cell = one.cell
+        try:
+            record = read_record(ended.spec.folder / RECORD)
+        except StoreError:
+            record = self._lost(ended)
+        self._eta.learn(cell, one.seconds)
+        self._report.wanted = True
+        if record.status == "oom" and ended.spec.slots > 1 and not self._options.memory_limit:
+            latest = Stored(record, ended.spec.folder)
+            self._alone.append(replace(cell, todo="run", latest=latest, source=None))
+            self._listener.again_alone(cell)
+        else:
+            self._listener.ended(cell, record)
+
+    def _lost(self, ended: Ended) -> Record:
+        """Write the record that a worker could not write."""
+        if self.stops:
+            message = "stopped at once, before it could write; the same command continues it"
+            error = {"phase": "worker", "type": "Stopped", "message": message}
+            return record_of_loss(ended.spec, "interrupted", error)
+        how = f"signal {-ended.code}" if ended.code < 0 else f"exit code {ended.code}"
+        if ended.code == -signal.SIGKILL:
+            how += ", which the system sends when memory runs out"
+        message = f"the worker ended by {how} and wrote no record"
+        error = {"phase": "worker", "type": WORKER_LOST, "message": message}
+        return record_of_loss(ended.spec, "failed", error)
+
+    def _show(self) -> None:
+        running = []
+        for one in self._under_way.values():
+            one.progress = read_progress(one.spec.folder) or one.progress
+            running.append(Running(one.cell, one.seconds, one.progress))
+        left = self._eta.left(running, [*self._waiting, *self._alone])
+        for now in running:
+            if now.progress is not None:
+                self._listener.progressed(now.cell, now.progress, left)
+
+
+@dataclass(slots=True)
+class _UnderWay:
+    """A cell that was started, and what it said last."""
+
+    cell: Cell
+    spec: CellSpec
+    start: float = field(default_factory=time.monotonic)
+    progress: Progress | None = None
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.start
+
+
+class _Seldom:
+    """Work that is wanted now and then, done so seldom that it takes little of the time."""
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        self.wanted = False
+        self._work = work
+        self._rests_until = 0.0
+
+    def if_due(self) -> None:
+        """Do it, if it is wanted and the last time is long enough ago."""
+        start = time.monotonic()
+        if self.wanted and start >= self._rests_until:
+            self.wanted = False
+            self._work()
+            end = time.monotonic()
+            self._rests_until = end + 20 * (end - start)
+
+
+def _latest(store: Store, cell: Cell) -> Stored | None:
+    found = store.attempts_in(store.root / cell.folder)
+    mine = [a for a in found if isinstance(a, Stored) and a.record.cell_key == cell.key]
+    return newest(mine)
+
+
+@contextmanager
+def _signals(loop: _Loop) -> Iterator[None]:
+    """SIGINT, SIGTERM and SIGUSR1 stop the loop; twice ends it at once."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    try:
+        before = {n: signal.signal(n, lambda number, frame: loop.stop()) for n in numbers}
+    except ValueError:  # not the main thread, as in some notebooks: signals are the host's
+        yield
+        return
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,338 @@
+"""From stored samples to metric values: features once, `evaluate` once per feature space.
+
+Runs in the worker, which never imports the generator. Imports torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from genbench.data import Split, load_split
+from genbench.data.rows import APART, COPIES, UNRELIABLE, share_in
+from genbench.data.toy import log_density
+from genbench.errors import GenbenchError
+from genbench.features import IDENTITY, Extractor, Features, load_extractor
+from genbench.metrics.custom import described
+from genbench.metrics.evaluation import evaluate
+from genbench.metrics.likelihood import nll_bits_per_dim, nll_nats
+from genbench.metrics.reference_copies import FAKE_ROWS, REAL_ROWS, draw, exact_copies, near_copies
+from genbench.metrics.signatures import signature
+from genbench.metrics.table import LIKELIHOOD_METRICS, METRICS, split_id
+from genbench.metrics.uncertainty import Estimate
+from genbench.results.records import MetricValue
+from genbench.running.cellspec import CellSpec
+from genbench.running.mass import MASS, impossible
+from genbench.running.refits import Job, Refitted
+from genbench.seeds import derive_seed
+from genbench.system.cachetrust import beliefs
+from genbench.system.npzfile import load_arrays, save_arrays
+from genbench.system.slots import Slots
+
+Array = npt.NDArray[Any]
+
+# Metrics that compare scales of directions: on points whose suite has no extractor they see data
+# standardised by the training split's moments; all others see points as they are.
+STANDARDISED = ("kid", "c2st", "c_t")
+COPYING = ("c_t", "authenticity")
+COPIED = "reference_in_train"  # share of the reference rows that equal a training row
+TRAIN_SCALE = "identity-standardised"
+MOST_LOG_PROB = 1e-3  # nats: float noise of a probability of 1
+
+
+class Scorer:
+    """Scores the samples of one cell.
+
+    Parameters
+    ----------
+    samples
+        Arrays ``x`` and, where there are labels, ``y``.
+    likelihood
+        Log-probabilities of reference rows by metric id, as generation stored them.
+    likelihood_error
+        Why there are none although the generator declares a likelihood.
+    refits
+        What the generator drew after being fitted anew for the downstream protocols.
+    progress
+        Told the name of what is being computed; may raise to stop.
+    slots
+        Where cores of the run are idle, they are used; None for this one alone.
+    """
+
+    def __init__(
+        self,
+        spec: CellSpec,
+        samples: Mapping[str, Array],
+        likelihood: Mapping[str, Array],
+        likelihood_error: str | None,
+        refits: Mapping[Job, Refitted],
+        progress: Callable[[str], None],
+        slots: Slots | None = None,
+    ) -> None:
+        self.spec = spec
+        self.space = spec.suite.space
+        self.samples = samples
+        self.likelihood = likelihood
+        self.likelihood_error = likelihood_error
+        self.refits = refits
+        self._progress = progress
+        self._slots = slots
+        self._splits: dict[str, Split] = {}
+        self._reference = str(spec.suite.document["protocol"]["reference"])
+
+    def score(self) -> dict[str, MetricValue]:
+        """Every metric of the suite, each a value or a typed reason, in the suite's order."""
+        values: dict[str, MetricValue] = {}
+        if "metrics" in self.spec.parts:
+            values.update(self._likelihoods())
+            for space, ids in self._by_feature_space().items():
+                self._progress(", ".join(ids))
+                values.update(self._evaluate(space, ids))
+        if "downstream" in self.spec.parts:
+            values.update(self._downstream())
+        return values
+
+    def copies(self) -> dict[str, Any]:
+        """Copies of reference rows among the samples, by split, or why nobody looked.
+
+        Controls are such rows, or were made of training rows by us.
+        """
+        if self.spec.generator.is_control or "metrics" not in self.spec.parts:
+            return {}
+        self._progress("copies of reference rows")
+        try:
+            extract, _ = self._features_in(self.spec.suite.extractor)
+            return {name: self._copies_of(name, extract) for name in ("test", "valid")}
+        except (GenbenchError, MemoryError) as error:
+            return {"failed": str(error)}
+
+    def _copies_of(self, name: str, extract: Callable[[Array], Features]) -> dict[str, Any]:
+        sets = [self.split(name).x, self.split("train").x, self.samples["x"]]
+        # The real rows drawn are the same in every cell, so that the cache knows their features.
+        seed = derive_seed(0, "copies", name)
+        exact = exact_copies(*sets, seed=seed)
+        most = (REAL_ROWS, REAL_ROWS, FAKE_ROWS)
+        drawn = (x[draw(len(x), n, seed)] for x, n in zip(sets, most, strict=True))
+        near = near_copies(*(extract(x).features for x in drawn), seed=seed)
+        return {"exact": asdict(exact), "near": asdict(near)}
+
+    def split(self, name: str) -> Split:
+        """A split of the data, read once."""
+        if name not in self._splits:
+            self._splits[name] = load_split(self.spec.suite.dataset, self.space, name)
+        return self._splits[name]
+
+    def _by_feature_space(self) -> dict[str, list[str]]:
+        """Metric ids by the feature space they are computed in."""
+        spaces: dict[str, list[str]] = {}
+        for request in self.spec.suite.metrics:
+            if request.id in LIKELIHOOD_METRICS:
+                continue
+            name, extractor = split_id(request.id)
+            space = extractor or self.spec.suite.extractor
+            if name.startswith("pixel_"):
+                space = "pixels"
+            elif extractor is None and space == IDENTITY and name in STANDARDISED:
+                space = TRAIN_SCALE
+            spaces.setdefault(space, []).append(request.id)
+        return spaces
+
+    def _evaluate(self, space: str, ids: list[str]) -> dict[str, MetricValue]:
+        infos = {id_: described(id_) for id_ in ids}
+        try:
+            extract, identity = self._features_in(space)
+            real, fake = extract(self.split(self._reference).x), extract(self.samples["x"])
+            needs_train = any("train" in info.needs for info in infos.values())
+            train = extract(self.split("train").x).features if needs_train else None
+        except (GenbenchError, MemoryError) as error:
+            return {id_: self._untold(id_, "failed", str(error)) for id_ in ids}
+        reference = self.split(self._reference)
+        found = evaluate(
+            real.features,
+            fake.features,
+            ids,
+            parameters={r.id: r.parameters for r in self.spec.suite.metrics if r.id in infos},
+            real_labels=reference.y,
+            fake_labels=self.samples.get("y"),
+            train=train,
+            real_probabilities=real.probabilities,
+            fake_probabilities=fake.probabilities,
+            seed=derive_seed(self.spec.seed, "metrics"),
+        )
+        context = f"extractor={identity}|reference={self._reference}"
+        return {
+            id_: replace(
+                self._told_of_copies(id_, value),
+                signature=f"{value.signature}|{context}",
+                unit=infos[id_].unit_for(self.space.kind),
+            )
+            for id_, value in found.items()
+        }
+
+    def _told_of_copies(self, id_: str, value: MetricValue) -> MetricValue:
+        """A metric of copying with a note where real test rows equal training rows by nature."""
+        if split_id(id_)[0] not in COPYING or value.value is None:
+            return value
+        if self.spec.suite.document["dataset"]["split"].get(COPIES) != APART:
+            return value
+        share = share_in(self.split("train").x, self.split(self._reference).x)
+        if share < UNRELIABLE:
+            return value
+        note = f"unreliable: {share:.1%} of the real {self._reference} rows equal a training row"
+        return replace(value, details={**value.details, COPIED: share, "note": note})
+
+    def _features_in(self, space: str) -> tuple[Callable[[Array], Features], str]:
+        """How rows become features in a feature space, and its name for signatures."""
+        if space == "pixels":
+            top = max(1, self.space.levels - 1)
+            return lambda x: Features(_flat(x) / np.float32(top), None), "pixels"
+        if space == TRAIN_SCALE:
+            train = self.split("train").x.astype(np.float64)
+            # A column without spread is divided by 1; its rounded deviation need not be 0.
+            sd = np.where(train.min(0) == train.max(0), 1.0, train.std(0, ddof=1))
+            mean = train.mean(0)
+
+            def standardise(x: Array) -> Features:
+                return Features(((x - mean) / sd).astype(np.float32), None)
+
+            return standardise, space
+        extractor = load_extractor(space, self.space, self.spec.suite.extractors)
+        return lambda x: self._cached(extractor, x), extractor.identity
+
+    def _cached(self, extractor: Extractor, x: Array) -> Features:
+        """Features from the cache, which is keyed by the rows' content and the network's hash."""
+        if not extractor.sha256:
+            return extractor.extract(x)
+        key = hashlib.sha256(extractor.identity.encode() + extractor.sha256.encode())
+        key.update(str((x.shape, x.dtype)).encode())
+        key.update(np.ascontiguousarray(x).data)
+        path = self.spec.cache / "features" / f"{key.hexdigest()}.npz"
+        if beliefs.has(path):
+            try:
+                stored = load_arrays(path)
+                return Features(stored["features"], stored.get("probabilities"))
+            except (GenbenchError, KeyError):
+                path.unlink(missing_ok=True)
+        found = extractor.extract(x, device=self.spec.device)
+        if x is not self.samples["x"]:
+            arrays = {"features": found.features}
+            if found.probabilities is not None:
+                arrays["probabilities"] = found.probabilities
+            save_arrays(path, arrays)
+            beliefs.add(path)
+        return found
+
+    def _likelihoods(self) -> dict[str, MetricValue]:
+        kind = self.spec.generator.description.likelihood
+        values = {}
+        for request in self.spec.suite.metrics:
+            if request.id not in LIKELIHOOD_METRICS:
+                continue
+            start = time.perf_counter()
+            if self.spec.generator.name == "heldout" and self._true_density():
+                values[request.id] = self._entropy(request.id, dict(request.parameters))
+            elif kind is None:
+                reason = f"{self.spec.generator.name} has no likelihood"
+                values[request.id] = self._untold(request.id, "not_applicable", reason)
+            elif request.id not in self.likelihood:
+                reason = self.likelihood_error or "no log-probabilities were stored"
+                values[request.id] = self._untold(request.id, "failed", reason)
+            elif (why := self._impossible(request.id, kind)) is not None:
+                values[request.id] = self._untold(request.id, "undefined", why)
+            else:
+                value = self._nll(request.id, kind, dict(request.parameters))
+                values[request.id] = replace(value, seconds=time.perf_counter() - start)
+        return values
+
+    def _impossible(self, id_: str, kind: str) -> str | None:
+        """Why these can be no log-probabilities of a distribution; None if they can."""
+        log_prob = np.asarray(self.likelihood[id_], np.float64)
+        if self.space.levels and kind == "exact" and log_prob.max() > MOST_LOG_PROB:
+            row = int(log_prob.argmax())
+            return (
+                f"the probability of reference row {row} is exp({log_prob[row]:.4g}), where at "
+                "most 1 is possible: log_prob must be of the discrete row, in nats"
+            )
+        error = log_prob.std(ddof=1) / len(log_prob) ** 0.5 if len(log_prob) > 1 else 0.0
+        if self.space.levels and log_prob.mean() > MOST_LOG_PROB + 4 * error:
+            return (
+                f"the mean log-probability of discrete rows is {log_prob.mean():.4g} nats, where "
+                "at most 0 is possible: log_prob must be in units of the levels, in nats"
+            )
+        return impossible(self.likelihood[MASS]) if MASS in self.likelihood else None
+
+    def _nll(self, id_: str, kind: str, parameters: dict[str, Any]) -> MetricValue:
+        log_prob = self.likelihood[id_]
+        info = METRICS[id_]
+        labelled = self.spec.generator.description.labels == "given" and self.space.classes > 0
+        estimate = self._mean(log_prob)
+        details: dict[str, Any] = {"kind": kind, "draws": int(parameters.get("draws", 1))}
+        one_draw = self.likelihood.get(f"{id_}_one_draw")
+        if one_draw is not None:
+            details["one_draw"] = self._mean(one_draw).value
+        context = {"kind": kind, "reference": self._reference}
+        if labelled:
+            context["labels"] = "joint"
+        return MetricValue(
+            status="ok",
+            value=estimate.value,
+            interval=estimate.interval,
+            std_error=estimate.std_error,
+            unit=info.unit_for(self.space.kind),
+            higher_is_better=False,
+            signature=signature(id_, parameters, len(log_prob), len(log_prob), context),
+            n=len(log_prob),
+            details=details,
+        )
+
+    def _true_density(self) -> bool:
+        """Whether the data were drawn from a density that we know."""
+        return (
+            self.spec.generator.is_control
+            and self.spec.suite.document["dataset"]["loader"] == "toy"
+        )
+
+    def _entropy(self, id_: str, parameters: dict[str, Any]) -> MetricValue:
+        """The floor of a likelihood: the reference rows under the density they came from."""
+        rows = int(parameters.get("rows", 10_000))
+        x = self.split(self._reference).x[:rows]
+        name = str(self.spec.suite.document["dataset"]["name"])
+        self.likelihood = {**self.likelihood, id_: log_density(name, x)}
+        return self._nll(id_, "exact", parameters)
+
+    def _mean(self, log_prob: Array) -> Estimate:
+        """bits/dim of images, nats of everything else."""
+        if self.space.kind == "image":
+            return nll_bits_per_dim(log_prob, self.space.dims)
+        return nll_nats(log_prob)
+
+    def _downstream(self) -> dict[str, MetricValue]:
+        if not self.spec.suite.document.get("downstream"):
+            return {}
+        from genbench.running.utility import Utility
+
+        train, test = self.split("train"), self.split("test")
+        return Utility(
+            self.spec, self.samples, train, test, self.refits, self._progress, self._slots
+        ).score()
+
+    def _untold(self, id_: str, status: Any, reason: str) -> MetricValue:
+        """A typed cell for a metric that has no number."""
+        info = described(id_)
+        return MetricValue(
+            status=status,
+            reason=reason,
+            unit=info.unit_for(self.space.kind),
+            higher_is_better=info.higher_is_better,
+            signature=f"{id_}|reference={self._reference}",
+        )
+
+
+def _flat(x: Array) -> npt.NDArray[np.float32]:
+    return x.reshape(len(x), -1).astype(np.float32)

@@ -1,0 +1,1 @@
+"""Files and processes, trusted in nothing."""

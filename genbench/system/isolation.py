@@ -1,0 +1,159 @@
+"""Run a function in a forked process that cannot take its caller down, nor outlive it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from genbench.system.keeper import TOLD_BY, Order, keep
+from genbench.system.proctree import adopt_orphans, children, core_seconds, end_children
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an isolated process ended.
+
+    Parameters
+    ----------
+    status
+        ``returned`` (exit code 0), ``exited`` (another code), ``killed`` (by `signal_name`),
+        ``timeout`` or ``oom`` (ended by us).
+    peak_rss_bytes
+        Greatest resident memory of its process tree seen while it ran.
+    core_seconds
+        CPU time of its process tree, user and system.
+    """
+
+    status: Literal["returned", "exited", "killed", "timeout", "oom"]
+    code: int
+    signal_name: str | None
+    peak_rss_bytes: int
+    seconds: float
+    core_seconds: float = 0.0
+
+
+class Isolated:
+    """Work under way in a process of its own; made by `start_isolated`.
+
+    A keeper stands between it and the caller: a process that forks the work, adopts what the work
+    leaves behind, and ends with the whole tree or with the caller.
+    """
+
+    # A keeper that was killed leaves its orphans to us, among these children of other origin.
+    _keepers: ClassVar[frozenset[int]] = frozenset()
+    _others: ClassVar[frozenset[int]] = frozenset()
+
+    def __init__(self, keeper: int, answer: int) -> None:
+        self._keeper = keeper
+        self._answer = answer
+        self._start = time.monotonic()
+        self._outcome: Outcome | None = None
+        Isolated._keepers |= {keeper}
+
+    def poll(self, seconds: float) -> Outcome | None:
+        """Wait at most `seconds` for the end of the work and of all that it started."""
+        if self._outcome is None and select.select([self._answer], [], [], seconds)[0]:
+            self._outcome = self._ended()
+        return self._outcome
+
+    def stop(self) -> None:
+        """Have it told to end: SIGTERM, and SIGKILL after `genbench.system.keeper.GRACE_SECONDS`."""
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Have it ended at once, with all that it started."""
+        self._signal(signal.SIGUSR1)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._outcome is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(self._keeper, number)
+
+    def core_seconds(self) -> float:
+        """CPU seconds that its process tree has used up to now."""
+        if self._outcome is not None:
+            return self._outcome.core_seconds
+        return core_seconds(self._keeper)
+
+    def _ended(self) -> Outcome:
+        parts = []
+        while part := os.read(self._answer, 1 << 16):
+            parts.append(part)
+        os.close(self._answer)
+        _, status = os.waitpid(self._keeper, 0)
+        Isolated._keepers -= {self._keeper}
+        try:
+            return Outcome(**json.loads(b"".join(parts)))
+        except ValueError:  # the keeper was killed, by the work or by the system
+            end_children(Isolated._others | Isolated._keepers)
+            number = -os.waitstatus_to_exitcode(status)
+            name = signal.Signals(number).name if number > 0 else "SIGKILL"
+            return Outcome("killed", -number, name, 0, time.monotonic() - self._start)
+
+
+def start_isolated(
+    work: Callable[[], None],
+    *,
+    log: Path | None,
+    timeout: float | None = None,
+    memory_limit: int | None = None,
+    keep_open: tuple[int, ...] = (),
+    scratch: Path | None = None,
+) -> Isolated:
+    """Fork, and run `work` under a keeper; several at once are told apart.
+
+    Of the caller's open files it gets those of `keep_open` alone. Its stdout and stderr go to
+    `log`, or to the caller's stderr, at most `genbench.system.keeper.LOG_MAX_BYTES` of them. Whatever it
+    started ends with it, daemons included (Linux; elsewhere what left its process group may stay).
+
+    Parameters
+    ----------
+    timeout, memory_limit
+        Seconds and bytes for its whole process tree; None for no limit.
+    scratch
+        A temporary folder, removed with it even if the caller is killed.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    adopt_orphans()
+    if not Isolated._keepers:
+        Isolated._others = frozenset(children(os.getpid()))
+    order = Order(work, log, timeout, memory_limit, keep_open, scratch)
+    caller = os.getpid()
+    reader, writer = os.pipe()
+    # Whatever is sent before the keeper listens waits until it does.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, TOLD_BY)
+    pid = os.fork()
+    if pid == 0:
+        Isolated._keepers = frozenset()
+        keep(order, caller, writer)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    os.close(writer)
+    return Isolated(pid, reader)
+
+
+def run_isolated(
+    work: Callable[[], None],
+    *,
+    log: Path,
+    stopping: Callable[[], bool],
+    timeout: float | None = None,
+    memory_limit: int | None = None,
+) -> Outcome:
+    """`start_isolated`, and wait for the end; once `stopping` turns true it is told to stop."""
+    running = start_isolated(work, log=log, timeout=timeout, memory_limit=memory_limit)
+    told = False
+    while (outcome := running.poll(0.05)) is None:
+        if not told and stopping():
+            running.stop()
+            told = True
+    return outcome

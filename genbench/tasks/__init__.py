@@ -1,0 +1,1 @@
+"""What is asked: a suite, read, checked, hashed, locked, made new."""

@@ -1,0 +1,240 @@
+"""A suite from a user's own data: splits, checksums, an extractor, a TOML file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from genbench.data import Split, SplitName, load_split
+from genbench.data.rows import COPIES, share_in
+from genbench.errors import DataError, GenbenchError, UsageError
+from genbench.features import INCEPTION, STANDARDISED, load_extractor
+from genbench.formats.csvfiles import Layout
+from genbench.generator import Space
+from genbench.results.store import write_bytes
+from genbench.tasks.format import NAME
+from genbench.tasks.new.extractor import standardised_table, train_for
+from genbench.tasks.new.facts import (
+    absent,
+    copies_told,
+    count_classes,
+    dropped,
+    fewest,
+    power,
+    without_spread,
+)
+from genbench.tasks.new.sources import Source, csv_source, image_source, npz_source
+from genbench.tasks.new.text import MOST_SAMPLES, Extractor, Facts, suite_text
+from genbench.tasks.suite import load_suite, profiles_of
+
+__all__ = ["SHARES", "TRAIN", "NewSuite", "new_suite"]
+
+TRAIN = "train"
+FEWEST = 20  # rows of a split below which hardly a metric can be computed
+MOST_MOMENTS = 20_000  # columns whose moments still make a readable file
+
+SPLITS: tuple[SplitName, ...] = ("train", "valid", "test")
+SHARES = (0.8, 0.1, 0.1)
+
+
+@dataclass(frozen=True, slots=True)
+class NewSuite:
+    """What was written.
+
+    Parameters
+    ----------
+    files
+        Every file written, the suite itself first.
+    rows
+        Rows of each split.
+    notes
+        What the author should know: copies, columns left out or without spread, power, labels.
+    """
+
+    files: tuple[Path, ...]
+    rows: dict[str, int]
+    notes: tuple[str, ...]
+
+
+def new_suite(
+    name: str,
+    *,
+    images: Path | None = None,
+    npz: Path | None = None,
+    csv: Path | None = None,
+    folder: Path = Path(),
+    extractor: str | None = None,
+    skip_bad: bool = False,
+    layout: Layout | None = None,
+    shares: tuple[float, float, float] = SHARES,
+    n_samples: int | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> NewSuite:
+    """Write ``NAME.toml`` and what it needs into `folder`; the data stay where they are.
+
+    Parameters
+    ----------
+    name
+        The suite's name: lower case, digits and ``-``.
+    images, npz, csv
+        One of: a folder of images of one size (labelled by the folders they lie in), an ``.npz``
+        with ``x`` and perhaps ``y``, a CSV of points.
+    extractor
+        ``train`` trains a classifier on the train split and saves it, ``standardised`` gives the
+        columns of points one scale; otherwise the name of an extractor. By default ``train`` for
+        labelled images, Inception for others, ``standardised`` for points.
+    skip_bad
+        Leave bad image files out instead of naming them and stopping.
+    layout
+        What only the owner of a CSV can tell of it.
+    shares
+        Of the rows that train, valid and test get; they sum to 1.
+    n_samples
+        Rows asked of each generator; by default as many as valid and test hold, 10,000 at most.
+
+    Raises
+    ------
+    UsageError
+        For a name that cannot be used or is taken, not exactly one source, shares or a number of
+        samples that cannot be.
+    DataError
+        If the data cannot be read, or are too few.
+    """
+    if not NAME.fullmatch(name):
+        raise UsageError(f"suite name {name!r} is not usable: use lower case, digits and -")
+    if sum(source is not None for source in (images, npz, csv)) != 1:
+        raise UsageError("give exactly one of --images DIR, --npz FILE and --csv FILE")
+    if layout is not None and csv is None:
+        raise UsageError("--header, --drop-column and --keep-column are for --csv: leave them out")
+    if min(shares) <= 0 or not math.isclose(math.fsum(shares), 1, abs_tol=1e-6):
+        raise UsageError(f"shares {shares} of train, valid and test: give three that sum to 1")
+    path = folder / f"{name}.toml"
+    if path.exists():
+        raise UsageError(f"{path} is there already: choose another name, or remove it")
+    if images is not None:
+        source = image_source(name, images, folder, skip_bad=skip_bad)
+    elif npz is not None:
+        source = npz_source(name, npz, folder)
+    else:
+        source = csv_source(name, Path(str(csv)), folder, layout or Layout())
+    for file, data in source.files.items():
+        write_bytes(folder / file, data)
+    written = [path, *(folder / file for file in source.files)]
+    draft = _Draft(path, source, _split(source, shares), written, say)
+    try:
+        return _finished(draft, extractor, n_samples)
+    except BaseException:
+        for leftover in written:
+            leftover.unlink(missing_ok=True)
+        raise
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A suite whose data are read and whose files are being written."""
+
+    path: Path
+    source: Source
+    split: Mapping[str, Any]
+    written: list[Path]
+    say: Callable[[str], None]
+
+    @property
+    def dataset(self) -> dict[str, Any]:
+        """As `genbench.data` reads it."""
+        root = str(self.path.parent.resolve())
+        return {**self.source.dataset, "root": root, "split": self.split}
+
+
+def _split(source: Source, shares: tuple[float, float, float]) -> dict[str, Any]:
+    ends = [0.0, round(shares[0], 9), round(shares[0] + shares[1], 9), 1.0]
+    split: dict[str, Any] = {
+        name: {"file": source.role, "share": ends[i : i + 2]} for i, name in enumerate(SPLITS)
+    }
+    split[COPIES] = source.copies.choice(source.space.kind, min(shares))
+    return split
+
+
+def _finished(draft: _Draft, asked: str | None, n_samples: int | None) -> NewSuite:
+    source, path = draft.source, draft.path
+    splits = {name: load_split(draft.dataset, source.space, name) for name in SPLITS}
+    rows = {name: len(part.x) for name, part in splits.items()}
+    n = _n_samples(rows, n_samples)
+    found = _extractor(draft, splits, asked)
+    shared = share_in(splits["train"].x, splits["test"].x)
+    counts = count_classes(splits, source.space)
+    facts = Facts(rows, n, fewest(counts, n), dropped(counts), copies_told(shared))
+    write_bytes(path, suite_text(path.stem, source, draft.split, facts, found).encode())
+    for profile in profiles_of(str(path)):
+        load_suite(str(path), profile)
+    notes = [*source.notes, *source.copies.notes(draft.split[COPIES])]
+    notes += [facts.copies] if facts.copies else []
+    notes += absent(counts, source.dataset.get("class_names", ()))
+    if source.space.kind == "points":
+        notes += without_spread(splits["train"].x, source.dataset.get("column_names", ()))
+    notes += power(facts.compared(n))
+    place = str(source.dataset.get("folder", ""))
+    if Path(place).is_absolute():
+        notes.append(f"the suite names its data by {place}: to share it, put them here")
+    return NewSuite(tuple(draft.written), {str(k): v for k, v in rows.items()}, tuple(notes))
+
+
+def _n_samples(rows: Mapping[SplitName, int], asked: int | None) -> int:
+    few = [f"{name} {n}" for name, n in rows.items() if n < FEWEST]
+    if few:
+        raise DataError(
+            f"{sum(rows.values())} rows are too few: the splits would hold {', '.join(few)} rows, "
+            f"at least {FEWEST} are needed in each (about {10 * FEWEST + 100} rows in all, or "
+            "larger shares with --split)"
+        )
+    if asked is None:
+        return min(MOST_SAMPLES, rows["valid"], rows["test"])
+    if not FEWEST <= asked <= rows["valid"]:
+        raise UsageError(
+            f"{asked} samples: give {FEWEST} to {rows['valid']}, which is what the valid split "
+            "holds for the control `heldout`; --split gives it more"
+        )
+    return asked
+
+
+def _extractor(draft: _Draft, splits: Mapping[SplitName, Split], asked: str | None) -> Extractor:
+    """The feature space that was asked for, made where it comes with the suite."""
+    space, train = draft.source.space, splits["train"].x
+    chosen = asked or _default(space)
+    if chosen == STANDARDISED and space.kind == "points":
+        if space.shape[0] > MOST_MOMENTS:
+            raise UsageError(
+                f"{space.shape[0]:,} columns are too many to standardise: --extractor identity "
+                "compares them as they are"
+            )
+        return Extractor(chosen, space.shape[0], standardised_table(train))
+    if chosen != TRAIN:
+        return Extractor(chosen, _dims(chosen, space, train))
+    own = train_for(draft.path.stem, draft.dataset, space, draft.say)
+    weights = draft.path.parent / own.file
+    write_bytes(weights, own.data)
+    draft.written.append(weights)
+    found = load_extractor(own.name, space, [{**own.table, "path": str(weights)}])
+    return Extractor(own.name, found.extract(train[:2]).features.shape[1], own.table)
+
+
+def _default(space: Space) -> str:
+    if space.kind == "points":
+        return STANDARDISED
+    return TRAIN if space.classes >= 2 else INCEPTION
+
+
+def _dims(name: str, space: Space, x: NDArray[Any]) -> int:
+    """Its number of features: found out now, and not in the middle of a run, if it cannot be."""
+    try:
+        return int(load_extractor(name, space).extract(x[:2]).features.shape[1])
+    except GenbenchError as error:
+        ways = (
+            f"choose another with --extractor ({TRAIN} needs images with labels, in class folders)"
+        )
+        raise type(error)(f"{error}; or {ways}") from error

@@ -1,0 +1,324 @@
+"""A user's data, looked at once: its space, its files' checksums, its copies."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genbench.data.image_folder import ROLE, Entry, write_table
+from genbench.data.readers import stated
+from genbench.data.rows import digests
+from genbench.errors import DataError, shorten
+from genbench.formats.arrayfiles import open_arrays
+from genbench.formats.arraysets import IMAGES, one_set, synthesised
+from genbench.formats.arrayvalues import masked_fill, no_numbers, scale_told, unscaled
+from genbench.formats.csvfiles import Layout, parse_csv
+from genbench.formats.imagefiles import ImageFiles, open_images
+from genbench.formats.imagepixels import BadImage, decode, header
+from genbench.formats.labelnames import in_order, names_of_labels
+from genbench.formats.precision import as_float32
+from genbench.generator import Space
+from genbench.tasks.new.copies import Copies, find_copies
+
+SPLIT_NAMES = {"train", "training", "valid", "val", "validation", "test", "testing"}
+NAMED = 100
+LEVELS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Data as a suite names them.
+
+    Parameters
+    ----------
+    dataset
+        The ``[dataset]`` table without its split.
+    role
+        Of the file that the splits are shares of.
+    copies
+        The rows that are equal.
+    files
+        What has to be written beside the suite: name -> content.
+    """
+
+    space: Space
+    dataset: dict[str, Any]
+    role: str
+    copies: Copies
+    files: dict[str, bytes] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def image_source(name: str, place: Path, folder: Path, *, skip_bad: bool) -> Source:
+    """A folder of images of one size; one folder per class where they are labelled.
+
+    Raises
+    ------
+    DataError
+        Naming each file that is not an image of the size that most have.
+    """
+    if not place.is_dir():
+        raise DataError(f"no folder of images at {place}: unpack it first")
+    splits = None
+    if synthesised(place):
+        place = place / IMAGES
+        splits = {path.name.lower() for path in place.iterdir()}
+    with open_images(place) as files:
+        _require_utf8(_from(folder, place), *files.listing.names)
+        heads = _headers(files)
+        shape = Counter(h for h in heads if isinstance(h, tuple)).most_common(1)
+        if not shape:
+            raise DataError(
+                f"{place} holds no readable image ({files.listing.names[0]} {heads[0]})"
+            )
+        channels = max(h[0] for h in heads if isinstance(h, tuple) and h[1:] == shape[0][0][1:])
+        size = Space("image", (channels, *shape[0][0][1:]), levels=LEVELS)
+        labels, told = _folders(files.listing.names, splits or SPLIT_NAMES)
+        entries, bad, brightest = _entries(files, size, labels)
+    if bad and not skip_bad:
+        listed = "\n  ".join([*bad[:NAMED], *_more(bad)])
+        raise DataError(
+            f"{len(bad)} of {len(labels):,} files of {place} cannot be used:\n  {listed}\n"
+            "repair them, or leave them out with --on-bad skip"
+        )
+    if (problem := unscaled(np.array([brightest], np.uint8), LEVELS)) is not None:
+        raise DataError(f"{place} {problem}")
+    entries, classes, lost = _numbered(entries, labels)
+    space = Space("image", size.shape, levels=LEVELS, classes=len(classes))
+    table = f"{name}.files.csv"
+    content = write_table(entries)
+    dataset = {
+        "name": name,
+        "loader": "image-folder",
+        **stated("image-folder"),
+        "folder": _from(folder, place),
+        "class_names": classes,
+        "files": [_file(ROLE, table, content)],
+    }
+    skipped = [f"skipped: {line}" for line in [*bad[:NAMED], *_more(bad)]]
+    copies = find_copies([e.content for e in entries], [e.label for e in entries])
+    notes = (*skipped, *files.listing.notes(), *told, *lost)
+    return Source(space, dataset, ROLE, copies, {table: content}, notes)
+
+
+def npz_source(name: str, file: Path, folder: Path) -> Source:
+    """An ``.npz`` with ``x``: uint8 ``(n, C, H, W)`` or floats ``(n, d)``, and perhaps ``y``.
+
+    The classes are the different labels of `y`, whole numbers or texts, each under its own name.
+
+    Raises
+    ------
+    DataError
+        If it holds something else.
+    """
+    if file.suffix.lower() != ".npz":
+        raise DataError(f"{file.name} is no .npz: save it with numpy.savez(FILE, x=..., y=...)")
+    with open_arrays(file) as arrays:
+        found = one_set(arrays, file.name)
+        x = found.x.all()
+        y = None if found.y is None else found.y.all()
+    space, told = _space_of(file.name, x)
+    if space.kind == "points":
+        x = as_float32(x, file.name)
+    dataset: dict[str, Any] = {"name": name, "loader": "arrays", **stated("arrays")}
+    if y is not None:
+        space, named, more = _with_classes(file.name, space, y, len(x))
+        dataset, told = {**dataset, **named}, (*told, *more)
+    copies = find_copies(digests(x), None if y is None else [str(v) for v in y])
+    notes = (*((found.note,) if found.note else ()), *told)
+    return Source(space, *_one_file(dataset, file, folder), copies, notes=notes)
+
+
+def csv_source(name: str, file: Path, folder: Path, layout: Layout) -> Source:
+    """A CSV of points; what its owner says of it stands in the suite.
+
+    Raises
+    ------
+    DataError
+        As `genbench.formats.csvfiles.parse_csv` and `genbench.formats.precision.as_float32`.
+    """
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {file}: {error.strerror or error}") from error
+    table = parse_csv(content, file.name, layout)
+    x = as_float32(table.x, file.name, table.names)
+    space = Space("points", (x.shape[1],))
+    dataset: dict[str, Any] = {"name": name, "loader": "csv", **stated("csv")}
+    if table.names:
+        dataset["column_names"] = list(table.names)
+    options = {"header": layout.header, "drop": list(layout.drop), "keep": list(layout.keep)}
+    options = {key: value for key, value in options.items() if value not in (None, [])}
+    if options:
+        dataset["options"] = options
+    copies = find_copies(digests(x), None)
+    return Source(space, *_one_file(dataset, file, folder), copies, notes=table.notes)
+
+
+def _require_utf8(*names: str) -> None:
+    """A suite and its table are UTF-8, and could not name a file of another coding."""
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise DataError(f"{shorten(name)} is not named in UTF-8: rename it") from error
+
+
+def _one_file(dataset: dict[str, Any], file: Path, folder: Path) -> tuple[dict[str, Any], str]:
+    _require_utf8(_from(folder, file.parent), file.name)
+    entry = _file("data", file.name, file.read_bytes())
+    if file.resolve().parent != folder.resolve():
+        dataset = {**dataset, "folder": _from(folder, file.parent)}
+    return {**dataset, "files": [entry]}, "data"
+
+
+def _file(role: str, name: str, content: bytes) -> dict[str, Any]:
+    digest = hashlib.sha256(content).hexdigest()
+    return {"role": role, "path": name, "bytes": len(content), "sha256": digest}
+
+
+def _from(folder: Path, place: Path) -> str:
+    """`place` relative to `folder` where it lies in it, so that both can be moved together."""
+    there, here = place.resolve(), folder.resolve()
+    return there.relative_to(here).as_posix() if there.is_relative_to(here) else os.fspath(there)
+
+
+def _headers(files: ImageFiles) -> list[tuple[int, int, int] | str]:
+    found: list[tuple[int, int, int] | str] = []
+    for name in files.listing.names:
+        try:
+            found.append(header(files.read(name)))
+        except BadImage as error:
+            found.append(str(error))
+    return found
+
+
+def _entries(
+    files: ImageFiles, space: Space, labels: Sequence[str]
+) -> tuple[list[Entry], list[str], int]:
+    """The images that can be used, their labels as given; the others; the brightest level."""
+    entries, bad, brightest = [], [], 0
+    for name, label in zip(files.listing.names, labels, strict=True):
+        try:
+            data = files.read(name)
+            x = decode(data, space)
+        except BadImage as error:
+            bad.append(f"{name} {error}")
+        else:
+            brightest = max(brightest, int(x.max()))
+            content = hashlib.sha256(x.data).hexdigest()
+            entries.append(Entry(name, hashlib.sha256(data).hexdigest(), content, label))
+    return entries, bad, brightest
+
+
+def _folders(names: Sequence[str], splits: Set[str]) -> tuple[list[str], list[str]]:
+    """The class folder of each file, empty where there is none, and what to tell about it.
+
+    The first folder is the class. Folders called like `splits`, if all are, are looked through.
+    """
+    told = []
+    paths = [PurePosixPath(name).parts for name in names]
+    tops = {p[0].lower() for p in paths if len(p) > 1}
+    if tops and tops <= splits and all(len(p) > 1 for p in paths):
+        told.append(f"folders {', '.join(sorted(tops))} are read as one set and split anew")
+        paths = [p[1:] for p in paths]
+    loose = sum(len(p) == 1 for p in paths)
+    if loose == len(paths):
+        return [""] * len(paths), [*told, "no labels: the images lie in no class folders"]
+    if loose:
+        raise DataError(f"{loose} images lie outside the class folders: move them into one")
+    return [p[0] for p in paths], told
+
+
+def _numbered(
+    entries: Sequence[Entry], folders: Sequence[str]
+) -> tuple[list[Entry], list[str], list[str]]:
+    """The entries with numbers for labels, the classes by number, and what to tell about it.
+
+    Of a folder whose images are all bad there is no class.
+    """
+    classes = in_order({entry.label for entry in entries})
+    lost = sorted(set(folders) - set(classes))
+    told = [f"class {name!r} has no image that can be used: it is left out" for name in lost]
+    if len(classes) < 2:
+        if classes and classes != [""]:
+            told.append(f"no labels: all images lie in {classes[0]!r}")
+        return [replace(entry, label="") for entry in entries], [], told
+    number = {name: str(i) for i, name in enumerate(classes)}
+    return [replace(entry, label=number[entry.label]) for entry in entries], classes, told
+
+
+def _more(bad: Sequence[str]) -> list[str]:
+    return [f"and {len(bad) - NAMED:,} more"] if len(bad) > NAMED else []
+
+
+def _space_of(name: str, x: NDArray[Any]) -> tuple[Space, tuple[str, ...]]:
+    """The space that an array's rows are of, without classes, and how its axes were read."""
+    problem = no_numbers(x.dtype) or _of_no_image(x) or _of_no_points(x)
+    if problem is not None:
+        raise DataError(f"{name}: x {problem}")
+    if x.ndim == 2:
+        return Space("points", (x.shape[1],)), ()
+    read = f"x of shape {x.shape} is read with its channels first, as (n, C, H, W)"
+    return Space("image", x.shape[1:], levels=LEVELS), (read,) if x.shape[3] in (1, 3) else ()
+
+
+def _of_no_image(x: NDArray[Any]) -> str | None:
+    if x.ndim == 2 and x.dtype.kind == "f":
+        return None
+    told = (
+        f"is {x.dtype} of shape {x.shape}: save images as uint8 (n, C, H, W) with 1 or 3 channels"
+    )
+    if x.ndim == 3:
+        return f"{told}, such as x[:, None]"
+    if x.ndim == 4 and x.shape[1] not in (1, 3) and x.shape[3] in (1, 3):
+        return f"{told}, such as x.transpose(0, 3, 1, 2)"
+    if x.ndim != 4 or x.shape[1] not in (1, 3):
+        return f"{told}, points as float32 (n, d)"
+    if x.size == 0:
+        return f"has shape {x.shape}: no rows"
+    return unscaled(x, LEVELS) if x.dtype == np.uint8 else scale_told(x, LEVELS)
+
+
+def _of_no_points(x: NDArray[Any]) -> str | None:
+    if x.ndim != 2:
+        return None
+    if x.dtype not in (np.float32, np.float64):
+        return f"is {x.dtype} of shape {x.shape}: save points as x.astype(numpy.float64)"
+    return masked_fill(x)
+
+
+def _with_classes(
+    name: str, space: Space, y: NDArray[Any], n: int
+) -> tuple[Space, dict[str, Any], tuple[str, ...]]:
+    """The space with the classes that the labels name; what the data set says of them; notes."""
+    if space.kind != "image":
+        raise DataError(f"{name}: points have no labels: leave y out")
+    try:
+        names = names_of_labels(y)
+    except TypeError as error:
+        raise DataError(f"{name}: y {error}") from error
+    if len(names) != n:
+        raise DataError(f"{name}: y has {len(names)} labels, x {n} rows: one label per row")
+    classes = in_order(set(names.tolist()))
+    if len(classes) == 1:
+        return space, {}, (f"no labels: all rows are of class {classes[0]!r}",)
+    if len(classes) > n / 2:
+        raise DataError(
+            f"{name}: y holds {len(classes)} different labels for {n} rows: leave y out, or save "
+            "the classes"
+        )
+    told: dict[str, Any] = {"class_names": classes}
+    notes: tuple[str, ...] = ()
+    if y.dtype.kind not in "iu" or classes != [str(i) for i in range(len(classes))]:
+        told["options"] = {"labels": classes}
+        notes = (f"{len(classes)} classes: {', '.join(map(repr, classes[:NAMED]))}",)
+    return replace(space, classes=len(classes)), told, notes

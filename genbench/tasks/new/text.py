@@ -1,0 +1,196 @@
+"""The TOML text of a new suite."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from genbench.features import IDENTITY, STANDARDISED
+from genbench.generator import Space
+from genbench.tasks.new.sources import Source
+
+MOST_SAMPLES = 10_000
+NLL_ROWS = 10_000
+TIGHT_ROWS, TIGHT_DRAWS = 500, 64
+
+_ALWAYS = ("fid", "fid_infinity", "kid", "precision", "recall", "density", "coverage")
+_IMAGES = ("vendi",)
+_LABELLED = ("fid_per_class", "classifier_score")
+_TRANSPORT = ("emd", "sliced_wasserstein")
+_COPIES = ("c2st", "c_t", "authenticity")
+
+
+@dataclass(frozen=True, slots=True)
+class Extractor:
+    """The extractor's name, its number of features, its entry where it comes with the suite."""
+
+    name: str
+    dims: int
+    table: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the protocol has to suit.
+
+    Parameters
+    ----------
+    rows
+        Of each split.
+    n_samples
+        Asked of each generator.
+    fewest
+        Rows of the rarest class in the test split or among the samples.
+    dropped
+        The class that the control ``mode-dropped`` leaves out.
+    copies
+        A sentence about test rows that equal training rows, or nothing.
+    """
+
+    rows: Mapping[Any, int]
+    n_samples: int
+    fewest: int
+    dropped: int = 0
+    copies: str = ""
+
+    def compared(self, n_samples: int) -> int:
+        """Rows of the smaller of the two sets that metrics compare."""
+        return min(n_samples, self.rows["test"])
+
+
+def suite_text(
+    name: str,
+    source: Source,
+    split: Mapping[str, Any],
+    facts: Facts,
+    extractor: Extractor,
+) -> str:
+    """A suite of these data: three profiles, budgets by the size of the train split."""
+    space, n_samples = source.space, facts.n_samples
+    epochs = 100 if space.kind == "image" else 20
+    budget = max(10_000, min(300_000, epochs * facts.rows["train"]))
+    described = f"{sum(facts.rows.values())} rows of {_told(space)}."
+    parts = [
+        "# Written by `genbench new suite`. Every field is explained in suites/README.md.",
+        _table("", {"schema": 1}),
+        _table("suite", {
+            "name": name,
+            "version": "1.0.0",
+            "title": name,
+            "description": " ".join(filter(None, (described, facts.copies))),
+            "primary": "fid" if space.kind == "image" else "emd",
+        }),
+        *_dataset(source, split),
+        _table("protocol", {
+            "n_samples": n_samples,
+            "seeds": [0],
+            "reference": "test",
+            "extractor": extractor.name,
+            "sample_chunk": 1000,
+        }),
+        _table("budget", {"examples": budget}),
+        *([_table("extractors", extractor.table, array=True)] if extractor.table else ()),
+        *_metrics("", space, facts, n_samples, extractor),
+        *_controls(space, facts.dropped),
+        *_downstream(space, n_samples),
+        *_profiles(space, facts, budget, extractor),
+    ]  # fmt: skip
+    return "\n".join(parts)
+
+
+def _dataset(source: Source, split: Mapping[str, Any]) -> list[str]:
+    last = ("files", "class_names", "column_names", "options")
+    body = {k: v for k, v in source.dataset.items() if k not in last}
+    body["licence"] = "not stated: write the licence of your data here"
+    for key in ("class_names", "column_names"):
+        if source.dataset.get(key):
+            body[key] = source.dataset[key]
+    space: dict[str, Any] = {"kind": source.space.kind, "shape": list(source.space.shape)}
+    if source.space.levels:
+        space |= {"levels": source.space.levels, "classes": source.space.classes}
+    options = source.dataset.get("options")
+    return [
+        _table("dataset", body),
+        *([_table("dataset.options", options)] if options else ()),
+        _table("dataset.space", space),
+        *(_table("dataset.files", entry, array=True) for entry in source.dataset["files"]),
+        "# Shares of the rows by the digest of their content. Equal rows lie together in one",
+        "# split, or apart like those of a random sample.",
+        _table("dataset.split", split),
+    ]
+
+
+def _metrics(
+    where: str, space: Space, facts: Facts, n_samples: int, extractor: Extractor
+) -> list[str]:
+    """The metrics that can exist for so many rows, as ``[[metrics]]`` below `where`."""
+    ids = [*_ALWAYS]
+    if facts.compared(n_samples) < infinity_rows(extractor.dims):
+        ids.remove("fid_infinity")
+    if space.kind == "image":
+        ids += [*(_LABELLED if space.classes else ()), *_IMAGES]
+        if facts.fewest < 2:
+            ids.remove("fid_per_class")
+    bodies: list[dict[str, Any]] = [{"id": i} for i in (*ids, *_TRANSPORT)]
+    if extractor.name == STANDARDISED:
+        bodies.append({"id": f"emd@{IDENTITY}"})
+    rows = facts.rows["test"]
+    bodies.append({"id": "nll", "rows": min(NLL_ROWS, rows), "draws": 1})
+    bodies.append({"id": "nll_tight", "rows": min(TIGHT_ROWS, rows), "draws": TIGHT_DRAWS})
+    bodies += [{"id": i} for i in _COPIES]
+    return [_table(f"{where}metrics", body, array=True) for body in bodies]
+
+
+def infinity_rows(dims: int) -> int:
+    """The fewest rows of which FID infinity can be told at so many features."""
+    return max(4 * dims, 15)
+
+
+def _controls(space: Space, dropped: int) -> list[str]:
+    names = ["heldout", "train-copy", "gaussian", "noise"]
+    if not space.classes:
+        return [_table("controls", {"names": names})]
+    return [_table("controls", {"names": [*names, "mode-dropped"], "dropped_class": dropped})]
+
+
+def _downstream(space: Space, n: int) -> list[str]:
+    if space.classes < 2 or min(space.shape[1:]) < 8:
+        return []
+    return [_table("downstream.tstr", {"n": n, "steps": 500, "batch_size": 64})]
+
+
+def _profiles(space: Space, facts: Facts, budget: int, extractor: Extractor) -> list[str]:
+    n_smoke = min(1000, facts.n_samples)
+    parts = [
+        _table("profiles.smoke.protocol", {"n_samples": n_smoke}),
+        _table("profiles.smoke.budget", {"examples": 5000}),
+    ]
+    least = infinity_rows(extractor.dims)
+    if facts.compared(n_smoke) < least <= facts.compared(facts.n_samples):
+        parts += _metrics("profiles.smoke.", space, facts, n_smoke, extractor)
+    if _downstream(space, facts.n_samples):
+        parts.append(_table("profiles.smoke.downstream.tstr", {"n": n_smoke, "steps": 60}))
+    return [*parts, _table("profiles.full.budget", {"examples": 10 * budget})]
+
+
+def _told(space: Space) -> str:
+    if space.kind == "points":
+        return f"{space.shape[0]} numbers"
+    channels, height, width = space.shape
+    colour = "grey" if channels == 1 else "colour"
+    classes = f", {space.classes} classes" if space.classes else ", no labels"
+    return f"{colour} images of {width} x {height} pixels{classes}"
+
+
+def _table(name: str, body: Mapping[str, Any], *, array: bool = False) -> str:
+    head = [f"[[{name}]]" if array else f"[{name}]"] if name else []
+    return "\n".join([*head, *(f"{key} = {_value(v)}" for key, v in body.items()), ""])
+
+
+def _value(value: Any) -> str:
+    """A value as TOML; its strings, numbers and lists are written as JSON writes them."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{k} = {_value(v)}" for k, v in value.items()) + " }"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

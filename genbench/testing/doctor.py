@@ -1,0 +1,187 @@
+"""Is this machine fit to run genbench? One check per thing that can be wrong."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from genbench.data import verify_files
+from genbench.errors import GenbenchError
+from genbench.features import list_extractors, load_extractor
+from genbench.generator import Space
+from genbench.plugins.finding import find, installed
+from genbench.results.store import Store
+from genbench.running.executors.local import LocalExecutor
+from genbench.system import environment, extensions
+from genbench.system.machine import available_cores
+from genbench.tasks.suite import load_suite, shipped
+
+LEAST_DISK_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at: what was found, and what to do if it is not right."""
+
+    name: str
+    ok: bool
+    found: str
+    remedy: str = ""
+
+
+def diagnose(results: Path) -> list[Check]:
+    """Everything that a run needs, checked."""
+    return [
+        _python(),
+        *_packages(),
+        _device(),
+        _threads(),
+        _memory(),
+        _disk(results),
+        _writable(results),
+        *_data(),
+        *_extractors(),
+        *_extensions(),
+        *_generators(),
+    ]
+
+
+def _python() -> Check:
+    ok = sys.version_info >= (3, 11) and os.name == "posix"
+    return Check(
+        "python",
+        ok,
+        f"{platform.python_version()} on {platform.system()}",
+        "use Python 3.11 or newer on Linux or macOS",
+    )
+
+
+def _packages() -> Iterator[Check]:
+    for name, version in environment.versions().items():
+        yield Check(name, version != "absent", version, f"pip install {name}")
+
+
+def _device() -> Check:
+    import torch
+
+    cores = available_cores()
+    if torch.cuda.is_available():
+        names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        return Check("device", True, f"{', '.join(names)}; {cores} cores")
+    return Check("device", True, f"no GPU; {environment.processor()}, {cores} cores")
+
+
+def _threads() -> Check:
+    import torch
+
+    threads, cores = torch.get_num_threads(), available_cores()
+    return Check(
+        "threads",
+        threads <= cores,
+        f"torch uses {threads} threads on {cores} cores",
+        f"unset OMP_NUM_THREADS, or set it to {cores} or fewer",
+    )
+
+
+def _memory() -> Check:
+    memory = psutil.virtual_memory()
+    found = f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free"
+    return Check("memory", memory.available > 2 << 30, found, "free 2 GiB, or use fewer jobs")
+
+
+def _disk(results: Path) -> Check:
+    free = shutil.disk_usage(_nearest(results)).free
+    return Check(
+        "disk", free > LEAST_DISK_BYTES, f"{free / 2**30:.1f} GiB free", "free 1 GiB of disk"
+    )
+
+
+def _nearest(results: Path) -> Path:
+    """The folder itself, or the nearest of those above it that is there."""
+    path = results.absolute()
+    return next(place for place in (path, *path.parents) if os.path.exists(place))
+
+
+def _writable(results: Path) -> Check:
+    named = all(len(os.fsencode(part)) < 256 for part in results.parts)
+    if named and not os.path.lexists(results):
+        place = _nearest(results)
+        if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
+            return Check("results", True, f"{results} can be made")
+        return Check(
+            "results", False, f"{results} cannot be made in {place}", "choose another: --results"
+        )
+    try:
+        Store(results).prepare()
+    except GenbenchError as error:
+        return Check("results", False, str(error), "choose a folder you may write with --results")
+    return Check("results", True, f"{results} can be written")
+
+
+def _data() -> Iterator[Check]:
+    for name in shipped():
+        try:
+            files = verify_files(load_suite(name).dataset)
+        except GenbenchError as error:
+            yield Check(f"suite {name}", False, str(error), "reinstall genbench")
+            continue
+        if any(f.absent for f in files):
+            yield Check(f"suite {name}", True, f"not here: genbench data fetch {name}")
+            continue
+        bad = [f for f in files if not f.ok]
+        found = "; ".join(f"{f.path}: {f.problem}" for f in bad) or "data as its checksums say"
+        yield Check(f"suite {name}", not bad, found, "reinstall genbench")
+
+
+def _extractors() -> Iterator[Check]:
+    for name, info in list_extractors().items():
+        if not info.file:
+            continue
+        space = Space("image", info.shape, info.levels, info.classes)
+        try:
+            load_extractor(name, space)
+        except GenbenchError as error:
+            yield Check(f"extractor {name}", False, str(error), "reinstall genbench")
+            continue
+        yield Check(f"extractor {name}", True, f"weights {info.sha256[:12]}")
+
+
+def _extensions() -> Iterator[Check]:
+    """Loaders, extractors and metrics of other packages, imported here as a run imports them."""
+    from genbench.metrics.custom import find as find_metric
+
+    groups: tuple[tuple[str, str, Callable[[str], Any]], ...] = (
+        ("loader", extensions.LOADERS,
+         lambda name: extensions.load(extensions.LOADERS, name, ("read", "verify"))),
+        ("extractor", extensions.EXTRACTORS,
+         lambda name: extensions.load(extensions.EXTRACTORS, name)),
+        ("metric", extensions.METRICS, find_metric),
+    )  # fmt: skip
+    for kind, group, load in groups:
+        for name, entries in sorted(extensions.announced(group).items()):
+            try:
+                load(name)
+            except GenbenchError as error:
+                remedy = "fix or uninstall the plugin"
+                yield Check(f"{kind} {name}", False, str(error), remedy)
+                continue
+            yield Check(f"{kind} {name}", True, f"of {extensions.owner(entries[0])}")
+
+
+def _generators() -> Iterator[Check]:
+    with LocalExecutor() as executor:
+        for name in installed():
+            try:
+                description = executor.describe(find(name))
+            except GenbenchError as error:
+                yield Check(f"generator {name}", False, str(error), "fix or uninstall the plugin")
+                continue
+            yield Check(f"generator {name}", True, f"version {description.version}")
