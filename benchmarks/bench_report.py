@@ -20,8 +20,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from genbench.metrics.values import MetricValue
 from genbench.report import Entry, TaskResults, build_report
-from genbench.results.records import MetricValue
 from tests import report_downstream as downstream
 from tests import report_fixtures as fixtures
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from genbench.metrics import evaluate
-from genbench.results.records import MetricValue
+from genbench.metrics.values import MetricValue
 
 METRICS = (
     "fid", "fid_infinity", "fid_per_class", "kid", "classifier_score", "precision", "recall",

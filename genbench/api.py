@@ -17,15 +17,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genbench.errors import UsageError, one_line
+from genbench.plugins.choice import GeneratorChoice
 from genbench.plugins.external import OnBad, stage
-from genbench.plugins.inline import InProcessExecutor, choice_of
+from genbench.plugins.inline import choice_of
+from genbench.plugins.probing import Prober
 from genbench.plugins.selection import choose, controls_of, require_kind
-from genbench.results.publish import outdated, renew_report, shipped_controls, task_results
+from genbench.report import renew_report
+from genbench.results.publish import outdated, shipped_controls, task_results
 from genbench.results.records import Record
 from genbench.results.store import SUITE, Store
-from genbench.running.cellspec import PARTS, GeneratorChoice
+from genbench.running.cellspec import PARTS
 from genbench.running.executors import Executor
-from genbench.running.executors.local import LocalExecutor
+from genbench.running.executors.inprocess import InProcessExecutor
+from genbench.running.executors.local import HEAVY, LocalExecutor
 from genbench.running.narration import Lines
 from genbench.running.runner import Listener, RunOptions, RunResult, run_suite
 from genbench.running.runner import plan as plan_cells
@@ -199,15 +203,15 @@ def run(
     )  # fmt: skip
     named = [g for g in generators if isinstance(g, str)]
     own = [(g, choice_of(g)) for g in generators if not isinstance(g, str)]
-    with LocalExecutor(sandbox=sandbox) as executor:
+    with Prober(HEAVY, sandbox=sandbox) as prober:
         choices = [choice for _, choice in own]
         for choice in choices:
             require_kind(choice, chosen)
         if named or plugins or sweeps or not own:
-            choices += choose(chosen, named, plugins, executor, controls=False, sweeps=sweeps)
+            choices += choose(chosen, named, plugins, prober, controls=False, sweeps=sweeps)
         if controls:
-            choices += controls_of(chosen, executor)
-        living_here = InProcessExecutor(executor, _classes(own))
+            choices += controls_of(chosen, prober)
+        living_here = InProcessExecutor(LocalExecutor(prober.forks), _classes(own))
         return _run(chosen, choices, store, options, living_here, show or lines, report)
 
 
@@ -233,8 +237,8 @@ def plan(
     options = _options(
         chosen, store, seeds, 1, threads, "cpu", parts, fresh, keep_failed, None, None
     )  # fmt: skip
-    with LocalExecutor() as executor:
-        choices = choose(chosen, generators, plugins, executor, controls=controls, sweeps=sweeps)
+    with Prober() as prober:
+        choices = choose(chosen, generators, plugins, prober, controls=controls, sweeps=sweeps)
         return Plan(chosen, tuple(plan_cells(chosen, choices, store, options)))
 
 
@@ -283,8 +287,9 @@ def score(
     given = Path(samples) if isinstance(samples, str | Path) else samples
     label_file = None if labels is None else Path(labels)
     staged = stage(given, chosen, name, store, labels=label_file, on_bad=on_bad)
-    with LocalExecutor() as executor:
-        wanted = controls_of(chosen, executor) if controls else []
+    with Prober(HEAVY) as prober:
+        executor = LocalExecutor(prober.forks)
+        wanted = controls_of(chosen, prober) if controls else []
         shipped = shipped_controls(chosen.task_hash) if controls else {}
         choices = [staged.choice, *(c for c in wanted if c.name not in shipped)]
         first = _run(chosen, choices, store, options, executor, show or lines, report, staged.notes)

@@ -16,7 +16,8 @@ from typing import Any
 import hypothesis
 import pytest
 
-from genbench.running.executors.local import LocalExecutor
+from genbench.plugins.probing import Prober
+from genbench.testing.examination import EXAMINED
 
 # CI draws the same examples every time, so that red means a change and not a lucky draw; by hand
 # every run draws new ones, and what they find becomes an @example.
@@ -79,9 +80,9 @@ def run_genbench(tmp_path: Path) -> Command:
 
 
 @pytest.fixture(scope="session")
-def executor() -> Iterator[LocalExecutor]:
+def prober() -> Iterator[Prober]:
     """One worker server for all tests that ask generators something: starting it takes seconds."""
-    with LocalExecutor() as started:
+    with Prober(EXAMINED) as started:
         yield started
 
 

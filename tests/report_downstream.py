@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from genbench.metrics.values import Interval, MetricValue
 from genbench.results.entries import Entry, Snapshot, TaskResults
-from genbench.results.records import Interval, MetricValue
 from tests import report_fixtures as fixtures
 
 

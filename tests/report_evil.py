@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from genbench.metrics.values import MetricValue
 from genbench.results.entries import Entry, Snapshot, TaskResults
-from genbench.results.records import Artifact, MetricValue
+from genbench.results.records import Artifact
 from tests.report_downstream import CURVE, PRICE, RARE, ROBUST
 from tests.report_fixtures import cell_of, metric, record, suite
 

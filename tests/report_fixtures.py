@@ -14,8 +14,9 @@ import numpy as np
 from PIL import Image
 
 from genbench.metrics.table import METRICS
+from genbench.metrics.values import Interval, MetricValue
 from genbench.results.entries import Entry, TaskResults
-from genbench.results.records import Artifact, Interval, MetricValue, Record, digest
+from genbench.results.records import Artifact, Record, digest
 
 TASK = digest("task")
 SUITE_HASH = digest("suite")

@@ -15,9 +15,10 @@ from click.testing import CliRunner
 
 from genbench.cli import cli
 from genbench.errors import StoreError, UsageError
+from genbench.metrics.values import MetricValue
 from genbench.results import archive
-from genbench.results.records import MetricValue
-from genbench.results.store import RECORD, Store, artifact, write_bytes, write_record
+from genbench.results.store import RECORD, Store, artifact, write_record
+from genbench.system.files import write_bytes
 from tests.test_records import make_record
 
 OLD, NEW = "01ARZ3NDEKTSV4RRFFQ69G5FAA", "01ARZ3NDEKTSV4RRFFQ69G5FAB"

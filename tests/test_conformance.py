@@ -11,7 +11,7 @@ import pytest
 from genbench.errors import ContractError, UsageError
 from genbench.plugins import finding as plugins
 from genbench.plugins.finding import GeneratorRef
-from genbench.running.executors.local import LocalExecutor
+from genbench.plugins.probing import Prober
 from genbench.testing import RULES, CheckResult, announcement, check_generator
 from genbench.testing.checking import check_all
 from genbench.testing.examination import examine
@@ -63,17 +63,15 @@ def ref(attr: str, file: Path = FILE) -> GeneratorRef:
     return GeneratorRef(name, attr, f"file {file.name}", file=str(file), track_source=True)
 
 
-def found(executor: LocalExecutor, attr: str, check: str, seconds: float = 60) -> CheckResult:
-    results = examine(ref(attr), executor, only=(check,), seconds=seconds)
+def found(prober: Prober, attr: str, check: str, seconds: float = 60) -> CheckResult:
+    results = examine(ref(attr), prober, only=(check,), seconds=seconds)
     return next(r for r in results if r.check == check)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("attr", "check", "detail"), FAILING, ids=[f"{a}" for a, _, _ in FAILING])
-def test_a_check_finds_what_it_is_for(
-    executor: LocalExecutor, attr: str, check: str, detail: str
-) -> None:
-    result = found(executor, attr, check, 4 if "took more" in detail else 60)
+def test_a_check_finds_what_it_is_for(prober: Prober, attr: str, check: str, detail: str) -> None:
+    result = found(prober, attr, check, 4 if "took more" in detail else 60)
     assert result.status == "failed", result
     assert re.search(detail, result.detail), result.detail
 
@@ -84,8 +82,8 @@ def test_every_check_can_fail() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("attr", "kind"), [("Points", "points"), ("Images", "image")])
-def test_a_sound_generator_passes(executor: LocalExecutor, attr: str, kind: str) -> None:
-    results = {r.check: r for r in examine(ref(attr), executor)}
+def test_a_sound_generator_passes(prober: Prober, attr: str, kind: str) -> None:
+    results = {r.check: r for r in examine(ref(attr), prober)}
     assert not [r for r in results.values() if r.status == "failed"]
     assert set(results) == {r.id for r in RULES.values() if not r.kinds or kind in r.kinds}
     reasons = {r.check: r.detail for r in results.values() if r.status == "not checked"}
@@ -96,17 +94,17 @@ def test_a_sound_generator_passes(executor: LocalExecutor, attr: str, kind: str)
         assert "call run.checkpoint" in reasons["resume"]
 
 
-def test_what_cannot_be_checked_is_no_pass(executor: LocalExecutor) -> None:
-    result = found(executor, "BigOnly", "probability")
+def test_what_cannot_be_checked_is_no_pass(prober: Prober) -> None:
+    result = found(prober, "BigOnly", "probability")
     assert result.status == "not checked"
     assert "does not take images of shape (1, 2, 2): ValueError: the image is too" in result.detail
-    result = found(executor, "Memorises", "density")
+    result = found(prober, "Memorises", "density")
     assert result.status == "not checked"
     assert result.detail == "spec.likelihood is None: an implicit model"
 
 
-def test_a_check_after_a_failed_one_is_not_made(executor: LocalExecutor) -> None:
-    results = {r.check: r for r in examine(ref("FitCrashes"), executor, only=("seed", "stop"))}
+def test_a_check_after_a_failed_one_is_not_made(prober: Prober) -> None:
+    results = {r.check: r for r in examine(ref("FitCrashes"), prober, only=("seed", "stop"))}
     assert results["fit"].status == "failed"
     for check in ("samples", "seed", "stop"):
         assert results[check].status == "not checked"
@@ -122,12 +120,10 @@ IMPORTS = {
 
 
 @pytest.mark.parametrize("code", IMPORTS)
-def test_an_import_does_nothing_but_define(
-    executor: LocalExecutor, tmp_path: Path, code: str
-) -> None:
+def test_an_import_does_nothing_but_define(prober: Prober, tmp_path: Path, code: str) -> None:
     file = tmp_path / "mine.py"
     file.write_text(code)
-    (result,) = [r for r in examine(ref("Mine", file), executor) if r.check == "import"]
+    (result,) = [r for r in examine(ref("Mine", file), prober) if r.check == "import"]
     assert result.status == "failed"
     assert re.search(IMPORTS[code], result.detail), result.detail
 
@@ -165,17 +161,15 @@ def test_check_generator_refuses_what_it_cannot_find() -> None:
         check_generator("vae", only=["sed"])
 
 
-def test_a_file_that_does_not_import_is_a_failed_check(
-    executor: LocalExecutor, tmp_path: Path
-) -> None:
+def test_a_file_that_does_not_import_is_a_failed_check(prober: Prober, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("import os\nos.abort()\n")
-    (report,) = check_all(str(tmp_path / "mine.py"), executor)
+    (report,) = check_all(str(tmp_path / "mine.py"), prober)
     assert [(r.check, r.status) for r in report.results] == [("import", "failed")]
 
 
-def test_a_class_that_a_file_lacks_is_named(executor: LocalExecutor) -> None:
+def test_a_class_that_a_file_lacks_is_named(prober: Prober) -> None:
     with pytest.raises(UsageError, match="has no generator class 'Drift': did you mean 'Drifts'"):
-        check_all(f"{FILE}:Drift", executor)
+        check_all(f"{FILE}:Drift", prober)
 
 
 @pytest.mark.slow
@@ -208,8 +202,8 @@ def test_a_shape_that_is_none_is_refused(run_genbench: Command) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["gan", "vae", "flow", "dna"])
-def test_every_baseline_obeys_the_contract(executor: LocalExecutor, name: str) -> None:
-    results = list(examine(plugins.find(name), executor))
+def test_every_baseline_obeys_the_contract(prober: Prober, name: str) -> None:
+    results = list(examine(plugins.find(name), prober))
     assert not [r for r in results if r.status == "failed"]
     implicit = name in ("gan", "dna")
     assert {r.label for r in results if r.status == "not checked"} == {

@@ -10,16 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from genbench.plugins.choice import GeneratorChoice
 from genbench.plugins.finding import Description, GeneratorRef
-from genbench.results.store import SPEC, Store, Stored, newest, write_json
+from genbench.results.store import SPEC, Store, Stored, newest
 from genbench.running.account import GENERATION, generation_of, record_of_loss
-from genbench.running.cellspec import CellSpec, GeneratorChoice, read_spec
+from genbench.running.cellspec import CellSpec, read_spec
 from genbench.running.generation import PROBE
 from genbench.running.ledger import AT_CHECKPOINT, LIKELIHOOD, Ledger, take_up
 from genbench.running.narration import Lines
 from genbench.running.plan import CHECKPOINT, WORKER_LOST, Cell, build_plan, cell_folder, cell_key
 from genbench.running.worker import Worker
 from genbench.system import tensorfile
+from genbench.system.files import write_json
 from genbench.system.isolation import Outcome
 from genbench.system.npzfile import load_arrays
 from genbench.tasks.suite import Suite, load_suite

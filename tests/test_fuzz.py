@@ -36,7 +36,8 @@ from genbench.generator import Space
 from genbench.report import Entry, TaskResults
 from genbench.report.images import ArtefactError, cloud, grid_picture
 from genbench.results.records import Record, digest
-from genbench.results.store import read_record, write_json
+from genbench.results.store import read_record
+from genbench.system.files import write_json
 from genbench.system.npzfile import read_npz
 from genbench.tasks.suite import load_suite
 from tests import report_fixtures as fixtures
@@ -488,7 +489,7 @@ def test_any_command_line_is_obeyed_or_refused(
     def refuse(*args: Any) -> Any:
         raise PluginError("no generator is started here")
 
-    monkeypatch.setattr("genbench.running.executors.local.LocalExecutor._started", refuse)
+    monkeypatch.setattr("genbench.system.forking.Forks._started", refuse)
     monkeypatch.setattr("genbench.plugins.external.stage", refuse)
     monkeypatch.chdir(tmp_path)
     write_json(tmp_path / "record.json", RECORD)

@@ -16,11 +16,13 @@ from hypothesis import strategies as st
 
 from genbench.cli import cli
 from genbench.errors import UsageError
+from genbench.metrics.values import MetricValue
 from genbench.results import comparison, gate
 from genbench.results.entries import Entry, TaskResults
 from genbench.results.power import Trial, seeds_to_settle, smallest_seen
-from genbench.results.records import MetricValue, Record
-from genbench.results.store import write_json, write_record
+from genbench.results.records import Record
+from genbench.results.store import write_record
+from genbench.system.files import write_json
 from tests.test_ranking import metric, record
 
 SUITE = {

@@ -18,7 +18,7 @@ from genbench.metrics.uncertainty import (
     trainings_mean,
     wilson_share,
 )
-from genbench.results.records import MetricValue
+from genbench.metrics.values import MetricValue
 
 Draw = Callable[[np.random.Generator], Any]
 CENTRES = np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0], [4.0, 4.0]])

@@ -10,8 +10,8 @@ import pytest
 
 from genbench.errors import PluginError
 from genbench.plugins import finding as plugins
-from genbench.running.executors import local
-from genbench.running.executors.local import LocalExecutor
+from genbench.plugins import probing
+from genbench.plugins.probing import Prober
 from tests.conftest import Command
 
 SOUND = """
@@ -55,10 +55,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def with_site(site: Path) -> Iterator[LocalExecutor]:
+def with_site(site: Path) -> Iterator[Prober]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(site))
-        with LocalExecutor() as started:
+        with Prober() as started:
             yield started
 
 
@@ -73,7 +73,7 @@ PROBLEMS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_a_broken_plugin_is_named_when_it_is_asked_for(
-    with_site: LocalExecutor, site: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    with_site: Prober, site: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(site))
     with pytest.raises(PluginError, match=PROBLEMS[name]):
@@ -106,9 +106,9 @@ def test_a_plugin_that_imports_for_ever_is_given_up(
     install(tmp_path, "endless", "import time\ntime.sleep(600)")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr(local, "DESCRIBE_SECONDS", 2.0)
+    monkeypatch.setattr(probing, "PROBE_SECONDS", 2.0)
     with (
-        LocalExecutor() as executor,
+        Prober() as prober,
         pytest.raises(PluginError, match="endless: importing it took more than 2 s: move slow"),
     ):
-        executor.describe(plugins.find("endless"))
+        prober.describe(plugins.find("endless"))

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from genbench.results.progress import overview
-from genbench.results.store import PROGRESS, SPEC, Store, write_json, write_record
+from genbench.results.store import PROGRESS, SPEC, Store, write_record
+from genbench.system.files import write_json
 from tests import report_fixtures as fixtures
 
 TASK = "mnist@1.0.0-abc-standard"

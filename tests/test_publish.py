@@ -12,12 +12,15 @@ from click.testing import CliRunner
 
 from genbench.cli import cli
 from genbench.data.toy import entropy
+from genbench.metrics.values import Interval, MetricValue
+from genbench.report import renew_report
 from genbench.report.rows import table
 from genbench.results import archive
-from genbench.results.publish import outdated, published_entries, renew_report, task_results
-from genbench.results.records import Interval, MetricValue, Record, digest
-from genbench.results.store import Store, Stored, write_json, write_record
+from genbench.results.publish import outdated, published_entries, task_results
+from genbench.results.records import Record, digest
+from genbench.results.store import Store, Stored, write_record
 from genbench.running.plan import expected
+from genbench.system.files import write_json
 from genbench.tasks.suite import load_suite
 from tests import report_fixtures as fixtures
 from tests.conftest import PLUGINS, TINY, Command

@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genbench.errors import UsageError
+from genbench.metrics.values import Interval, MetricValue
 from genbench.results.aggregation import RowKey, Summary, difference, group, summarize
 from genbench.results.margins import Margin, margin_of
 from genbench.results.ranking import holm, pareto_front, standings
-from genbench.results.records import Interval, MetricValue, Record
+from genbench.results.records import Record
 
 
 def metric(value, error=1.0, *, signature="fid|n=1000", df=None, **changes):

@@ -12,15 +12,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from genbench.errors import StoreError
-from genbench.results.records import (
-    Artifact,
-    Interval,
-    MetricValue,
-    Record,
-    _quick_digest,
-    canonical_json,
-    digest,
-)
+from genbench.metrics.values import Interval, MetricValue
+from genbench.results.records import Artifact, Record, _quick_digest, canonical_json, digest
 from genbench.results.store import read_record, write_record
 
 

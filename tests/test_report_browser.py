@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from genbench.metrics.values import Interval, MetricValue
 from genbench.report import Entry, TaskResults, build_report
 from genbench.results.aggregation import difference, summarize
-from genbench.results.records import Interval, MetricValue
 from tests import report_fixtures as fixtures
 from tests.report_downstream import everything
 from tests.report_evil import evil_task

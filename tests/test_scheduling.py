@@ -19,20 +19,22 @@ from rich.console import Console
 from genbench.cli import cli, terminal
 from genbench.cli.terminal import print_table
 from genbench.errors import DataError, PluginError
+from genbench.plugins.choice import GeneratorChoice
 from genbench.plugins.finding import Description, GeneratorRef
 from genbench.report import Entry, TaskResults
 from genbench.report.rows import table
 from genbench.report.tradeoffs import quality_cost
 from genbench.results.progress import overview
 from genbench.results.records import Record
-from genbench.results.store import Store, write_json, write_record
+from genbench.results.store import Store, write_record
 from genbench.running import narration, runner
-from genbench.running.cellspec import CellSpec, GeneratorChoice
+from genbench.running.cellspec import CellSpec
 from genbench.running.executors.local import Ended
 from genbench.running.plan import Cell, build_plan
 from genbench.running.runner import RunOptions, run_suite
 from genbench.running.timeleft import Progress, Running, TimeLeft
 from genbench.system import extensions, machine
+from genbench.system.files import write_json
 from genbench.tasks.suite import load_suite
 from genbench.testing import doctor as diagnosis
 from genbench.testing.doctor import Check, diagnose
@@ -512,7 +514,7 @@ def test_doctor_names_a_broken_entry_point(monkeypatch: pytest.MonkeyPatch) -> N
                 raise PluginError("vae does not import: no module named there")
             return Description("g", "1", "f", (), "none", None, "", "", "", "", ())
 
-    monkeypatch.setattr(diagnosis, "LocalExecutor", Broken)
+    monkeypatch.setattr(diagnosis, "Prober", Broken)
     found: Iterator[Check] = diagnosis._generators()
     broken = [check for check in found if not check.ok]
     assert [check.name for check in broken] == ["generator vae"]

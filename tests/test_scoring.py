@@ -13,7 +13,7 @@ from genbench.errors import DataError
 from genbench.features import INCEPTION, load_extractor
 from genbench.features.inception import VARIABLE
 from genbench.generator import Space
-from genbench.results.records import MetricValue
+from genbench.metrics.values import MetricValue
 from genbench.running.cellspec import CellSpec
 from genbench.running.scoring import Scorer
 from genbench.tasks.suite import load_suite

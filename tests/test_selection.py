@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from genbench.errors import UsageError
+from genbench.plugins.probing import Prober
 from genbench.plugins.selection import choose
-from genbench.running.executors.local import LocalExecutor
 from genbench.tasks.suite import load_suite
 from tests.conftest import PLUGINS, TINY
 
@@ -19,12 +19,12 @@ Chosen = Callable[..., list[dict[str, Any]]]
 
 
 @pytest.fixture
-def chosen(executor: LocalExecutor) -> Chosen:
+def chosen(prober: Prober) -> Chosen:
     """What the user's words choose: the parameters that each row was given, its name with them."""
     suite = load_suite(str(TINY))
 
     def call(*sweeps: str, asked: tuple[str, ...] = ()) -> list[dict[str, Any]]:
-        found = choose(suite, asked, [FILE], executor, controls=False, sweeps=sweeps)
+        found = choose(suite, asked, [FILE], prober, controls=False, sweeps=sweeps)
         return [{"": choice.name, **choice.params_passed} for choice in found]
 
     return call
@@ -87,10 +87,10 @@ def test_a_parameter_given_twice_is_refused(chosen: Chosen) -> None:
         chosen(asked=("normal:batch=7,batch=8",))
 
 
-def test_two_plugin_files_of_one_name_are_refused(executor: LocalExecutor, tmp_path: Path) -> None:
+def test_two_plugin_files_of_one_name_are_refused(prober: Prober, tmp_path: Path) -> None:
     (tmp_path / "other.py").write_text(Path(FILE).read_text())
     with pytest.raises(UsageError, match="two plugin classes are named 'normal'"):
-        choose(load_suite(str(TINY)), (), [FILE, str(tmp_path / "other.py")], executor)
+        choose(load_suite(str(TINY)), (), [FILE, str(tmp_path / "other.py")], prober)
 
 
 def test_a_package_in_the_working_directory_does_not_stand_in_for_ours(
@@ -101,6 +101,6 @@ def test_a_package_in_the_working_directory_does_not_stand_in_for_ours(
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text("raise RuntimeError('not ours')\n")
     monkeypatch.chdir(tmp_path)
-    with LocalExecutor() as executor:
-        names = [choice.name for choice in choose(load_suite(str(TINY)), ("gan",), [], executor)]
+    with Prober() as prober:
+        names = [choice.name for choice in choose(load_suite(str(TINY)), ("gan",), [], prober)]
     assert "gan" in names

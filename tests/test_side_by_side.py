@@ -18,11 +18,11 @@ import pytest
 
 from genbench.errors import StoreError
 from genbench.generator import Space
-from genbench.results.store import write_json
 from genbench.running import refit, refits
 from genbench.running.ahead import train_ahead
 from genbench.running.ledger import Ledger
 from genbench.running.refits import Job
+from genbench.system.files import write_json
 from genbench.system.isolation import Outcome
 from genbench.system.slots import Slots
 from genbench.system.threads import SHORT_SPINNING, short_spinning

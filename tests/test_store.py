@@ -13,17 +13,13 @@ from genbench.results.store import (
     Problem,
     Store,
     Stored,
-    inside,
     new_ulid,
     newest,
-    read_json,
     read_record,
-    sha256_file,
-    write_bytes,
-    write_json,
     write_record,
 )
 from genbench.system import tensorfile
+from genbench.system.files import inside, read_json, sha256_file, write_bytes, write_json
 from tests.test_records import make_record
 
 

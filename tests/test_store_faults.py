@@ -27,16 +27,8 @@ from genbench.cli import cli
 from genbench.errors import GenbenchError, StoreError
 from genbench.results import archive
 from genbench.results.records import Record, digest
-from genbench.results.store import (
-    RECORD,
-    SUITE,
-    Problem,
-    Store,
-    Stored,
-    newest,
-    write_json,
-    write_record,
-)
+from genbench.results.store import RECORD, SUITE, Problem, Store, Stored, newest, write_record
+from genbench.system.files import write_json
 from genbench.testing.doctor import Check
 from tests import report_fixtures as fixtures
 

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from genbench.errors import Declined, UsageError
+from genbench.metrics.values import MetricValue
 from genbench.results.aggregation import RowKey
-from genbench.results.records import MetricValue, Record
+from genbench.results.records import Record
 from genbench.synthesis.evidence import nearest_point, require_help
 from genbench.synthesis.filters import Filters, near_threshold, pixel_distance
 from tests.conftest import HERE, PLUGINS, Done, genbench

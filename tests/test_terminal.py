@@ -18,7 +18,7 @@ import genbench
 from genbench.cli import main
 from genbench.cli.output import harmless
 from genbench.errors import UsageError, one_line, visible
-from genbench.results.records import MetricValue
+from genbench.metrics.values import MetricValue
 from genbench.results.store import Store, write_record
 from tests import report_fixtures as fixtures
 from tests.conftest import PLUGINS, TINY, Command, command

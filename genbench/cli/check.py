@@ -52,13 +52,14 @@ def check(
       genbench check my_model.py
       genbench check my_model.py:Mine --shape 3,32,32
     """
-    from genbench.running.executors.local import LocalExecutor
+    from genbench.plugins.probing import Prober
     from genbench.testing.checking import check_all
+    from genbench.testing.examination import EXAMINED
 
-    with LocalExecutor(sandbox=not no_sandbox) as executor:
+    with Prober(EXAMINED, sandbox=not no_sandbox) as prober:
         reports = check_all(
             generator,
-            executor,
+            prober,
             shape=_shape(shape),
             seconds=timeout,
             started=_nothing if as_json else _print_start,

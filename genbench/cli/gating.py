@@ -43,7 +43,7 @@ def gate(
     """
     from genbench.results import gate as library
     from genbench.results.comparison import number
-    from genbench.results.store import write_bytes
+    from genbench.system.files import write_bytes
 
     found = library.judge(baseline, candidate, library.parse_tolerances(tolerances))
     if out is not None:

@@ -136,8 +136,8 @@ def _suites() -> list[dict[str, Any]]:
 
 
 def _generators() -> list[dict[str, Any]]:
+    from genbench.plugins.choice import CONTROL_SPLITS
     from genbench.plugins.finding import installed
-    from genbench.running.cellspec import CONTROL_SPLITS
 
     rows = []
     for name, owners in installed().items():
@@ -216,12 +216,12 @@ _LISTS = {
 
 def _check(rows: list[dict[str, Any]]) -> None:
     from genbench.plugins.finding import find
-    from genbench.running.executors.local import LocalExecutor
+    from genbench.plugins.probing import Prober
 
-    with LocalExecutor() as executor:
+    with Prober() as prober:
         for row in rows:
             try:
-                row["about"] = executor.describe(find(row["name"])).summary
+                row["about"] = prober.describe(find(row["name"])).summary
             except GenbenchError as error:
                 row["problem"] = str(error)
 
@@ -266,7 +266,7 @@ def _find(what: str) -> dict[str, Any]:
         return record_schema()
     path = Path(what)
     if path.suffix == ".json" or os.path.isfile(path / "record.json"):
-        from genbench.results.store import read_json
+        from genbench.system.files import read_json
 
         body = read_json(path / "record.json" if os.path.isdir(path) else path)
         if not isinstance(body, dict):
@@ -294,15 +294,15 @@ def _find(what: str) -> dict[str, Any]:
 
 def _generator(what: str) -> dict[str, Any]:
     from genbench.plugins.finding import find, installed
+    from genbench.plugins.probing import Prober
     from genbench.plugins.selection import from_files
-    from genbench.running.executors.local import LocalExecutor
 
-    with LocalExecutor() as executor:
-        refs = [find(what)] if what in installed() else [r for _, r in from_files([what], executor)]
+    with Prober() as prober:
+        refs = [find(what)] if what in installed() else [r for _, r in from_files([what], prober)]
         if len(refs) > 1:
             known = ", ".join(f"{what}:{ref.attr}" for ref in refs)
             raise UsageError(f"{what} defines {len(refs)} generators: show one of {known}")
-        body = executor.describe(refs[0]).to_json()
+        body = prober.describe(refs[0]).to_json()
     body["provider"] = refs[0].provider
     body["parameters"] = {p["name"]: f"{p['type']} = {p['default']}" for p in body["parameters"]}
     body["version covers"] = ", ".join(body.pop("covers"))

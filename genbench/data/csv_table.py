@@ -1,6 +1,6 @@
 """Points from a CSV: one row per point, every column a number.
 
-``[dataset.options]`` hold ``header``, ``drop`` and ``keep``: see `genbench.formats.csvfiles.Layout`.
+``[dataset.options]`` hold ``header``, ``drop`` and ``keep``: see `csvfiles.Layout`.
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genbench.data.files import MOST_BYTES, check_file, home, locate, unpacked
+from genbench.data.files import MOST_BYTES, check_file, locate, unpacked
 from genbench.errors import DataError
-from genbench.results.store import write_bytes
+from genbench.system.files import data_home, write_bytes
 
 CHUNK = 1 << 18
 TIMEOUT_SECONDS = 30.0
@@ -33,7 +33,7 @@ def fetch(
     mirror: str | None = None,
     progress: Progress = lambda url, done, total: None,
 ) -> list[Fetched]:
-    """Get every declared file that is not there yet into ``home() / name``, checked by its hash.
+    """Get every declared file that is not there yet into ``data_home() / name``, hash-checked.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def fetch(
             continue
         name = Path(entry["path"]).name.removesuffix(".gz")
         own = [f"{mirror.rstrip('/')}/{file}" for file in (name, f"{name}.gz")] if mirror else []
-        path = home() / str(dataset["name"]) / name
+        path = data_home() / str(dataset["name"]) / name
         content, source = _first([*own, *entry.get("urls", [])], entry, progress)
         write_bytes(path, content)
         found.append(Fetched(path, source))

@@ -10,13 +10,13 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from genbench.errors import DataError, UsageError
+from genbench.system.files import data_home
 
 MOST_BYTES = 4 << 30  # of one file's content: a bomb must not fill the memory
 
@@ -121,19 +121,11 @@ def check_files(dataset: Mapping[str, Any]) -> list[FileCheck]:
     return [check_file(dataset, entry) for entry in dataset.get("files", [])]
 
 
-def home() -> Path:
-    """The user's folder for data sets: ``$GENBENCH_DATA``, or ``genbench`` in the XDG data home."""
-    named = os.environ.get("GENBENCH_DATA")
-    if named:
-        return Path(named)
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "genbench"
-
-
 def places(dataset: Mapping[str, Any]) -> list[Path]:
     """Folders where a data set's files may lie, in the order in which they are tried."""
     name = str(dataset["name"])
     system = [Path(root) / "datasets" / name for root in ("/usr/local/share", "/usr/share")]
-    return [home() / name, *system]
+    return [data_home() / name, *system]
 
 
 def locate(dataset: Mapping[str, Any], entry: Mapping[str, Any]) -> Path:

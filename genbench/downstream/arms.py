@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from genbench.downstream.classical import RandomAffine
 from genbench.downstream.classifier import Classifier, predict
 from genbench.downstream.recipe import Recipe
-from genbench.running.refit import ROWS, SYNTHETIC
 from genbench.system.npzfile import load_arrays
 
 Array = NDArray[Any]
+ROWS = "rows.npz"  # x, y, and the labels asked for, where the generator takes labels
+SYNTHETIC = "synthetic.npz"
 
 
 @dataclass(frozen=True, slots=True)

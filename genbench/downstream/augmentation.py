@@ -14,7 +14,7 @@ from genbench.downstream.arms import Replicate
 from genbench.downstream.classifier import Classifier
 from genbench.downstream.gains import METHOD, Gain, paired, verdicts
 from genbench.downstream.recipe import correct
-from genbench.results.records import Interval, MetricValue
+from genbench.metrics.values import Interval, MetricValue
 from genbench.tasks.protocols import Protocols
 
 REAL, CLASSICAL, ADDED = "real", "real+classical", "real+synthetic"

@@ -16,7 +16,7 @@ from genbench.downstream.gains import METHOD, paired, verdicts
 from genbench.downstream.recipe import correct
 from genbench.downstream.subsets import missing
 from genbench.metrics.uncertainty import trainings_mean
-from genbench.results.records import MetricValue
+from genbench.metrics.values import MetricValue
 from genbench.tasks.protocols import Imbalance
 
 AS_IS, OVERSAMPLED, WEIGHTED, FILLED = "as it is", "oversampled", "class weights", "filled"

@@ -15,7 +15,7 @@ from genbench.downstream.augmentation import ADDED, REAL, Arm
 from genbench.downstream.classifier import Classifier
 from genbench.downstream.gains import METHOD, paired, verdicts
 from genbench.metrics.uncertainty import trainings_mean
-from genbench.results.records import MetricValue
+from genbench.metrics.values import MetricValue
 from genbench.seeds import derive_seed
 from genbench.tasks.protocols import Robustness
 

@@ -23,7 +23,7 @@ from genbench.downstream.recipe import Recipe, correct
 from genbench.errors import MetricError
 from genbench.generator import Space
 from genbench.metrics.uncertainty import Estimate, trainings_mean, wilson_share
-from genbench.results.records import MetricValue
+from genbench.metrics.values import MetricValue
 from genbench.seeds import derive_seed
 
 Array = NDArray[Any]

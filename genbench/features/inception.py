@@ -14,11 +14,11 @@ from typing import Any
 
 import torch
 
-from genbench.data.files import home
 from genbench.errors import DataError
 from genbench.features import ExtractorInfo
 from genbench.features.imagenet import ImageNetExtractor
 from genbench.generator import Space
+from genbench.system.files import data_home
 
 VARIABLE = "GENBENCH_INCEPTION"
 SHA256_PREFIX = "6726825d"  # torch hub writes it into the name
@@ -30,7 +30,7 @@ def places() -> list[Path]:
     """Where the weights are looked for, in this order."""
     named = os.environ.get(VARIABLE)
     hub = Path(torch.hub.get_dir()) / "checkpoints" / FILE
-    return ([Path(named)] if named else []) + [hub, home() / "weights" / FILE]
+    return ([Path(named)] if named else []) + [hub, data_home() / "weights" / FILE]
 
 
 def load_inception(info: ExtractorInfo, space: Space) -> ImageNetExtractor:

@@ -15,7 +15,7 @@ from genbench.metrics.outcomes import OWN, Inputs, Outcome
 from genbench.metrics.shared import SHARED, shared_outcomes
 from genbench.metrics.signatures import signature, with_defaults
 from genbench.metrics.table import METRICS, split_id
-from genbench.results.records import MetricStatus, MetricValue
+from genbench.metrics.values import MetricStatus, MetricValue
 
 Parameters = Mapping[str, Any]
 

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from genbench.metrics.checks import Float64s, Rows, as_pair
 from genbench.metrics.threads import side_by_side
 from genbench.metrics.uncertainty import Estimate, satterthwaite, student, wilson_share
-from genbench.results.records import Interval
+from genbench.metrics.values import Interval
 from genbench.seeds import derive_seed
 
 LEVEL = 0.95

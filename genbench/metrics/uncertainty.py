@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
 from genbench.metrics.checks import Float64s, Rows
-from genbench.results.records import Interval
+from genbench.metrics.values import Interval
 
 BLOCKS = 20
 LEVEL = 0.95

@@ -22,9 +22,9 @@ from genbench.data import Split
 from genbench.data.split import proportional
 from genbench.errors import shorten
 from genbench.generator import Space
+from genbench.plugins.choice import GeneratorChoice
 from genbench.plugins.contract import draw, log_prob_of, make_generator
 from genbench.plugins.training import Budget, HarnessRun, MemoryTrainData, Stopped
-from genbench.running.cellspec import GeneratorChoice
 from genbench.seeds import derive_seed
 
 Array = npt.NDArray[Any]

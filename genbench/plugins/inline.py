@@ -10,8 +10,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -21,11 +20,9 @@ from typing import Any
 from genbench.errors import PluginError, UsageError, did_you_mean
 from genbench.generator import GeneratorSpec
 from genbench.plugins import finding as plugins
+from genbench.plugins.choice import GeneratorChoice
 from genbench.plugins.finding import GeneratorRef
 from genbench.plugins.source import files_of_module
-from genbench.running.cellspec import CellSpec, GeneratorChoice
-from genbench.running.executors import Executor
-from genbench.running.executors.local import Ended
 
 PROVIDER = "the caller's process"
 MOST_VALUES = 10_000  # that are looked at below one name; of a longer list the rest is not read
@@ -230,71 +227,3 @@ def _content(cell: CellType) -> Any:
         return cell.cell_contents
     except ValueError:  # its variable has no value yet
         return None
-
-
-class InProcessExecutor:
-    """Fits and samples classes of this process here, and leaves all else to another executor.
-
-    Parameters
-    ----------
-    inner
-        Scores what was sampled here, and runs every other cell.
-    classes
-        The classes by generator name.
-    """
-
-    def __init__(self, inner: Executor, classes: Mapping[str, type]) -> None:
-        self._inner = inner
-        self._classes = classes
-        self.stopping = False
-
-    def submit(self, spec: CellSpec) -> None:
-        """Run the generator here if it lives here, then start a worker that scores."""
-        if spec.generator.ref.inline and spec.reuse is None:
-            from genbench.running.generation import Generation
-            from genbench.running.ledger import LIKELIHOOD, CellLedger, take_up
-            from genbench.system.npzfile import save_arrays
-
-            spec.folder.mkdir(parents=True, exist_ok=True)
-            cls = self._classes[spec.generator.name]
-            ledger = CellLedger(
-                spec.folder,
-                spec.suite.space,
-                spec.suite.n_samples,
-                resumed=spec.resume is not None,
-                costs_before=take_up(spec.resume, spec.folder),
-            )
-            with torch_left_as_found():
-                Generation(spec, ledger, cls=cls, stopping=lambda: self.stopping).run()
-            if ledger.likelihood:
-                save_arrays(spec.folder / LIKELIHOOD, ledger.likelihood)
-        self._inner.submit(spec)
-
-    def poll(self, seconds: float) -> list[Ended]:
-        """See `genbench.running.executors.Executor.poll`."""
-        return self._inner.poll(seconds)
-
-    def stop(self) -> None:
-        """Ask every worker to end."""
-        self._inner.stop()
-
-    def kill(self) -> None:
-        """End every worker now; what runs here ends at its next batch."""
-        self._inner.kill()
-
-
-@contextmanager
-def torch_left_as_found() -> Iterator[None]:
-    """Undo what a cell sets in torch and the BLAS libraries."""
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    threads = torch.get_num_threads()
-    benchmark = torch.backends.cudnn.benchmark
-    with threadpool_limits():  # restores each library's threads
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)
-            torch.set_flush_denormal(False)
-            torch.backends.cudnn.benchmark = benchmark

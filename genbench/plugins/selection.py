@@ -9,9 +9,9 @@ from pathlib import Path
 
 from genbench.errors import PluginError, UsageError, did_you_mean, shorten, visible
 from genbench.plugins import finding as plugins
+from genbench.plugins.choice import CONTROL_SPLITS, GeneratorChoice
 from genbench.plugins.finding import GeneratorRef
-from genbench.running.cellspec import CONTROL_SPLITS, GeneratorChoice
-from genbench.running.executors.local import LocalExecutor
+from genbench.plugins.probing import Prober
 from genbench.tasks.suite import Suite
 
 OWN = "genbench.baselines."
@@ -21,7 +21,7 @@ def choose(
     suite: Suite,
     asked: Sequence[str],
     plugin_files: Sequence[str],
-    executor: LocalExecutor,
+    prober: Prober,
     *,
     controls: bool = True,
     sweeps: Sequence[str] = (),
@@ -46,7 +46,7 @@ def choose(
     PluginError
         For generators that cannot be loaded.
     """
-    local = dict(from_files(plugin_files, executor))
+    local = dict(from_files(plugin_files, prober))
     grids = _grids(sweeps)
     names = [_parse(text) for text in asked]
     if not names:
@@ -56,15 +56,15 @@ def choose(
     for name, given in [(n, p) for n, g in names for p in _swept(n, g, grids.get(n, [{}]))]:
         if name in CONTROL_SPLITS:
             raise UsageError(f"{name!r} is a control: controls run with every suite by themselves")
-        choice = _choice(name, given, local, executor)
+        choice = _choice(name, given, local, prober)
         require_kind(choice, suite)
         chosen[f"{name}{sorted(choice.params.items())}"] = choice
-    return [*chosen.values(), *(controls_of(suite, executor) if controls else ())]
+    return [*chosen.values(), *(controls_of(suite, prober) if controls else ())]
 
 
-def controls_of(suite: Suite, executor: LocalExecutor) -> list[GeneratorChoice]:
+def controls_of(suite: Suite, prober: Prober) -> list[GeneratorChoice]:
     """The control rows that the suite runs."""
-    return [_control(name, suite, executor) for name in suite.controls]
+    return [_control(name, suite, prober) for name in suite.controls]
 
 
 def baselines() -> list[str]:
@@ -139,20 +139,20 @@ def _swept(name: str, given: dict[str, str], points: list[dict[str, str]]) -> li
 
 
 def _choice(
-    name: str, given: dict[str, str], local: dict[str, GeneratorRef], executor: LocalExecutor
+    name: str, given: dict[str, str], local: dict[str, GeneratorRef], prober: Prober
 ) -> GeneratorChoice:
     if name not in local and local and name not in plugins.installed():
         known = {*local, *plugins.installed()} - set(CONTROL_SPLITS)
         raise UsageError(f"unknown generator {name!r}: {did_you_mean(name, known)}")
     ref = local.get(name) or plugins.find(name)
-    description = executor.describe(ref)
+    description = prober.describe(ref)
     params = description.resolve(given)
     return GeneratorChoice(ref, description, params, {k: params[k] for k in given})
 
 
-def _control(name: str, suite: Suite, executor: LocalExecutor) -> GeneratorChoice:
+def _control(name: str, suite: Suite, prober: Prober) -> GeneratorChoice:
     ref = plugins.find(name)
-    description = executor.describe(ref)
+    description = prober.describe(ref)
     table = suite.document.get("controls", {})
     known = {p.name for p in description.parameters}
     given = {k: str(v) for k, v in table.items() if k in known}
@@ -175,7 +175,7 @@ def file_and_class(text: str) -> tuple[Path, str]:
     return Path(path + (".py" if wanted else "")).resolve(), wanted
 
 
-def from_files(files: Sequence[str], executor: LocalExecutor) -> list[tuple[str, GeneratorRef]]:
+def from_files(files: Sequence[str], prober: Prober) -> list[tuple[str, GeneratorRef]]:
     """Each generator of the plugin files ``FILE[:Class]``, by name.
 
     Raises
@@ -190,7 +190,7 @@ def from_files(files: Sequence[str], executor: LocalExecutor) -> list[tuple[str,
         path, wanted = file_and_class(text)
         if not os.path.isfile(path):  # before a process is started for it
             raise PluginError(f"no plugin file at {shorten(str(path))}: check the path")
-        classes = executor.classes_in(path)
+        classes = prober.classes_in(path)
         if wanted and wanted not in [cls for cls, _ in classes]:
             raise UsageError(
                 f"{path.name} has no generator class {wanted!r}: "

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from genbench.results.entries import Entry, Snapshot, TaskResults
+from genbench.results.publish import task_results
+from genbench.results.store import Store
 
-__all__ = ["Entry", "Snapshot", "TaskResults", "build_report"]
+__all__ = ["Entry", "Snapshot", "TaskResults", "build_report", "renew_report"]
 
 
 def build_report(
@@ -40,3 +42,8 @@ def build_report(
     from genbench.report.build import build
 
     return build(tasks, out, single_file, badge)
+
+
+def renew_report(store: Store, out: Path) -> Path:
+    """Write the report of all tasks in a results folder; returns the page."""
+    return build_report([task_results(f, published=True) for f in store.task_folders()], out)

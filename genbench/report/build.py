@@ -27,7 +27,8 @@ from genbench.report.images import Picture
 from genbench.report.page import Page, compare_data, cost_columns, page, page_id, verdict
 from genbench.report.rows import Row
 from genbench.results.entries import Entry, TaskResults
-from genbench.results.store import write_bytes
+from genbench.results.wording import plain
+from genbench.system.files import write_bytes
 
 MANIFEST = "manifest.json"
 PLOTLY = "plotly-cartesian.min.js"
@@ -149,13 +150,13 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        short=lambda v, limit=48: text.shorten(v if isinstance(v, str) else text.plain(v), limit),
+        short=lambda v, limit=48: text.shorten(v if isinstance(v, str) else plain(v), limit),
         num=lambda v, digits=4: text.number(v, digits) if _is_number(v) else str(v),
         seconds=lambda v: text.duration(v if _is_number(v) else None),
         bytes=lambda v: text.size(v if _is_number(v) else None),
         count=text.count,
         thousands=lambda v: f"{v:,}" if _is_number(v) else str(v),
-        plain=text.plain,
+        plain=plain,
         hash8=lambda v: str(v).removeprefix("sha256:")[:8],
         clip=_clip,
     )

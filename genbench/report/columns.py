@@ -9,8 +9,9 @@ from typing import Any
 
 from genbench.errors import shorten
 from genbench.metrics.table import METRICS
+from genbench.metrics.values import MetricValue
 from genbench.results.aggregation import direction
-from genbench.results.records import MetricValue, Record
+from genbench.results.records import Record
 
 FRECHET = ("fid", "fid_infinity", "fid_per_class")
 TF_INCEPTION = "inception-v3-compat"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from genbench.metrics.values import MetricValue
 from genbench.results.aggregation import is_control
-from genbench.results.records import MetricValue, Record
+from genbench.results.records import Record
 
 # An exact copy is never authentic, and neither is one that was moved a little; held-out rows of
 # digits and MNIST score about 0.6.

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from genbench.report.curves import recorded
 from genbench.report.page import Page
 from genbench.report.rows import Row, Table
-from genbench.report.text import finite, spreadsheet
+from genbench.report.text import finite
+from genbench.results.wording import spreadsheet
 
 if TYPE_CHECKING:
     import pandas as pd

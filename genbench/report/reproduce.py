@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from genbench.report.text import plain
 from genbench.results.records import Record
+from genbench.results.wording import plain
 
 _SCORED = "scored"
 # Options of `run` and `score` that take no value: the word after one is not its value.

@@ -12,12 +12,13 @@ from typing import Any
 from genbench.report.access import access_mark
 from genbench.report.columns import Column, Scale, columns, scale
 from genbench.report.copying import Mark, copying_marks
-from genbench.report.text import finite, plain, shorten, with_error
+from genbench.report.text import finite, shorten, with_error
 from genbench.results.aggregation import is_fixed
 from genbench.results.entries import Entry, TaskResults
 from genbench.results.margins import margin_of
 from genbench.results.ranking import RowKey, Standing, group, is_control, standings
 from genbench.results.records import Record
+from genbench.results.wording import plain
 
 MARKS = {"not_applicable": "n/a", "failed": "failed", "undefined": "undefined", "missing": "—"}
 
@@ -49,7 +50,7 @@ class Value:
     note
         What the metric says of its own value, such as too few rows.
     std_error, df
-        The error behind comparisons and its degrees of freedom, as `genbench.results.aggregation` has them.
+        The error behind comparisons and its degrees of freedom, as `aggregation` has them.
     """
 
     text: str

@@ -22,8 +22,9 @@ from genbench.report.figures import (
     value_axis,
 )
 from genbench.report.rows import Row, Table
-from genbench.report.text import finite, plain, plot_label, plot_labels
+from genbench.report.text import finite, plot_label, plot_labels
 from genbench.results.records import canonical_json
+from genbench.results.wording import plain
 
 MOST = 8  # parameters in one figure; the table shows them all
 

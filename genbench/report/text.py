@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import re
 from collections.abc import Sequence
 from typing import Any
 
 from genbench.errors import visible
+from genbench.results.wording import dumps
 
 # With the wide forms, which some spreadsheets take for the narrow ones.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _ISLAND = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -49,14 +48,8 @@ def island(body: Any) -> str:
 
     A string is taken to be JSON already (Plotly's own serialiser writes such).
     """
-    text = body if isinstance(body, str) else _dumps(body)
+    text = body if isinstance(body, str) else dumps(body)
     return re.sub("[<>&\u2028\u2029]", lambda match: _ISLAND[match.group()], text)
-
-
-def _dumps(body: Any) -> str:
-    return json.dumps(
-        body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
 
 
 def slug(text: str) -> str:
@@ -148,14 +141,3 @@ def size(n_bytes: float | None) -> str:
         if n_bytes >= limit:
             return f"{n_bytes / limit:.3g} {unit}"
     return f"{n_bytes:.0f} B"
-
-
-def spreadsheet(text: str) -> str:
-    """`text` for a cell of a CSV: a spreadsheet would run one that begins like a formula."""
-    text = visible(text)
-    return f"'{text}" if text.startswith(_FORMULA) else text
-
-
-def plain(value: Any) -> str:
-    """A parameter's value as one would type it: JSON, but strings without quotes."""
-    return value if isinstance(value, str) else _dumps(value)

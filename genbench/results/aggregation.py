@@ -17,7 +17,8 @@ from scipy import special
 
 from genbench.errors import UsageError
 from genbench.metrics.table import LIKELIHOOD_METRICS, METRICS
-from genbench.results.records import Interval, MetricValue, Record, canonical_json, digest
+from genbench.metrics.values import Interval, MetricValue
+from genbench.results.records import Record, canonical_json, digest
 
 Basis = Literal["seeds", "sampling", "unknown"]
 

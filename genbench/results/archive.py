@@ -17,25 +17,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genbench.errors import StoreError, UsageError, did_you_mean, shorten
-from genbench.report.text import spreadsheet
 from genbench.results.records import Artifact, Record, canonical_json
 from genbench.results.store import (
     CACHE,
-    LINK,
     PROGRESS,
     RECORD,
     SUITE,
     Problem,
     Store,
     Stored,
-    exists,
     folders_in,
-    inside,
     newest,
     read_suite,
-    sha256_file,
-    write_bytes,
 )
+from genbench.results.wording import spreadsheet
+from genbench.system.files import LINK, exists, inside, sha256_file, write_bytes
 
 if TYPE_CHECKING:
     import pandas as pd

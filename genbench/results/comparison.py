@@ -116,7 +116,7 @@ def compare_rows(a: Path, b: Path, row_a: str, row_b: str) -> list[Line]:
     Parameters
     ----------
     row_a, row_b
-        ``NAME``, ``NAME:key=value,...`` or ``NAME@VERSION``, as `genbench.results.rownames` reads them.
+        ``NAME``, ``NAME:key=value,...`` or ``NAME@VERSION``, as `rownames` reads them.
 
     Raises
     ------

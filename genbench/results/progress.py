@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +20,8 @@ from genbench.results.store import (
     Stored,
     folders_in,
     newest,
-    read_json,
 )
+from genbench.system.files import read_json, write_bytes
 
 # A worker says something at least this often while it fits; scoring may be silent for longer.
 STALE_SECONDS = 120.0
@@ -114,3 +117,26 @@ def _left(body: dict[str, Any], done: int, total: int) -> str:
         if seconds < 120
         else f", about {seconds / 60:,.0f} min left"
     )
+
+
+def write_progress(
+    path: Path,
+    phase: str,
+    done: int = 0,
+    total: int = 0,
+    scalars: Mapping[str, float] | None = None,
+    what: str = "",
+    since: tuple[float, int] | None = None,
+) -> None:
+    """Say what a running cell is at; a full disk costs the news and nothing else.
+
+    Parameters
+    ----------
+    since
+        When the phase began, seconds since 1970, and how much was done by then.
+    """
+    finite = {k: v if abs(v) < float("inf") else None for k, v in (scalars or {}).items()}
+    body = {"phase": phase, "done": done, "total": total, "scalars": finite, "what": what,
+            "time": time.time(), "since": since}  # fmt: skip
+    with contextlib.suppress(StoreError):
+        write_bytes(path, json.dumps(body).encode(), sync=False)

@@ -121,13 +121,6 @@ def _measured(signature: str) -> list[str]:
     return [p for p in signature.split("|") if not p.startswith(("n=", "ref=", "reference=gen"))]
 
 
-def renew_report(store: Store, out: Path) -> Path:
-    """Write the report of all tasks in a results folder; returns the page."""
-    from genbench.report import build_report
-
-    return build_report([task_results(f, published=True) for f in store.task_folders()], out)
-
-
 @dataclass
 class _Gathered:
     """What several places hold of one task."""

@@ -16,11 +16,12 @@ from typing import Any, Literal
 import orjson
 
 from genbench.errors import StoreError, shorten
+from genbench.metrics.values import METRIC_STATUSES, Interval, MetricValue
+from genbench.system.jsontext import plain_data
 
 SCHEMA = "genbench.record/1"
 
 Status = Literal["ok", "failed", "timeout", "oom", "interrupted", "skipped"]
-MetricStatus = Literal["ok", "not_applicable", "failed", "undefined"]
 
 # No measurement is larger: float32 reaches 3.4e38 and its square 1e77. Beyond it sums of squares
 # overflow, so that one forged value would spoil what stands beside it.
@@ -28,70 +29,14 @@ LARGEST = 1e100
 MOST_METRICS = 1_000
 
 STATUSES = ("ok", "failed", "timeout", "oom", "interrupted", "skipped")
-METRIC_STATUSES = ("ok", "not_applicable", "failed", "undefined")
 
 # Small numbers as orjson writes them and Python does not: ``1e-7`` and, below 1e-4, ``0.000012``.
 _EXPONENT = re.compile(rb"e-([0-9])(?=[,\]}])")
 _SMALL = re.compile(rb"0\.0000([1-9])([0-9]*)(?=[,\]}])")
-_LEAVES = frozenset((str, int, float, bool, type(None)))
 
 # What may differ between two runs that computed the same thing.
 _NOT_RESULT = ("digest", "result_digest", "record_id", "times", "timing", "resources",
                "environment", "source", "attempt", "artifacts")  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """An interval and how it was made: `method` such as ``block-jackknife``, ``wilson``."""
-
-    low: float
-    high: float
-    level: float = 0.95
-    method: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class MetricValue:
-    """One metric of one cell, or the typed reason why there is no number.
-
-    Parameters
-    ----------
-    status
-        ``ok``, or ``not_applicable``, ``failed``, ``undefined`` with a `reason` and no value.
-    value
-        The number; finite whenever `status` is ``ok``.
-    interval
-        Its sampling uncertainty at this `n` with the reference fixed (never the training spread).
-    std_error
-        Standard error behind `interval`, where the method has one.
-    unit, higher_is_better
-        Such as ``"bits/dim"``; the direction of better, None where there is none.
-    signature
-        What exactly the number is. Values are comparable only where signatures are equal.
-    n
-        Generated rows that entered.
-    seconds
-        Time this metric took; shared work is counted with the metric that did it first.
-    details
-        Further numbers by name: split or subset spreads, per-class values, parts.
-    """
-
-    status: MetricStatus
-    value: float | None = None
-    interval: Interval | None = None
-    std_error: float | None = None
-    unit: str | None = None
-    higher_is_better: bool | None = None
-    signature: str = ""
-    n: int | None = None
-    seconds: float | None = None
-    reason: str | None = None
-    details: Mapping[str, Any] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON data."""
-        body: dict[str, Any] = _plain(self)
-        return body
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +94,7 @@ class Record:
 
         Half a character, in a path that is not UTF-8 or a message, has no JSON: it is written out.
         """
-        body = {"schema": SCHEMA, **_plain(self)}
+        body = {"schema": SCHEMA, **plain_data(self)}
         if not body["copies"]:  # nobody looked for any: as in records of before there was the field
             del body["copies"]
         try:
@@ -296,19 +241,6 @@ def storable(metric: MetricValue) -> MetricValue:
     return dataclasses.replace(
         metric, status="undefined", value=None, interval=None, std_error=None, reason=reason
     )
-
-
-def _plain(value: Any) -> Any:
-    """Dataclasses, mappings and tuples as JSON data; anything else unchanged."""
-    if type(value) in _LEAVES:  # nearly all of a record, so first
-        return value
-    if isinstance(value, dict | Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [item if type(item) in _LEAVES else _plain(item) for item in value]
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    return value
 
 
 def _written_out(value: Any) -> Any:

@@ -9,7 +9,8 @@ import subprocess
 from pathlib import Path, PurePosixPath
 
 from genbench.errors import UsageError, shorten
-from genbench.results.store import MAX_RECORD_BYTES, RECORD, SUITE, write_bytes
+from genbench.results.store import RECORD, SUITE
+from genbench.system.files import MAX_JSON_BYTES, write_bytes
 
 GIT_SECONDS = 30.0
 FILE_MODES = (b"100644", b"100755")  # links and submodules are not followed
@@ -45,7 +46,7 @@ def extract(folder: Path, revision: str, into: Path) -> None:
         if path.name not in (RECORD, SUITE) or ".." in path.parts or path.is_absolute():
             continue
         mode, kind, sha, size = about.split()
-        if mode in FILE_MODES and kind == b"blob" and int(size) <= MAX_RECORD_BYTES:
+        if mode in FILE_MODES and kind == b"blob" and int(size) <= MAX_JSON_BYTES:
             write_bytes(
                 into / path, _git(folder, revision, "cat-file", "blob", sha.decode()), sync=False
             )

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from genbench.errors import UsageError, shorten
-from genbench.report.text import plain
 from genbench.results.aggregation import asked_for, group
 from genbench.results.entries import TaskResults
 from genbench.results.records import Record
+from genbench.results.wording import plain
 
 
 def row_names(task: TaskResults) -> list[str]:

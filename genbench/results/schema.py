@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from genbench.results.records import METRIC_STATUSES, SCHEMA, STATUSES
+from genbench.metrics.values import METRIC_STATUSES
+from genbench.results.records import SCHEMA, STATUSES
 
 _NUMBER = {"type": ["number", "null"]}
 _TEXT = {"type": ["string", "null"]}

@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import hashlib
-import json
 import os
 import secrets
-import stat
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -23,7 +20,7 @@ from typing import Any
 
 from genbench.errors import StoreError, shorten
 from genbench.results.records import Artifact, Record, storable
-from genbench.system.jsontext import parse, serialise
+from genbench.system.files import LINK, exists, inside, read_json, sha256_file, write_json
 
 RECORD = "record.json"
 PROGRESS = "progress.json"
@@ -31,8 +28,6 @@ SPEC = "spec.json"
 CHECKPOINT = "checkpoint.safetensors"
 SUITE = "suite.json"
 CACHE = ".cache"
-MAX_RECORD_BYTES = 16 << 20
-LINK = "is a link: results hold plain files only"
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -238,23 +233,6 @@ def read_suite(folder: Path) -> dict[str, Any]:
     return dict(body)
 
 
-def read_json(path: Path) -> Any:
-    """JSON from a file of bounded size, NaN refused; `StoreError` if it is not that."""
-    try:
-        found = path.lstat()
-        if stat.S_ISLNK(found.st_mode):
-            raise StoreError(f"{path} {LINK}")
-        if not stat.S_ISREG(found.st_mode):
-            raise StoreError(f"{path} is no plain file: results hold nothing else")
-        if found.st_size > MAX_RECORD_BYTES:
-            raise StoreError(f"{path} is larger than {MAX_RECORD_BYTES} bytes")
-        return parse(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise StoreError(f"{path} is not valid JSON: {error}") from error
-    except OSError as error:
-        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
-
-
 def write_record(folder: Path, record: Record) -> Path:
     """Write ``record.json`` into an attempt's folder, as the last thing written there."""
     path = folder / RECORD
@@ -263,96 +241,12 @@ def write_record(folder: Path, record: Record) -> Path:
     return path
 
 
-def write_json(path: Path, body: Any) -> None:
-    """Write JSON atomically: temporary file, fsync, rename. NaN is refused.
-
-    Half a character, as Python reads a path that is not UTF-8, is written as an escape.
-    """
-    write_bytes(path, serialise(body))
-
-
-def write_progress(
-    path: Path,
-    phase: str,
-    done: int = 0,
-    total: int = 0,
-    scalars: Mapping[str, float] | None = None,
-    what: str = "",
-    since: tuple[float, int] | None = None,
-) -> None:
-    """Say what a running cell is at; a full disk costs the news and nothing else.
-
-    Parameters
-    ----------
-    since
-        When the phase began, seconds since 1970, and how much was done by then.
-    """
-    finite = {k: v if abs(v) < float("inf") else None for k, v in (scalars or {}).items()}
-    body = {"phase": phase, "done": done, "total": total, "scalars": finite, "what": what,
-            "time": time.time(), "since": since}  # fmt: skip
-    with contextlib.suppress(StoreError):
-        write_bytes(path, json.dumps(body).encode(), sync=False)
-
-
-def write_bytes(path: Path, data: bytes, *, sync: bool = True) -> None:
-    """Write a file atomically; `StoreError` with the reason if that fails."""
-    name = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            if sync:
-                os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException as error:  # Ctrl-C and a lack of memory leave no half file behind either
-        if name is not None:
-            with contextlib.suppress(OSError):
-                Path(name).unlink(missing_ok=True)
-        if not isinstance(error, OSError):
-            raise
-        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
-
-
 def artifact(folder: Path, role: str, name: str) -> Artifact:
     """Describe a file that stands in an attempt's folder; `StoreError` if it cannot be read."""
     path = folder / name
     found = sha256_file(path)
     try:
         return Artifact(role, name, found, path.stat().st_size)
-    except OSError as error:
-        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
-
-
-def inside(folder: Path, relative: str) -> Path | None:
-    """The plain file at `relative` below `folder`, or None for links, traversal and absence."""
-    path = Path(os.path.normpath(folder / relative))
-    if Path(relative).is_absolute() or not path.is_relative_to(folder) or path == folder:
-        return None
-    steps = [path, *path.parents][: len(path.relative_to(folder).parts)]
-    if any(os.path.islink(step) for step in steps) or not os.path.isfile(path):
-        return None
-    return path
-
-
-def exists(path: Path) -> bool:
-    """Whether something is there, be it a link to nothing; `StoreError` if that cannot be told."""
-    try:
-        os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError as error:
-        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
-    return True
-
-
-def sha256_file(path: Path) -> str:
-    """SHA-256 of a file's content, hex; `StoreError` if it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from genbench.errors import StoreError
 from genbench.results.records import Artifact, Record, Status
-from genbench.results.store import artifact, read_json, write_record
+from genbench.results.store import artifact, write_record
 from genbench.running.cellspec import CellSpec
 from genbench.system import confinement
+from genbench.system.files import read_json
 from genbench.system.keeper import settled
 
 LOG = "log.txt"

@@ -2,7 +2,7 @@
 
 Kept in a process that never imports the generator: times and the number of rows are measured here,
 and samples are what `sample` returned, row by row. The process of the generator tells of itself
-through a `genbench.running.telling.Telling`, which is the ledger itself for a class that lives in the
+through a `Telling`, which is the ledger itself for a class that lives in the
 caller's process.
 """
 
@@ -23,16 +23,11 @@ import numpy as np
 from genbench.errors import ContractError, StoreError, shorten
 from genbench.formats.arrayvalues import unscaled
 from genbench.generator import Space
-from genbench.results.store import (
-    CHECKPOINT,
-    PROGRESS,
-    read_json,
-    write_bytes,
-    write_json,
-    write_progress,
-)
+from genbench.results.progress import write_progress
+from genbench.results.store import CHECKPOINT, PROGRESS
 from genbench.running.account import GENERATION
 from genbench.running.wire import Array
+from genbench.system.files import read_json, write_bytes, write_json
 from genbench.system.npzfile import npz_bytes
 
 SAMPLES = "samples.npz"
@@ -218,7 +213,7 @@ class CellLedger(Ledger):
         self._since = (time.time(), 0)  # when the phase began, and how much was done by then
 
     def phase(self, name: str) -> None:
-        """See `genbench.running.telling.Telling`; what the phases before it found outlives this one."""
+        """See `Telling`; what the phases before it found outlives this one."""
         super().phase(name)
         self._since = (time.time(), 0)
         self.keep()

@@ -13,7 +13,7 @@ from PIL import Image
 
 from genbench.data import Split
 from genbench.generator import Space
-from genbench.results.store import write_bytes
+from genbench.system.files import write_bytes
 from genbench.system.npzfile import save_arrays
 
 Array = npt.NDArray[Any]

@@ -10,9 +10,12 @@ from typing import Any, Literal
 
 from genbench.metrics.custom import provider
 from genbench.metrics.table import LIKELIHOOD_METRICS, METRICS
-from genbench.results.records import MetricValue, digest
-from genbench.results.store import CHECKPOINT, Problem, Store, Stored, inside, newest
-from genbench.running.cellspec import PARTS, GeneratorChoice
+from genbench.metrics.values import MetricValue
+from genbench.plugins.choice import GeneratorChoice
+from genbench.results.records import digest
+from genbench.results.store import CHECKPOINT, Problem, Store, Stored, newest
+from genbench.running.cellspec import PARTS
+from genbench.system.files import inside
 from genbench.tasks import protocols
 from genbench.tasks.suite import Suite
 

@@ -18,23 +18,23 @@ from typing import Any
 import torch
 
 from genbench.data import Split
+from genbench.downstream.arms import ROWS, SYNTHETIC
 from genbench.generator import Space
+from genbench.plugins.choice import GeneratorChoice
 from genbench.plugins.harnessed import FitResult, Harnessed
 from genbench.plugins.training import Stopped
-from genbench.results.store import read_json, write_bytes, write_json, write_progress
+from genbench.results.progress import write_progress
 from genbench.running.attendance import Attended
-from genbench.running.cellspec import GeneratorChoice
 from genbench.running.generation import configure_torch
 from genbench.running.ledger import Ledger
 from genbench.running.telling import Telling
 from genbench.system import confinement
 from genbench.system.confinement import Sandbox
+from genbench.system.files import read_json, write_bytes, write_json
 from genbench.system.isolation import Outcome
 from genbench.system.npzfile import load_arrays, npz_bytes
 
 SPEC = "refit.json"
-ROWS = "rows.npz"  # x, y, and the labels asked for, where the generator takes labels
-SYNTHETIC = "synthetic.npz"
 RESULT = "result.json"
 SCHEMA = "genbench.refit/1"
 
@@ -144,7 +144,7 @@ class Refitting:
         )
 
     def poll(self, seconds: float) -> Outcome | None:
-        """See `genbench.system.isolation.Isolated.poll`; what there is has been written by the end."""
+        """See `Isolated.poll`; what there is has been written by the end."""
         outcome = self._running.poll(seconds)
         if outcome is not None:
             self._scratch.close()

@@ -18,13 +18,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from genbench.downstream.arms import ROWS, SYNTHETIC
 from genbench.errors import DataError, StoreError
+from genbench.results.progress import write_progress
 from genbench.results.records import digest
-from genbench.results.store import PROGRESS, read_json, sha256_file, write_json, write_progress
+from genbench.results.store import PROGRESS
 from genbench.running.attendance import Running
 from genbench.running.cellspec import CellSpec
 from genbench.seeds import derive_seed
 from genbench.system import confinement
+from genbench.system.files import read_json, sha256_file, write_json
 from genbench.system.isolation import Outcome, run_isolated
 from genbench.system.npzfile import load_arrays, save_arrays
 from genbench.system.slots import Slots
@@ -297,7 +300,7 @@ def _finished(folder: Path) -> Refitted | None:
 
     try:
         result = read_json(folder / refit.RESULT)
-        drawn = folder / refit.SYNTHETIC
+        drawn = folder / SYNTHETIC
         if result["status"] != "ok" or result.get("sha256") != sha256_file(drawn):
             return None
         seconds = float(result["fit_s"]) + float(result["sample_s"])
@@ -332,8 +335,8 @@ def _prepare(spec: CellSpec, protocols: Protocols) -> None:
             progress=folder / PROGRESS,
         )
         write_json(folder / refit.SPEC, order.to_json())
-        if not _holds(folder / refit.ROWS, arrays):
-            save_arrays(folder / refit.ROWS, arrays)
+        if not _holds(folder / ROWS, arrays):
+            save_arrays(folder / ROWS, arrays)
     write_json(spec.folder / INDEX, folders)
 
 

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from genbench.errors import StoreError
+from genbench.plugins.choice import GeneratorChoice
 from genbench.results.records import Record
 from genbench.results.store import CACHE, RECORD, Store, Stored, new_ulid, newest, read_record
 from genbench.running.account import record_of_loss
-from genbench.running.cellspec import PARTS, CellSpec, GeneratorChoice
+from genbench.running.cellspec import PARTS, CellSpec
 from genbench.running.executors import Executor
 from genbench.running.executors.local import Ended
 from genbench.running.plan import WORKER_LOST, Cell, build_plan

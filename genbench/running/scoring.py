@@ -26,7 +26,7 @@ from genbench.metrics.reference_copies import FAKE_ROWS, REAL_ROWS, draw, exact_
 from genbench.metrics.signatures import signature
 from genbench.metrics.table import LIKELIHOOD_METRICS, METRICS, split_id
 from genbench.metrics.uncertainty import Estimate
-from genbench.results.records import MetricValue
+from genbench.metrics.values import MetricValue
 from genbench.running.cellspec import CellSpec
 from genbench.running.mass import MASS, impossible
 from genbench.running.refits import Job, Refitted

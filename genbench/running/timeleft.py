@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genbench.errors import StoreError
-from genbench.results.store import PROGRESS, Store, read_json
+from genbench.results.store import PROGRESS, Store
 from genbench.running.plan import Cell
+from genbench.system.files import read_json
 from genbench.tasks.suite import Suite
 
 

@@ -27,13 +27,14 @@ from genbench.downstream.subsets import stratified
 from genbench.downstream.tstr import train_on_synthetic
 from genbench.errors import GenbenchError, MetricError, StoreError
 from genbench.metrics.table import METRICS
-from genbench.results.records import MetricValue, digest, metric_value
-from genbench.results.store import read_json, write_json
+from genbench.metrics.values import MetricValue
+from genbench.results.records import digest, metric_value
 from genbench.running.account import LOG
 from genbench.running.ahead import train_ahead
 from genbench.running.cellspec import CellSpec
 from genbench.running.refits import Job, Refitted, why_not
 from genbench.system.cachetrust import beliefs
+from genbench.system.files import read_json, write_json
 from genbench.system.slots import Slots
 from genbench.tasks import protocols as tables
 from genbench.tasks.protocols import Protocols

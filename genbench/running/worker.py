@@ -1,7 +1,7 @@
 """Runs one cell in a process of its own: generate in isolation, score, write one record.
 
 ``python -m genbench.running.worker SPEC.json`` does it by hand. The worker itself never imports the
-generator; that happens in a child (`genbench.system.isolation`), so that whatever the generator does, the
+generator; that happens in a child (`system.isolation`), so that whatever the generator does, the
 worker is still there to write down what happened.
 """
 
@@ -23,16 +23,10 @@ from typing import Any, cast
 import numpy as np
 
 from genbench.errors import GenbenchError, StoreError
-from genbench.results.records import Artifact, MetricValue, Record, Status
-from genbench.results.store import (
-    CHECKPOINT,
-    PROGRESS,
-    artifact,
-    read_record,
-    sha256_file,
-    write_progress,
-    write_record,
-)
+from genbench.metrics.values import MetricValue
+from genbench.results.progress import write_progress
+from genbench.results.records import Artifact, Record, Status
+from genbench.results.store import CHECKPOINT, PROGRESS, artifact, read_record, write_record
 from genbench.running import refits
 from genbench.running.account import (
     GENERATION,
@@ -61,6 +55,7 @@ from genbench.running.refits import Job, Refitted
 from genbench.running.telling import Telling
 from genbench.system import cachetrust, confinement, environment
 from genbench.system.confinement import Sandbox, sandbox, scratch_folder
+from genbench.system.files import sha256_file
 from genbench.system.isolation import Outcome
 from genbench.system.npzfile import load_arrays, save_arrays
 from genbench.system.slots import Slots
@@ -457,6 +452,24 @@ def main(path: str) -> int:
     except GenbenchError as error:
         print(f"genbench worker: {error}", file=sys.stderr)
         return error.exit_code
+
+
+def forked(args: Mapping[str, Any], slots: int) -> tuple[int, dict[str, str]]:
+    """Run a cell in a process that was forked for it; the exit code, digests of cache files.
+
+    Parameters
+    ----------
+    args
+        ``spec``, the path of the cell's order, and ``believed``, as `run_cell` takes it.
+    slots
+        The file of the run's slots.
+    """
+    spec = read_spec(Path(args["spec"]))
+    log = os.open(spec.folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    code = run_cell(spec, Slots(slots, spec.slots), args["believed"])
+    return code, cachetrust.beliefs.wrote
 
 
 def run_cell(

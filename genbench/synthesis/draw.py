@@ -20,15 +20,15 @@ from numpy.typing import NDArray
 
 from genbench.errors import ContractError
 from genbench.generator import Space
+from genbench.plugins.choice import GeneratorChoice
 from genbench.plugins.harnessed import Harnessed
-from genbench.results.store import read_json, write_json
 from genbench.running.attendance import Attended, attend
-from genbench.running.cellspec import GeneratorChoice
 from genbench.running.generation import configure_torch
 from genbench.running.ledger import Ledger
 from genbench.running.telling import Telling
 from genbench.system import tensorfile
 from genbench.system.confinement import Sandbox, sandbox, scratch_folder, told_of
+from genbench.system.files import read_json, write_json
 from genbench.system.npzfile import load_arrays, save_arrays
 from genbench.system.subprocesses import python_module
 

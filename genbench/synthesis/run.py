@@ -12,8 +12,8 @@ from genbench.data import Split, load_split
 from genbench.downstream.classifier import NAME, VERSION, Classifier, predict
 from genbench.downstream.recipe import Recipe
 from genbench.errors import UsageError
+from genbench.plugins.choice import GeneratorChoice
 from genbench.results.store import CACHE, Store, Stored
-from genbench.running.cellspec import GeneratorChoice
 from genbench.synthesis.build import Built, Request, build
 from genbench.synthesis.card import Provenance
 from genbench.synthesis.draw import StoredGenerator

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from genbench.errors import StoreError
-from genbench.results.store import read_json, sha256_file, write_json
+from genbench.system.files import read_json, sha256_file, write_json
 
 MARK = "confined"  # stands in a cache that none but confined generators could reach
 COMPUTED = ("features", "downstream", "utility")

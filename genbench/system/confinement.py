@@ -25,6 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from genbench.errors import GenbenchError
+from genbench.system.files import data_home
+
+PACKAGE = Path(__file__).parent.parent
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on all architectures but one
 _VERSION = 1
@@ -129,11 +132,9 @@ def sandbox(
     results
         The results directory that the process works for, of which it gets `folders` at most.
     """
-    from genbench.data.files import home
-
     if not enabled:
         return None
-    ours = [home(), Path(__file__).parent, *([results] if results else [])]
+    ours = [data_home(), PACKAGE, *([results] if results else [])]
     return Sandbox(scratch, folders, tuple(ours))
 
 

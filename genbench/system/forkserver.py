@@ -1,8 +1,8 @@
-"""A process that has imported torch and nothing of anyone's, and forks a worker per cell.
+"""A process that has imported torch and nothing of anyone's, and forks one for each call.
 
 Importing torch takes seconds; forking takes milliseconds. Orders come as JSON lines on stdin,
-answers go as JSON lines to stdout. When stdin ends, because the harness ended however that came
-about, everything it forked is killed and it ends too.
+answers go as JSON lines to stdout. When stdin ends, because the caller ended however that came
+about, everything it forked is killed and it ends too. See `genbench.system.forking` for who asks.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -26,24 +26,32 @@ from genbench.errors import GenbenchError
 from genbench.system.confinement import sandbox, told_of
 from genbench.system.isolation import Isolated, start_isolated
 from genbench.system.keeper import die_with_parent, killed_with_parent
-from genbench.system.slots import Slots, slots_file
+from genbench.system.slots import slots_file
 from genbench.system.threads import limit_interop_threads, limit_threads
 
 MOST_ANSWER_BYTES = 64 << 20
 
 
-class Zygote:
+class ForkServer:
     """The loop of the fork server.
 
-    Orders: ``{"op": "run", "id": ..., "spec": path}``, ``{"op": "describe", "id": ..., "ref":
-    ...}``, ``{"op": "classes", "id": ..., "file": path}``, ``{"op": "examine", "id": ...,
-    "order": path}``, ``{"op": "stop"}`` (workers finish writing), ``{"op": "kill"}``. Answers:
-    ``{"id": ..., "event": "ended", "code": ...}``, with ``"value"`` or ``"error"`` for the two
-    that ask something.
+    Orders: ``{"op": "fork", "id": ..., "call": "module:function", "args": {...}}`` for a function
+    that imports no plugin itself; it is called with the arguments and the file of the run's slots,
+    and gives an exit code and a value. ``{"op": "ask", ..., "sandbox": ...}`` for one that imports
+    a plugin: isolated and confined, it gives a value or raises. ``{"op": "stop"}`` (what was forked
+    may finish writing), ``{"op": "kill"}``. Answers: ``{"id": ..., "event": "ended", "code":
+    ...}``, with ``"value"`` or ``"error"``.
+
+    Parameters
+    ----------
+    heavy
+        Modules to import first. None of them may run an operation: threads would not survive a
+        fork.
     """
 
-    def __init__(self) -> None:
-        self._running: dict[int, _Worker] = {}
+    def __init__(self, heavy: Sequence[str]) -> None:
+        self._heavy = heavy
+        self._running: dict[int, _Forked] = {}
         self._asked: list[_Asked] = []
         self._slots = slots_file()
         self._answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -58,7 +66,7 @@ class Zygote:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         signal.set_wakeup_fd(self._wake_writer, warn_on_full_buffer=False)
-        _import_heavy_things()
+        self._import()
         self._answer({"event": "ready"})
         pending = b""
         while True:
@@ -82,19 +90,21 @@ class Zygote:
 
     def _obey(self, order: dict[str, Any]) -> None:
         match order["op"]:
-            case "run":
-                path, believed = order["spec"], order["believed"]
-                self._fork(order["id"], lambda: _run(path, self._slots, believed))
-            case "describe":
-                self._ask(order, lambda: _describe(order["ref"]))
-            case "classes":
-                self._ask(order, lambda: _classes(order["file"]))
-            case "examine":
-                self._fork(order["id"], lambda: (_examine(order["order"]), {}))
+            case "fork":
+                self._fork(order["id"], lambda: _called(order)(order["args"], self._slots))
+            case "ask":
+                self._ask(order, lambda: _told(order))
             case "stop":
                 self._signal_all(signal.SIGTERM)
             case "kill":
                 self._signal_all(signal.SIGKILL)
+
+    def _import(self) -> None:
+        for name in self._heavy:
+            importlib.import_module(name)
+        # Every process that is forked from here begins with one thread; none is started for it.
+        limit_threads(1)
+        limit_interop_threads()
 
     def _fork(self, id_: str, work: Callable[[], tuple[int, Any]]) -> None:
         """Run what imports no plugin itself; it gives an exit code and something to tell."""
@@ -105,7 +115,7 @@ class Zygote:
             os.close(reader)
             self._child(parent, work, writer)
         os.close(writer)
-        self._running[pid] = _Worker(id_, reader)
+        self._running[pid] = _Forked(id_, reader)
 
     def _child(self, parent: int, work: Callable[[], tuple[int, Any]], writer: int) -> NoReturn:
         code = 1
@@ -139,7 +149,7 @@ class Zygote:
 
         isolated = start_isolated(answer, log=None, keep_open=(writer,), scratch=scratch)
         os.close(writer)
-        self._asked.append(_Asked(order["id"], isolated, _Told(reader), scratch))
+        self._asked.append(_Asked(order["id"], isolated, _Answer(reader), scratch))
 
     def _reap(self) -> None:
         """Tell of every process that ended."""
@@ -176,7 +186,7 @@ class Zygote:
             asked.isolated.kill()
 
 
-class _Told:
+class _Answer:
     """What a process has to say: ``value`` or ``error``, read as it comes."""
 
     def __init__(self, reader: int) -> None:
@@ -209,12 +219,12 @@ class _Told:
         return {}
 
 
-class _Worker:
+class _Forked:
     """A process that imports no plugin itself."""
 
     def __init__(self, id_: str, reader: int) -> None:
         self.id = id_
-        self.told = _Told(reader)
+        self.told = _Answer(reader)
 
 
 @dataclass
@@ -223,68 +233,19 @@ class _Asked:
 
     id: str
     isolated: Isolated
-    told: _Told
+    told: _Answer
     scratch: Path
 
 
-def _import_heavy_things() -> None:
-    """What every worker needs. No operation is run here: threads would not survive a fork."""
-    for name in (
-        "torch",
-        "torch._dynamo",  # 2.6 s, and every optimiser imports it
-        "scipy.stats",
-        "sklearn.datasets",
-        "genbench.downstream.tstr",
-        "genbench.running.generation",
-        "genbench.metrics.outcomes",
-        "genbench.running.pictures",
-        "genbench.running.scoring",
-        "genbench.running.worker",
-    ):
-        importlib.import_module(name)
-    # Every process that is forked from here begins with one thread; none is started for it.
-    limit_threads(1)
-    limit_interop_threads()
+def _called(order: dict[str, Any]) -> Callable[..., Any]:
+    module, _, name = order["call"].partition(":")
+    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return function
 
 
-def _run(path: str, slots: int, believed: dict[str, str]) -> tuple[int, dict[str, str]]:
-    from genbench.running import worker
-    from genbench.running.account import LOG
-    from genbench.running.cellspec import read_spec
-    from genbench.system import cachetrust
-
-    spec = read_spec(Path(path))
-    log = os.open(spec.folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    code = worker.run_cell(spec, Slots(slots, spec.slots), believed)
-    return code, cachetrust.beliefs.wrote
-
-
-def _examine(order: str) -> int:
-    from genbench.results.store import read_json
-    from genbench.testing import examiner
-
-    return examiner.examine(read_json(Path(order)))
-
-
-def _describe(ref: dict[str, Any]) -> dict[str, Any]:
-    from genbench.plugins import finding as plugins
-
+def _told(order: dict[str, Any]) -> dict[str, Any]:
     try:
-        return {"value": plugins.describe(plugins.GeneratorRef.from_json(ref)).to_json()}
-    except GenbenchError as error:
-        return {"error": told_of(error, confined=True)}
-    except Exception as error:
-        return {"error": f"generator {ref['name']!r} fails: {type(error).__name__}: {error}"}
-
-
-def _classes(file: str) -> dict[str, Any]:
-    """Classes with a spec in a plugin file: ``[[class name, spec name], ...]``."""
-    from genbench.plugins import finding as plugins
-
-    try:
-        return {"value": plugins.classes_in(Path(file))}
+        return {"value": _called(order)(order["args"])}
     except GenbenchError as error:
         return {"error": told_of(error, confined=True)}
 
@@ -298,5 +259,5 @@ def _write_all(fd: int, data: bytes) -> None:
 if __name__ == "__main__":
     # Importing torch takes seconds, in which nobody reads the pipe that would tell of the end.
     killed_with_parent(int(sys.argv[1]))
-    Zygote().serve()
+    ForkServer(sys.argv[2:]).serve()
     os._exit(0)  # what it has imported takes seconds to take down in good order

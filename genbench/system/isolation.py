@@ -66,7 +66,7 @@ class Isolated:
         return self._outcome
 
     def stop(self) -> None:
-        """Have it told to end: SIGTERM, and SIGKILL after `genbench.system.keeper.GRACE_SECONDS`."""
+        """Have it told to end: SIGTERM, and SIGKILL after `keeper.GRACE_SECONDS`."""
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
@@ -112,7 +112,7 @@ def start_isolated(
     """Fork, and run `work` under a keeper; several at once are told apart.
 
     Of the caller's open files it gets those of `keep_open` alone. Its stdout and stderr go to
-    `log`, or to the caller's stderr, at most `genbench.system.keeper.LOG_MAX_BYTES` of them. Whatever it
+    `log`, or to the caller's stderr, at most `keeper.LOG_MAX_BYTES` of them. Whatever it
     started ends with it, daemons included (Linux; elsewhere what left its process group may stay).
 
     Parameters

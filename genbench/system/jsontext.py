@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
+from collections.abc import Mapping
 from itertools import accumulate
 from typing import Any
 
@@ -14,6 +16,7 @@ from genbench.errors import shorten
 
 MOST_PARTS = 100_000  # lists and objects in one file
 DEEPEST = 64
+_LEAVES = frozenset((str, int, float, bool, type(None)))
 
 # Nineteen digits where a value begins may be a whole number beyond 64 bits, which only the slower
 # parser tells from a float: all that can stand before one is made a space, all digits a zero.
@@ -82,3 +85,16 @@ def _finite(text: str) -> float:
     """Numbers such as 1e999 are infinite once they are read."""
     number = float(text)
     return number if math.isfinite(number) else _refuse(text)
+
+
+def plain_data(value: Any) -> Any:
+    """Dataclasses, mappings and tuples as JSON data; anything else unchanged."""
+    if type(value) in _LEAVES:  # nearly all of a record, so first
+        return value
+    if isinstance(value, dict | Mapping):
+        return {str(key): plain_data(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [item if type(item) in _LEAVES else plain_data(item) for item in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain_data(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    return value

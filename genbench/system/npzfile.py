@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genbench.errors import DataError
-from genbench.results.store import write_bytes
+from genbench.system.files import write_bytes
 
 MAX_BYTES = 8 << 30
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from genbench.errors import ContractError, PluginError, UsageError
 from genbench.plugins import finding as plugins
 from genbench.plugins.finding import GeneratorRef
+from genbench.plugins.probing import Prober
 from genbench.plugins.selection import file_and_class, from_files
-from genbench.running.executors.local import LocalExecutor
-from genbench.testing.examination import examine, import_path
+from genbench.testing.examination import EXAMINED, examine, import_path
 from genbench.testing.order import CHECK_SECONDS
 from genbench.testing.results import CheckResult, Conformance
 
@@ -53,14 +53,14 @@ def check_generator(
     UsageError, PluginError
         If there is no such generator.
     """
-    with LocalExecutor() as executor:
+    with Prober(EXAMINED) as prober:
         refs = [_of_class(generator)] if isinstance(generator, type) else []
         path = import_path() if refs else ()
-        refs = refs or resolve(str(generator), executor)
+        refs = refs or resolve(str(generator), prober)
         if len(refs) > 1:
             names = ", ".join(ref.attr for ref in refs)
             raise UsageError(f"{generator} defines {names}: choose with FILE:Class")
-        found = examine(refs[0], executor, only=only, shape=shape, seconds=seconds, path=path)
+        found = examine(refs[0], prober, only=only, shape=shape, seconds=seconds, path=path)
         report = Conformance(refs[0].name, refs[0].provider, tuple(found))
     failed = [r for r in report.results if r.status == "failed"]
     if failed:
@@ -74,7 +74,7 @@ def check_generator(
 
 def check_all(
     what: str,
-    executor: LocalExecutor,
+    prober: Prober,
     *,
     shape: tuple[int, ...] | None = None,
     seconds: float = CHECK_SECONDS,
@@ -99,7 +99,7 @@ def check_all(
         If there is no such name, file or class.
     """
     try:
-        refs = resolve(what, executor)
+        refs = resolve(what, prober)
     except PluginError as error:
         if not is_file(what) or not file_and_class(what)[0].is_file():
             raise
@@ -110,7 +110,7 @@ def check_all(
     for ref in refs:
         started(ref)
         results = []
-        for result in examine(ref, executor, shape=shape, seconds=seconds):
+        for result in examine(ref, prober, shape=shape, seconds=seconds):
             each(result)
             results.append(result)
         reports.append(Conformance(ref.name, ref.provider, tuple(results)))
@@ -122,10 +122,10 @@ def is_file(what: str) -> bool:
     return ".py" in what or "/" in what
 
 
-def resolve(what: str, executor: LocalExecutor) -> list[GeneratorRef]:
+def resolve(what: str, prober: Prober) -> list[GeneratorRef]:
     """The generators that a name or ``FILE[:Class]`` stands for."""
     if is_file(what):
-        return [ref for _, ref in from_files([what], executor)]
+        return [ref for _, ref in from_files([what], prober)]
     return [plugins.find(what)]
 
 

@@ -1,4 +1,4 @@
-"""Downstream metrics of digits whose answers are known: what `genbench.testing.selftest` asks of them.
+"""Downstream metrics of digits whose answers are known: what the selftest asks of them.
 
 The generated rows are real ones (scikit-learn's digits, which need no download), rightly or wrongly
 labelled, so that no generator takes part.
@@ -20,7 +20,7 @@ from genbench.downstream.robustness import Attacked
 from genbench.downstream.subsets import cut
 from genbench.downstream.tstr import train_on_synthetic
 from genbench.generator import Space
-from genbench.results.records import MetricValue
+from genbench.metrics.values import MetricValue
 from genbench.tasks.protocols import Augmentation, Imbalance, Protocols, Robustness
 
 CLASSES, TRAIN, SEED = 10, 1000, 20260101

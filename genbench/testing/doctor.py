@@ -18,8 +18,8 @@ from genbench.errors import GenbenchError
 from genbench.features import list_extractors, load_extractor
 from genbench.generator import Space
 from genbench.plugins.finding import find, installed
+from genbench.plugins.probing import Prober
 from genbench.results.store import Store
-from genbench.running.executors.local import LocalExecutor
 from genbench.system import environment, extensions
 from genbench.system.machine import available_cores
 from genbench.tasks.suite import load_suite, shipped
@@ -177,10 +177,10 @@ def _extensions() -> Iterator[Check]:
 
 
 def _generators() -> Iterator[Check]:
-    with LocalExecutor() as executor:
+    with Prober() as prober:
         for name in installed():
             try:
-                description = executor.describe(find(name))
+                description = prober.describe(find(name))
             except GenbenchError as error:
                 yield Check(f"generator {name}", False, str(error), "fix or uninstall the plugin")
                 continue

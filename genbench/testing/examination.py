@@ -8,19 +8,23 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from genbench.errors import UsageError, did_you_mean
+from genbench.errors import GenbenchError, UsageError, did_you_mean
+from genbench.plugins.choice import CONTROL_SPLITS
 from genbench.plugins.finding import GeneratorRef
-from genbench.results.store import write_json
-from genbench.running.cellspec import CONTROL_SPLITS
-from genbench.running.executors.local import LocalExecutor
+from genbench.plugins.probing import PROBED, Prober
+from genbench.system.files import write_json
+from genbench.system.forking import Forks
 from genbench.testing.order import CHECK_SECONDS, ORDER, RESULTS, Order
 from genbench.testing.results import CheckResult
 from genbench.testing.rules import RULES
 
+# What the fork server of a prober imports that examines much.
+EXAMINED = (*PROBED, "genbench.testing.examiner")
+
 
 def examine(
     ref: GeneratorRef,
-    executor: LocalExecutor,
+    prober: Prober,
     *,
     only: Sequence[str] = (),
     shape: tuple[int, ...] | None = None,
@@ -52,14 +56,23 @@ def examine(
         raise UsageError(f"{ref.name!r} is a control and exempt: check a generator")
     with tempfile.TemporaryDirectory(prefix="genbench-check-") as folder:
         scratch = Path(folder)
-        order = Order(ref, scratch, tuple(only), shape, seconds, tuple(path), executor.sandbox)
+        order = Order(ref, scratch, tuple(only), shape, seconds, tuple(path), prober.sandbox)
         write_json(scratch / ORDER, order.to_json())
         results = scratch / RESULTS
         results.touch()
         with results.open() as file:
-            for _ in executor.examine(scratch / ORDER):
+            for _ in _examined(prober.forks, scratch / ORDER):
                 yield from _read(file)
             yield from _read(file)
+
+
+def _examined(forks: Forks, order: Path) -> Iterator[None]:
+    """Have it checked as the file `order` says; comes back often until that is done."""
+    id_ = forks.fork("genbench.testing.examiner:forked", {"order": str(order)})
+    while not (answers := forks.ended(0.2, id_.__eq__)):
+        yield
+    if answers[0].get("code") != 0:
+        raise GenbenchError("the checks broke off: see the lines above")
 
 
 def import_path() -> tuple[str, ...]:

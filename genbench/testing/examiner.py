@@ -13,7 +13,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 from genbench.errors import GenbenchError
 from genbench.running.generation import configure_torch
 from genbench.system.confinement import sandbox
+from genbench.system.files import read_json
 from genbench.system.isolation import Outcome, run_isolated
 from genbench.testing import announcement, conduct, continuation, normalisation
 from genbench.testing.order import RESULTS, Order
@@ -231,10 +232,10 @@ class Examiner:
         return path
 
 
-def examine(order: dict[str, Any]) -> int:
-    """Carry out an order given as JSON data; 0 once all results are written."""
-    Examiner(Order.from_json(order)).run()
-    return 0
+def forked(args: Mapping[str, Any], slots: int) -> tuple[int, None]:
+    """Carry out the order in the file ``args["order"]``; 0 once all results are written."""
+    Examiner(Order.from_json(read_json(Path(args["order"])))).run()
+    return 0, None
 
 
 def _with_needs(only: Sequence[str]) -> set[str]:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genbench.errors import GenbenchError, MetricError, UsageError, did_you_mean
-from genbench.results.records import MetricValue
+from genbench.metrics.values import MetricValue
 
 if TYPE_CHECKING:
     from genbench.testing.classroom import Classroom

@@ -14,13 +14,13 @@ import numpy.typing as npt
 
 from genbench.errors import DataError
 from genbench.formats.arraysets import ARRAYS, synthesised
+from genbench.plugins.choice import GeneratorChoice
 from genbench.plugins.external.arrays import read_arrays, rows_of
 from genbench.plugins.external.images import OnBad, read_images
 from genbench.plugins.external.rows import Rows
 from genbench.plugins.external.tables import read_table
 from genbench.plugins.finding import Description, GeneratorRef
 from genbench.results.store import CACHE, Store
-from genbench.running.cellspec import GeneratorChoice
 from genbench.tasks.suite import Suite
 
 __all__ = ["OnBad", "Staged", "samples_path", "stage"]

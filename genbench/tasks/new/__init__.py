@@ -16,7 +16,7 @@ from genbench.errors import DataError, GenbenchError, UsageError
 from genbench.features import INCEPTION, STANDARDISED, load_extractor
 from genbench.formats.csvfiles import Layout
 from genbench.generator import Space
-from genbench.results.store import write_bytes
+from genbench.system.files import write_bytes
 from genbench.tasks.format import NAME
 from genbench.tasks.new.extractor import standardised_table, train_for
 from genbench.tasks.new.facts import (

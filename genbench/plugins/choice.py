@@ -1,0 +1,78 @@
+"""A generator with all its parameters, as the user chose it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from genbench.plugins.finding import Description, GeneratorRef
+
+# Controls and the split each is drawn from; every other generator sees the training split alone.
+CONTROL_SPLITS = {
+    "heldout": "valid",
+    "train-copy": "train",
+    "gaussian": "train",
+    "noise": "train",
+    "mode-dropped": "valid",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorChoice:
+    """A generator with all its parameters: what a row of the leaderboard stands for.
+
+    Parameters
+    ----------
+    params, params_passed
+        All parameters, and those that the user set.
+    """
+
+    ref: GeneratorRef
+    description: Description
+    params: Mapping[str, Any]
+    params_passed: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The generator's name."""
+        return self.ref.name
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it is one of genbench's own control rows."""
+        return self.ref.name in CONTROL_SPLITS and str(self.ref.module).startswith("genbench.")
+
+    @property
+    def is_external(self) -> bool:
+        """Whether there is no generator at all, only samples made elsewhere."""
+        return self.ref.module is None and self.ref.file is None and not self.ref.inline
+
+    def identity(self) -> dict[str, Any]:
+        """What of the generator makes two cells different."""
+        return {
+            "name": self.name,
+            "version": self.description.version,
+            "provider": self.ref.provider,
+            "source": self.description.source,
+            "params": dict(self.params),
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON data."""
+        return {
+            "ref": self.ref.to_json(),
+            "description": self.description.to_json(),
+            "params": dict(self.params),
+            "params_passed": dict(self.params_passed),
+        }
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> GeneratorChoice:
+        """Undo `to_json`."""
+        return cls(
+            GeneratorRef.from_json(body["ref"]),
+            Description.from_json(body["description"]),
+            body["params"],
+            body["params_passed"],
+        )

@@ -1,0 +1,78 @@
+"""Classes of the caller's own process, fitted and sampled in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from genbench.running.cellspec import CellSpec
+from genbench.running.executors import Executor
+from genbench.running.executors.local import Ended
+from genbench.running.ledger import LIKELIHOOD, CellLedger, take_up
+from genbench.system.npzfile import save_arrays
+
+
+class InProcessExecutor:
+    """Fits and samples classes of this process here, and leaves all else to another executor.
+
+    Parameters
+    ----------
+    inner
+        Scores what was sampled here, and runs every other cell.
+    classes
+        The classes by generator name.
+    """
+
+    def __init__(self, inner: Executor, classes: Mapping[str, type]) -> None:
+        self._inner = inner
+        self._classes = classes
+        self.stopping = False
+
+    def submit(self, spec: CellSpec) -> None:
+        """Run the generator here if it lives here, then start a worker that scores."""
+        if spec.generator.ref.inline and spec.reuse is None:
+            from genbench.running.generation import Generation
+
+            spec.folder.mkdir(parents=True, exist_ok=True)
+            cls = self._classes[spec.generator.name]
+            ledger = CellLedger(
+                spec.folder,
+                spec.suite.space,
+                spec.suite.n_samples,
+                resumed=spec.resume is not None,
+                costs_before=take_up(spec.resume, spec.folder),
+            )
+            with torch_left_as_found():
+                Generation(spec, ledger, cls=cls, stopping=lambda: self.stopping).run()
+            if ledger.likelihood:
+                save_arrays(spec.folder / LIKELIHOOD, ledger.likelihood)
+        self._inner.submit(spec)
+
+    def poll(self, seconds: float) -> list[Ended]:
+        """See `genbench.running.executors.Executor.poll`."""
+        return self._inner.poll(seconds)
+
+    def stop(self) -> None:
+        """Ask every worker to end."""
+        self._inner.stop()
+
+    def kill(self) -> None:
+        """End every worker now; what runs here ends at its next batch."""
+        self._inner.kill()
+
+
+@contextmanager
+def torch_left_as_found() -> Iterator[None]:
+    """Undo what a cell sets in torch and the BLAS libraries."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    threads = torch.get_num_threads()
+    benchmark = torch.backends.cudnn.benchmark
+    with threadpool_limits():  # restores each library's threads
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+            torch.set_flush_denormal(False)
+            torch.backends.cudnn.benchmark = benchmark

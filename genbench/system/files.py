@@ -1,0 +1,103 @@
+"""Files written whole or not at all, and read with bounds."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from genbench.errors import StoreError
+from genbench.system.jsontext import parse, serialise
+
+MAX_JSON_BYTES = 16 << 20
+LINK = "is a link: results hold plain files only"
+
+
+def read_json(path: Path) -> Any:
+    """JSON from a file of bounded size, NaN refused; `StoreError` if it is not that."""
+    try:
+        found = path.lstat()
+        if stat.S_ISLNK(found.st_mode):
+            raise StoreError(f"{path} {LINK}")
+        if not stat.S_ISREG(found.st_mode):
+            raise StoreError(f"{path} is no plain file: results hold nothing else")
+        if found.st_size > MAX_JSON_BYTES:
+            raise StoreError(f"{path} is larger than {MAX_JSON_BYTES} bytes")
+        return parse(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"{path} is not valid JSON: {error}") from error
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def write_json(path: Path, body: Any) -> None:
+    """Write JSON atomically: temporary file, fsync, rename. NaN is refused.
+
+    Half a character, as Python reads a path that is not UTF-8, is written as an escape.
+    """
+    write_bytes(path, serialise(body))
+
+
+def write_bytes(path: Path, data: bytes, *, sync: bool = True) -> None:
+    """Write a file atomically; `StoreError` with the reason if that fails."""
+    name = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            if sync:
+                os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException as error:  # Ctrl-C and a lack of memory leave no half file behind either
+        if name is not None:
+            with contextlib.suppress(OSError):
+                Path(name).unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
+        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def inside(folder: Path, relative: str) -> Path | None:
+    """The plain file at `relative` below `folder`, or None for links, traversal and absence."""
+    path = Path(os.path.normpath(folder / relative))
+    if Path(relative).is_absolute() or not path.is_relative_to(folder) or path == folder:
+        return None
+    steps = [path, *path.parents][: len(path.relative_to(folder).parts)]
+    if any(os.path.islink(step) for step in steps) or not os.path.isfile(path):
+        return None
+    return path
+
+
+def exists(path: Path) -> bool:
+    """Whether something is there, be it a link to nothing; `StoreError` if that cannot be told."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
+    return True
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's content, hex; `StoreError` if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def data_home() -> Path:
+    """The user's folder for data sets: ``$GENBENCH_DATA``, or ``genbench`` in the XDG data home."""
+    named = os.environ.get("GENBENCH_DATA")
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "genbench"
