@@ -28,7 +28,7 @@ def test_the_baselines_are_installed_like_anyones() -> None:
 
 def test_listing_imports_no_generator() -> None:
     code = (
-        "import sys; from genbench import plugins; plugins.installed(); "
+        "import sys; from genbench.plugins import finding; finding.installed(); "
         "print([m for m in sys.modules if m.startswith(('genbench.baselines', 'torch', 'numpy'))])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)

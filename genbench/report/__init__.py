@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from genbench.results.entries import Entry, Snapshot, TaskResults
-from genbench.results.publish import task_results
 from genbench.results.store import Store
 
 __all__ = ["Entry", "Snapshot", "TaskResults", "build_report", "renew_report"]
@@ -46,4 +45,6 @@ def build_report(
 
 def renew_report(store: Store, out: Path) -> Path:
     """Write the report of all tasks in a results folder; returns the page."""
+    from genbench.results.publish import task_results
+
     return build_report([task_results(f, published=True) for f in store.task_folders()], out)
