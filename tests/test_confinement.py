@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn import datasets
 
 from genbench.results.records import Record
 from genbench.running import refits
@@ -50,6 +51,59 @@ def confined(work: Callable[[], None], tmp_path: Path, *protected: Path) -> str:
     text = log.read_text()
     assert outcome.status == "returned", text
     return text
+
+
+@landlock
+def test_what_is_hidden_cannot_be_read_and_all_beside_it_can(tmp_path: Path) -> None:
+    for name in ("data/rows", "data/deep/more", "mine/own", "beside", "data-2"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    (tmp_path / "way-in").symlink_to(tmp_path / "data")
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    hidden = (tmp_path / "data", tmp_path / "mine", tmp_path / "absent")
+
+    def work() -> None:
+        confinement.Sandbox(scratch, hidden=hidden, readable=(tmp_path / "mine" / "own",)).enter()
+        for name in ("data/rows", "data/deep/more", "way-in/rows", "mine/own", "beside", "data-2"):
+            try:
+                say(f"{name}:{(tmp_path / name).read_text() != ''} ")
+            except PermissionError:
+                say(f"{name}:no ")
+        (scratch / "a").write_text("own")
+        say((scratch / "a").read_text())
+        import colorsys  # of the standard library, which lies beside
+
+        say(f" {sorted(os.listdir(tmp_path))[0]} {colorsys.ONE_THIRD > 0}")
+
+    run_isolated(work, log=tmp_path / "log", stopping=lambda: False)
+    assert (tmp_path / "log").read_text() == (
+        "data/rows:no data/deep/more:no way-in/rows:no mine/own:True beside:True data-2:True "
+        "own beside True"
+    )
+
+
+@landlock
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [(), ("--no-sandbox",)], ids=["confined", "free"])
+def test_a_generator_reads_neither_data_nor_caches_nor_other_cells(
+    run_genbench: Command, tmp_path: Path, suite: Path, options: tuple[str, ...]
+) -> None:
+    done = run_genbench("run", "--suite", suite, "--plugin", PLUGINS / "intruder.py",
+                        "-g", "innocent", "--no-controls", "--no-report")  # fmt: skip
+    assert done.code == 0, done.err
+    digits = Path(datasets.__file__).parent / "data" / "digits.csv.gz"
+    done = run_genbench("run", "--suite", suite, "--plugin", PLUGINS / "nosy.py", "-g", "nosy",
+                        "--no-controls", "--no-report", *options,
+                        env={"NOSY": f"{tmp_path / 'results'}{os.pathsep}{digits}",
+                             "NOSY_OWN": os.sep + "nosy~"})  # fmt: skip
+    nosy = records(tmp_path / "results")["nosy", 0]
+    if options:
+        assert "could read" in nosy.error["message"]
+    else:
+        assert done.code == 0, done.err
+        assert nosy.status == "ok"
+        assert nosy.metrics["augmentation_gain"].status == "ok", nosy.metrics["augmentation_gain"]
 
 
 @pytest.fixture

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Literal, Protocol, cast, get_args
 
 import numpy as np
 
-from genbench.data.files import FileCheck
+from genbench.data.files import FileCheck, locate, places
 from genbench.data.readers import reader_of
 from genbench.data.split import Split
 from genbench.errors import DataError, UsageError, did_you_mean
 from genbench.generator import Space
 from genbench.system import extensions
 
-__all__ = ["LOADERS", "FileCheck", "Split", "SplitName", "load_split", "verify_files"]
+__all__ = ["LOADERS", "FileCheck", "Split", "SplitName", "load_split", "sources", "verify_files"]
 
 SplitName = Literal["train", "valid", "test"]
 
@@ -81,6 +82,18 @@ def verify_files(dataset: Mapping[str, Any]) -> list[FileCheck]:
     loader = _loader(dataset)
     reader_of(dataset)
     return loader.verify(dataset)
+
+
+def sources(dataset: Mapping[str, Any]) -> list[Path]:
+    """Files and folders that hold a data set's rows, as far as its loader tells.
+
+    A loader of another package tells by a function ``sources(dataset)``, if it has one.
+    """
+    folder = dataset.get("folder")
+    found = [Path(dataset["root"]) / str(folder)] if folder else []
+    found += [locate(dataset, entry) for entry in dataset.get("files", ())]
+    tells = getattr(_loader(dataset), "sources", None)
+    return [*found, *places(dataset), *(tells(dataset) if tells else ())]
 
 
 def _loader(dataset: Mapping[str, Any]) -> Loader:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,13 @@ def verify(dataset: Mapping[str, Any]) -> list[FileCheck]:
     problem = "" if found == expected else _problem(found, expected)
     name = "sklearn.datasets.load_digits"
     return [FileCheck(name, everything.x.nbytes, found, not problem, problem)]
+
+
+def sources(dataset: Mapping[str, Any]) -> list[Path]:
+    """The folder of scikit-learn that holds the digits."""
+    from sklearn import datasets
+
+    return [Path(datasets.__file__).parent / "data"]
 
 
 def _problem(found: str, expected: str) -> str:

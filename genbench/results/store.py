@@ -99,6 +99,10 @@ class Store:
                 "choose another with --results"
             ) from error
 
+    def hidden(self) -> list[Path]:
+        """The folders that hold other cells' rows and the caches: no generator is to read them."""
+        return [self.root / CACHE, *self.task_folders()]
+
     def write_suite(self, folder_name: str, body: Mapping[str, Any]) -> Path:
         """Keep the resolved suite in its task folder, for reports; returns the folder."""
         folder = self.root / folder_name

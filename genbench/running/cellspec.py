@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from genbench.data import sources
 from genbench.plugins.choice import CONTROL_SPLITS, GeneratorChoice
-from genbench.results.store import SPEC
+from genbench.results.store import SPEC, Store
 from genbench.system.files import read_json, write_json
 from genbench.tasks.suite import Suite
 
@@ -66,6 +67,10 @@ class CellSpec:
     def split(self) -> str:
         """The split whose rows the generator is fitted on."""
         return CONTROL_SPLITS[self.generator.name] if self.generator.is_control else "train"
+
+    def hidden(self) -> list[Path]:
+        """Files and folders with rows that the generator's processes may not read."""
+        return [*Store(self.cache.parent).hidden(), *sources(self.suite.dataset)]
 
     def to_json(self) -> dict[str, Any]:
         """As JSON data."""

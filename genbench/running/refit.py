@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import signal
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,6 +114,8 @@ class Refitting:
         Whether the process is confined, where the system can.
     results
         The results directory, in which it may write nothing.
+    hidden
+        Files and folders that it may not read.
     """
 
     def __init__(
@@ -125,6 +127,7 @@ class Refitting:
         memory_limit: int | None,
         sandbox: bool,
         results: Path,
+        hidden: Sequence[Path] = (),
     ) -> None:
         self._spec = RefitSpec.from_json(read_json(folder / SPEC))
         self._sandbox = sandbox
@@ -133,7 +136,7 @@ class Refitting:
         self._ledger = _Ledger(self._spec, self._spec.draw if labels is None else len(labels))
         self._scratch = ExitStack()
         scratch = self._scratch.enter_context(confinement.scratch_folder())
-        box = confinement.sandbox(sandbox, scratch, results=results)
+        box = confinement.sandbox(sandbox, scratch, results=results, hidden=hidden)
         self._running = Attended(
             lambda told: _Refit(self._spec, self._arrays, told).run(box),
             self._ledger,

@@ -165,6 +165,7 @@ class _SideBySide:
         self._slots = slots
         self._found: dict[Job, Refitted] = {}
         self._running: dict[Job, _Running] = {}
+        self._hidden = spec.hidden()
         self._told_to_stop = False
 
     def run(self) -> dict[Job, Refitted]:
@@ -226,6 +227,7 @@ class _SideBySide:
             memory_limit=self._spec.memory_limit,
             sandbox=self._spec.sandbox,
             results=self._spec.cache.parent,
+            hidden=self._hidden,
         )
         self._running[job] = _Running(folder, slot, process, log)
 

@@ -229,7 +229,11 @@ class Worker:
         shutil.rmtree(work_folder, ignore_errors=True)
         work_folder.mkdir(parents=True, exist_ok=True)
         with scratch_folder() as scratch:
-            box = sandbox(spec.sandbox, scratch, work_folder, results=spec.cache.parent)
+            box = sandbox(
+                spec.sandbox, scratch, work_folder, results=spec.cache.parent,
+                hidden=spec.hidden(),
+                readable=[spec.folder, *([spec.resume] if spec.resume else [])],
+            )  # fmt: skip
             running = Attended(
                 lambda told: work(told, box),
                 ledger,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,8 @@ class StoredGenerator:
         Rows asked for in one call of `sample`.
     results
         The results directory, in which the process may write nothing.
+    hidden
+        Files and folders that it may not read.
     sandbox
         Whether it is confined, where the system can.
     """
@@ -58,6 +60,7 @@ class StoredGenerator:
     device: str
     threads: int
     results: Path
+    hidden: Sequence[Path] = ()
     sandbox: bool = True
 
     def draw(self, n: int, seed: int, labels: NDArray[np.int64] | None) -> dict[str, Array]:
@@ -83,6 +86,7 @@ class StoredGenerator:
                 "to": str(folder / "drawn.npz"),
                 "sandbox": self.sandbox,
                 "results": str(self.results.resolve()),
+                "hidden": [str(path.absolute()) for path in self.hidden],
             }
             write_json(folder / "order.json", order)
             command = python_module("genbench.synthesis.draw", str(folder / "order.json"))
@@ -106,7 +110,10 @@ def main(path: str) -> None:
     n = int(order["n"])
     ledger = Ledger(Space.from_json(order["space"]), n)
     with scratch_folder() as scratch:
-        box = sandbox(order["sandbox"], scratch, results=Path(order["results"]))
+        box = sandbox(
+            order["sandbox"], scratch, results=Path(order["results"]),
+            hidden=[Path(path) for path in order["hidden"]],
+        )  # fmt: skip
         running = Attended(lambda told: _draw(order, told, box), ledger, log=None, scratch=scratch)
         outcome = attend(running, lambda: False)
     error = ledger.result.error or {}
@@ -119,13 +126,14 @@ def main(path: str) -> None:
 def _draw(order: Mapping[str, Any], told: Telling, box: Sandbox | None) -> None:
     configure_torch(order["threads"])
     device = torch.device(order["device"])
+    state = tensorfile.load(Path(order["state"]), device=device)
     if box is not None:
         box.enter()
     end = ("ok", "", "", "")
     try:
         choice = GeneratorChoice.from_json(order["generator"])
         subject = Harnessed(choice, Space.from_json(order["space"]), device)
-        subject.generator.load_state_dict(tensorfile.load(Path(order["state"]), device=device))
+        subject.generator.load_state_dict(state)
         labels = None if order["labels"] is None else np.array(order["labels"], np.int64)
         told.phase("sample")
         seed, chunk = int(order["seed"]), order["chunk"]

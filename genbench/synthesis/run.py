@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from genbench.data import Split, load_split
+from genbench.data import Split, load_split, sources
 from genbench.downstream.classifier import NAME, VERSION, Classifier, predict
 from genbench.downstream.recipe import Recipe
 from genbench.errors import UsageError
@@ -151,6 +151,7 @@ def _stored_generator(
         options.device,
         threads,
         results,
+        (*Store(results).hidden(), *sources(suite.dataset)),
         options.sandbox,
     )
 

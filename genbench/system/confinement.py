@@ -1,4 +1,4 @@
-"""What a process that imports a plugin may write: its own folder, and nothing that we believe.
+"""What a process that imports a plugin may write and read: nothing that we believe or score with.
 
 Done by Landlock (Linux 5.13 and later), which holds for the thread that asks, for every thread and
 process that it starts from then on, and cannot be undone. Elsewhere nothing is confined.
@@ -21,6 +21,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ _PATH_BENEATH = 1
 _NO_NEW_PRIVS = 38
 
 _WRITE_FILE = 1 << 1
+_READ_FILE = 1 << 2
 _REFER = 1 << 13  # ABI 2: link and rename from one folder into another
 _TRUNCATE = 1 << 14  # ABI 3
 _IOCTL_DEV = 1 << 15  # ABI 5
@@ -58,14 +60,14 @@ CACHES = (
 )
 
 REMEDY = (
-    "a generator may write in its temporary folder (tempfile.gettempdir()) alone: write there, or "
-    "pass --no-sandbox"
+    "a generator may write in its temporary folder (tempfile.gettempdir()) alone, and read neither "
+    "results nor data sets: write there, keep its files elsewhere, or pass --no-sandbox"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """Where a confined process may write.
+    """Where a confined process may write, and what it may not read.
 
     Parameters
     ----------
@@ -75,11 +77,15 @@ class Sandbox:
         Its temporary folder, named by TMPDIR.
     protected
         Nothing that holds one of these, or lies in one, is opened besides: results, data.
+    hidden, readable
+        Files and folders whose content it may not read, and what of them it may.
     """
 
     scratch: Path
     folders: tuple[Path, ...] = ()
     protected: tuple[Path, ...] = field(default=())
+    hidden: tuple[Path, ...] = ()
+    readable: tuple[Path, ...] = ()
 
     def enter(self) -> None:
         """Confine this thread and all that it starts, for good; the caller starts no plugin before.
@@ -95,7 +101,8 @@ class Sandbox:
         if not level():
             return
         allowed = [self.scratch, *self.folders, *open_caches, *self._shared_memory()]
-        _restrict(allowed, _devices())
+        readable = [*self.readable, *_all_but(self.hidden)] if self.hidden else []
+        _restrict(allowed, _devices(), readable)
 
     def _caches(self) -> list[Path]:
         """Caches that are there; of one that is not, its variable names a temporary one."""
@@ -123,7 +130,12 @@ class Sandbox:
 
 
 def sandbox(
-    enabled: bool, scratch: Path, *folders: Path, results: Path | None = None
+    enabled: bool,
+    scratch: Path,
+    *folders: Path,
+    results: Path | None = None,
+    hidden: Sequence[Path] = (),
+    readable: Sequence[Path] = (),
 ) -> Sandbox | None:
     """The sandbox of a process that may write in these folders; None unless `enabled`.
 
@@ -131,11 +143,14 @@ def sandbox(
     ----------
     results
         The results directory that the process works for, of which it gets `folders` at most.
+    hidden, readable
+        See `Sandbox`; the data that ship and the user's data sets are hidden besides.
     """
     if not enabled:
         return None
     ours = [data_home(), PACKAGE, *([results] if results else [])]
-    return Sandbox(scratch, folders, tuple(ours))
+    data = (data_home(), Path(str(resources.files("genbench.suites"))) / "data")
+    return Sandbox(scratch, folders, tuple(ours), (*hidden, *data), tuple(readable))
 
 
 @contextmanager
@@ -179,8 +194,23 @@ def told_of(error: BaseException, *, confined: bool) -> str:
     return f"{text}: {REMEDY}" if confined and refused else text
 
 
-def _restrict(folders: Sequence[Path], devices: Sequence[Path]) -> None:
+def _all_but(hidden: Sequence[Path]) -> list[Path]:
+    """Files and folders that hold everything there is now but `hidden`: a rule can only allow.
+
+    Links need no rule: what counts is where they lead.
+    """
+    ends = {path.resolve() for path in hidden if path.exists()}
+    ways = {parent for path in ends for parent in path.parents}
+    beside = []
+    for folder in sorted(ways - ends):
+        with contextlib.suppress(OSError), os.scandir(folder) as entries:
+            beside += [Path(e.path) for e in entries if not e.is_symlink()]
+    return [path for path in beside if path not in ends and path not in ways] or [Path("/")]
+
+
+def _restrict(folders: Sequence[Path], devices: Sequence[Path], readable: Sequence[Path]) -> None:
     handled, scoped = _handled(level())
+    handled |= _READ_FILE if readable else 0
     attributes = struct.pack("QQQ", handled, 0, scoped)
     size = 8 if level() < 4 else 16 if level() < 6 else 24
     ruleset = _checked(_CREATE_RULESET, attributes, size, 0)
@@ -189,6 +219,8 @@ def _restrict(folders: Sequence[Path], devices: Sequence[Path]) -> None:
             _allow(ruleset, path, handled)
         for path in devices:
             _allow(ruleset, path, handled & _OF_FILES)
+        for path in readable:
+            _allow(ruleset, path, _READ_FILE)
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0):
             raise GenbenchError("the process cannot be confined (prctl): pass --no-sandbox")
