@@ -90,15 +90,20 @@ def prober() -> Iterator[Prober]:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A wheel built from a copy of the tracked files."""
     source = tmp_path_factory.mktemp("source")
+    copy_checkout(source)
+    return build_wheel(source, tmp_path_factory.mktemp("wheel"))
+
+
+def copy_checkout(target: Path, without: tuple[str, ...] = ()) -> None:
+    """Copy the repository's files, new ones too, but for those whose paths begin like these."""
     files = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"],
         cwd=ROOT, capture_output=True, text=True, check=True,
     ).stdout.splitlines()  # fmt: skip
     for name in files:
-        if (ROOT / name).is_file():
-            (source / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, source / name)
-    return build_wheel(source, tmp_path_factory.mktemp("wheel"))
+        if (ROOT / name).is_file() and not name.startswith(without):
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, target / name)
 
 
 def build_wheel(source: Path, out: Path) -> Path:
