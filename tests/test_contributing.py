@@ -225,9 +225,8 @@ def of_extractor(copy: Copy, out: dict[str, str]) -> None:
 def of_executor(copy: Copy, out: dict[str, str]) -> None:
     listed, again = (text for line, text in out.items() if "list" in line or "--dry-run" in line)
     assert "Runs each cell by a command, in a session of its own." in listed
-    assert {record["status"] for record in copy.records().values()} == {"ok"}
-    assert sorted(copy.records()) == ["flow", "heldout", "noise"]
-    assert "0 to do" in again
+    assert [record["status"] for record in copy.records().values()] == ["ok"]
+    assert "0 of 1 cells to do" in again
 
 
 OUTCOMES = {

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 ORDER = ("index", "plugins", "bring-your-own", "python", "augment", "publish", "cli", "suites",
          "metrics", "record", "limits", "promises")  # fmt: skip
 MADE = ("cli", "suites", "record")
+CONTRIBUTING = ("index", "metric", "kind", "baseline", "loader", "extractor", "executor")
 # Only pages of users' own: what a page is called is its first heading.
 
 
@@ -23,6 +24,9 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     names = {path.stem for path in Path(config.docs_dir).glob("*.md")} | set(MADE)
     known = [name for name in ORDER if name in names]
     config.nav = [f"{name}.md" for name in (*known, *sorted(names - set(known)))]
+    folder = Path(config.docs_dir) / "contributing"
+    there = [name for name in CONTRIBUTING if (folder / f"{name}.md").is_file()]
+    config.nav.append({"Contributing": [f"contributing/{name}.md" for name in there]})
     return config
 
 
