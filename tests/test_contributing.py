@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -49,14 +51,19 @@ def commands(page: str) -> list[str]:
     return [line for block in blocks(page) if not block.path for line in block.text.splitlines()]
 
 
-def with_lines_added(text: str, block: str) -> str:
-    """A file's text with the ``+`` lines of a block, between the other lines of that block."""
-    lines = [(line[:1], line[1:]) for line in block.splitlines()]
-    assert {sign for sign, _ in lines} <= {"+", " ", "-"}, block
-    before = "".join(f"{line}\n" for sign, line in lines if sign != "+")
-    after = "".join(f"{line}\n" for sign, line in lines if sign != "-")
-    assert f"\n{text}".count(f"\n{before}") == 1, f"these lines are not there, or twice:\n{before}"
-    return f"\n{text}".replace(f"\n{before}", f"\n{after}")[1:]
+def changed_text(text: str, block: str) -> str:
+    """A file's text after a block's changes: ``-`` lines out, ``+`` lines in, others to find it.
+
+    A line ``@@`` goes on to another place of the file.
+    """
+    for part in re.split(r"^@@\n", block, flags=re.MULTILINE):
+        lines = [(line[:1], line[1:]) for line in part.splitlines()]
+        assert {sign for sign, _ in lines} <= {"+", "-", " "}, part
+        before = "".join(f"{line}\n" for sign, line in lines if sign != "+")
+        after = "".join(f"{line}\n" for sign, line in lines if sign != "-")
+        assert f"\n{text}".count(f"\n{before}") == 1, f"not there, or twice:\n{before}"
+        text = f"\n{text}".replace(f"\n{before}", f"\n{after}")[1:]
+    return text
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,7 @@ class Copy:
         """Put a block where it belongs: a new file, or lines of one that exists."""
         path = self.root / block.path
         if block.language == "diff":
-            path.write_text(with_lines_added(path.read_text(), block.text))
+            path.write_text(changed_text(path.read_text(), block.text))
         else:
             assert not path.exists(), f"{block.path} exists already: the page takes its name"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,8 +88,10 @@ class Copy:
         The project's build backend makes it, so that `pyproject.toml` has to be right.
         """
         site = self.root / "site"
-        site.mkdir()
-        (self.root / "reports").mkdir()  # a package too, empty here
+        if site.exists():
+            shutil.rmtree(site)
+        for folder in (site, self.root / "reports"):  # a package too, empty here
+            folder.mkdir(exist_ok=True)
         code = (
             "from setuptools import build_meta as b; b.prepare_metadata_for_build_editable('site')"
         )
@@ -91,7 +100,8 @@ class Copy:
         url = {"url": self.root.as_uri(), "dir_info": {"editable": True}}
         (info / "direct_url.json").write_text(json.dumps(url))
         for name in MAPPED:
-            (self.root / "genbench" / name).symlink_to(self.root / name)
+            if not (place := self.root / "genbench" / name).exists():
+                place.symlink_to(self.root / name)
 
     def type(self, line: str) -> Done:
         """A command line of a page, in the copy's folder."""
@@ -229,7 +239,25 @@ def of_executor(copy: Copy, out: dict[str, str]) -> None:
     assert "0 of 1 cells to do" in again
 
 
+def of_kind(copy: Copy, out: dict[str, str]) -> None:
+    assert "0 failed" in out["genbench check logistic_normal.py"]
+    found = copy.records()
+    assert {record["status"] for record in found.values()} == {"ok"}
+    nll = found["logistic-normal"]["metrics"]["nll"]
+    assert (nll["status"], nll["unit"]) == ("ok", "nats")
+    assert nll["value"] < -math.lgamma(4), "sharper than the uniform density over the simplex"
+    roles = {artefact["role"] for artefact in found["logistic-normal"]["artifacts"]}
+    assert "points" in roles, "it is shown as the kind says"
+
+
+def of_metric(copy: Copy, out: dict[str, str]) -> None:
+    assert re.search(r"^ *energy +genbench ", out["genbench list metrics"], re.MULTILINE)
+    assert "fresh rows: 0 but for noise" in out["genbench selftest energy"]
+
+
 OUTCOMES = {
+    "kind": of_kind,
+    "metric": of_metric,
     "executor": of_executor,
     "baseline": of_baseline,
     "loader": of_loader,
@@ -240,6 +268,7 @@ OUTCOMES = {
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_works_as_it_stands(written: Copy, page: str) -> None:
+    written.install()  # as the reader's own copy is
     out = {line: written.type(line).out for line in commands(page)}
     assert any(line.startswith("pytest") for line in out), "it says what to test"
     OUTCOMES[page](written, out)
