@@ -168,11 +168,13 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Copy:
 @pytest.fixture
 def written(checkout: Copy, page: str) -> Iterator[Copy]:
     """The copy with the files of a page, until the test is over."""
-    for block in blocks(page):
-        if block.path:
-            checkout.write(block)
-    yield checkout
-    checkout.clear()
+    try:
+        for block in blocks(page):
+            if block.path:
+                checkout.write(block)
+        yield checkout
+    finally:
+        checkout.clear()
 
 
 def counts() -> dict[str, int]:
