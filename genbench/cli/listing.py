@@ -153,6 +153,11 @@ def _generators() -> list[dict[str, Any]]:
     return rows
 
 
+# What is shown of a metric: the rest of its entry is for the machinery.
+_OF_METRICS = ("id", "title", "description", "unit", "higher_is_better", "needs", "kinds", "scale",
+               "cost", "reference")  # fmt: skip
+
+
 def _metrics() -> list[dict[str, Any]]:
     from genbench.metrics import custom
     from genbench.metrics.table import METRICS
@@ -278,7 +283,7 @@ def _find(what: str) -> dict[str, Any]:
         return _generator(what)
     if what in METRICS:
         info = METRICS[what]
-        return {name: _plain(getattr(info, name)) for name in info.__slots__}
+        return {name: _plain(getattr(info, name)) for name in _OF_METRICS}
     others = extensions.announced(extensions.METRICS)
     if what in others:
         told = custom.find(what)

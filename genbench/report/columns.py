@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from genbench.errors import shorten
+from genbench.metrics.entry import MetricInfo
 from genbench.metrics.table import METRICS
 from genbench.metrics.values import MetricValue
 from genbench.results.aggregation import direction
 from genbench.results.records import Record
 
-FRECHET = ("fid", "fid_infinity", "fid_per_class")
 TF_INCEPTION = "inception-v3-compat"
 TF_WEIGHTS = ":6726825d"  # of the published file, in a signature; others make no canonical FID
 _SPANS_DECADES = 100.0
@@ -100,9 +100,9 @@ def _column(name: str, suite: Mapping[str, Any], primary: str, records: Sequence
         return Column(name, name, "", about, unit, up, False, name == primary, "")
     protocol = suite.get("protocol", {})
     kind = str(suite.get("space", {}).get("kind", "image"))
-    shown = extractor or (str(protocol.get("extractor", "")) if base in FRECHET else "")
+    shown = extractor or (str(protocol.get("extractor", "")) if info.says_extractor else "")
     if shown == TF_INCEPTION:
-        shown = _inception(base, [r.metrics[name] for r in records if name in r.metrics])
+        shown = _inception(info, [r.metrics[name] for r in records if name in r.metrics])
     return Column(
         id=name,
         name=info.title,
@@ -116,8 +116,8 @@ def _column(name: str, suite: Mapping[str, Any], primary: str, records: Sequence
     )
 
 
-def _inception(base: str, values: Sequence[MetricValue]) -> str:
+def _inception(info: MetricInfo, values: Sequence[MetricValue]) -> str:
     """The Frechet distance of the published weights alone goes by no other name than FID."""
     if any(TF_WEIGHTS not in v.signature for v in values if v.status == "ok"):
         return f"{TF_INCEPTION}, other weights"
-    return "" if base in FRECHET else TF_INCEPTION
+    return "" if info.says_extractor else TF_INCEPTION

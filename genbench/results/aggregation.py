@@ -16,7 +16,7 @@ from typing import Literal
 from scipy import special
 
 from genbench.errors import UsageError
-from genbench.metrics.table import LIKELIHOOD_METRICS, METRICS
+from genbench.metrics.table import METRICS, is_likelihood
 from genbench.metrics.values import Interval, MetricValue
 from genbench.results.records import Record, canonical_json, digest
 
@@ -324,7 +324,7 @@ def _problem(record: Record, metric_id: str) -> str:
 
 
 def _likelihood(record: Record, metric_id: str) -> str | None:
-    if metric_id.split("@")[0] not in LIKELIHOOD_METRICS:
+    if not is_likelihood(metric_id.split("@")[0]):
         return None
     kind = record.cell["generator"].get("likelihood")
     return None if kind is None else str(kind)

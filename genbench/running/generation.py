@@ -20,7 +20,7 @@ from torch import Tensor
 
 from genbench.data import Split, load_split
 from genbench.errors import UsageError, shorten
-from genbench.metrics.table import LIKELIHOOD_METRICS
+from genbench.metrics.table import is_likelihood
 from genbench.plugins.harnessed import FitResult, Harnessed, requested_labels
 from genbench.plugins.training import Stopped
 from genbench.results.store import CHECKPOINT
@@ -60,7 +60,7 @@ def likelihood_plan(spec: CellSpec) -> dict[str, dict[str, int]]:
         return {}
     plan = {}
     for request in spec.suite.metrics:
-        if request.id in LIKELIHOOD_METRICS:
+        if is_likelihood(request.id):
             rows = int(request.parameters.get("rows", 10_000))
             plan[request.id] = {"rows": rows, "draws": int(request.parameters.get("draws", 1))}
     return plan

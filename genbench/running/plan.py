@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from genbench.metrics.custom import provider
-from genbench.metrics.table import LIKELIHOOD_METRICS, METRICS
+from genbench.metrics.table import METRICS, is_likelihood
 from genbench.metrics.values import MetricValue
 from genbench.plugins.choice import GeneratorChoice
 from genbench.results.records import digest
@@ -132,7 +132,7 @@ def scoring_keys(suite: Suite) -> dict[str, str]:
 def part_of(metric: str) -> str:
     """Which part of the scoring a metric id belongs to; a package's own are made of features."""
     info = METRICS.get(metric.partition("@")[0])
-    return "downstream" if info is not None and "classifier" in info.needs else "metrics"
+    return "downstream" if info is not None and info.source == "downstream" else "metrics"
 
 
 def expected(suite: Suite, part: str) -> set[str]:
@@ -267,7 +267,7 @@ def _drawn(suite: Suite, attempt: Stored) -> bool:
         return False
     # Records without a sandbox were made before its log_prob was probed.
     probed = "sandbox" in record.environment and record.cell["generator"].get("likelihood")
-    wanted = any(request.id in LIKELIHOOD_METRICS for request in suite.metrics)
+    wanted = any(is_likelihood(request.id) for request in suite.metrics)
     if probed and wanted and _cut_short(attempt):
         return attempt.artifact("likelihood") is not None
     return True

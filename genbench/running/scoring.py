@@ -22,9 +22,15 @@ from genbench.features import IDENTITY, Extractor, Features, load_extractor
 from genbench.metrics.custom import described
 from genbench.metrics.evaluation import evaluate
 from genbench.metrics.likelihood import nll_bits_per_dim, nll_nats
-from genbench.metrics.reference_copies import FAKE_ROWS, REAL_ROWS, draw, exact_copies, near_copies
+from genbench.metrics.reference_copies import (
+    FAKE_ROWS,
+    REAL_ROWS,
+    exact_copies,
+    near_copies,
+    random_rows,
+)
 from genbench.metrics.signatures import signature
-from genbench.metrics.table import LIKELIHOOD_METRICS, METRICS, split_id
+from genbench.metrics.table import METRICS, is_likelihood, metric_info, split_id
 from genbench.metrics.uncertainty import Estimate
 from genbench.metrics.values import MetricValue
 from genbench.running.cellspec import CellSpec
@@ -37,10 +43,6 @@ from genbench.system.slots import Slots
 
 Array = npt.NDArray[Any]
 
-# Metrics that compare scales of directions: on points whose suite has no extractor they see data
-# standardised by the training split's moments; all others see points as they are.
-STANDARDISED = ("kid", "c2st", "c_t")
-COPYING = ("c_t", "authenticity")
 COPIED = "reference_in_train"  # share of the reference rows that equal a training row
 TRAIN_SCALE = "identity-standardised"
 MOST_LOG_PROB = 1e-3  # nats: float noise of a probability of 1
@@ -118,7 +120,7 @@ class Scorer:
         seed = derive_seed(0, "copies", name)
         exact = exact_copies(*sets, seed=seed)
         most = (REAL_ROWS, REAL_ROWS, FAKE_ROWS)
-        drawn = (x[draw(len(x), n, seed)] for x, n in zip(sets, most, strict=True))
+        drawn = (x[random_rows(len(x), n, seed)] for x, n in zip(sets, most, strict=True))
         near = near_copies(*(extract(x).features for x in drawn), seed=seed)
         return {"exact": asdict(exact), "near": asdict(near)}
 
@@ -132,13 +134,13 @@ class Scorer:
         """Metric ids by the feature space they are computed in."""
         spaces: dict[str, list[str]] = {}
         for request in self.spec.suite.metrics:
-            if request.id in LIKELIHOOD_METRICS:
+            if is_likelihood(request.id):
                 continue
-            name, extractor = split_id(request.id)
+            info, extractor = metric_info(request.id), split_id(request.id)[1]
             space = extractor or self.spec.suite.extractor
-            if name.startswith("pixel_"):
+            if info.on_pixels:
                 space = "pixels"
-            elif extractor is None and space == IDENTITY and name in STANDARDISED:
+            elif extractor is None and space == IDENTITY and info.standardised:
                 space = TRAIN_SCALE
             spaces.setdefault(space, []).append(request.id)
         return spaces
@@ -177,7 +179,7 @@ class Scorer:
 
     def _told_of_copies(self, id_: str, value: MetricValue) -> MetricValue:
         """A metric of copying with a note where real test rows equal training rows by nature."""
-        if split_id(id_)[0] not in COPYING or value.value is None:
+        if not metric_info(id_).of_copies or value.value is None:
             return value
         if self.spec.suite.document["dataset"]["split"].get(COPIES) != APART:
             return value
@@ -232,7 +234,7 @@ class Scorer:
         kind = self.spec.generator.description.likelihood
         values = {}
         for request in self.spec.suite.metrics:
-            if request.id not in LIKELIHOOD_METRICS:
+            if not is_likelihood(request.id):
                 continue
             start = time.perf_counter()
             if self.spec.generator.name == "heldout" and self._true_density():

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from genbench.errors import GenbenchError, UsageError, did_you_mean, shorten
-from genbench.metrics.signatures import implementation
+from genbench.metrics import custom
 from genbench.metrics.table import METRICS, split_id
 from genbench.results import margins
 from genbench.tasks import protocols
@@ -329,14 +329,14 @@ class Checker:
         id_ = metric["id"]
         try:
             name, extractor = split_id(id_)
-            known = implementation(id_).defaults
+            info = custom.entry(id_)
         except GenbenchError as error:
             self._fail(str(error), "see `genbench list metrics`", id_)
         for key in metric:
-            if key != "id" and key not in known:
+            if key != "id" and key not in info.defaults:
                 what = f"metric {id_!r} has no parameter {shorten(key)!r}"
-                self._fail(what, did_you_mean(key, known), key, below=id_)
-        if extractor is not None and (extractor == own or name.startswith("pixel_")):
+                self._fail(what, did_you_mean(key, info.defaults), key, below=id_)
+        if extractor is not None and (extractor == own or info.on_pixels):
             why = "is the suite's own extractor" if extractor == own else "plays no part on pixels"
             self._fail(f"{extractor!r} in {id_!r} {why}", f"write {name!r}", id_)
 

@@ -17,7 +17,7 @@ HEAVY = (
     "sklearn.datasets",
     "genbench.downstream.tstr",
     "genbench.running.generation",
-    "genbench.metrics.outcomes",
+    "genbench.metrics.frechet",
     "genbench.running.pictures",
     "genbench.running.scoring",
     "genbench.running.worker",
