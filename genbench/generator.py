@@ -123,6 +123,10 @@ class GeneratorSpec:
         ``lower-bound`` (an ELBO); None for implicit models, which have no `log_prob`.
     params
         A frozen dataclass of parameters with defaults; its fields are what ``-g NAME:k=v`` sets.
+        All of them are part of the cell's key. So that results stay the generator's own, a field
+        that was renamed says what it is still called in keys and records,
+        ``field(default=1e-3, metadata={"key": "lr"})``, and is set by either name; one that came
+        later, ``metadata={"added": True}``, stays out of them while it is at its default.
     reference
         The paper it follows.
     pretrained_on

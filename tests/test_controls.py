@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from genbench.baselines.controls import Gaussian, HeldOut, ModeDropped, Noise, TrainCopy
 from numpy.testing import assert_allclose, assert_array_equal
 
+from genbench.baselines.controls import Gaussian, HeldOut, ModeDropped, Noise, TrainCopy
 from genbench.errors import ContractError, UsageError
 from genbench.generator import Samples, Space
 from genbench.plugins.training import Budget, HarnessRun, MemoryTrainData

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from genbench.baselines.flow import Density, Flow, FlowParams, Plateaus
 from torch import Tensor
 
+from genbench.baselines.flow import Density, Flow, FlowParams, Plateaus
 from genbench.errors import UsageError
 from genbench.generator import Space
 from genbench.plugins.training import Budget, HarnessRun, MemoryTrainData, Stopped

@@ -309,7 +309,11 @@ def _generator(what: str) -> dict[str, Any]:
             raise UsageError(f"{what} defines {len(refs)} generators: show one of {known}")
         body = prober.describe(refs[0]).to_json()
     body["provider"] = refs[0].provider
-    body["parameters"] = {p["name"]: f"{p['type']} = {p['default']}" for p in body["parameters"]}
+    body["parameters"] = {
+        p["name"]: f"{p['type']} = {p['default']}"
+        + (f" ({p['key']} in records)" if p["key"] != p["name"] else "")
+        for p in body["parameters"]
+    }
     body["version covers"] = ", ".join(body.pop("covers"))
     body["it leaves out"] = "; ".join(body.pop("left_out"))
     return body

@@ -13,6 +13,7 @@ from torch import Tensor
 from genbench.errors import ContractError
 from genbench.generator import Samples, Space
 from genbench.plugins import finding as plugins
+from genbench.plugins.parameters import by_field
 
 
 def make_generator(
@@ -22,10 +23,9 @@ def make_generator(
     device: torch.device,
     cls: type | None = None,
 ) -> Any:
-    """Import a generator, unless its class is given, and make one; lists become tuples again."""
+    """Import a generator, unless its class is given, and make one of `params` by key."""
     known: Any = cls or plugins.load(ref)
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in params.items()}
-    return known(known.spec.params(**values), space, device)
+    return known(known.spec.params(**by_field(known.spec.params, params)), space, device)
 
 
 class Drawn(NamedTuple):

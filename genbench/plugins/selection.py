@@ -146,8 +146,8 @@ def _choice(
         raise UsageError(f"unknown generator {name!r}: {did_you_mean(name, known)}")
     ref = local.get(name) or plugins.find(name)
     description = prober.describe(ref)
-    params = description.resolve(given)
-    return GeneratorChoice(ref, description, params, {k: params[k] for k in given})
+    passed = description.parse(given)
+    return GeneratorChoice(ref, description, description.complete(passed), passed)
 
 
 def _control(name: str, suite: Suite, prober: Prober) -> GeneratorChoice:
@@ -155,8 +155,8 @@ def _control(name: str, suite: Suite, prober: Prober) -> GeneratorChoice:
     description = prober.describe(ref)
     table = suite.document.get("controls", {})
     known = {p.name for p in description.parameters}
-    given = {k: str(v) for k, v in table.items() if k in known}
-    return GeneratorChoice(ref, description, description.resolve(given), {})
+    given = description.parse({k: str(v) for k, v in table.items() if k in known})
+    return GeneratorChoice(ref, description, description.complete(given), {})
 
 
 def require_kind(choice: GeneratorChoice, suite: Suite) -> None:

@@ -94,8 +94,10 @@ def _telling(series: Sequence[Sequence[Row]], key: str) -> list[str]:
 
 
 def _params(row: Row) -> Mapping[str, Any]:
-    params = row.entries[0].record.cell["generator"].get("params")
-    return params if isinstance(params, dict) else {}
+    """All of a row's parameters; one that is left out at its default counts where it was asked."""
+    generator = row.entries[0].record.cell["generator"]
+    both = (generator.get("params_passed"), generator.get("params"))
+    return {k: v for params in both if isinstance(params, dict) for k, v in params.items()}
 
 
 def _source(row: Row) -> str:

@@ -95,7 +95,7 @@ def _parameter_problems(description: Description) -> list[str]:
         if isinstance(parameter.default, list):
             continue
         try:
-            value = description.resolve({parameter.name: str(parameter.default)})[parameter.name]
+            value = description.parse({parameter.name: str(parameter.default)})[parameter.key]
         except UsageError as error:
             found.append(f"{where}: {error}")
             continue

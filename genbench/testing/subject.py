@@ -68,7 +68,7 @@ class Subject:
     @property
     def params(self) -> dict[str, Any]:
         """The defaults."""
-        return self.description.resolve({})
+        return self.description.complete({})
 
     @property
     def name(self) -> str:
