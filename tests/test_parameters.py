@@ -20,8 +20,8 @@ from genbench.plugins.contract import make_generator
 from genbench.plugins.finding import GeneratorRef
 from genbench.plugins.inline import choice_of
 from genbench.plugins.parameters import by_field, complete, declared
+from genbench.plugins.probing import Prober
 from genbench.plugins.selection import choose
-from genbench.running.executors.local import LocalExecutor
 from genbench.running.plan import cell_folder, cell_key
 from genbench.tasks.suite import load_suite
 from tests.conftest import PLUGINS, ROOT, TINY, Command
@@ -120,12 +120,12 @@ def test_the_example_of_the_page_means_what_the_page_says() -> None:
 
 
 @pytest.fixture
-def chosen(executor: LocalExecutor, tmp_path: Path) -> Callable[..., list[GeneratorChoice]]:
+def chosen(prober: Prober, tmp_path: Path) -> Callable[..., list[GeneratorChoice]]:
     file = str(written(tmp_path / "now.py"))
     suite = load_suite(str(TINY))
 
     def call(*asked: str, sweeps: tuple[str, ...] = ()) -> list[GeneratorChoice]:
-        return choose(suite, asked, [file], executor, controls=False, sweeps=sweeps)
+        return choose(suite, asked, [file], prober, controls=False, sweeps=sweeps)
 
     return call
 
