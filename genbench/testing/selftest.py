@@ -22,7 +22,7 @@ from genbench.errors import GenbenchError, MetricError, UsageError, did_you_mean
 from genbench.metrics.values import MetricValue
 
 if TYPE_CHECKING:
-    from genbench.testing.classroom import Classroom
+    from genbench.testing.known_digits import KnownDigits
 
 Rows = NDArray[np.float64]
 
@@ -101,9 +101,9 @@ class Laboratory:
         found = evaluate(real, fake, [metric], seed=SEED, intervals=False, **more)[metric]
         if found.value is None:
             raise MetricError(found.reason or "no value and no reason")
-        return self.told(metric, found.value)
+        return self.reported(metric, found.value)
 
-    def told(self, metric: str, value: float) -> float:
+    def reported(self, metric: str, value: float) -> float:
         """What the metric says: the truth, unless it is sabotaged."""
         return 7 - 3 * value if metric == self.sabotage else value
 
@@ -126,7 +126,7 @@ class Laboratory:
         from genbench.metrics.likelihood import nll_bits_per_dim, nll_nats
 
         found = nll_nats(log_prob) if dims is None else nll_bits_per_dim(log_prob, dims)
-        return self.told(metric, found.value)
+        return self.reported(metric, found.value)
 
     def gaussian_nll(self, metric: str) -> float:
         """How far the NLL of Gaussian rows under their density is from the entropy, in errors."""
@@ -147,17 +147,17 @@ class Laboratory:
         return self.of(metric, real, fake, parameters=parameters) / direct
 
     def downstream(self, metric: str, value: MetricValue) -> float:
-        """A downstream metric of the classroom's rows."""
+        """A downstream metric of known digits."""
         if value.value is None:
             raise MetricError(value.reason or "no value and no reason")
-        return self.told(metric, value.value)
+        return self.reported(metric, value.value)
 
     @cached_property
-    def classroom(self) -> Classroom:
+    def known_digits(self) -> KnownDigits:
         """Digits and the protocols on them; made when first asked for, as it loads torch."""
-        from genbench.testing.classroom import Classroom
+        from genbench.testing.known_digits import KnownDigits
 
-        return Classroom()
+        return KnownDigits()
 
 
 _HOT = np.eye(CLASSES)[np.arange(1000) % CLASSES]
@@ -184,19 +184,19 @@ def _labels(turn: int) -> Measure:
 
 
 def _taught(turn: int = 0) -> Measure:
-    return lambda lab, metric: lab.downstream(metric, lab.classroom.transfer(turn)[metric])
+    return lambda lab, metric: lab.downstream(metric, lab.known_digits.transfer(turn)[metric])
 
 
 def _augmented(kind: str) -> Measure:
-    return lambda lab, metric: lab.downstream(metric, lab.classroom.augmented(kind))
+    return lambda lab, metric: lab.downstream(metric, lab.known_digits.augmented(kind))
 
 
 def _filled(turn: int) -> Measure:
-    return lambda lab, metric: lab.downstream(metric, lab.classroom.filled(turn))
+    return lambda lab, metric: lab.downstream(metric, lab.known_digits.filled(turn))
 
 
 def _attacked(epsilon: float) -> Measure:
-    return lambda lab, metric: lab.downstream(metric, lab.classroom.attacked(epsilon))
+    return lambda lab, metric: lab.downstream(metric, lab.known_digits.attacked(epsilon))
 
 
 def _score(probabilities: Rows) -> Measure:
