@@ -179,7 +179,7 @@ def _cell(
     todo: Todo = "run"
     source = None
     if latest is not None and not fresh:
-        todo, source, parts = _judge(suite, latest, attempts, parts, keep_failed)
+        todo, source, parts = _decide(suite, latest, attempts, parts, keep_failed)
     checkpoint = None
     if todo == "run" and not fresh and (latest is None or _cut_short(latest)):
         checkpoint = _checkpoint(store, folder, key, latest)
@@ -220,18 +220,18 @@ def _checkpoint(store: Store, folder: Path, key: str, latest: Stored | None) -> 
     return _with_threads(latest.artifact("checkpoint"), latest.record.environment)
 
 
-def _with_threads(path: Path | None, told: Mapping[str, Any]) -> _Checkpoint | None:
-    threads = _threads(told)
+def _with_threads(path: Path | None, stated: Mapping[str, Any]) -> _Checkpoint | None:
+    threads = _threads(stated)
     return _Checkpoint(path, threads) if path is not None and threads is not None else None
 
 
-def _threads(told: Mapping[str, Any]) -> int | None:
+def _threads(stated: Mapping[str, Any]) -> int | None:
     """The threads that an order or an environment names, if that is a number of threads."""
-    threads = told.get("threads")
+    threads = stated.get("threads")
     return threads if isinstance(threads, int) and 0 < threads <= MOST_THREADS else None
 
 
-def _judge(
+def _decide(
     suite: Suite,
     latest: Stored,
     attempts: Sequence[Stored],

@@ -24,7 +24,7 @@ from genbench.metrics.table import METRICS
 from genbench.metrics.values import MetricValue
 
 if TYPE_CHECKING:
-    from genbench.testing.classroom import Classroom
+    from genbench.testing.known_digits import KnownDigits
 
 Rows = NDArray[np.float64]
 
@@ -97,9 +97,9 @@ class Laboratory:
         found = evaluate(real, fake, [metric], seed=SEED, intervals=False, **more)[metric]
         if found.value is None:
             raise MetricError(found.reason or "no value and no reason")
-        return self.told(metric, found.value)
+        return self.reported(metric, found.value)
 
-    def told(self, metric: str, value: float) -> float:
+    def reported(self, metric: str, value: float) -> float:
         """The metric's answer: the truth, unless it is sabotaged."""
         return 7 - 3 * value if metric == self.sabotage else value
 
@@ -126,7 +126,7 @@ class Laboratory:
         from genbench.metrics.likelihood import nll_bits_per_dim, nll_nats
 
         found = nll_nats(log_prob) if dims is None else nll_bits_per_dim(log_prob, dims)
-        return self.told(metric, found.value)
+        return self.reported(metric, found.value)
 
     def uniform_nll(self, metric: str) -> float:
         """Bits per dimension of 8-bit images under the uniform distribution."""
@@ -152,31 +152,31 @@ class Laboratory:
 
     def taught(self, metric: str, turn: int) -> float:
         """The metric where the generated rows are real ones, labels moved on by `turn`."""
-        return self._valued(metric, self.classroom.transfer(turn)[metric])
+        return self._valued(metric, self.known_digits.transfer(turn)[metric])
 
     def augmented(self, metric: str, kind: str) -> float:
         """The metric where few real rows are augmented by rows of this kind."""
-        return self._valued(metric, self.classroom.augmented(kind))
+        return self._valued(metric, self.known_digits.augmented(kind))
 
     def filled(self, metric: str, turn: int) -> float:
         """The metric where a rare class is filled up with the class `turn` further."""
-        return self._valued(metric, self.classroom.filled(turn))
+        return self._valued(metric, self.known_digits.filled(turn))
 
     def attacked(self, metric: str, epsilon: float) -> float:
         """The metric under attacks of this size."""
-        return self._valued(metric, self.classroom.attacked(epsilon))
+        return self._valued(metric, self.known_digits.attacked(epsilon))
 
     def _valued(self, metric: str, value: MetricValue) -> float:
         if value.value is None:
             raise MetricError(value.reason or "no value and no reason")
-        return self.told(metric, value.value)
+        return self.reported(metric, value.value)
 
     @cached_property
-    def classroom(self) -> Classroom:
+    def known_digits(self) -> KnownDigits:
         """Digits and the protocols on them; made when first asked for, as it loads torch."""
-        from genbench.testing.classroom import Classroom
+        from genbench.testing.known_digits import KnownDigits
 
-        return Classroom()
+        return KnownDigits()
 
 
 # Class probabilities, 100 rows for each class: all certain, or all at a loss.
