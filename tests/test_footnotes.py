@@ -49,7 +49,7 @@ def test_two_more_seeds_cost_twice_what_the_cells_took() -> None:
     line = price_of_ranks([ran("a", 0, 300), ran("b", 300, 120), ran("c", 420, 180)])
     assert line is not None
     assert line.seeds == "0,1,2"
-    assert line.told == "about 20 minutes"
+    assert line.duration == "about 20 minutes"
 
 
 def test_cells_that_ran_beside_each_other_cost_their_share_of_the_time() -> None:

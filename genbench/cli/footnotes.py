@@ -21,7 +21,7 @@ class Price:
     """What ranks would cost: the seeds to ask for, and the time in words."""
 
     seeds: str
-    told: str
+    duration: str
 
 
 def table_notes(found: Table, shown: Sequence[Column]) -> list[str]:

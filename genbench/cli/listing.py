@@ -158,7 +158,9 @@ def _metrics() -> list[dict[str, Any]]:
     from genbench.metrics.table import METRICS
     from genbench.system import extensions
 
-    rows = [{"name": name, "provider": "genbench", **_told(info)} for name, info in METRICS.items()]
+    rows = [
+        {"name": name, "provider": "genbench", **_facts(info)} for name, info in METRICS.items()
+    ]
     for name, entries in sorted(extensions.announced(extensions.METRICS).items()):
         row = {
             "name": name,
@@ -173,7 +175,7 @@ def _metrics() -> list[dict[str, Any]]:
     return rows
 
 
-def _told(info: Any) -> dict[str, str]:
+def _facts(info: Any) -> dict[str, str]:
     """What a row tells of a metric."""
     return {
         "better": {True: "higher", False: "lower", None: "-"}[info.higher_is_better],
@@ -235,7 +237,7 @@ def _check_metrics(rows: list[dict[str, Any]]) -> None:
         if row["name"] not in METRICS and "problem" not in row:
             try:
                 custom.find(row["name"])
-                row.update(_told(custom.described(row["name"])))
+                row.update(_facts(custom.described(row["name"])))
             except GenbenchError as error:
                 row["problem"] = shorten(str(error), 300)
 
@@ -281,10 +283,10 @@ def _find(what: str) -> dict[str, Any]:
         return {name: _plain(getattr(info, name)) for name in info.__slots__}
     others = extensions.announced(extensions.METRICS)
     if what in others:
-        told = custom.find(what)
-        body = {name: getattr(told, name) for name in told.__slots__ if name != "function"}
+        metric = custom.find(what)
+        body = {name: getattr(metric, name) for name in metric.__slots__ if name != "function"}
         return {"id": what, "provider": custom.provider(what), **body,
-                "parameters": told.parameters}  # fmt: skip
+                "parameters": metric.parameters}  # fmt: skip
     if what in list_extractors():
         extractor = list_extractors()[what]
         return {name: _plain(getattr(extractor, name)) for name in extractor.__slots__}

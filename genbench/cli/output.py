@@ -101,9 +101,9 @@ def above(console: Console, text: str) -> None:
 
 def show_error(error: click.ClickException) -> None:
     """What click says of wrong usage, with the words that it quotes made harmless."""
-    told = io.StringIO()
-    error.show(file=told)
-    for line in told.getvalue().splitlines():
+    buffer = io.StringIO()
+    error.show(file=buffer)
+    for line in buffer.getvalue().splitlines():
         echo(line, err=True)
 
 

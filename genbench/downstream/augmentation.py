@@ -26,7 +26,7 @@ Keep = Callable[[int, Arm, Classifier], None]
 
 
 @dataclass
-class Curve:
+class AugmentationResults:
     """Which test rows were named rightly, by number of real rows and arm, one per replicate."""
 
     protocols: Protocols

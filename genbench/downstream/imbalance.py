@@ -23,7 +23,7 @@ AS_IS, OVERSAMPLED, WEIGHTED, FILLED = "as it is", "oversampled", "class weights
 
 
 @dataclass
-class Rare:
+class ImbalanceResults:
     """Scores of the cut classes' test rows and balanced accuracy by arm, one per replicate.
 
     A row of a class scores, if it is named rightly, the share that its class has in the mean over

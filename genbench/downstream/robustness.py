@@ -24,7 +24,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass
-class Attacked:
+class RobustnessResults:
     """Which rows were named rightly, by arm and attack, one per replicate.
 
     Parameters

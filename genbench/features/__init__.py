@@ -229,8 +229,8 @@ def extractor_problems(
             if mismatch is not None:
                 problems.append(f"extractor {name!r} {mismatch}: choose another")
         elif name not in ours and name not in packages:
-            told = did_you_mean(name, {*known, *ours, *packages})
-            problems.append(f"there is no extractor {name!r}: {told}")
+            hint = did_you_mean(name, {*known, *ours, *packages})
+            problems.append(f"there is no extractor {name!r}: {hint}")
     return problems
 
 

@@ -30,7 +30,7 @@ from genbench.generator import Space
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Hyperparameters:
     """How one extractor is trained; chosen on the validation split.
 
     Parameters
@@ -63,7 +63,7 @@ def train_classifier_net(
     x: Tensor,
     y: Tensor,
     space: Space,
-    recipe: Recipe,
+    recipe: Hyperparameters,
     *,
     report: Callable[[int, float], None] = lambda epoch, loss: None,
 ) -> ClassifierNet:
@@ -108,35 +108,35 @@ def shifted(x: Tensor, most: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ExtractorPlan:
     """An extractor to train: the suite whose train split it sees, its version, recipe, terms."""
 
     suite: str
     version: str
-    recipe: Recipe
+    recipe: Hyperparameters
     trained_on: str
     licence: str
 
 
 PLANS = {
-    "mnist-cnn": Plan(
+    "mnist-cnn": ExtractorPlan(
         suite="mnist",
         version="1",
-        recipe=Recipe(epochs=8),
+        recipe=Hyperparameters(epochs=8),
         trained_on="MNIST, rows 0 to 49,999 of the official training file",
         licence="Apache-2.0; trained on MNIST (CC BY-SA 3.0, LeCun, Cortes, Burges)",
     ),
-    "fashion-cnn": Plan(
+    "fashion-cnn": ExtractorPlan(
         suite="fashion-mnist",
         version="1",
-        recipe=Recipe(epochs=12),
+        recipe=Hyperparameters(epochs=12),
         trained_on="Fashion-MNIST, rows 0 to 49,999 of the official training file",
         licence="Apache-2.0; trained on Fashion-MNIST (MIT, Zalando SE)",
     ),
-    "digits-cnn": Plan(
+    "digits-cnn": ExtractorPlan(
         suite="digits",
         version="1",
-        recipe=Recipe(epochs=60, batch_size=50, rate=3e-3),
+        recipe=Hyperparameters(epochs=60, batch_size=50, rate=3e-3),
         trained_on="scikit-learn digits, the 1,000 rows of the digits suite's train split",
         licence="Apache-2.0; trained on UCI optical digits (CC BY 4.0, Alpaydin and Kaynak)",
     ),
@@ -156,7 +156,7 @@ def train_on(
     name: str,
     train: Split,
     space: Space,
-    plan: Plan,
+    plan: ExtractorPlan,
     report: Callable[[int, float], None] = lambda epoch, loss: None,
 ) -> Trained:
     """Train an extractor on these rows by the plan's recipe; its accuracy is still unknown."""

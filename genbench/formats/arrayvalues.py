@@ -50,7 +50,7 @@ def masked_fill(x: NDArray[Any]) -> str | None:
     return f"holds 1e20 {n} times, as NumPy fills masked entries: leave out the rows that have any"
 
 
-def scale_told(x: NDArray[Any], levels: int) -> str:
+def scale_hint(x: NDArray[Any], levels: int) -> str:
     """What values that are not of the space look like, with the way to make them levels of it.
 
     Parameters

@@ -28,14 +28,16 @@ def make_generator(
     return known(known.spec.params(**values), space, device)
 
 
-class Drawn(NamedTuple):
+class CheckedSamples(NamedTuple):
     """Samples that obey the contract: `x` of the space, `y` int64 ``(n,)`` or None."""
 
     x: Tensor
     y: Tensor | None
 
 
-def draw(generator: Any, space: Space, n: int, *, seed: int, labels: Tensor | None) -> Drawn:
+def checked_samples(
+    generator: Any, space: Space, n: int, *, seed: int, labels: Tensor | None
+) -> CheckedSamples:
     """Draw `n` samples and hold them against the contract.
 
     Returns
@@ -58,14 +60,14 @@ def draw(generator: Any, space: Space, n: int, *, seed: int, labels: Tensor | No
     if problem is not None:
         raise _breach(generator, "the tensor that sample() returned", problem)
     if not own:
-        return Drawn(x, labels)
+        return CheckedSamples(x, labels)
     problem = label_violation(y, n, space.classes)
     if problem is not None:
         raise _breach(generator, "the labels that sample() returned", problem)
-    return Drawn(x, y)
+    return CheckedSamples(x, y)
 
 
-def log_prob_of(
+def checked_log_prob(
     generator: Any,
     x: Tensor,
     *,

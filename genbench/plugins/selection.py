@@ -14,7 +14,7 @@ from genbench.plugins.finding import GeneratorRef
 from genbench.plugins.probing import Prober
 from genbench.tasks.suite import Suite
 
-OWN = "genbench.baselines."
+OWN_PACKAGE = "genbench.baselines."
 
 
 def choose(
@@ -72,7 +72,7 @@ def baselines() -> list[str]:
     return [
         name
         for name, owners in plugins.installed().items()
-        if name not in CONTROL_SPLITS and any(str(o.module).startswith(OWN) for o in owners)
+        if name not in CONTROL_SPLITS and any(str(o.module).startswith(OWN_PACKAGE) for o in owners)
     ]
 
 

@@ -146,15 +146,15 @@ class _Walk:
 
     def left_out(self) -> tuple[str, ...]:
         """What the files may depend on besides."""
-        told = ["files that it reads when it runs"]
+        dependencies = ["files that it reads when it runs"]
         if self._installed:
             names = sorted(self._installed)
             more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-            told.append(f"installed packages: {', '.join(names[:NAMED])}{more}")
-        told += [f"what is run by a computed name ({place})" for place in self._computed]
+            dependencies.append(f"installed packages: {', '.join(names[:NAMED])}{more}")
+        dependencies += [f"what is run by a computed name ({place})" for place in self._computed]
         if len(self.found) >= MOST_FILES:
-            told.append(f"files beyond the first {MOST_FILES:,}")
-        return tuple(told)
+            dependencies.append(f"files beyond the first {MOST_FILES:,}")
+        return tuple(dependencies)
 
     def _drain(self) -> None:
         while self._waiting and len(self.found) < MOST_FILES:

@@ -93,8 +93,8 @@ def _column(name: str, suite: Mapping[str, Any], primary: str, records: Sequence
     base, _, extractor = name.partition("@")
     info = METRICS.get(base)
     if info is None:
-        told = [r.metrics[name].unit for r in records if name in r.metrics]
-        unit = next((shorten(text, 30) for text in told if text), None)
+        units = [r.metrics[name].unit for r in records if name in r.metrics]
+        unit = next((shorten(text, 30) for text in units if text), None)
         about = "A metric of another package or version; unit and direction are the records' own."
         up = direction(records, name)
         return Column(name, name, "", about, unit, up, False, name == primary, "")

@@ -92,7 +92,7 @@ def reference_mark(records: Sequence[Record]) -> Mark | None:
 
 def _marked(record: Record, kind: str) -> bool:
     """Whether a record tells of copies of a kind; a stranger may have written anything there."""
-    found = [told.get(kind) for told in record.copies.values() if isinstance(told, Mapping)]
+    found = [copies.get(kind) for copies in record.copies.values() if isinstance(copies, Mapping)]
     return any(isinstance(one, Mapping) and one.get("marked") is True for one in found)
 
 

@@ -88,12 +88,12 @@ def gaps(board: Table) -> tuple[Gap, ...]:
 
 def notes(board: Table, shown: Sequence[Column]) -> tuple[Note, ...]:
     """Each note of a value once, with the values in the columns `shown` that carry it."""
-    told: dict[str, dict[str, list[str]]] = {}
+    carriers: dict[str, dict[str, list[str]]] = {}
     for column in shown:
         for row in board.rows:
             if note := row.values[column.id].note:
-                told.setdefault(note, {}).setdefault(column.title, []).append(row.label)
-    return tuple(Note(_where(rows), text) for text, rows in told.items())
+                carriers.setdefault(note, {}).setdefault(column.title, []).append(row.label)
+    return tuple(Note(_where(rows), text) for text, rows in carriers.items())
 
 
 def _where(rows: Mapping[str, Sequence[str]]) -> str:

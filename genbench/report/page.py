@@ -136,11 +136,11 @@ def page(task: TaskResults, identity: str, place: Place) -> Page:
         one_seed=any(len(row.done) == 1 and not row.fixed for row in board.generators),
         marks=tuple(dict.fromkeys(mark for row in board.rows for mark in row.marks)),
         notes=notes(board, board.columns),
-        margin=_told(margin_of(task.suite)),
+        margin=_margin_text(margin_of(task.suite)),
     )
 
 
-def _told(margin: Margin) -> str:
+def _margin_text(margin: Margin) -> str:
     """A margin in words, behind "worse by less than"."""
     share = f"{100 * margin.share:g} % of the way from it to the nearest control that is worse"
     if not margin.amounts:

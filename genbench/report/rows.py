@@ -255,7 +255,7 @@ def _labels(groups: Mapping[RowKey, Sequence[Record]]) -> dict[RowKey, str]:
     for key, members in groups.items():
         passed = _passed(members[0])
         labels[key] = f"{key.name} ({passed})" if passed else key.name
-    for told in (
+    for difference in (
         lambda key, alike: shorten(key.version, 16),
         _differing_params,
         lambda key, alike: shorten(key.provider, 16),
@@ -265,7 +265,7 @@ def _labels(groups: Mapping[RowKey, Sequence[Record]]) -> dict[RowKey, str]:
         for key, label in labels.items():
             namesakes[label].append(key)
         for label, alike in namesakes.items():
-            texts = {key: told(key, alike) for key in alike}
+            texts = {key: difference(key, alike) for key in alike}
             if len(set(texts.values())) > 1:
                 labels |= {key: f"{label} {text}" for key, text in texts.items() if text}
     return labels

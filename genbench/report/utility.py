@@ -180,8 +180,8 @@ def replacement(table: Table, colour: Mapping[str, str]) -> Figure | None:
              "marker": {"size": 9, "color": GREY if row.control else colour[row.id]},
              "hovertemplate": "%{text} points<extra></extra>"}
         )  # fmt: skip
-        told = "; ".join(f"seed {seed} {gap.points}" for seed, gap in mine)
-        notes.append(f"{shorten(name, 60)}: {told} points.")
+        points = "; ".join(f"seed {seed} {gap.points}" for seed, gap in mine)
+        notes.append(f"{shorten(name, 60)}: {points} points.")
     return Figure(
         "replacement",
         "Can generated rows replace real ones?",

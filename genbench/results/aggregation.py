@@ -160,12 +160,12 @@ def notes(values: Collection[MetricValue]) -> str:
     That is ``details["note"]``, and for the value of one seed, whose interval is its own, why it
     has none.
     """
-    told = [value.details.get("note") for value in values]
+    texts = [value.details.get("note") for value in values]
     if len(values) == 1:
-        told += [
+        texts += [
             f"no interval: {why}" for value in values if (why := value.details.get("no_interval"))
         ]
-    return "; ".join(dict.fromkeys(text for text in told if isinstance(text, str) and text))
+    return "; ".join(dict.fromkeys(text for text in texts if isinstance(text, str) and text))
 
 
 def environment_mark(record: Record) -> str:
@@ -188,8 +188,8 @@ def direction(records: Iterable[Record], metric: str) -> bool | None:
     info = METRICS.get(metric.partition("@")[0])
     if info is not None:
         return info.higher_is_better
-    told = {r.metrics[metric].higher_is_better for r in records if metric in r.metrics}
-    return told.pop() if len(told) == 1 else None
+    directions = {r.metrics[metric].higher_is_better for r in records if metric in r.metrics}
+    return directions.pop() if len(directions) == 1 else None
 
 
 def group(records: Iterable[Record]) -> dict[RowKey, list[Record]]:

@@ -143,12 +143,12 @@ def compare_rows(a: Path, b: Path, row_a: str, row_b: str) -> list[Line]:
 def _two_rows(task: str, left: list[Record], right: list[Record]) -> Iterator[Line]:
     """Never paired: a seed of one generator is no trial of another."""
     if left and right:
-        names = " -> ".join(_told(left, right))
+        names = " -> ".join(_distinct_names(left, right))
         for metric in dict.fromkeys(m for r in (*left, *right) for m in r.metrics):
             yield _line(task, names, metric, left, right, paired=False)
 
 
-def _told(*rows: list[Record]) -> list[str]:
+def _distinct_names(*rows: list[Record]) -> list[str]:
     """The names of rows, with their versions where names are equal."""
     names = [row_name(records) for records in rows]
     if len(set(names)) == len(names):

@@ -47,7 +47,7 @@ def seeds_to_settle(trial: Trial, harm: float, tolerance: float, tests: int) -> 
     return None
 
 
-def told(trial: Trial, harm: float, tolerance: float, tests: int) -> str:
+def outlook(trial: Trial, harm: float, tolerance: float, tests: int) -> str:
     """Both in words, for the line of an inconclusive comparison."""
     seen = smallest_seen(trial, tolerance, tests)
     seeds = seeds_to_settle(trial, harm, tolerance, tests)

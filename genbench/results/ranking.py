@@ -137,7 +137,7 @@ def standings(
     only = None if seeds is None else frozenset(seeds)
     groups = group(records)
     rows = [summarize(r, metric_id, seeds=only) for r in groups.values()]
-    told = _floor_teller(groups, rows, metric_id, higher_is_better, margin or Margin())
+    floor_of = _floor_judge(groups, rows, metric_id, higher_is_better, margin or Margin())
     kinds: dict[str, list[Summary]] = defaultdict(list)
     for row in rows:
         if not _why_unranked(row, higher_is_better):
@@ -153,10 +153,10 @@ def standings(
     done = {standing.row for standing in result}
     rest = [Standing(row, reason=unranked[row.row]) for row in rows if row.row not in done]
     rest.sort(key=lambda s: (s.summary.control, s.summary.mean is None, s.row))
-    return [replace(s, floor=told(s.summary)) for s in (*result, *rest)]
+    return [replace(s, floor=floor_of(s.summary)) for s in (*result, *rest)]
 
 
-def _floor_teller(
+def _floor_judge(
     groups: Mapping[RowKey, Sequence[Record]],
     rows: Sequence[Summary],
     metric_id: str,

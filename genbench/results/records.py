@@ -146,8 +146,10 @@ class Record:
             record = cls(**values)
             record._check()
         except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
-            told = shorten(str(error), 300)
-            raise StoreError(f"the record is malformed: {type(error).__name__}: {told}") from error
+            reason = shorten(str(error), 300)
+            raise StoreError(
+                f"the record is malformed: {type(error).__name__}: {reason}"
+            ) from error
         return record
 
     def _check(self) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from genbench.plugins.harnessed import Harnessed
+from genbench.plugins.driver import GeneratorDriver
 from genbench.seeds import derive_seed
 
 MASS = "mass"
@@ -27,7 +27,7 @@ Rows = npt.NDArray[np.float64]
 
 
 def masses(
-    subject: Harnessed, rows: npt.NDArray[Any], shares: Rows | None, seed: int
+    subject: GeneratorDriver, rows: npt.NDArray[Any], shares: Rows | None, seed: int
 ) -> npt.NDArray[np.float64]:
     """The mass around `rows` by each of `REPLICATES` independent grids.
 
@@ -72,7 +72,7 @@ def _points(low: Rows, high: Rows, rng: np.random.Generator) -> tuple[Rows, floa
 
 
 def _density(
-    subject: Harnessed, points: Rows, labels: npt.NDArray[np.int64] | None, seed: int
+    subject: GeneratorDriver, points: Rows, labels: npt.NDArray[np.int64] | None, seed: int
 ) -> Rows:
     parts = []
     for start in range(0, len(points), _CHUNK):

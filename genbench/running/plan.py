@@ -220,14 +220,14 @@ def _checkpoint(store: Store, folder: Path, key: str, latest: Stored | None) -> 
     return _with_threads(latest.artifact("checkpoint"), latest.record.environment)
 
 
-def _with_threads(path: Path | None, told: Mapping[str, Any]) -> _Checkpoint | None:
-    threads = _threads(told)
+def _with_threads(path: Path | None, stated: Mapping[str, Any]) -> _Checkpoint | None:
+    threads = _threads(stated)
     return _Checkpoint(path, threads) if path is not None and threads is not None else None
 
 
-def _threads(told: Mapping[str, Any]) -> int | None:
+def _threads(stated: Mapping[str, Any]) -> int | None:
     """The threads that an order or an environment names, if that is a number of threads."""
-    threads = told.get("threads")
+    threads = stated.get("threads")
     return threads if isinstance(threads, int) and 0 < threads <= MOST_THREADS else None
 
 

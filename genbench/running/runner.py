@@ -14,11 +14,11 @@ from genbench.errors import StoreError
 from genbench.plugins.choice import GeneratorChoice
 from genbench.results.records import Record
 from genbench.results.store import CACHE, RECORD, Store, Stored, new_ulid, newest, read_record
-from genbench.running.account import record_of_loss
 from genbench.running.cellspec import PARTS, CellSpec
 from genbench.running.executors import Executor
 from genbench.running.executors.local import Ended
 from genbench.running.plan import WORKER_LOST, Cell, build_plan
+from genbench.running.recording import record_of_loss
 from genbench.running.timeleft import Progress, Running, TimeLeft, read_progress
 from genbench.system.machine import default_memory_limit
 from genbench.tasks.suite import Suite

@@ -29,9 +29,9 @@ from genbench.metrics.uncertainty import Estimate
 from genbench.metrics.values import MetricValue
 from genbench.running.cellspec import CellSpec
 from genbench.running.mass import MASS, impossible
-from genbench.running.refits import Job, Refitted
+from genbench.running.refit_scheduler import Job, Refitted
 from genbench.seeds import derive_seed
-from genbench.system.cachetrust import beliefs
+from genbench.system.cachetrust import trusted_files
 from genbench.system.npzfile import load_arrays, save_arrays
 from genbench.system.slots import Slots
 
@@ -151,7 +151,7 @@ class Scorer:
             needs_train = any("train" in info.needs for info in infos.values())
             train = extract(self.split("train").x).features if needs_train else None
         except (GenbenchError, MemoryError) as error:
-            return {id_: self._untold(id_, "failed", str(error)) for id_ in ids}
+            return {id_: self._unmeasured(id_, "failed", str(error)) for id_ in ids}
         reference = self.split(self._reference)
         found = evaluate(
             real.features,
@@ -168,14 +168,14 @@ class Scorer:
         context = f"extractor={identity}|reference={self._reference}"
         return {
             id_: replace(
-                self._told_of_copies(id_, value),
+                self._with_copies_note(id_, value),
                 signature=f"{value.signature}|{context}",
                 unit=infos[id_].unit_for(self.space.kind),
             )
             for id_, value in found.items()
         }
 
-    def _told_of_copies(self, id_: str, value: MetricValue) -> MetricValue:
+    def _with_copies_note(self, id_: str, value: MetricValue) -> MetricValue:
         """A metric of copying with a note where real test rows equal training rows by nature."""
         if split_id(id_)[0] not in COPYING or value.value is None:
             return value
@@ -213,7 +213,7 @@ class Scorer:
         key.update(str((x.shape, x.dtype)).encode())
         key.update(np.ascontiguousarray(x).data)
         path = self.spec.cache / "features" / f"{key.hexdigest()}.npz"
-        if beliefs.has(path):
+        if trusted_files.has(path):
             try:
                 stored = load_arrays(path)
                 return Features(stored["features"], stored.get("probabilities"))
@@ -225,7 +225,7 @@ class Scorer:
             if found.probabilities is not None:
                 arrays["probabilities"] = found.probabilities
             save_arrays(path, arrays)
-            beliefs.add(path)
+            trusted_files.add(path)
         return found
 
     def _likelihoods(self) -> dict[str, MetricValue]:
@@ -239,12 +239,12 @@ class Scorer:
                 values[request.id] = self._entropy(request.id, dict(request.parameters))
             elif kind is None:
                 reason = f"{self.spec.generator.name} has no likelihood"
-                values[request.id] = self._untold(request.id, "not_applicable", reason)
+                values[request.id] = self._unmeasured(request.id, "not_applicable", reason)
             elif request.id not in self.likelihood:
                 reason = self.likelihood_error or "no log-probabilities were stored"
-                values[request.id] = self._untold(request.id, "failed", reason)
+                values[request.id] = self._unmeasured(request.id, "failed", reason)
             elif (why := self._impossible(request.id, kind)) is not None:
-                values[request.id] = self._untold(request.id, "undefined", why)
+                values[request.id] = self._unmeasured(request.id, "undefined", why)
             else:
                 value = self._nll(request.id, kind, dict(request.parameters))
                 values[request.id] = replace(value, seconds=time.perf_counter() - start)
@@ -322,7 +322,7 @@ class Scorer:
             self.spec, self.samples, train, test, self.refits, self._progress, self._slots
         ).score()
 
-    def _untold(self, id_: str, status: Any, reason: str) -> MetricValue:
+    def _unmeasured(self, id_: str, status: Any, reason: str) -> MetricValue:
         """A typed cell for a metric that has no number."""
         info = described(id_)
         return MetricValue(

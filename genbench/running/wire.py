@@ -57,7 +57,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-class Reader:
+class MessageReader:
     """Puts messages together from the bytes that arrive.
 
     Parameters

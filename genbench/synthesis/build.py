@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from genbench.data.split import proportional
 from genbench.errors import UsageError
-from genbench.plugins.harnessed import permuted_labels
+from genbench.plugins.driver import permuted_labels
 from genbench.seeds import derive_seed
-from genbench.synthesis.draw import StoredGenerator
 from genbench.synthesis.filters import Filters
+from genbench.synthesis.sampling import StoredGenerator
 
 Array = NDArray[Any]
 Counts = NDArray[np.int64]

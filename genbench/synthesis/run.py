@@ -16,9 +16,9 @@ from genbench.plugins.choice import GeneratorChoice
 from genbench.results.store import CACHE, Store, Stored
 from genbench.synthesis.build import Built, Request, build
 from genbench.synthesis.card import Provenance
-from genbench.synthesis.draw import StoredGenerator
 from genbench.synthesis.evidence import describe, nearest_point
 from genbench.synthesis.filters import Filters, near_threshold
+from genbench.synthesis.sampling import StoredGenerator
 from genbench.synthesis.write import write
 from genbench.system import confinement
 from genbench.system.cachetrust import MARK

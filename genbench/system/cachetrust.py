@@ -21,7 +21,7 @@ _REFIT_RESULTS = "refits/*/result.json"
 
 
 @dataclass
-class Beliefs:
+class TrustedFiles:
     """What one worker believes.
 
     Parameters
@@ -53,7 +53,7 @@ class Beliefs:
             self.digests[str(path)] = self.wrote[str(path)] = sha256_file(path)
 
 
-beliefs = Beliefs()
+trusted_files = TrustedFiles()
 
 
 def begin(cache: Path, confined: bool, digests: dict[str, str]) -> None:
@@ -68,9 +68,9 @@ def begin(cache: Path, confined: bool, digests: dict[str, str]) -> None:
     digests
         Files that other workers of this run have written.
     """
-    beliefs.everything = confined
-    beliefs.digests = dict(digests)
-    beliefs.wrote = {}
+    trusted_files.everything = confined
+    trusted_files.digests = dict(digests)
+    trusted_files.wrote = {}
     if not confined:
         end(cache)
     elif not (cache / MARK).is_file():
@@ -86,6 +86,6 @@ def begin(cache: Path, confined: bool, digests: dict[str, str]) -> None:
 
 def end(cache: Path) -> None:
     """Once no generator of this worker runs: a cache that one of them could reach has no mark."""
-    if not beliefs.everything:
+    if not trusted_files.everything:
         with contextlib.suppress(OSError):
             (cache / MARK).unlink(missing_ok=True)

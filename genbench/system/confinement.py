@@ -169,7 +169,7 @@ def name(sandbox: bool) -> str:
     return f"landlock-{found}" + (", partial" if found < 3 else "")
 
 
-def told_of(error: BaseException, *, confined: bool) -> str:
+def error_text(error: BaseException, *, confined: bool) -> str:
     """An error in words; with what to do where it may come of the confinement."""
     cause = error if isinstance(error, OSError) else error.__cause__
     refused = isinstance(cause, OSError) and cause.errno in (errno.EACCES, errno.EXDEV)

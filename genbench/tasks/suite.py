@@ -129,8 +129,8 @@ class Suite:
     @property
     def task_hash(self) -> str:
         """Digest of all that decides the samples."""
-        told = ("licence", "credit", "folder", "class_names", "column_names")
-        data = {k: v for k, v in self.document["dataset"].items() if k not in told}
+        descriptive = ("licence", "credit", "folder", "class_names", "column_names")
+        data = {k: v for k, v in self.document["dataset"].items() if k not in descriptive}
         data["files"] = [
             {k: f[k] for k in ("role", "sha256")} for f in self.document["dataset"].get("files", ())
         ]

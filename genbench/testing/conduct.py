@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from genbench.plugins.contract import log_prob_of
+from genbench.plugins.contract import checked_log_prob
 from genbench.testing.subject import (
     SAMPLE_SEED,
     NotChecked,
@@ -154,7 +154,7 @@ def files(subject: Subject) -> None:
 def _scores(subject: Subject, draws: int = 1) -> Tensor:
     x = tiny_rows(subject.space, 7)
     y = tiny_labels(subject.space, 7) if subject.description.labels == "given" else None
-    value = log_prob_of(subject.fitted().generator, x, seed=SAMPLE_SEED, labels=y, draws=draws)
+    value = checked_log_prob(subject.fitted().generator, x, seed=SAMPLE_SEED, labels=y, draws=draws)
     return torch.from_numpy(value)
 
 

@@ -22,7 +22,7 @@ from genbench.errors import GenbenchError
 from genbench.running.generation import configure_torch
 from genbench.system.confinement import sandbox
 from genbench.system.files import read_json
-from genbench.system.isolation import Outcome, run_isolated
+from genbench.system.isolation import ProcessOutcome, run_isolated
 from genbench.testing import announcement, conduct, continuation, normalisation
 from genbench.testing.order import RESULTS, Order
 from genbench.testing.patience import slowdown
@@ -138,7 +138,7 @@ class Examiner:
                 lost = left.pop(0).check
                 self._found[lost] = self._lost(lost, outcome)
 
-    def _attempt(self, tasks: Sequence[_Task], here: Path) -> Outcome:
+    def _attempt(self, tasks: Sequence[_Task], here: Path) -> ProcessOutcome:
         """Make steps in one child process, as far as it gets."""
         self._events.write_text("")
         self._log.write_text("")
@@ -192,11 +192,11 @@ class Examiner:
             return CheckResult(task.check, self._kind, "failed", str(error), trace)
         except BaseException as error:  # whatever the generator raises, SystemExit too
             return CheckResult(
-                task.check, self._kind, "failed", self._told(error), traceback.format_exc()
+                task.check, self._kind, "failed", self._message(error), traceback.format_exc()
             )
         return CheckResult(task.check, self._kind, "passed")
 
-    def _told(self, error: BaseException) -> str:
+    def _message(self, error: BaseException) -> str:
         """The error in one line, with the generator's own line that raised it."""
         text = f"{type(error).__name__}: {error}".splitlines()[0]
         ref = self._order.ref
@@ -205,7 +205,7 @@ class Examiner:
         mine = [frame for frame in frames if Path(frame.filename).name == name]
         return f"{text} ({name}, line {mine[-1].lineno})" if mine else text
 
-    def _lost(self, check: str, outcome: Outcome) -> CheckResult:
+    def _lost(self, check: str, outcome: ProcessOutcome) -> CheckResult:
         """The result of the check at which the child ended."""
         tail = self._log.read_text(errors="replace")[-4000:]
         if outcome.status == "timeout" or "Timeout (" in tail:

@@ -101,9 +101,9 @@ class Laboratory:
         found = evaluate(real, fake, [metric], seed=SEED, intervals=False, **more)[metric]
         if found.value is None:
             raise MetricError(found.reason or "no value and no reason")
-        return self.told(metric, found.value)
+        return self.reported(metric, found.value)
 
-    def told(self, metric: str, value: float) -> float:
+    def reported(self, metric: str, value: float) -> float:
         """What the metric says: the truth, unless it is sabotaged."""
         return 7 - 3 * value if metric == self.sabotage else value
 
@@ -126,7 +126,7 @@ class Laboratory:
         from genbench.metrics.likelihood import nll_bits_per_dim, nll_nats
 
         found = nll_nats(log_prob) if dims is None else nll_bits_per_dim(log_prob, dims)
-        return self.told(metric, found.value)
+        return self.reported(metric, found.value)
 
     def gaussian_nll(self, metric: str) -> float:
         """How far the NLL of Gaussian rows under their density is from the entropy, in errors."""
@@ -150,7 +150,7 @@ class Laboratory:
         """A downstream metric of the classroom's rows."""
         if value.value is None:
             raise MetricError(value.reason or "no value and no reason")
-        return self.told(metric, value.value)
+        return self.reported(metric, value.value)
 
     @cached_property
     def classroom(self) -> Classroom:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from genbench.errors import DataError
 from genbench.formats.arrayfiles import StoredArray, array_of, in_native_order, open_arrays
 from genbench.formats.arraysets import one_set
-from genbench.formats.arrayvalues import masked_fill, no_numbers, scale_told, unscaled, without_mask
+from genbench.formats.arrayvalues import masked_fill, no_numbers, scale_hint, unscaled, without_mask
 from genbench.formats.layout import arranged, assumed_layout, unclear_layout
 from genbench.generator import Space
 from genbench.plugins.external.labels import Found, class_numbers, labels_per_row
@@ -107,7 +107,7 @@ def _check(x: Array, space: Space, name: str) -> None:
     import torch
 
     if space.kind == "image" and x.dtype != np.uint8:
-        raise DataError(f"{name}: array x {scale_told(x, space.levels)}")
+        raise DataError(f"{name}: array x {scale_hint(x, space.levels)}")
     try:
         problem = space.violation(torch.from_numpy(np.ascontiguousarray(x)), len(x))
     except TypeError as error:

@@ -47,14 +47,14 @@ def read_images(place: Path, suite: Suite, labels: Path | None, on_bad: OnBad) -
         tried = order[: suite.n_samples] if on_bad == "fail" else order
         x, kept, bad = _read(files, tried, suite)
     if bad and on_bad == "fail":
-        told = "\n  ".join(_named(bad))
+        listed = "\n  ".join(_named(bad))
         raise DataError(
             f"{len(bad)} of {len(tried):,} files of {place.name} are not images of the suite's "
-            f"space {_told(space)}:\n  {told}\nrepair them, or leave them out with --on-bad skip"
+            f"space {_form(space)}:\n  {listed}\nrepair them, or leave them out with --on-bad skip"
         )
     if len(x) < 2:
         raise DataError(
-            f"{place.name} holds {len(x)} images of the suite's space {_told(space)}, at least 2 "
+            f"{place.name} holds {len(x)} images of the suite's space {_form(space)}, at least 2 "
             "are needed" + "".join(f"\n  {line}" for line in _named(bad))
         )
     if (problem := unscaled(x, space.levels)) is not None:
@@ -93,5 +93,5 @@ def _named(bad: list[str]) -> list[str]:
     return [*bad[:NAMED], *more]
 
 
-def _told(space: Space) -> str:
+def _form(space: Space) -> str:
     return f"({' x '.join(map(str, space.shape))}, {space.levels} levels)"

@@ -41,8 +41,8 @@ def read_table(file: Path, suite: Suite) -> Rows:
     if len(x) < 2:
         raise DataError(f"{file.name} holds {len(x)} rows: at least 2 are needed")
     rows = np.sort(reading_order(len(x), suite)[: suite.n_samples])
-    found, told = points_of(x[rows], suite, file.name)
-    notes = tuple(text for text in (*table.notes, note, told) if text)
+    found, points_note = points_of(x[rows], suite, file.name)
+    notes = tuple(text for text in (*table.notes, note, points_note) if text)
     return Rows(found, None, len(x), file.name, notes)
 
 

@@ -46,18 +46,18 @@ class LocalExecutor:
         self.stopping = False
         self._running: dict[str, CellSpec] = {}
         # Digests of the cache files that workers of this run wrote; no generator can reach them.
-        self._believed: dict[str, str] = {}
+        self._trusted_digests: dict[str, str] = {}
 
     def submit(self, spec: CellSpec) -> None:
         """Start a worker for a cell."""
-        args = {"spec": str(write_spec(spec)), "believed": self._believed}
+        args = {"spec": str(write_spec(spec)), "trusted_digests": self._trusted_digests}
         self._running[self._forks.fork("genbench.running.worker:forked", args)] = spec
 
     def poll(self, seconds: float) -> list[Ended]:
         """Wait at most `seconds` for workers to end."""
         ended = []
         for answer in self._forks.ended(seconds, self._running.__contains__):
-            self._believed.update(_digests(answer))
+            self._trusted_digests.update(_digests(answer))
             ended.append(Ended(self._running.pop(answer["id"]), int(answer["code"])))
         return ended
 

@@ -21,7 +21,7 @@ from genbench.tasks.format import NAME
 from genbench.tasks.new.extractor import standardised_table, train_for
 from genbench.tasks.new.facts import (
     absent,
-    copies_told,
+    copies_note,
     count_classes,
     dropped,
     fewest,
@@ -168,7 +168,7 @@ def _finished(draft: _Draft, asked: str | None, n_samples: int | None) -> NewSui
     found = _extractor(draft, splits, asked)
     shared = share_in(splits["train"].x, splits["test"].x)
     counts = count_classes(splits, source.space)
-    facts = Facts(rows, n, fewest(counts, n), dropped(counts), copies_told(shared))
+    facts = Facts(rows, n, fewest(counts, n), dropped(counts), copies_note(shared))
     write_bytes(path, suite_text(path.stem, source, draft.split, facts, found).encode())
     for profile in profiles_of(str(path)):
         load_suite(str(path), profile)

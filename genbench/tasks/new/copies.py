@@ -51,15 +51,15 @@ class Copies:
         if not self.groups:
             return ("no two rows are equal",)
         what = f"{self.rows} rows are exact copies in {self.groups} group{'s' * (self.groups != 1)}"
-        told = [f"{what}: each group is in one split"]
+        texts = [f"{what}: each group is in one split"]
         if choice == APART:
-            told = [
+            texts = [
                 f"{what} (the largest has {self.largest}): splits take them apart, as a random "
                 "sample does; kept together they would skew the splits"
             ]
         if self.torn:
-            told.append(f"{self.torn} groups of copies carry different labels: correct them")
-        return tuple(told)
+            texts.append(f"{self.torn} groups of copies carry different labels: correct them")
+        return tuple(texts)
 
 
 def find_copies(contents: Sequence[str], labels: Sequence[str] | None) -> Copies:

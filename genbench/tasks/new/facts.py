@@ -51,7 +51,7 @@ def absent(counts: Counts, classes: Sequence[str]) -> list[str]:
     ]
 
 
-def copies_told(shared: float) -> str:
+def copies_note(shared: float) -> str:
     """What it means that this share of the test rows equal a training row; nothing if few do."""
     if shared < UNRELIABLE:
         return ""
@@ -66,11 +66,11 @@ def without_spread(train: NDArray[Any], names: Sequence[str]) -> list[str]:
     constant = np.flatnonzero(train.min(0) == train.max(0))
     if not len(constant):
         return []
-    told = ", ".join(repr(names[i]) if names else str(i + 1) for i in constant[:NAMED])
+    columns = ", ".join(repr(names[i]) if names else str(i + 1) for i in constant[:NAMED])
     more = f" and {len(constant) - NAMED} more" if len(constant) > NAMED else ""
     column, it = ("column", "it") if len(constant) == 1 else ("columns", "them")
     return [
-        f"without spread in the train split, divided by 1 instead: {column} {told}{more}; only "
+        f"without spread in the train split, divided by 1 instead: {column} {columns}{more}; only "
         f"generators that vary {it} are told apart by {it} (--drop-column leaves {it} out)"
     ]
 

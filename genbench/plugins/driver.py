@@ -23,7 +23,7 @@ from genbench.data.split import proportional
 from genbench.errors import shorten
 from genbench.generator import Space
 from genbench.plugins.choice import GeneratorChoice
-from genbench.plugins.contract import draw, log_prob_of, make_generator
+from genbench.plugins.contract import checked_log_prob, checked_samples, make_generator
 from genbench.plugins.training import Budget, HarnessRun, MemoryTrainData, Stopped
 from genbench.seeds import derive_seed
 
@@ -44,7 +44,7 @@ class FitResult:
     curves: dict[str, Any] = field(default_factory=dict)
 
 
-class Harnessed:
+class GeneratorDriver:
     """One generator on one device.
 
     Parameters
@@ -111,8 +111,8 @@ class Harnessed:
             # A state that is not what this generator wrote shows when it is used, which is soon.
             if not result.resumed_at or result.checkpoints:
                 raise
-            told = shorten(f"{type(error).__name__}: {error}", 200)
-            print(f"genbench: starting afresh, not from the checkpoint: {told}", file=sys.stderr)
+            reason = shorten(f"{type(error).__name__}: {error}", 200)
+            print(f"genbench: starting afresh, not from the checkpoint: {reason}", file=sys.stderr)
             self.generator = self._made()
             self._fit(train, budget, seed, result, checkpoint_file, None, saved)
 
@@ -157,7 +157,9 @@ class Harnessed:
         if self._stopping():
             raise Stopped
 
-    def draw(self, n: int, *, chunk: int, seed: int, labels: Labels | None) -> dict[str, Array]:
+    def checked_samples(
+        self, n: int, *, chunk: int, seed: int, labels: Labels | None
+    ) -> dict[str, Array]:
         """Draw `n` rows, at most `chunk` in a call, as arrays ``x`` and, if labelled, ``y``.
 
         Raises
@@ -178,7 +180,7 @@ class Harnessed:
             size = min(chunk, n - start)
             part = None if labels is None else self._here(labels[start : start + size])
             seed_here = derive_seed(seed, "chunk", start)
-            drawn = draw(self.generator, self.space, size, seed=seed_here, labels=part)
+            drawn = checked_samples(self.generator, self.space, size, seed=seed_here, labels=part)
             rows = {"x": drawn.x.detach().cpu().numpy()}
             if drawn.y is not None:
                 rows["y"] = drawn.y.detach().cpu().numpy()
@@ -204,7 +206,7 @@ class Harnessed:
         """
         given = None if labels is None else self._here(labels)
         rows = self._here(x)
-        return log_prob_of(
+        return checked_log_prob(
             self.generator, rows, seed=seed, labels=given, draws=draws, first=first, of=of
         )  # fmt: skip
 

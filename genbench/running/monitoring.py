@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Protocol
 
 from genbench.errors import ContractError
+from genbench.running.events import EventListener, EventSender, deliver
 from genbench.running.ledger import Ledger
-from genbench.running.telling import Telling, Wire, deliver
-from genbench.running.wire import Reader
-from genbench.system.isolation import Isolated, Outcome, start_isolated
+from genbench.running.wire import MessageReader
+from genbench.system.isolation import Isolated, ProcessOutcome, start_isolated
 
 # What telling a ledger of values of other types and sizes raises.
 _NO_MESSAGE = (ContractError, TypeError, ValueError, KeyError, AttributeError, OverflowError,
                RecursionError)  # fmt: skip
 
 
-class Attended:
+class MonitoredProcess:
     """Isolated work that tells a ledger of itself; several can be attended at once.
 
     Parameters
@@ -32,7 +32,7 @@ class Attended:
 
     def __init__(
         self,
-        work: Callable[[Telling], None],
+        work: Callable[[EventListener], None],
         ledger: Ledger,
         *,
         log: Path | None,
@@ -41,10 +41,10 @@ class Attended:
         scratch: Path | None = None,
     ) -> None:
         self._ledger = ledger
-        self._reader = Reader(ledger.most_bytes)
+        self._reader = MessageReader(ledger.most_bytes)
         self._ours, theirs = socket.socketpair()
         self._running: Isolated = start_isolated(
-            lambda: work(Wire(theirs)),
+            lambda: work(EventSender(theirs)),
             log=log,
             timeout=timeout,
             memory_limit=memory_limit,
@@ -54,9 +54,9 @@ class Attended:
         theirs.close()
         self._ours.setblocking(False)
         ledger.cores = self._running.core_seconds
-        self._outcome: Outcome | None = None
+        self._outcome: ProcessOutcome | None = None
 
-    def poll(self, seconds: float) -> Outcome | None:
+    def poll(self, seconds: float) -> ProcessOutcome | None:
         """Hear what is told within `seconds`; how it ended, once it has."""
         if self._outcome is not None:
             return self._outcome
@@ -99,21 +99,21 @@ class Attended:
                 self._running.kill()
 
 
-class Running(Protocol):
+class IsolatedWork(Protocol):
     """Isolated work under way."""
 
-    def poll(self, seconds: float) -> Outcome | None:
+    def poll(self, seconds: float) -> ProcessOutcome | None:
         """See `genbench.system.isolation.Isolated.poll`."""
 
     def stop(self) -> None:
         """Have the work told to end."""
 
 
-def attend(running: Running, stopping: Callable[[], bool]) -> Outcome:
+def wait_for_end(running: IsolatedWork, stopping: Callable[[], bool]) -> ProcessOutcome:
     """Wait for the end; once `stopping` turns true the work is told to stop."""
-    told = False
+    stop_sent = False
     while (outcome := running.poll(0.05)) is None:
-        if not told and stopping():
+        if not stop_sent and stopping():
             running.stop()
-            told = True
+            stop_sent = True
     return outcome

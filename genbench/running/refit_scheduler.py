@@ -23,18 +23,18 @@ from genbench.errors import DataError, StoreError
 from genbench.results.progress import write_progress
 from genbench.results.records import digest
 from genbench.results.store import PROGRESS
-from genbench.running.attendance import Running
 from genbench.running.cellspec import CellSpec
+from genbench.running.monitoring import IsolatedWork
 from genbench.seeds import derive_seed
 from genbench.system import confinement
 from genbench.system.files import read_json, sha256_file, write_json
-from genbench.system.isolation import Outcome, run_isolated
+from genbench.system.isolation import ProcessOutcome, run_isolated
 from genbench.system.npzfile import load_arrays, save_arrays
 from genbench.system.slots import Slots
 from genbench.tasks.protocols import Protocols
 
 INDEX = "refits.json"
-OWN = -1  # the slot that the cell holds itself
+OWN_SLOT = -1  # the slot that the cell holds itself
 POLL_SECONDS = 0.1
 SPARE = 2  # rows drawn per row needed where a classifier labels and rejects them
 FILL = 4  # rows drawn per real row where classes cannot be asked for
@@ -141,7 +141,7 @@ class _Running:
 
     folder: Path
     slot: int
-    process: Running
+    process: IsolatedWork
     log: Path
 
 
@@ -165,7 +165,7 @@ class _SideBySide:
         self._slots = slots
         self._found: dict[Job, Refitted] = {}
         self._running: dict[Job, _Running] = {}
-        self._told_to_stop = False
+        self._stop_sent = False
 
     def run(self) -> dict[Job, Refitted]:
         """What became of every job, in the order in which they were given."""
@@ -202,12 +202,12 @@ class _SideBySide:
 
     def _slot(self) -> int | None:
         used = {one.slot for one in self._running.values()}
-        if OWN not in used:
-            return OWN
+        if OWN_SLOT not in used:
+            return OWN_SLOT
         return self._slots.spare() if self._spec.device == "cpu" else None
 
     def _start(self, job: Job, slot: int) -> None:
-        from genbench.running import refit
+        from genbench.running import refit_worker
 
         folder = self._todo[job]
         found = self._known(folder)
@@ -215,11 +215,11 @@ class _SideBySide:
             self._found[job] = found
             self._free(slot)
             return
-        for name in (refit.RESULT, PROGRESS):
+        for name in (refit_worker.RESULT, PROGRESS):
             (folder / name).unlink(missing_ok=True)
         # A log of its own, put into the cell's when it ends: lines of several would be mixed.
         log = self._spec.folder / f"refit-{len(self._found) + len(self._running)}-{slot}.log"
-        process = refit.Refitting(
+        process = refit_worker.Refitting(
             folder,
             log=log,
             timeout=self._spec.timeout,
@@ -230,12 +230,12 @@ class _SideBySide:
         self._running[job] = _Running(folder, slot, process, log)
 
     def _free(self, slot: int) -> None:
-        if slot != OWN:
+        if slot != OWN_SLOT:
             self._slots.give(slot)
 
     def _pass_on_a_stop(self) -> None:
-        if self._stopping() and not self._told_to_stop:
-            self._told_to_stop = True
+        if self._stopping() and not self._stop_sent:
+            self._stop_sent = True
             for one in self._running.values():
                 one.process.stop()
 
@@ -251,11 +251,11 @@ class _SideBySide:
 
     def _keep_log(self, job: Job, one: _Running) -> None:
         with contextlib.suppress(OSError):  # a full disk costs the log, not the cell
-            told = one.log.read_bytes() if one.log.is_file() else b""
+            text = one.log.read_bytes() if one.log.is_file() else b""
             one.log.unlink(missing_ok=True)
-            if told:
+            if text:
                 with self._log.open("ab") as file:
-                    file.write(f"--- refit: {job.what}\n".encode() + told)
+                    file.write(f"--- refit: {job.what}\n".encode() + text)
 
     def _tell(self) -> None:
         """Say how far all of them are, in examples served."""
@@ -277,7 +277,7 @@ def _served(folder: Path) -> int:
         return 0
 
 
-def _judged(folder: Path, outcome: Outcome) -> Refitted:
+def _judged(folder: Path, outcome: ProcessOutcome) -> Refitted:
     """What a refit that has ended left."""
     finished = _finished(folder)
     if finished is not None:
@@ -286,20 +286,20 @@ def _judged(folder: Path, outcome: Outcome) -> Refitted:
 
 
 def _problem(folder: Path) -> str:
-    from genbench.running import refit
+    from genbench.running import refit_worker
 
     try:
-        result = read_json(folder / refit.RESULT)
+        result = read_json(folder / refit_worker.RESULT)
         return str(result.get("message") or result["status"])
     except (StoreError, KeyError, TypeError, AttributeError) as error:
         return f"its result cannot be read: {error}"
 
 
 def _finished(folder: Path) -> Refitted | None:
-    from genbench.running import refit
+    from genbench.running import refit_worker
 
     try:
-        result = read_json(folder / refit.RESULT)
+        result = read_json(folder / refit_worker.RESULT)
         drawn = folder / SYNTHETIC
         if result["status"] != "ok" or result.get("sha256") != sha256_file(drawn):
             return None
@@ -312,7 +312,7 @@ def _finished(folder: Path) -> Refitted | None:
 def _prepare(spec: CellSpec, protocols: Protocols) -> None:
     """In a process of its own: write the rows and the order of every job, and their folders."""
     from genbench.data import load_split
-    from genbench.running import refit
+    from genbench.running import refit_worker
 
     train = load_split(spec.suite.dataset, spec.suite.space, "train")
     folders = []
@@ -321,20 +321,20 @@ def _prepare(spec: CellSpec, protocols: Protocols) -> None:
         folder = spec.cache / "refits" / _key(spec, protocols, job, arrays)
         folder.mkdir(parents=True, exist_ok=True)
         folders.append(str(folder))
-        order = refit.RefitSpec(
+        order = refit_worker.RefitSpec(
             folder=folder,
             generator=spec.generator,
             space=spec.suite.space,
             seed=job.seed(spec.suite.task_hash),
             budget=protocols.augmentation.budget,
-            draw=_draw(spec, protocols, job),
+            draw=_rows_to_draw(spec, protocols, job),
             chunk=spec.suite.sample_chunk,
             device=spec.device,
             threads=spec.threads,
             what=job.what,
             progress=folder / PROGRESS,
         )
-        write_json(folder / refit.SPEC, order.to_json())
+        write_json(folder / refit_worker.SPEC, order.to_json())
         if not _holds(folder / ROWS, arrays):
             save_arrays(folder / ROWS, arrays)
     write_json(spec.folder / INDEX, folders)
@@ -358,7 +358,7 @@ def _rows(
     """The real rows of a job, and the labels that its generator will be asked for."""
     from genbench.data.split import proportional
     from genbench.downstream import subsets
-    from genbench.plugins.harnessed import permuted_labels
+    from genbench.plugins.driver import permuted_labels
 
     seed, classes = job.seed(spec.suite.task_hash), spec.suite.space.classes
     chosen = subsets.stratified(y, classes, job.n, seed)
@@ -375,7 +375,7 @@ def _rows(
     return arrays
 
 
-def _draw(spec: CellSpec, protocols: Protocols, job: Job) -> int:
+def _rows_to_draw(spec: CellSpec, protocols: Protocols, job: Job) -> int:
     if job.protocol == "imbalance":
         return FILL * job.n
     need = job.n * protocols.augmentation.ratios[-1]
@@ -395,7 +395,7 @@ def _key(spec: CellSpec, protocols: Protocols, job: Job, arrays: dict[str, Array
         "rows": content.hexdigest(),
         "seed": job.seed(spec.suite.task_hash),
         "budget": protocols.augmentation.budget,
-        "draw": _draw(spec, protocols, job),
+        "draw": _rows_to_draw(spec, protocols, job),
         "chunk": spec.suite.sample_chunk,
         "device": spec.device,
         "threads": spec.threads,
