@@ -74,7 +74,7 @@ class Space:
         return cls(**{**body, "shape": tuple(body["shape"])})
 
     def violation(self, x: Any, n: int) -> str | None:
-        """What keeps `x` from being `n` examples of this space, or None if nothing does."""
+        """The reason that `x` is not `n` examples of this space, or None if it is."""
         import torch
 
         if not isinstance(x, torch.Tensor):
@@ -101,7 +101,7 @@ class Space:
 
 @dataclass(frozen=True, slots=True)
 class GeneratorSpec:
-    """What a generator declares about itself. Read before anything is run.
+    """A generator's declaration about itself. Read before anything is run.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ class Batch(NamedTuple):
 
 
 class Samples(NamedTuple):
-    """What ``labels = "own"`` generators return from `sample`: examples and their int64 labels."""
+    """The samples of ``labels = "own"`` generators: examples and their int64 labels."""
 
     x: Tensor
     y: Tensor

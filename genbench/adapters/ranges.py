@@ -74,7 +74,7 @@ class Seen:
         self._high = max(self._high, float(x.max()))
 
     def notes(self) -> tuple[str, ...]:
-        """What to tell of values that were clipped, and of a range that is hardly used."""
+        """Notes on values that were clipped, and on a range that is hardly used."""
         if self.values is None or self._n == 0:
             return ()
         low, high = self.values.low, self.values.high

@@ -35,7 +35,7 @@ LOADERS = {
 
 
 class Loader(Protocol):
-    """What a loader module offers."""
+    """The functions of a loader module."""
 
     def read(self, dataset: Mapping[str, Any], space: Space, split: str) -> Split:
         """The rows of one split and no others."""

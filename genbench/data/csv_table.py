@@ -51,7 +51,7 @@ def points(content: bytes, file: str, layout: Layout) -> NDArray[np.float32]:
 
 
 def layout_of(dataset: Mapping[str, Any]) -> Layout:
-    """What the suite's author said of the file.
+    """The layout of the file as the suite's author stated it.
 
     Raises
     ------

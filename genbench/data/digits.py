@@ -32,7 +32,7 @@ def read(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
 
 
 def verify(dataset: Mapping[str, Any]) -> list[FileCheck]:
-    """Whether the installed scikit-learn ships the digits that the suite was made with."""
+    """Check that the installed scikit-learn ships the digits that the suite was made with."""
     everything, found = _everything()
     expected = dataset.get("content_sha256", found)
     problem = "" if found == expected else _problem(found, expected)

@@ -1,4 +1,4 @@
-"""Which rows of which file a split is, as ``[dataset.split]`` writes it.
+"""The rows and the file of a split, as ``[dataset.split]`` writes them.
 
 Either a range of rows, or a share: the rows whose content's digest, read as a number in [0, 1),
 falls between two bounds, so that a row that is added moves no other. ``copies`` says what becomes
@@ -68,7 +68,7 @@ def chosen_rows(dataset: Mapping[str, Any], rows: RowRange, x: NDArray[Any]) -> 
 
 
 def places(dataset: Mapping[str, Any], contents: Sequence[str]) -> list[float]:
-    """Where each row falls in [0, 1), decided by its content's SHA-256 and by ``copies``.
+    """The place of each row in [0, 1), decided by its content's SHA-256 and by ``copies``.
 
     With ``copies = "together"`` (the default) equal rows fall on one place. With ``"apart"`` the
     first of them does as it would alone, and each further one on a place of its own, drawn from the

@@ -26,7 +26,7 @@ class Split:
 
 
 def proportional(y: NDArray[np.int64], classes: int, n: int) -> NDArray[np.int64]:
-    """How many of `n` rows each class gets, in the proportions of `y` (largest remainder)."""
+    """The number of `n` rows for each class, in the proportions of `y` (largest remainder)."""
     return counts_in_proportion(np.bincount(y, minlength=classes), n)
 
 

@@ -31,7 +31,7 @@ from genbench.generator import Space
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """How one extractor is trained; chosen on the validation split.
+    """The hyperparameters of one extractor's training; chosen on the validation split.
 
     Parameters
     ----------

@@ -80,7 +80,7 @@ class Generation:
 
     Parameters
     ----------
-    told
+    events
         The ledger of the parent process, or the one of this.
     sandbox
         What this process may write from the moment it imports the generator; None for anything.

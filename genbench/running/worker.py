@@ -69,7 +69,7 @@ class _Stopped(Exception):
 
 @dataclass
 class _Attempt:
-    """What is known so far about the attempt that is running."""
+    """The facts known so far about the attempt that is running."""
 
     status: Status = "ok"
     error: dict[str, Any] | None = None
@@ -506,7 +506,7 @@ def run_cell(
 
 
 def _taken_on_trust(refits: Mapping[Job, Refitted]) -> dict[str, str]:
-    """What a record says of refits that a process without confinement may have written."""
+    """The record's remark on refits that a process without confinement may have written."""
     n = sum(refitted.unverified for refitted in refits.values())
     note = f"{n} of {len(refits)} were stored where no process was confined: unverified"
     return {"refits": note} if n else {}
@@ -534,7 +534,7 @@ def _lost(kind: str, phase: str, how: str) -> dict[str, Any]:
 
 
 def _unlike(before: Any, after: Any) -> str | None:
-    """Why a stored state is not what was fitted, by log_prob of the same rows; None if it is."""
+    """The difference of a stored state from what was fitted, by log_prob of rows; or None."""
     if before is None:
         return "log_prob was not to be had from the fitted generator itself: run it with --fresh"
     if len(after) == len(before) and np.allclose(after, before, rtol=1e-3, atol=1e-2):

@@ -30,7 +30,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How the rows are filtered.
+    """The options of the filters.
 
     Parameters
     ----------

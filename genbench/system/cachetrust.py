@@ -1,4 +1,4 @@
-"""Which files of the results directory's cache are believed.
+"""Trust in files of the results directory's cache, by digest.
 
 A confined generator cannot write there: all files are. Where generators run unconfined, any of them
 may have written anything, and a file is believed only if its digest is one that a worker of this
@@ -22,7 +22,7 @@ _REFIT_RESULTS = "refits/*/result.json"
 
 @dataclass
 class TrustedFiles:
-    """What one worker believes.
+    """The cache files that one worker trusts.
 
     Parameters
     ----------

@@ -33,7 +33,7 @@ class Extractor:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the protocol has to suit.
+    """The facts that the protocol has to suit.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def suite_text(
     space, n_samples = source.space, facts.n_samples
     epochs = 100 if space.kind == "image" else 20
     budget = max(10_000, min(300_000, epochs * facts.rows["train"]))
-    described = f"{sum(facts.rows.values())} rows of {_told(space)}."
+    described = f"{sum(facts.rows.values())} rows of {_space_text(space)}."
     parts = [
         "# Written by `genbench new suite`. Every field is explained in suites/README.md.",
         _table("", {"schema": 1}),
@@ -175,7 +175,7 @@ def _profiles(space: Space, facts: Facts, budget: int, extractor: Extractor) -> 
     return [*parts, _table("profiles.full.budget", {"examples": 10 * budget})]
 
 
-def _told(space: Space) -> str:
+def _space_text(space: Space) -> str:
     if space.kind == "points":
         return f"{space.shape[0]} numbers"
     channels, height, width = space.shape
