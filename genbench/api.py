@@ -262,8 +262,9 @@ def score(
     Parameters
     ----------
     samples
-        A path (npz, npy, pt, safetensors; a folder or zip of images), an array or tensor of rows,
-        or ``(rows, labels)``.
+        A path (npz, npy, pt, safetensors; a folder or zip of images), an array or tensor of rows
+        ``(n, *shape)`` of the suite's space (images uint8, points floats), or ``(rows, labels)``
+        with labels ``(n,)``.
     name
         The row's name; by default the file's.
     labels, on_bad

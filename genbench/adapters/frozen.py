@@ -140,7 +140,10 @@ def frozen(
 
 
 def in_space(x: Any, space: Space, seen: Seen, name: str) -> Tensor:
-    """A model's return value as a tensor of the space, as far as that needs no guess.
+    """A model's rows, an array or tensor, as a tensor of the space as far as that needs no guess.
+
+    Images become uint8 ``(n, C, H, W)``, points float32 ``(n, d)``; whatever else fits the space's
+    shape keeps its dtype.
 
     Raises
     ------

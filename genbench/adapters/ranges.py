@@ -63,7 +63,7 @@ class Seen:
         self._low, self._high = math.inf, -math.inf
 
     def add(self, x: Tensor) -> None:
-        """Take the floats of some samples into account."""
+        """Take float32 samples of any shape into account."""
         if self.values is None or x.numel() == 0:
             return
         slack = (self.values.high - self.values.low) / (2 * max(1, self._levels - 1))

@@ -38,7 +38,7 @@ class Loader(Protocol):
     """The functions of a loader module."""
 
     def read(self, dataset: Mapping[str, Any], space: Space, split: str) -> Split:
-        """The rows of one split and no others."""
+        """The rows of one split and no others: ``x`` of the space, ``y`` int64 ``(n,)`` or None."""
 
     def verify(self, dataset: Mapping[str, Any]) -> list[FileCheck]:
         """The state of every file (or other source) the data set is made of."""
@@ -55,6 +55,11 @@ def load_split(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
         What the rows must be.
     split
         ``train``, ``valid`` or ``test``.
+
+    Returns
+    -------
+    Split
+        ``x`` ``(n, *space.shape)`` of the space's dtype, ``y`` int64 ``(n,)`` or None.
 
     Raises
     ------

@@ -126,7 +126,18 @@ class Extractor(Protocol):
         device: torch.device | str = "cpu",
         batch_size: int = 1000,
     ) -> Features:
-        """Features of samples `x` in float32; the batch size changes nothing but float noise."""
+        """Features of samples; the batch size changes nothing but float noise.
+
+        Parameters
+        ----------
+        x
+            ``(n, *space.shape)`` of the space's dtype, such as uint8 ``(n, C, H, W)``.
+
+        Returns
+        -------
+        Features
+            float32 ``(n, d)`` and, of a classifier, probabilities float32 ``(n, classes)``.
+        """
 
 
 @cache
