@@ -63,7 +63,7 @@ class MonitoredProcess:
         ended = self._running.poll(0.0)  # first: what was sent before the end is there by now
         if self._open:
             if ended is not None or select.select([self._ours], [], [], seconds)[0]:
-                self._hear()
+                self._receive()
         elif ended is None:
             ended = self._running.poll(seconds)
         if ended is not None:
@@ -79,7 +79,7 @@ class MonitoredProcess:
     def _open(self) -> bool:
         return self._ours.fileno() >= 0 and self._ledger.broken is None
 
-    def _hear(self) -> None:
+    def _receive(self) -> None:
         while self._open:
             try:
                 data = self._ours.recv(1 << 20)

@@ -179,7 +179,7 @@ def _cell(
     todo: Todo = "run"
     source = None
     if latest is not None and not fresh:
-        todo, source, parts = _judge(suite, latest, attempts, parts, keep_failed)
+        todo, source, parts = _decide(suite, latest, attempts, parts, keep_failed)
     checkpoint = None
     if todo == "run" and not fresh and (latest is None or _cut_short(latest)):
         checkpoint = _checkpoint(store, folder, key, latest)
@@ -231,7 +231,7 @@ def _threads(stated: Mapping[str, Any]) -> int | None:
     return threads if isinstance(threads, int) and 0 < threads <= MOST_THREADS else None
 
 
-def _judge(
+def _decide(
     suite: Suite,
     latest: Stored,
     attempts: Sequence[Stored],

@@ -247,7 +247,7 @@ class _SideBySide:
                 del self._running[job]
                 self._free(one.slot)
                 self._keep_log(job, one)
-                self._found[job] = _judged(one.folder, outcome)
+                self._found[job] = _result_of(one.folder, outcome)
 
     def _keep_log(self, job: Job, one: _Running) -> None:
         with contextlib.suppress(OSError):  # a full disk costs the log, not the cell
@@ -277,7 +277,7 @@ def _served(folder: Path) -> int:
         return 0
 
 
-def _judged(folder: Path, outcome: ProcessOutcome) -> Refitted:
+def _result_of(folder: Path, outcome: ProcessOutcome) -> Refitted:
     """The result of a refit that has ended."""
     finished = _finished(folder)
     if finished is not None:

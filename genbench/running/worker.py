@@ -180,7 +180,7 @@ class Worker:
             save_arrays(spec.folder / LIKELIHOOD, ledger.likelihood)
         if not ledger.sealed:  # whoever put one there, it was not drawn
             (spec.folder / SAMPLES).unlink(missing_ok=True)
-        self._judge(attempt, outcome, ledger)
+        self._conclude(attempt, outcome, ledger)
 
     def _scores_rows(self, attempt: _Attempt) -> bool:
         """Whether there is a state whose likelihood is wanted and not stored."""
@@ -212,7 +212,7 @@ class Worker:
         peak = attempt.resources.get("peak_rss_bytes", 0)
         attempt.resources["peak_rss_bytes"] = max(peak, outcome.peak_rss_bytes)
         scoring = _Attempt()
-        self._judge(scoring, outcome, ledger)
+        self._conclude(scoring, outcome, ledger)
         if scoring.status == "interrupted":
             attempt.status, attempt.error = scoring.status, scoring.error
         elif scoring.error is not None:
@@ -282,7 +282,7 @@ class Worker:
         elif status != "ok":
             attempt.status, attempt.error = "failed", _lost("Exit", str(result.get("phase")), "")
 
-    def _judge(self, attempt: _Attempt, outcome: ProcessOutcome, ledger: Ledger) -> None:
+    def _conclude(self, attempt: _Attempt, outcome: ProcessOutcome, ledger: Ledger) -> None:
         """Turn the way the generator's process ended into a status and an error."""
         from genbench.running.generation import PROBE
 

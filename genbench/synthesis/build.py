@@ -82,7 +82,7 @@ def build(
         seed = derive_seed(request.seed, "synthesize", attempt)
         given = len(quota) > 1 and source.choice.description.labels == "given"
         labels = permuted_labels(want, seed) if given else None
-        drawn = source.draw(int(want.sum()), seed, labels)
+        drawn = source.sample(int(want.sum()), seed, labels)
         kept.add(*filters.apply(drawn["x"], drawn.get("y")), quota, classes)
         progress(int(kept.counts.sum()), request.n)
         attempt += 1

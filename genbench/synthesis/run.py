@@ -88,7 +88,7 @@ def synthesize(
         # A classifier that an unconfined generator may have put there is not believed.
         cache = store.root / CACHE
         confined = confinement.name(options.sandbox) != "none" and (cache / MARK).is_file()
-        judge = _judge(suite, cache if confined else None, train, source.device)
+        judge = _label_classifier(suite, cache if confined else None, train, source.device)
         filters.classify = lambda x: predict(judge, x)
         filters.confidence = options.confidence
     built = build(source, train.y, request, filters, lambda a, b: progress("drawing", a, b))
@@ -155,7 +155,7 @@ def _stored_generator(
     )
 
 
-def _judge(suite: Suite, cache: Path | None, train: Split, device: str) -> Classifier:
+def _label_classifier(suite: Suite, cache: Path | None, train: Split, device: str) -> Classifier:
     table = suite.document["downstream"]["tstr"]
     recipe = Recipe(suite.space, int(table["steps"]), int(table["batch_size"]), 0, device)
     return recipe.fit(train.x, np.asarray(train.y), cache=cache)

@@ -60,7 +60,7 @@ class StoredGenerator:
     results: Path
     sandbox: bool = True
 
-    def draw(self, n: int, seed: int, labels: NDArray[np.int64] | None) -> dict[str, Array]:
+    def sample(self, n: int, seed: int, labels: NDArray[np.int64] | None) -> dict[str, Array]:
         """Draw `n` rows as arrays ``x`` and, if labelled, ``y``.
 
         Raises

@@ -82,7 +82,7 @@ class ForkServer:
                     return
                 *lines, pending = (pending + data).split(b"\n")
                 for line in lines:
-                    self._obey(json.loads(line))
+                    self._execute(json.loads(line))
 
     def _waits(self) -> list[int]:
         answers = [one.answer for one in self._running.values()] + [
@@ -90,7 +90,7 @@ class ForkServer:
         ]
         return [fd for one in answers for fd in one.waits]
 
-    def _obey(self, order: dict[str, Any]) -> None:
+    def _execute(self, order: dict[str, Any]) -> None:
         match order["op"]:
             case "fork":
                 self._fork(order["id"], lambda: _called(order)(order["args"], self._slots))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from genbench.system.proctree import adopt_orphans, children, core_seconds, end_children
-from genbench.system.supervisor import STOP_SIGNALS, Order, supervise
+from genbench.system.supervisor import STOP_SIGNALS, WorkOrder, supervise
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def start_isolated(
     adopt_orphans()
     if not Isolated._supervisors:
         Isolated._others = frozenset(children(os.getpid()))
-    order = Order(work, log, timeout, memory_limit, keep_open, scratch)
+    order = WorkOrder(work, log, timeout, memory_limit, keep_open, scratch)
     caller = os.getpid()
     reader, writer = os.pipe()
     # Whatever is sent before the supervisor listens waits until it does.

@@ -38,7 +38,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class WorkOrder:
     """The order to a supervisor.
 
     Parameters
@@ -61,7 +61,7 @@ class Order:
     scratch: Path | None = None
 
 
-def supervise(order: Order, caller: int, answer: int) -> NoReturn:
+def supervise(order: WorkOrder, caller: int, answer: int) -> NoReturn:
     """Be the supervisor: run the work to its end, tell `answer` how it ended, and end."""
     try:
         os.setsid()  # out of reach of signals to the caller's group, and of those to the work's
@@ -129,7 +129,7 @@ def _close_others(kept: set[int]) -> None:
     os.close(devnull)
 
 
-def _work(order: Order, output: int) -> NoReturn:
+def _work(order: WorkOrder, output: int) -> NoReturn:
     """Be the work."""
     code = 1
     try:
@@ -161,7 +161,7 @@ def _work(order: Order, output: int) -> NoReturn:
 class _Supervisor:
     """Copies the log, samples memory, enforces the limits, ends the tree."""
 
-    def __init__(self, order: Order, caller: int) -> None:
+    def __init__(self, order: WorkOrder, caller: int) -> None:
         self._order = order
         self._caller = caller
         self._kept = 0

@@ -13,7 +13,7 @@ from genbench.errors import ContractError
 from genbench.plugins.contract import checked_log_prob
 from genbench.plugins.training import Budget, Stopped
 from genbench.system import tensorfile
-from genbench.testing.patience import slowdown
+from genbench.testing.slowdown import slowdown
 from genbench.testing.subject import BUDGET, SAMPLE_SEED, NotChecked, Subject, require
 from genbench.testing.tiny import tiny_labels, tiny_rows
 

@@ -23,11 +23,11 @@ from genbench.running.generation import configure_torch
 from genbench.system.confinement import sandbox
 from genbench.system.files import read_json
 from genbench.system.isolation import ProcessOutcome, run_isolated
-from genbench.testing import announcement, conduct, continuation, normalisation
+from genbench.testing import conduct, continuation, declaration, normalisation
 from genbench.testing.order import RESULTS, Order
-from genbench.testing.patience import slowdown
 from genbench.testing.results import CheckResult
 from genbench.testing.rules import RULES
+from genbench.testing.slowdown import slowdown
 from genbench.testing.subject import NotChecked, Subject
 from genbench.testing.tiny import tiny_space
 
@@ -86,13 +86,13 @@ class Examiner:
         """Make every check."""
         scratch, ref = self._order.scratch, self._order.ref
         here = self._folder("import")
-        self._session([_Task("import", lambda: announcement.check_import(ref, here))], here)
-        self._session([_Task("spec", lambda: announcement.check_spec(ref, scratch))], here)
+        self._session([_Task("import", lambda: declaration.check_import(ref, here))], here)
+        self._session([_Task("spec", lambda: declaration.check_spec(ref, scratch))], here)
         self._emit_all(rule.id for rule in RULES.values() if not rule.kinds)
         if self._found["spec"].status != "passed":
             return
         general = dict(self._found)
-        for kind in announcement.read_description(scratch).kinds:
+        for kind in declaration.read_description(scratch).kinds:
             self._kind, self._found = kind, dict(general)
             self._examine(kind)
 
@@ -102,7 +102,7 @@ class Examiner:
         here = self._folder(f"{kind}-here")
         subject = Subject(
             self._order.ref,
-            announcement.read_description(self._order.scratch),
+            declaration.read_description(self._order.scratch),
             tiny_space(kind, self._order.shape),
             self._folder(kind),
             here,
@@ -164,7 +164,7 @@ class Examiner:
                 start = time.perf_counter()
                 # Ends this process even when the generator hangs in C, and tells where in the log.
                 faulthandler.dump_traceback_later(self._seconds, exit=True)
-                result = self._needed(task.check) or self._judge(task)
+                result = self._needed(task.check) or self._result_of(task)
                 faulthandler.cancel_dump_traceback_later()
                 result = replace(result, seconds=round(time.perf_counter() - start, 3))
                 self._found[task.check] = result
@@ -182,7 +182,7 @@ class Examiner:
             return CheckResult(check, self._kind, "not checked", reason)
         return None
 
-    def _judge(self, task: _Task) -> CheckResult:
+    def _result_of(self, task: _Task) -> CheckResult:
         try:
             task.act()
         except NotChecked as reason:

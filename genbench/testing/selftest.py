@@ -22,7 +22,7 @@ from genbench.errors import GenbenchError, MetricError, UsageError, did_you_mean
 from genbench.metrics.values import MetricValue
 
 if TYPE_CHECKING:
-    from genbench.testing.classroom import Classroom
+    from genbench.testing.known_digits import KnownDigits
 
 Rows = NDArray[np.float64]
 
@@ -147,17 +147,17 @@ class Laboratory:
         return self.of(metric, real, fake, parameters=parameters) / direct
 
     def downstream(self, metric: str, value: MetricValue) -> float:
-        """A downstream metric of the classroom's rows."""
+        """A downstream metric of known digits."""
         if value.value is None:
             raise MetricError(value.reason or "no value and no reason")
         return self.reported(metric, value.value)
 
     @cached_property
-    def classroom(self) -> Classroom:
+    def known_digits(self) -> KnownDigits:
         """Digits and the protocols on them; made when first asked for, as it loads torch."""
-        from genbench.testing.classroom import Classroom
+        from genbench.testing.known_digits import KnownDigits
 
-        return Classroom()
+        return KnownDigits()
 
 
 _HOT = np.eye(CLASSES)[np.arange(1000) % CLASSES]
@@ -184,19 +184,19 @@ def _labels(turn: int) -> Measure:
 
 
 def _taught(turn: int = 0) -> Measure:
-    return lambda lab, metric: lab.downstream(metric, lab.classroom.transfer(turn)[metric])
+    return lambda lab, metric: lab.downstream(metric, lab.known_digits.transfer(turn)[metric])
 
 
 def _augmented(kind: str) -> Measure:
-    return lambda lab, metric: lab.downstream(metric, lab.classroom.augmented(kind))
+    return lambda lab, metric: lab.downstream(metric, lab.known_digits.augmented(kind))
 
 
 def _filled(turn: int) -> Measure:
-    return lambda lab, metric: lab.downstream(metric, lab.classroom.filled(turn))
+    return lambda lab, metric: lab.downstream(metric, lab.known_digits.filled(turn))
 
 
 def _attacked(epsilon: float) -> Measure:
-    return lambda lab, metric: lab.downstream(metric, lab.classroom.attacked(epsilon))
+    return lambda lab, metric: lab.downstream(metric, lab.known_digits.attacked(epsilon))
 
 
 def _score(probabilities: Rows) -> Measure:

@@ -15,7 +15,7 @@ from genbench.tasks.suite import Suite
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class StagedRows:
     """The rows to score.
 
     Parameters

@@ -10,13 +10,13 @@ import numpy as np
 
 from genbench.errors import DataError, UsageError, shorten
 from genbench.formats.csvfiles import Layout, Numbers, first_cells, parse_csv
-from genbench.plugins.external.rows import Rows, points_of, reading_order
+from genbench.plugins.external.rows import StagedRows, points_of, reading_order
 from genbench.tasks.suite import Suite
 
 MOST_BYTES = 4 << 30
 
 
-def read_table(file: Path, suite: Suite) -> Rows:
+def read_table(file: Path, suite: Suite) -> StagedRows:
     """The rows of a CSV that are scored.
 
     Columns are told by their heading, in whatever order; without one, they stand in the suite's.
@@ -43,7 +43,7 @@ def read_table(file: Path, suite: Suite) -> Rows:
     rows = np.sort(reading_order(len(x), suite)[: suite.n_samples])
     found, points_note = points_of(x[rows], suite, file.name)
     notes = tuple(text for text in (*table.notes, note, points_note) if text)
-    return Rows(found, None, len(x), file.name, notes)
+    return StagedRows(found, None, len(x), file.name, notes)
 
 
 def _parsed(content: bytes, file: str, suite: Suite, names: Sequence[str]) -> Numbers:

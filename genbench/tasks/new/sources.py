@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genbench.data.image_folder import ROLE, Entry, write_table
+from genbench.data.image_folder import ROLE, ImageEntry, write_table
 from genbench.data.readers import stated
 from genbench.data.rows import digests
 from genbench.errors import DataError, shorten
@@ -203,7 +203,7 @@ def _headers(files: ImageFiles) -> list[tuple[int, int, int] | str]:
 
 def _entries(
     files: ImageFiles, space: Space, labels: Sequence[str]
-) -> tuple[list[Entry], list[str], int]:
+) -> tuple[list[ImageEntry], list[str], int]:
     """The images that can be used, their labels as given; the others; the brightest level."""
     entries, bad, brightest = [], [], 0
     for name, label in zip(files.listing.names, labels, strict=True):
@@ -215,7 +215,7 @@ def _entries(
         else:
             brightest = max(brightest, int(x.max()))
             content = hashlib.sha256(x.data).hexdigest()
-            entries.append(Entry(name, hashlib.sha256(data).hexdigest(), content, label))
+            entries.append(ImageEntry(name, hashlib.sha256(data).hexdigest(), content, label))
     return entries, bad, brightest
 
 
@@ -239,8 +239,8 @@ def _folders(names: Sequence[str], splits: Set[str]) -> tuple[list[str], list[st
 
 
 def _numbered(
-    entries: Sequence[Entry], folders: Sequence[str]
-) -> tuple[list[Entry], list[str], list[str]]:
+    entries: Sequence[ImageEntry], folders: Sequence[str]
+) -> tuple[list[ImageEntry], list[str], list[str]]:
     """The entries with numbers for labels, the classes by number, and what to tell about it.
 
     Of a folder whose images are all bad there is no class.

@@ -11,7 +11,7 @@ from genbench.errors import ContractError, PluginError, UsageError
 from genbench.generator import GeneratorSpec, Kind, Labels, Likelihood
 from genbench.plugins import finding as plugins
 from genbench.plugins.finding import Description, GeneratorRef
-from genbench.testing.patience import slowdown
+from genbench.testing.slowdown import slowdown
 from genbench.testing.subject import changed, random_states, require
 
 IMPORT_SECONDS = 10.0

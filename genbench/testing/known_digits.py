@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from genbench.data.split import Split
-from genbench.downstream.arms import Replicate, Rows
+from genbench.downstream.arms import LabelledRows, Replicate
 from genbench.downstream.augmentation import AugmentationResults
 from genbench.downstream.imbalance import ImbalanceResults
 from genbench.downstream.recipe import Recipe
@@ -30,7 +30,7 @@ RARE, SMALL, RATIO, STEPS, BATCH = 3, 100, 4, 120, 64
 Values = dict[str, MetricValue]
 
 
-class Classroom:
+class KnownDigits:
     """Real digits, and the downstream protocols on them."""
 
     def __init__(self) -> None:
@@ -74,10 +74,10 @@ class Classroom:
         y = np.asarray(train.y)
         rare = ImbalanceResults(Imbalance(TRAIN, (RARE,), 0.02, 2), test)
         like = y == (RARE + turn) % CLASSES
-        synthetic = Rows(train.x[like], np.full(int(like.sum()), RARE))
+        synthetic = LabelledRows(train.x[like], np.full(int(like.sum()), RARE))
         for seed in (1, 2):
             kept = cut(y, (RARE,), 0.02, seed)
-            real = Rows(train.x[kept], y[kept])
+            real = LabelledRows(train.x[kept], y[kept])
             replicate = Replicate(real, synthetic, self._recipe(seed), None, None, None)
             rare.add(replicate, _silent)
         return rare.value("selftest", 0, "generator")
@@ -102,8 +102,8 @@ class Classroom:
             order = np.random.default_rng((SEED, seed)).permutation(TRAIN)
             few, others = order[:SMALL], order[SMALL : SMALL * (RATIO + 1)]
             rows = np.tile(few, RATIO) if kind == "again" else others
-            real = Rows(train.x[few], y[few])
-            synthetic = Rows(train.x[rows], self._turned(y[rows], int(kind == "wrong")))
+            real = LabelledRows(train.x[few], y[few])
+            synthetic = LabelledRows(train.x[rows], self._turned(y[rows], int(kind == "wrong")))
             made.append(Replicate(real, synthetic, self._recipe(seed), None, None, None))
         return made
 
