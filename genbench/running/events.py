@@ -1,4 +1,4 @@
-"""The events of a generator's work, heard in the same process or over a socket."""
+"""The events of a generator's work, received in the same process or over a socket."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run told in lines: what is planned, what each cell is doing, how it ended."""
+"""A run in lines of text: the plan, what each cell is doing, how it ended."""
 
 from __future__ import annotations
 

@@ -168,7 +168,7 @@ class Worker:
             costs_before=inherit_checkpoint(spec.resume, spec.folder),
         )
         outcome = self._monitored(lambda events, box: Generation(spec, events, box).run(), ledger)
-        ledger.take(CHECKPOINT)  # if it ended before it told of it
+        ledger.take(CHECKPOINT)  # if it ended before it reported it
         attempt.generation = vars(ledger.result)
         attempt.probe = ledger.likelihood
         attempt.likelihood_error = ledger.result.likelihood_error
@@ -176,7 +176,7 @@ class Worker:
         attempt.timing.update(ledger.result.timing)
         attempt.resources["peak_rss_bytes"] = outcome.peak_rss_bytes
         attempt.sealed = ledger.sealed
-        if ledger.likelihood:  # only this process could tell it: whoever goes on needs it
+        if ledger.likelihood:  # only this process could compute it: whoever goes on needs it
             save_arrays(spec.folder / LIKELIHOOD, ledger.likelihood)
         if not ledger.sealed:  # whoever put one there, it was not drawn
             (spec.folder / SAMPLES).unlink(missing_ok=True)
@@ -226,7 +226,7 @@ class Worker:
     def _monitored(
         self, work: Callable[[EventListener, Sandbox | None], None], ledger: Ledger
     ) -> ProcessOutcome:
-        """Run the generator in a confined process of its own and hear what it tells."""
+        """Run the generator in a confined process of its own; the ledger receives its events."""
         spec = self.spec
         work_folder = spec.folder / WORK
         # Empty: a name that an earlier process left there may be that of a file taken over since.
