@@ -188,7 +188,7 @@ def refitted(
     slots: Slots,
     stopping: Callable[[], bool] = lambda: False,
     **changes: Any,
-) -> dict[Job, refit_scheduler.Refitted]:
+) -> dict[Job, refit_scheduler.RefitResult]:
     """Six refits, of which the earlier ones take longer than the later ones."""
     todo = {Job("augmentation", 10, i, 6): folder / f"job-{i}" for i in range(6)}
     for place in todo.values():
@@ -203,7 +203,7 @@ def refitted(
         Refit.most = max(Refit.most, Refit.under_way)
         return Refit(place, log, 7 - int(place.name[-1]))
 
-    monkeypatch.setattr(refit_worker, "Refitting", start)
+    monkeypatch.setattr(refit_worker, "RefitProcess", start)
     log = folder / "log.txt"
     made = refit_scheduler._SideBySide(Spec(folder, **changes), todo, 100, stopping, log, slots)  # type: ignore[arg-type]
     return made.run()
@@ -224,7 +224,7 @@ def test_refits_take_the_slots_that_are_free(
     found = refitted(monkeypatch, tmp_path, slots)
     assert Refit.most == most
     assert [job.replicate for job in found] == list(range(6)), "in order, whoever ended first"
-    assert all(r == refit_scheduler.Refitted(tmp_path / f"job-{i}", None, 1.5, False, 1.25)
+    assert all(r == refit_scheduler.RefitResult(tmp_path / f"job-{i}", None, 1.5, False, 1.25)
                for i, r in enumerate(found.values()))  # fmt: skip
     assert [slots.take() for _ in range(n - 1)] == list(range(1, n)), "all were given back"
 
@@ -290,7 +290,7 @@ def test_a_stop_while_rows_are_drawn_is_no_failure(
 @pytest.mark.parametrize("limit", ["timeout", "memory"])
 def test_a_refit_that_was_ended_by_a_limit_says_which(tmp_path: Path, limit: str) -> None:
     """It was told to end, as by a stop, and may have said so."""
-    ended: Any = refit_worker.Refitting.__new__(refit_worker.Refitting)
+    ended: Any = refit_worker.RefitProcess.__new__(refit_worker.RefitProcess)
     ended._ledger = Ledger(Space("points", (2,)), 1)
     ended._spec = Spec(tmp_path)
     ended._ledger.ended("interrupted", "Stopped", "the run was stopped", "")

@@ -62,7 +62,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Refitted:
+class RefitResult:
     """The place of a job's rows and synthetic rows; or the reason that there are none.
 
     Parameters
@@ -94,7 +94,7 @@ def jobs(protocols: Protocols) -> Iterator[Job]:
         yield Job("imbalance", i.n, replicate, i.replicates)
 
 
-def why_not(spec: CellSpec) -> str | None:
+def why_not_refitted(spec: CellSpec) -> str | None:
     """The reason that a generator has no place in protocols that refit; None if it has."""
     generator = spec.generator
     if generator.is_control:
@@ -112,7 +112,7 @@ def run_refits(
     stopping: Callable[[], bool],
     log: Path,
     slots: Slots,
-) -> dict[Job, Refitted]:
+) -> dict[Job, RefitResult]:
     """Draw the rows of every job, fit the generator on each, and say where the results are.
 
     Parameters
@@ -163,11 +163,11 @@ class _SideBySide:
         self._stopping = stopping
         self._log = log
         self._slots = slots
-        self._found: dict[Job, Refitted] = {}
+        self._found: dict[Job, RefitResult] = {}
         self._running: dict[Job, _Running] = {}
         self._stop_sent = False
 
-    def run(self) -> dict[Job, Refitted]:
+    def run(self) -> dict[Job, RefitResult]:
         """Run every job; the results in the order in which they were given."""
         known = {job: self._known(folder) for job, folder in self._todo.items()}
         self._found = {job: found for job, found in known.items() if found is not None}
@@ -192,7 +192,7 @@ class _SideBySide:
         first = int(len(waiting) * (self._spec.seed * 0.618034 % 1))
         return deque(waiting[first:] + waiting[:first])
 
-    def _known(self, folder: Path) -> Refitted | None:
+    def _known(self, folder: Path) -> RefitResult | None:
         """The cached result of a refit; marked where a process may have written it."""
         found = None if self._spec.fresh else _finished(folder)
         if found is None:
@@ -219,7 +219,7 @@ class _SideBySide:
             (folder / name).unlink(missing_ok=True)
         # A log of its own, put into the cell's when it ends: lines of several would be mixed.
         log = self._spec.folder / f"refit-{len(self._found) + len(self._running)}-{slot}.log"
-        process = refit_worker.Refitting(
+        process = refit_worker.RefitProcess(
             folder,
             log=log,
             timeout=self._spec.timeout,
@@ -277,12 +277,12 @@ def _served(folder: Path) -> int:
         return 0
 
 
-def _result_of(folder: Path, outcome: ProcessOutcome) -> Refitted:
+def _result_of(folder: Path, outcome: ProcessOutcome) -> RefitResult:
     """The result of a refit that has ended."""
     finished = _finished(folder)
     if finished is not None:
         return replace(finished, unverified=False, core_seconds=outcome.core_seconds)
-    return Refitted(folder, _problem(folder), core_seconds=outcome.core_seconds)
+    return RefitResult(folder, _problem(folder), core_seconds=outcome.core_seconds)
 
 
 def _problem(folder: Path) -> str:
@@ -295,7 +295,7 @@ def _problem(folder: Path) -> str:
         return f"its result cannot be read: {error}"
 
 
-def _finished(folder: Path) -> Refitted | None:
+def _finished(folder: Path) -> RefitResult | None:
     from genbench.running import refit_worker
 
     try:
@@ -304,7 +304,7 @@ def _finished(folder: Path) -> Refitted | None:
         if result["status"] != "ok" or result.get("sha256") != sha256_file(drawn):
             return None
         seconds = float(result["fit_s"]) + float(result["sample_s"])
-        return Refitted(folder, None, seconds, result.get("sandbox", "none") == "none")
+        return RefitResult(folder, None, seconds, result.get("sandbox", "none") == "none")
     except (StoreError, KeyError, TypeError, ValueError):
         return None
 

@@ -102,7 +102,7 @@ class RefitSpec:
         return cls(**values)
 
 
-class Refitting:
+class RefitProcess:
     """A refit under way: the order at `folder`, in an isolated and confined process.
 
     What the process reports is checked here and written to the order's folder once it has ended:

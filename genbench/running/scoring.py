@@ -29,7 +29,7 @@ from genbench.metrics.uncertainty import Estimate
 from genbench.metrics.values import MetricValue
 from genbench.running.cellspec import CellSpec
 from genbench.running.mass import MASS, impossible
-from genbench.running.refit_scheduler import Job, Refitted
+from genbench.running.refit_scheduler import Job, RefitResult
 from genbench.seeds import derive_seed
 from genbench.system.cachetrust import trusted_files
 from genbench.system.npzfile import load_arrays, save_arrays
@@ -71,7 +71,7 @@ class Scorer:
         samples: Mapping[str, Array],
         likelihood: Mapping[str, Array],
         likelihood_error: str | None,
-        refits: Mapping[Job, Refitted],
+        refits: Mapping[Job, RefitResult],
         progress: Callable[[str], None],
         slots: Slots | None = None,
     ) -> None:

@@ -32,7 +32,7 @@ from genbench.results.records import digest, metric_value
 from genbench.running.ahead import train_ahead
 from genbench.running.cellspec import CellSpec
 from genbench.running.recording import LOG
-from genbench.running.refit_scheduler import Job, Refitted, why_not
+from genbench.running.refit_scheduler import Job, RefitResult, why_not_refitted
 from genbench.system.cachetrust import trusted_files
 from genbench.system.files import read_json, write_json
 from genbench.system.slots import Slots
@@ -63,7 +63,7 @@ class Utility:
         samples: Mapping[str, Array],
         train: Split,
         test: Split,
-        refits: Mapping[Job, Refitted],
+        refits: Mapping[Job, RefitResult],
         progress: Progress,
         slots: Slots | None = None,
     ) -> None:
@@ -109,7 +109,7 @@ class Utility:
             return {id_: _unmeasured(id_, "failed", str(error)) for id_ in TSTR}
 
     def _protocols(self, asked: Protocols) -> dict[str, MetricValue]:
-        reason = why_not(self.spec)
+        reason = why_not_refitted(self.spec)
         if reason is not None:
             return {id_: _unmeasured(id_, "not_applicable", reason) for id_ in asked.metrics}
         problems = [f"{job.what}: {r.problem}" for job, r in self.refits.items() if r.problem]

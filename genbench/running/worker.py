@@ -52,7 +52,7 @@ from genbench.running.recording import (
     log_tail,
     source_attempt,
 )
-from genbench.running.refit_scheduler import Job, Refitted
+from genbench.running.refit_scheduler import Job, RefitResult
 from genbench.system import cachetrust, confinement, environment
 from genbench.system.confinement import Sandbox, sandbox, scratch_folder
 from genbench.system.files import sha256_file
@@ -79,7 +79,7 @@ class _Attempt:
     resources: dict[str, Any] = field(default_factory=dict)
     pictures: dict[str, str] = field(default_factory=dict)
     scoring: dict[str, str] = field(default_factory=dict)
-    refits: dict[Job, Refitted] = field(default_factory=dict)
+    refits: dict[Job, RefitResult] = field(default_factory=dict)
     copies: dict[str, Any] = field(default_factory=dict)
     sealed: str = ""  # digest of the samples
     probe: dict[str, Any] = field(default_factory=dict)  # log_prob of the fitted generator itself
@@ -256,7 +256,7 @@ class Worker:
         if (
             asked is None
             or "downstream" not in self.spec.parts
-            or refit_scheduler.why_not(self.spec)
+            or refit_scheduler.why_not_refitted(self.spec)
         ):
             return
         start = time.perf_counter()
@@ -505,7 +505,7 @@ def run_cell(
     return 0 if record.status in ("ok", "skipped") else 3
 
 
-def _taken_on_trust(refits: Mapping[Job, Refitted]) -> dict[str, str]:
+def _taken_on_trust(refits: Mapping[Job, RefitResult]) -> dict[str, str]:
     """The record's remark on refits that a process without confinement may have written."""
     n = sum(refitted.unverified for refitted in refits.values())
     note = f"{n} of {len(refits)} were stored where no process was confined: unverified"

@@ -26,7 +26,7 @@ ALLOCATOR = {
 START_SECONDS = 600.0
 
 
-class Forks:
+class ForkServerClient:
     """A fork server of this process, started when it is first needed.
 
     Parameters
@@ -46,7 +46,7 @@ class Forks:
         self._under_way: set[str] = set()
         self._buffer = b""
 
-    def __enter__(self) -> Forks:
+    def __enter__(self) -> ForkServerClient:
         return self
 
     def __exit__(self, *exc: object) -> None:

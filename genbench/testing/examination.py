@@ -13,7 +13,7 @@ from genbench.plugins.choice import CONTROL_SPLITS
 from genbench.plugins.finding import GeneratorRef
 from genbench.plugins.probing import PROBED, Prober
 from genbench.system.files import write_json
-from genbench.system.forking import Forks
+from genbench.system.forking import ForkServerClient
 from genbench.testing.order import CHECK_SECONDS, ORDER, RESULTS, Order
 from genbench.testing.results import CheckResult
 from genbench.testing.rules import RULES
@@ -66,7 +66,7 @@ def examine(
             yield from _read(file)
 
 
-def _examined(forks: Forks, order: Path) -> Iterator[None]:
+def _examined(forks: ForkServerClient, order: Path) -> Iterator[None]:
     """Have it checked as the file `order` says; comes back often until that is done."""
     id_ = forks.fork("genbench.testing.examiner:forked", {"order": str(order)})
     while not (answers := forks.ended(0.2, id_.__eq__)):

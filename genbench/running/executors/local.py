@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from genbench.running.cellspec import CellSpec, write_spec
-from genbench.system.forking import Forks
+from genbench.system.forking import ForkServerClient
 
 # What every worker needs, imported once.
 HEAVY = (
@@ -41,7 +41,7 @@ class LocalExecutor:
         The server that forks them; whoever made it ends it, and every worker with it.
     """
 
-    def __init__(self, forks: Forks) -> None:
+    def __init__(self, forks: ForkServerClient) -> None:
         self._forks = forks
         self.stopping = False
         self._running: dict[str, CellSpec] = {}
