@@ -35,10 +35,11 @@ def command(
     kinds: Sequence[Kind] = ("image",),
     pretrained_on: str | None = UNKNOWN,
 ) -> type:
-    """A generator from a command that writes ``x`` into an ``.npz``.
+    """A generator from a command that writes ``x``, its `n` rows, into an ``.npz``.
 
-    It is started for every chunk of samples (``sample_chunk`` of the suite), in the folder of the
-    file that calls this, without a shell.
+    Images are ``(n, C, H, W)``, uint8 or floats; points ``(n, d)`` are floats. It is started for
+    every chunk of samples (``sample_chunk`` of the suite), in the folder of the file that calls
+    this, without a shell.
 
     Parameters
     ----------

@@ -181,7 +181,7 @@ def _metrics() -> list[dict[str, Any]]:
 
 
 def _facts(info: Any) -> dict[str, str]:
-    """What a row tells of a metric."""
+    """The columns of a metric's row."""
     return {
         "better": {True: "higher", False: "lower", None: "-"}[info.higher_is_better],
         "unit": info.unit or "-",

@@ -1,4 +1,4 @@
-"""What a run shows: a live line on a terminal, a line per cell elsewhere, JSON lines if asked."""
+"""The output of a run: a live line on a terminal, else a line per cell; JSON lines if asked."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class Live(Lines):
 
 
 def print_plan(cells: Sequence[Cell], *, as_json: bool) -> None:
-    """What a run would do."""
+    """Print the plan of a run."""
     if as_json:
         for cell in cells:
             echo_json({"cell": cell.label, "key": cell.key, "todo": cell.todo})

@@ -42,7 +42,7 @@ class ImageEntry:
 
 
 def read(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
-    """The images of the table whose content falls into the split's share, in the table's order."""
+    """The table's images, uint8 ``(n, C, H, W)``, whose content falls into the split's share."""
     rows = row_range(dataset, split)
     entries = _table(dataset, rows.file)
     chosen = rows.chosen(len(entries), lambda: places(dataset, [e.content for e in entries]))

@@ -74,7 +74,7 @@ class Replicate:
         confidence: float,
         kept: Path | None = None,
     ) -> Replicate:
-        """What a refit left in `folder`; unlabelled rows get labels from the real arm."""
+        """Read a refit's rows from `folder`; unlabelled ones get labels from the real arm."""
         arrays, drawn = load_arrays(folder / ROWS), load_arrays(folder / SYNTHETIC)
         real = LabelledRows(arrays["x"], arrays["y"])
         if "y" in drawn:

@@ -27,7 +27,7 @@ Keep = Callable[[int, Arm, Classifier], None]
 
 @dataclass
 class AugmentationResults:
-    """Which test rows were named rightly, by number of real rows and arm, one per replicate."""
+    """Right answers by test row: for each number of real rows and arm, one array per replicate."""
 
     protocols: Protocols
     test: Split

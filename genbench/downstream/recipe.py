@@ -1,4 +1,4 @@
-"""How one classifier is trained, and a cache for those that several generators share."""
+"""The training recipe of one classifier, and a cache for those that several generators share."""
 
 from __future__ import annotations
 
@@ -93,6 +93,6 @@ class Recipe:
 
 
 def correct(classifier: Classifier, x: Array, y: Array) -> NDArray[np.bool_]:
-    """Which rows the classifier names rightly, bool ``(n,)``."""
+    """A mask of the rows that the classifier names rightly, bool ``(n,)``."""
     right: NDArray[np.bool_] = predict(classifier, x).argmax(1) == y
     return right

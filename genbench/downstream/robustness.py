@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 
 @dataclass
 class RobustnessResults:
-    """Which rows were named rightly, by arm and attack, one per replicate.
+    """Right answers by row: for each arm and attack, one array per replicate.
 
     Parameters
     ----------

@@ -31,7 +31,7 @@ from genbench.generator import Space
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """How one extractor is trained; chosen on the validation split.
+    """The hyperparameters of one extractor's training; chosen on the validation split.
 
     Parameters
     ----------
@@ -67,10 +67,11 @@ def train_classifier_net(
     *,
     report: Callable[[int, float], None] = lambda epoch, loss: None,
 ) -> ClassifierNet:
-    """Train a `ClassifierNet` on grey-level images `x` and labels `y`; returned in eval mode.
+    """Train a `ClassifierNet` on images and their labels; returned in eval mode.
 
-    The global random state is left as it was found. `report` is called with the number of epochs
-    done and the mean loss of the last.
+    `x` is uint8 ``(n, C, H, W)`` in ``0 .. levels - 1``, `y` int64 ``(n,)``. The global
+    random state is left as it was found. `report` is called with the number of epochs done and the
+    mean loss of the last.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
@@ -94,7 +95,7 @@ def train_classifier_net(
 
 
 def shifted(x: Tensor, most: int) -> Tensor:
-    """Each image of ``(n, C, H, W)`` translated by up to `most` pixels, zeros moving in."""
+    """Each float32 image of ``(n, C, H, W)`` moved by up to `most` pixels, zeros moving in."""
     if most == 0:
         return x
     n, _, height, width = x.shape
@@ -159,7 +160,7 @@ def train_on(
     plan: ExtractorPlan,
     report: Callable[[int, float], None] = lambda epoch, loss: None,
 ) -> Trained:
-    """Train an extractor on these rows by the plan's recipe; its accuracy is still unknown."""
+    """Train an extractor on images uint8 ``(n, C, H, W)`` by the plan; its accuracy is unknown."""
     x, y = torch.from_numpy(train.x), torch.from_numpy(np.asarray(train.y))
     net = train_classifier_net(x, y, space, plan.recipe, report=report)
     data = serialise({key: value.contiguous() for key, value in net.state_dict().items()})
@@ -201,7 +202,7 @@ def train_extractor(name: str, folder: Path) -> ExtractorInfo:
 
 
 def accuracy(extractor: ClassifierExtractor, rows: Split) -> float:
-    """Share of the rows that the extractor's classifier gets right."""
+    """Share of the rows, uint8 ``(n, C, H, W)``, that the extractor's classifier gets right."""
     probabilities = extractor.extract(rows.x).probabilities
     return float((np.asarray(probabilities).argmax(1) == rows.y).mean())
 

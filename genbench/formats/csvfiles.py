@@ -36,7 +36,7 @@ Line = tuple[int, list[str]]  # its number in the file, from 1, and its cells wi
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What only the owner of a CSV can tell of it.
+    """The facts of a CSV that only its owner knows.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ def _is_name(cell: str) -> bool:
 
 
 def _may_be_heading(first: list[str], rest: list[list[str]]) -> str | None:
-    """Why a first line that is no plain heading may still be one."""
+    """The reason that a first line which is no plain heading may still be one."""
     strange = [cell for cell in first if not NUMBER.fullmatch(cell)]
     if first[0] == "" and len(strange) == 1 and len(first) > 1:
         return "begins with an empty cell, as a heading over row numbers does (--drop-column '#1')"
@@ -233,7 +233,7 @@ def _require_widths(file: str, rows: list[Line], width: int, names: list[str] | 
 
 
 def _width_hint(cells: list[str], width: int, names: list[str] | None) -> str:
-    """What may have made a line wider or narrower than the heading or the first row."""
+    """The likely cause of a line wider or narrower than the heading or the first row."""
     if len(cells) == 2 * width and not any("." in cell for cell in cells):
         return "are there decimal commas? Write points"
     if names is not None and width == 1 and len(cells) > 2:

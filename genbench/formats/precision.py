@@ -45,7 +45,7 @@ def as_float32(x: Array, where: str, names: Sequence[str] = ()) -> NDArray[np.fl
 
 
 def lost_at(x: Array, spread: Sequence[float], where: str, names: Sequence[str] = ()) -> str | None:
-    """Why points ``(n, d)`` in float32 would not compare with rows of this spread, or None.
+    """The problem of comparing float32 points ``(n, d)`` with rows of this spread, or None.
 
     Parameters
     ----------

@@ -49,7 +49,7 @@ class GeneratorChoice:
         return self.ref.module is None and self.ref.file is None and not self.ref.inline
 
     def identity(self) -> dict[str, Any]:
-        """What of the generator makes two cells different."""
+        """The parts of a generator that tell two cells apart."""
         return {
             "name": self.name,
             "version": self.description.version,

@@ -42,7 +42,7 @@ def checked_samples(
 
     Returns
     -------
-    Drawn
+    CheckedSamples
         Its `y` are the generator's own labels, or else the `labels` it was asked for.
 
     Raises
@@ -99,7 +99,7 @@ def checked_log_prob(
 
 
 def label_violation(y: Any, n: int, classes: int) -> str | None:
-    """What keeps `y` from being `n` labels, or None."""
+    """The reason that `y` is not `n` labels, or None."""
     if not isinstance(y, Tensor) or tuple(y.shape) != (n,) or y.dtype != torch.int64:
         return f"must be an int64 tensor of shape ({n},)"
     if y.numel() == 0 or y.device.type == "meta":

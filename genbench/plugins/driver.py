@@ -1,7 +1,7 @@
-"""One generator on one device: fitted within a budget, drawn from in chunks, told to stop.
+"""One generator on one device, driven: fitted within a budget, sampled in chunks, stopped.
 
-What a cell's generation, the refits of the downstream protocols and `synthesize` share. What it
-returns is held against the contract by `genbench.plugins.contract`.
+Shared by a cell's generation, the refits of the downstream protocols and `synthesize`. What the
+generator returns is held to the contract by `genbench.plugins.contract`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Report = Callable[[int, int, Mapping[str, float]], None]
 
 @dataclass
 class FitResult:
-    """What a fit leaves behind besides the generator; filled in even if the fit raises."""
+    """The results of a fit besides the generator; filled in even if the fit raises."""
 
     examples_served: int = 0
     raw_access: bool = False
@@ -45,7 +45,7 @@ class FitResult:
 
 
 class GeneratorDriver:
-    """One generator on one device.
+    """The harness's driver of one generator on one device.
 
     Parameters
     ----------
@@ -157,23 +157,16 @@ class GeneratorDriver:
         if self._stopping():
             raise Stopped
 
-    def checked_samples(
+    def chunks(
         self, n: int, *, chunk: int, seed: int, labels: Labels | None
-    ) -> dict[str, Array]:
-        """Draw `n` rows, at most `chunk` in a call, as arrays ``x`` and, if labelled, ``y``.
+    ) -> Iterator[dict[str, Array]]:
+        """`n` rows, at most `chunk` in a call of `sample`: arrays ``x`` and, if labelled, ``y``.
 
         Raises
         ------
         ContractError
             If what `sample` returns is not of the space, or its labels are not labels.
         """
-        parts = list(self.chunks(n, chunk=chunk, seed=seed, labels=labels))
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-    def chunks(
-        self, n: int, *, chunk: int, seed: int, labels: Labels | None
-    ) -> Iterator[dict[str, Array]]:
-        """What `draw` returns, chunk by chunk."""
         for start in range(0, n, chunk):
             if self._stopping():
                 raise Stopped

@@ -33,7 +33,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class GeneratorRef:
-    """Where a generator's class is: an entry point (`module`) or a file of the user's (`file`).
+    """The place of a generator's class: an entry point (`module`) or a file of the user's (`file`).
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class GeneratorRef:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a generator says of itself, as plain data that crosses a process boundary.
+    """A generator's declaration as plain data, which crosses a process boundary.
 
     Parameters
     ----------
@@ -230,7 +230,7 @@ def describe(ref: GeneratorRef) -> Description:
 
 
 def description_of(cls: Any, ref: GeneratorRef) -> Description:
-    """What a loaded generator says of itself."""
+    """The declaration of a loaded generator."""
     spec: GeneratorSpec = cls.spec
     code = _code(cls, ref)
     module = inspect.getmodule(cls)
@@ -284,7 +284,7 @@ def _import_module(ref: GeneratorRef) -> Any:
 
 
 def _module_name(path: Path) -> str:
-    """What a plugin file's module is called."""
+    """The name of a plugin file's module."""
     return "genbench_plugin_" + hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:12]
 
 

@@ -59,7 +59,7 @@ def choice_of(given: type | tuple[type, Mapping[str, Any]]) -> GeneratorChoice:
 
 
 def _ref(cls: Any) -> GeneratorRef:
-    """Where another process finds the class, or that none can."""
+    """The place where another process finds the class, or that none can."""
     name = cls.spec.name
     module = sys.modules.get(cls.__module__)
     file = getattr(module, "__file__", None)

@@ -66,7 +66,7 @@ class Prober:
 
 
 def described(ref: Mapping[str, Any]) -> dict[str, Any]:
-    """What a generator says of itself, as JSON data. Executes its code."""
+    """A generator's declaration as JSON data. Executes its code."""
     try:
         return describe(GeneratorRef.from_json(ref)).to_json()
     except GenbenchError:

@@ -132,7 +132,7 @@ def _parse_sweep(text: str) -> tuple[str, str, list[str]]:
 
 
 def _swept(name: str, given: dict[str, str], points: list[dict[str, str]]) -> list[dict[str, str]]:
-    """What ``-g`` gave a generator, once with each point of its grid."""
+    """The parameters that ``-g`` gave a generator, once with each point of its grid."""
     for key in points[0].keys() & given.keys():
         raise UsageError(f"{name}:{key} is set by both -g and --sweep: keep one")
     return [{**given, **point} for point in points]

@@ -32,7 +32,7 @@ Name = tuple[str, ...]  # a module's dotted name
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What a generator's version covers.
+    """The sources that a generator's version covers.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class _Module:
 
 
 def sources_of(modules: Sequence[tuple[Path, str]]) -> Sources:
-    """What the given modules consist of.
+    """The sources of the given modules.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ class _Walk:
         self._drain()
 
     def left_out(self) -> tuple[str, ...]:
-        """What the files may depend on besides."""
+        """Other things that the files may depend on."""
         dependencies = ["files that it reads when it runs"]
         if self._installed:
             names = sorted(self._installed)
@@ -251,7 +251,7 @@ class _Walk:
 
 
 def _files(path: Path) -> Iterator[Path]:
-    """What a module at `path` may be, source or compiled."""
+    """The files that a module at `path` may be, source or compiled."""
     return (path.with_name(path.name + suffix) for suffix in _SUFFIXES)
 
 

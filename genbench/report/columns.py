@@ -40,7 +40,7 @@ class Column:
 
     @property
     def arrow(self) -> str:
-        """Which way is better: an arrow, or nothing."""
+        """An arrow in the better direction, or nothing."""
         return {True: "↑", False: "↓", None: ""}[self.higher_is_better]
 
     @property
@@ -52,7 +52,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Where a value lies between the noise control (0) and the real-data floor (1)."""
+    """The scale of a metric from the noise control (0) to the real-data floor (1)."""
 
     noise: float
     floor: float

@@ -1,4 +1,4 @@
-"""What the table does not show, and why: failed cells, missing numbers, rows without a rank."""
+"""The gaps of the table, with reasons: failed cells, missing numbers, rows without a rank."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What metrics say of their own values, such as that these have too few rows.
+    """A note of metrics on their own values, such as that these have too few rows.
 
     `where` tells of which metrics and rows it is said: ``FID, KID of a, b; Vendi of a``.
     """
@@ -110,7 +110,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 def unranked(board: Table) -> tuple[Unranked, ...]:
-    """Why generators, or single numbers of theirs, have no rank; one entry per row and reason.
+    """Generators, or single numbers of theirs, without a rank; one entry per row and reason.
 
     That a row has one seed is said once for all, below the table.
     """

@@ -255,7 +255,7 @@ def verdict(found: Page) -> list[str]:
 
 
 def compare_data(found: Page) -> dict[str, Any]:
-    """What the compare view computes differences from."""
+    """The data from which the compare view computes differences."""
     return {
         "columns": [
             {"id": c.id, "title": c.title, "up": c.higher_is_better, "unit": c.unit}

@@ -154,7 +154,7 @@ class Table:
     classes: tuple[str, ...] = ()
 
     def class_name(self, number: int) -> str:
-        """What a class is called: its number, where the suite gives no name."""
+        """The name of a class: its number, where the suite gives none."""
         return self.classes[number] if 0 <= number < len(self.classes) else str(number)
 
     @property
@@ -218,7 +218,7 @@ def _class_names(suite: Mapping[str, Any]) -> tuple[str, ...]:
 def _marks(
     groups: Mapping[RowKey, Sequence[Record]], task: TaskResults
 ) -> dict[RowKey, tuple[Mark, ...]]:
-    """What is said of each row beside its name."""
+    """The marks beside each row's name."""
     budget = task.suite.get("budget")
     examples = finite(budget.get("examples")) if isinstance(budget, Mapping) else None
     heldout = [r for key, members in groups.items() for r in members

@@ -27,7 +27,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True, slots=True, order=True)
 class RowKey:
-    """What makes a row of the table: a generator at one version with one set of parameters.
+    """The identity of a table's row: a generator at one version with one set of parameters.
 
     `params` is canonical JSON; `source` the hash of the generator's source where it is in the cell.
     """
@@ -155,7 +155,7 @@ def is_fixed(record: Record) -> bool:
 
 
 def notes(values: Collection[MetricValue]) -> str:
-    """What metrics say of their own values, each text once.
+    """The notes of metrics on their own values, each text once.
 
     That is ``details["note"]``, and for the value of one seed, whose interval is its own, why it
     has none.
@@ -181,7 +181,7 @@ def environment_mark(record: Record) -> str:
 
 
 def direction(records: Iterable[Record], metric: str) -> bool | None:
-    """Which way is better: ours to say for our metrics, the records' for a package's own.
+    """The better direction: ours to say for our metrics, the records' for a package's own.
 
     None where they do not agree, or do not say.
     """
@@ -361,7 +361,7 @@ def _interval(mean: float, error: float | None, df: float, method: str) -> Inter
 
 
 def quantile(df: float) -> float:
-    """How many standard errors a two-sided 95 % interval reaches to either side."""
+    """The standard errors that a two-sided 95 % interval reaches to either side."""
     upper = (1 + LEVEL) / 2
     return float(special.ndtri(upper) if math.isinf(df) else special.stdtrit(df, upper))
 
@@ -429,7 +429,7 @@ def mean_of(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def incomparable(a: Summary, b: Summary) -> str | None:
-    """Why two numbers must not be compared, or None if they may."""
+    """The reason that two numbers must not be compared, or None if they may."""
     for side in (a, b):
         if side.mean is None:
             return f"{side.row.name} has no {side.metric}: {side.reason}"

@@ -170,7 +170,7 @@ def corrected(found: Sequence[Line]) -> list[Line]:
 
 
 def footnote(found: Sequence[Line]) -> str:
-    """How to read the verdicts of a comparison."""
+    """The footnote that explains the verdicts of a comparison."""
     tests = sum(line.tested for line in found)
     text = (
         f"Verdicts hold for all lines together (Holm's correction for {tests} tested lines of "
@@ -185,7 +185,7 @@ def footnote(found: Sequence[Line]) -> str:
 
 
 def tasks_of(place: Path, *, superseded: bool = False) -> dict[str, TaskResults]:
-    """What a results directory holds, by the name of suite, version, task and profile.
+    """The tasks of a results directory, by the name of suite, version, task and profile.
 
     Parameters
     ----------
@@ -236,7 +236,7 @@ def rows_of(task: TaskResults) -> Mapping[str, list[Record]]:
 
 
 def _made(records: Sequence[Record]) -> str:
-    """When the newest of them was made: ids sort by time."""
+    """The time of the newest record: ids sort by time."""
     return max(record.record_id for record in records)
 
 

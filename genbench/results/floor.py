@@ -76,7 +76,7 @@ def floor_verdict(
     higher_is_better: bool | None,
     partners: Callable[[Summary], Sequence[Summary]],
 ) -> FloorVerdict | None:
-    """Whether `row` is as good as real data.
+    """The verdict whether `row` is as good as real data.
 
     Parameters
     ----------

@@ -202,7 +202,7 @@ def _cost(
     least = 0.0 if cost in tolerances else LEAST_COST[cost.endswith("bytes")]
     base = tolerances.get(cost, tolerances.get("cost", COST_TOLERANCE))
     judgement = Judgement("cost", task, name, cost, "inconclusive", a.mean, b.mean,
-                     tolerance=max(base.of(a.mean), least))  # fmt: skip
+                          tolerance=max(base.of(a.mean), least))  # fmt: skip
     if equal(a, b):
         yield replace(judgement, verdict="pass", harm=0.0, note=EQUAL)
         return
@@ -253,7 +253,7 @@ def _decide(found: Sequence[Judgement]) -> Iterator[Judgement]:
             yield replace(judgement, verdict="regression")
         elif judgement.verdict == "inconclusive" and judgement.trial is not None:
             seen = outlook(judgement.trial, judgement.harm or 0.0, judgement.tolerance or 0.0,
-                        tests[judgement.aspect])  # fmt: skip
+                           tests[judgement.aspect])  # fmt: skip
             yield replace(judgement, note=f"{judgement.note}; {seen}")
         else:
             yield judgement

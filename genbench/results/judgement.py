@@ -38,7 +38,7 @@ EQUAL = "equal at every seed"
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """How much worse is still fine: an absolute amount, or a share of the baseline's value."""
+    """The change for the worse that is still fine: absolute, or a share of the baseline's value."""
 
     amount: float
     relative: bool
@@ -167,7 +167,7 @@ def _compared(
 
 
 def _other_number(a: Summary, b: Summary) -> str:
-    """Why the two were not measured alike, or nothing."""
+    """The reason that the two were not measured alike, or nothing."""
     for side, whose in ((a, "baseline"), (b, "candidate")):
         if side.mean is None:
             return f"{whose}: {side.reason}"

@@ -123,7 +123,7 @@ def _measured(signature: str) -> list[str]:
 
 @dataclass
 class _Gathered:
-    """What several places hold of one task."""
+    """The records of one task in several places."""
 
     suite: Mapping[str, Any]
     entries: dict[tuple[str, str], Entry] = field(default_factory=dict)

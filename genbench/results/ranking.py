@@ -50,7 +50,7 @@ ALONE = "no other row here can be ranked: they were trained at one seed"
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a row stands on one metric.
+    """The standing of a row on one metric.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ class Standing:
 
     @property
     def at_floor(self) -> bool | None:
-        """Whether it is shown to be as good as real data; None where nothing is said of that."""
+        """True if it is shown to be as good as real data; None where nothing is said of that."""
         return None if self.floor is None else self.floor == "at"
 
 
@@ -274,7 +274,7 @@ def _weakest(bases: Iterable[Basis]) -> Basis:
 
 
 def holm(p_values: Sequence[float], alpha: float = 1 - LEVEL) -> list[bool]:
-    """Which hypotheses Holm's step-down procedure rejects, holding the family-wise error."""
+    """The rejections of Holm's step-down procedure, which holds the family-wise error."""
     return [p < alpha for p in holm_adjusted(p_values)]
 
 
@@ -291,7 +291,7 @@ def holm_adjusted(p_values: Sequence[float]) -> list[float]:
 def pareto_front(
     costs: Sequence[float | None], qualities: Sequence[float | None], higher_is_better: bool
 ) -> list[bool]:
-    """Which points no other point beats: none is as cheap and as good, and better in one.
+    """The points that no other beats: none is as cheap and as good, and better in one.
 
     Points with a missing or non-finite coordinate are never on the front.
     """

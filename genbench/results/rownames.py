@@ -14,13 +14,13 @@ from genbench.results.wording import plain
 
 
 def row_names(task: TaskResults) -> list[str]:
-    """What the rows of a task can be called, each once."""
+    """The names of a task's rows, each once."""
     rows = group([entry.record for entry in task.entries]).values()
     return sorted({row_name(records) for records in rows})
 
 
 def row_name(records: Sequence[Record]) -> str:
-    """What a row is called on a command line: its name and the parameters that were asked for."""
+    """The name of a row on a command line, with the parameters that were asked for."""
     name, passed = asked_for(records[0])
     given = json.loads(passed)
     shown = ",".join(f"{key}={plain(value)}" for key, value in sorted(given.items()))

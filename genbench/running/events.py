@@ -1,4 +1,4 @@
-"""How a process that runs a generator tells of its work, in the same process or over a socket."""
+"""The events of a generator's work, received in the same process or over a socket."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from genbench.running.wire import Array, Message, send
 
 
 class EventListener(Protocol):
-    """Who is told how the work goes."""
+    """The receiver of the events of a generator's work."""
 
     def phase(self, name: str) -> None:
         """A phase begins, and with it the one before has ended well."""
@@ -20,7 +20,7 @@ class EventListener(Protocol):
         """So much of the phase is done."""
 
     def fitted(self, facts: Mapping[str, Any]) -> None:
-        """What a fit leaves behind: the fields of `genbench.plugins.driver.FitResult`."""
+        """The fit ended, well or not: the fields of `genbench.plugins.driver.FitResult`."""
 
     def checkpointed(self) -> None:
         """A checkpoint lies in the work folder."""
@@ -29,7 +29,7 @@ class EventListener(Protocol):
         """A chunk of samples, ``x`` and, if labelled, ``y``."""
 
     def notes(self, texts: Sequence[str]) -> None:
-        """What the generator itself says of its samples' values."""
+        """The generator's own notes on its samples' values."""
 
     def state(self, parameters: int, stored: bool, changed: bool) -> None:
         """The state's number of weights, whether it lies in the work folder, and whether it is
@@ -100,12 +100,12 @@ _OF_ARRAYS = ("rows", "log_probs")
 
 
 def deliver(message: Message, to: EventListener) -> None:
-    """Tell `to` what a message says.
+    """Call `to` with the event that a message holds.
 
     Raises
     ------
     ContractError, TypeError
-        If it says nothing that can be told.
+        If it is no event.
     """
     if message.kind not in _EVENTS:
         raise ContractError("the generator's process sent no message of ours")

@@ -76,7 +76,7 @@ def configure_torch(threads: int) -> None:
 
 
 class Generation:
-    """Runs the phases of one cell's generator and tells of each.
+    """Runs the phases of one cell's generator and reports each.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ class Generation:
         return self._signalled or (self._asked is not None and self._asked())
 
     def run(self) -> None:
-        """Fit and sample; every way that can end is told."""
+        """Fit and sample; every way that can end is reported."""
         self._guarded(self._fit_and_sample)
 
     def score_rows(self) -> None:

@@ -1,9 +1,8 @@
 """The harness's account of a generator at work: phases, times, counts, and the rows it drew.
 
 Kept in a process that never imports the generator: times and the number of rows are measured here,
-and samples are what `sample` returned, row by row. The process of the generator tells of itself
-through an `EventListener`, which is the ledger itself for a class that lives in the
-caller's process.
+and samples are what `sample` returned, row by row. The process of the generator reports to an
+`EventListener`, which is the ledger itself for a class that lives in the caller's process.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ COSTED = ("fit", "sample")  # phases whose CPU time is recorded
 
 @dataclass
 class GenerationResult:
-    """What is known of a generator's work; kept as ``generation.json``."""
+    """The account of a generator's work; kept as ``generation.json``."""
 
     status: str = "running"
     phase: str = "import"
@@ -84,7 +83,7 @@ class Ledger:
 
     @property
     def most_bytes(self) -> int:
-        """How much the arrays that are told can hold in all."""
+        """The most bytes that all arrays sent can hold."""
         row = self.space.dims * np.dtype(self.space.dtype).itemsize + 8  # and its label
         return self._want * row + SPARE_BYTES
 
@@ -300,7 +299,7 @@ def inherit_checkpoint(checkpoint: Path | None, folder: Path) -> float | None:
 
 
 def _violation(space: Space, arrays: Mapping[str, Array]) -> str | None:
-    """What keeps arrays from being rows of a space, as `Space.violation` says it of tensors."""
+    """The reason that arrays are not rows of a space, as `Space.violation` gives it for tensors."""
     x, y = arrays["x"], arrays.get("y")
     if x.shape[1:] != space.shape or x.ndim == 0 or x.dtype != np.dtype(space.dtype):
         return f"are {x.dtype} of shape {x.shape}, expected {space.dtype} of (n, *{space.shape})"

@@ -1,4 +1,4 @@
-"""How much probability a density of points gives to where the data lie: no more than 1 is possible.
+"""The integral of a density of points over the region of the data: at most 1 is possible.
 
 Stratified Monte Carlo: one random point in each cell of a grid over the data and half as much again
 on every side, which is unbiased and cannot be told from other points by their places.
@@ -51,7 +51,7 @@ def masses(
 
 
 def impossible(found: npt.NDArray[np.float64]) -> str | None:
-    """Why these masses are none of a density; None if they may be."""
+    """The reason that these masses are none of a density; None if they may be."""
     total = float(found.mean())
     error = float(found.std(ddof=1)) / math.sqrt(len(found))
     if total <= 1 + _SLACK + _ERRORS * error:

@@ -1,4 +1,4 @@
-"""Isolated work that tells of itself while it runs, and the process that listens."""
+"""Isolated work that reports to a ledger while it runs, and the process that listens."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from genbench.running.ledger import Ledger
 from genbench.running.wire import MessageReader
 from genbench.system.isolation import Isolated, ProcessOutcome, start_isolated
 
-# What telling a ledger of values of other types and sizes raises.
+# What a ledger raises at values of other types and sizes.
 _NO_MESSAGE = (ContractError, TypeError, ValueError, KeyError, AttributeError, OverflowError,
                RecursionError)  # fmt: skip
 
 
 class MonitoredProcess:
-    """Isolated work that tells a ledger of itself; several can be attended at once.
+    """Isolated work whose events a ledger receives; several can be monitored at once.
 
     Parameters
     ----------
     work
-        Run in a process of its own, with a `Wire` to `ledger`.
+        Run in a process of its own, with an `EventSender` to `ledger`.
     log, timeout, memory_limit, scratch
         See `genbench.system.isolation.start_isolated`.
     """
@@ -57,7 +57,7 @@ class MonitoredProcess:
         self._outcome: ProcessOutcome | None = None
 
     def poll(self, seconds: float) -> ProcessOutcome | None:
-        """Hear what is told within `seconds`; how it ended, once it has."""
+        """Receive events for at most `seconds`; how it ended, once it has."""
         if self._outcome is not None:
             return self._outcome
         ended = self._running.poll(0.0)  # first: what was sent before the end is there by now

@@ -130,7 +130,7 @@ def scoring_keys(suite: Suite) -> dict[str, str]:
 
 
 def part_of(metric: str) -> str:
-    """Which part of the scoring a metric id belongs to; a package's own are made of features."""
+    """The part of the scoring that a metric id belongs to; a package's own are made of features."""
     info = METRICS.get(metric.partition("@")[0])
     return "downstream" if info is not None and info.source == "downstream" else "metrics"
 
@@ -199,7 +199,7 @@ def _cut_short(latest: Stored) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Checkpoint:
-    """Where a fit stopped, and with how many threads it had come there.
+    """The checkpoint of a fit that stopped, and the threads with which it had come there.
 
     Only with as many do the rest of a fit and a whole one give the same bytes.
     """

@@ -1,4 +1,4 @@
-"""What a record tells of its cell whoever writes it: the worker, or the harness in its place."""
+"""A record's account of its cell, whoever writes it: the worker, or the harness in its place."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def record_of_loss(spec: CellSpec, status: Status, error: Mapping[str, Any]) -> 
 
 
 def isolation_of(spec: CellSpec) -> dict[str, str]:
-    """What a record says of how far the generator was kept from everything else."""
+    """The record's account of how far the generator was kept from everything else."""
     if spec.generator.ref.inline:
         isolation = "none: the generator ran in the caller's process, without limits"
         return {"isolation": isolation, "sandbox": "none"}
@@ -106,7 +106,7 @@ def isolation_of(spec: CellSpec) -> dict[str, str]:
 
 
 def generation_of(folder: Path) -> dict[str, Any]:
-    """What was known of the generator's work when it was last written down; empty if nothing.
+    """The account of the generator's work as it was last written down; empty if nothing.
 
     Where nothing is confined the generator may write here too: one of another form tells nothing.
     """

@@ -63,7 +63,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class RefitResult:
-    """Where a job's rows and synthetic rows lie; or why there are none.
+    """The place of a job's rows and synthetic rows; or the reason that there are none.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def jobs(protocols: Protocols) -> Iterator[Job]:
 
 
 def why_not_refitted(spec: CellSpec) -> str | None:
-    """Why a generator has no place in protocols that must know what it saw; None if it has."""
+    """The reason that a generator has no place in protocols that refit; None if it has."""
     generator = spec.generator
     if generator.is_control:
         return "controls are not refitted"
@@ -137,7 +137,7 @@ def run_refits(
 
 @dataclass(frozen=True, slots=True)
 class _Running:
-    """A refit under way, and the slot that it holds: `OWN` or another."""
+    """A refit under way, and the slot that it holds: `OWN_SLOT` or another."""
 
     folder: Path
     slot: int
@@ -169,7 +169,7 @@ class _SideBySide:
         self._stop_sent = False
 
     def run(self) -> dict[Job, RefitResult]:
-        """What became of every job, in the order in which they were given."""
+        """Run every job; the results in the order in which they were given."""
         known = {job: self._known(folder) for job, folder in self._todo.items()}
         self._found = {job: found for job, found in known.items() if found is not None}
         waiting = self._in_turn([job for job in self._todo if job not in self._found])
@@ -194,7 +194,7 @@ class _SideBySide:
         return deque(waiting[first:] + waiting[:first])
 
     def _known(self, folder: Path) -> RefitResult | None:
-        """What the cache holds of a refit; marked where a process may have written it."""
+        """The cached result of a refit; marked where a process may have written it."""
         found = None if self._spec.fresh else _finished(folder)
         if found is None:
             return None
@@ -280,7 +280,7 @@ def _served(folder: Path) -> int:
 
 
 def _result_of(folder: Path, outcome: ProcessOutcome) -> RefitResult:
-    """What a refit that has ended left."""
+    """The result of a refit that has ended."""
     finished = _finished(folder)
     if finished is not None:
         return replace(finished, unverified=False, core_seconds=outcome.core_seconds)

@@ -105,7 +105,7 @@ class RefitSpec:
 class RefitProcess:
     """A refit under way: the order at `folder`, in an isolated and confined process.
 
-    What the process tells is checked here and written to the order's folder once it has ended:
+    What the process reports is checked here and written to the order's folder once it has ended:
     `SYNTHETIC`, and `RESULT` however it ended.
 
     Parameters
@@ -210,7 +210,7 @@ class _Refit:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def run(self, box: Sandbox | None) -> None:
-        """Do it; every way it can end is told."""
+        """Do it; every way it can end is reported."""
         configure_torch(self._spec.threads)
         end = ("ok", "", "", "")
         try:

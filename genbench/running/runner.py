@@ -28,7 +28,7 @@ POLL_SECONDS = 0.25
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What a run does, apart from the suite and the generators.
+    """The options of a run, apart from the suite and the generators.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class RunOptions:
 
 
 class Listener(Protocol):
-    """What the run loop tells whoever shows it."""
+    """The events of the run loop for whoever shows them."""
 
     def planned(self, cells: Sequence[Cell], jobs: int) -> None:
         """The plan stands; `jobs` cells and refits go on at a time."""
@@ -89,7 +89,7 @@ class Listener(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """How a run ended.
+    """The outcome of a run.
 
     Parameters
     ----------

@@ -190,7 +190,7 @@ class Scorer:
         return replace(value, details={**value.details, COPIED: share, "note": note})
 
     def _features_in(self, space: str) -> tuple[Callable[[Array], Features], str]:
-        """How rows become features in a feature space, and its name for signatures."""
+        """The function from rows to features of a feature space, and its name for signatures."""
         if space == "pixels":
             top = max(1, self.space.levels - 1)
             return lambda x: Features(_flat(x) / np.float32(top), None), "pixels"
@@ -253,7 +253,7 @@ class Scorer:
         return values
 
     def _impossible(self, id_: str, kind: str) -> str | None:
-        """Why these can be no log-probabilities of a distribution; None if they can."""
+        """The reason that these can be no log-probabilities of a distribution; None if they can."""
         log_prob = np.asarray(self.likelihood[id_], np.float64)
         if self.space.levels and kind == "exact" and log_prob.max() > MOST_LOG_PROB:
             row = int(log_prob.argmax())

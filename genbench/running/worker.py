@@ -69,7 +69,7 @@ class _Stopped(Exception):
 
 @dataclass
 class _Attempt:
-    """What is known so far about the attempt that is running."""
+    """The facts known so far about the attempt that is running."""
 
     status: Status = "ok"
     error: dict[str, Any] | None = None
@@ -168,7 +168,7 @@ class Worker:
             costs_before=inherit_checkpoint(spec.resume, spec.folder),
         )
         outcome = self._monitored(lambda events, box: Generation(spec, events, box).run(), ledger)
-        ledger.take(CHECKPOINT)  # if it ended before it told of it
+        ledger.take(CHECKPOINT)  # if it ended before it reported it
         attempt.generation = vars(ledger.result)
         attempt.probe = ledger.likelihood
         attempt.likelihood_error = ledger.result.likelihood_error
@@ -176,7 +176,7 @@ class Worker:
         attempt.timing.update(ledger.result.timing)
         attempt.resources["peak_rss_bytes"] = outcome.peak_rss_bytes
         attempt.sealed = ledger.sealed
-        if ledger.likelihood:  # only this process could tell it: whoever goes on needs it
+        if ledger.likelihood:  # only this process could compute it: whoever goes on needs it
             save_arrays(spec.folder / LIKELIHOOD, ledger.likelihood)
         if not ledger.sealed:  # whoever put one there, it was not drawn
             (spec.folder / SAMPLES).unlink(missing_ok=True)
@@ -226,7 +226,7 @@ class Worker:
     def _monitored(
         self, work: Callable[[EventListener, Sandbox | None], None], ledger: Ledger
     ) -> ProcessOutcome:
-        """Run the generator in a confined process of its own and hear what it tells."""
+        """Run the generator in a confined process of its own; the ledger receives its events."""
         spec = self.spec
         work_folder = spec.folder / WORK
         # Empty: a name that an earlier process left there may be that of a file taken over since.
@@ -510,7 +510,7 @@ def run_cell(
 
 
 def _taken_on_trust(refits: Mapping[Job, RefitResult]) -> dict[str, str]:
-    """What a record says of refits that a process without confinement may have written."""
+    """The record's remark on refits that a process without confinement may have written."""
     n = sum(refitted.unverified for refitted in refits.values())
     note = f"{n} of {len(refits)} were stored where no process was confined: unverified"
     return {"refits": note} if n else {}
@@ -538,7 +538,7 @@ def _lost(kind: str, phase: str, how: str) -> dict[str, Any]:
 
 
 def _unlike(before: Any, after: Any) -> str | None:
-    """Why a stored state is not what was fitted, by log_prob of the same rows; None if it is."""
+    """The difference of a stored state from what was fitted, by log_prob of rows; or None."""
     if before is None:
         return "log_prob was not to be had from the fitted generator itself: run it with --fresh"
     if len(after) == len(before) and np.allclose(after, before, rtol=1e-3, atol=1e-2):

@@ -25,7 +25,7 @@ SPARE = 1.1
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the data set shall be.
+    """The data set that is asked for.
 
     Parameters
     ----------

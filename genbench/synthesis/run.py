@@ -30,7 +30,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How the rows are filtered.
+    """The options of the filters.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def synthesize(
         filters.near = near_threshold(train.x, load_split(suite.dataset, suite.space, "valid").x)
     judge = None
     if options.confidence is not None:
-        # A classifier that an unconfined generator may have put there is not believed.
+        # A classifier that an unconfined generator may have put there is not trusted.
         cache = store.root / CACHE
         confined = confinement.name(options.sandbox) != "none" and (cache / MARK).is_file()
         judge = _label_classifier(suite, cache if confined else None, train, source.device)

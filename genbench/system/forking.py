@@ -62,7 +62,7 @@ class ForkServerClient:
     def ask(
         self, call: str, args: Mapping[str, Any], name: str, *, sandbox: bool, seconds: float
     ) -> Any:
-        """What ``module:function`` gives, called where it may import the plugin `name`.
+        """The value of ``module:function``, called where it may import the plugin `name`.
 
         Raises
         ------

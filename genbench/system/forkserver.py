@@ -189,7 +189,7 @@ class ForkServer:
 
 
 class _Answer:
-    """What a process has to say: ``value`` or ``error``, read as it comes."""
+    """The answer of a process: ``value`` or ``error``, read as it comes."""
 
     def __init__(self, reader: int) -> None:
         self._reader = reader
@@ -198,7 +198,7 @@ class _Answer:
 
     @property
     def waits(self) -> list[int]:
-        """What to wait for."""
+        """The file descriptors to wait for."""
         return [self._reader] if self._open else []
 
     def read(self) -> None:

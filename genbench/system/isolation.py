@@ -20,7 +20,7 @@ from genbench.system.supervisor import STOP_SIGNALS, WorkOrder, supervise
 
 @dataclass(frozen=True, slots=True)
 class ProcessOutcome:
-    """How an isolated process ended.
+    """The end of an isolated process.
 
     Parameters
     ----------

@@ -39,7 +39,7 @@ _PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True, slots=True)
 class WorkOrder:
-    """What a supervisor is to do.
+    """The order to a supervisor.
 
     Parameters
     ----------

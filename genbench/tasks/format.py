@@ -1,4 +1,4 @@
-"""What a suite file may hold, and the complaint about everything else: file, line and remedy."""
+"""The format of a suite file, and the complaint about everything else: file, line and remedy."""
 
 from __future__ import annotations
 

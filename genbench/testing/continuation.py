@@ -1,4 +1,4 @@
-"""What must survive the process: state, repetition, interruption, a stop; and the device."""
+"""Checks across processes: state, repetition, interruption, a stop; and the device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a generator says of itself: its import, its spec, its parameters."""
+"""Checks of a generator's declaration: its import, its spec, its parameters."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def check_spec(ref: GeneratorRef, out: Path) -> None:
 
 
 def read_description(out: Path) -> Description:
-    """What `check_spec` wrote."""
+    """Read the description that `check_spec` wrote."""
     return Description.from_json(json.loads((out / DESCRIPTION).read_text()))
 
 

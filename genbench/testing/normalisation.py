@@ -79,7 +79,7 @@ def probability(subject: Subject) -> None:
 
 
 def _box(subject: Subject) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Where nearly all samples and all rows lie, and half as much again on every side."""
+    """A box that holds all rows and nearly all samples, with half as much again on every side."""
     points = torch.cat([subject.sample(4_000).x, tiny_rows(subject.space)]).double().numpy()
     low, high = np.quantile(points, [0.001, 0.999], axis=0)
     margin = np.maximum(high - low, 1e-3) / 2

@@ -100,7 +100,7 @@ class Laboratory:
         return self.reported(metric, found.value)
 
     def reported(self, metric: str, value: float) -> float:
-        """The metric's answer: the truth, unless it is sabotaged."""
+        """The value of the metric: the truth, unless it is sabotaged."""
         return 7 - 3 * value if metric == self.sabotage else value
 
     def labelled(self, metric: str, turn: int) -> float:
@@ -133,7 +133,7 @@ class Laboratory:
         return self.nll(metric, np.full(50, -784 * math.log(256)), 784)
 
     def gaussian_nll(self, metric: str) -> float:
-        """How far the NLL of Gaussian rows under their density is from the entropy, in errors."""
+        """The distance of the NLL of Gaussian rows from the entropy, in standard errors."""
         x = np.random.default_rng(SEED).standard_normal((20_000, 2))
         log_prob = -0.5 * (x**2).sum(1) - math.log(2 * math.pi)
         error = float(log_prob.std(ddof=1)) / math.sqrt(len(x))

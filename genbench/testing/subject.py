@@ -95,7 +95,7 @@ class Subject:
         checkpoint_file: Path | None = None,
         resume_file: Path | None = None,
     ) -> Fitted:
-        """Fit `generator` and watch what it does to the data and to global random state."""
+        """Fit `generator` on `rows` of the space; watch the data and the global random state."""
         budget = budget or Budget(BUDGET)
         given = tiny_rows(self.space) if rows is None else rows
         x, y = given.clone(), tiny_labels(self.space, len(given))

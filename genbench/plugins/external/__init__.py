@@ -94,7 +94,7 @@ def stage(
 
 
 def samples_path(cache: Path, source: str) -> Path:
-    """Where staged samples with this digest are kept."""
+    """The path of staged samples with this digest."""
     return cache / "external" / f"{source}.npz"
 
 
@@ -132,7 +132,7 @@ def _keep(rows: StagedRows, suite: Suite, title: str, store: Store) -> Generator
 
 
 def _short(rows: StagedRows, suite: Suite) -> tuple[str, ...]:
-    """Why the row is not ranked, if it is not."""
+    """The reasons that the row is not ranked; empty if it is."""
     if len(rows.x) >= suite.n_samples:
         return ()
     return (

@@ -16,7 +16,7 @@ from genbench.tasks.suite import Suite
 
 @dataclass(frozen=True, slots=True)
 class StagedRows:
-    """What will be scored.
+    """The rows to score.
 
     Parameters
     ----------

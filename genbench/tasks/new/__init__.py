@@ -44,7 +44,7 @@ SHARES = (0.8, 0.1, 0.1)
 
 @dataclass(frozen=True, slots=True)
 class NewSuite:
-    """What was written.
+    """The files that were written.
 
     Parameters
     ----------

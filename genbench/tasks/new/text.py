@@ -33,7 +33,7 @@ class ExtractorChoice:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the protocol has to suit.
+    """The facts that the protocol has to suit.
 
     Parameters
     ----------
