@@ -113,7 +113,7 @@ class GeneratorSpec:
     version
         Raise it when the same parameters would give other samples; it is part of the cell's key.
     family
-        Such as ``gan``, ``vae``, ``flow``, ``denoising``, ``autoregressive``.
+        Such as ``gan``, ``vae``, ``flow``, ``denoising``; ``control`` is refused: those are ours.
     kinds
         The kinds of `Space` it can model.
     labels

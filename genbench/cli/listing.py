@@ -136,16 +136,17 @@ def _suites() -> list[dict[str, Any]]:
 
 
 def _generators() -> list[dict[str, Any]]:
-    from genbench.plugins.choice import CONTROL_SPLITS
     from genbench.plugins.finding import installed
+    from genbench.results.controls import is_control
 
     rows = []
     for name, owners in installed().items():
+        control = any(is_control(name, owner.provider) for owner in owners)
         row = {
             "name": name,
             "provider": " and ".join(o.provider for o in owners),
             "where": ", ".join(f"{o.module}:{o.attr}" for o in owners),
-            "about": "control" if name in CONTROL_SPLITS else "generator",
+            "about": "control" if control else "generator",
         }
         if len(owners) > 1:
             row["problem"] = "two packages claim this name: uninstall one"

@@ -7,15 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from genbench.plugins.finding import Description, GeneratorRef
-
-# Controls and the split each is drawn from; every other generator sees the training split alone.
-CONTROL_SPLITS = {
-    "heldout": "valid",
-    "train-copy": "train",
-    "gaussian": "train",
-    "noise": "train",
-    "mode-dropped": "valid",
-}
+from genbench.results.controls import is_control
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +33,7 @@ class GeneratorChoice:
     @property
     def is_control(self) -> bool:
         """Whether it is one of genbench's own control rows."""
-        return self.ref.name in CONTROL_SPLITS and str(self.ref.module).startswith("genbench.")
+        return is_control(self.ref.name, self.ref.provider)
 
     @property
     def is_external(self) -> bool:

@@ -25,6 +25,7 @@ from genbench.generator import CONTRACT, GeneratorSpec
 from genbench.plugins import parameters
 from genbench.plugins.parameters import Parameter
 from genbench.plugins.source import Sources, sources_of
+from genbench.results.controls import poses_as_control
 from genbench.system import extensions
 
 GROUP = "genbench.generators"
@@ -204,6 +205,11 @@ def checked(cls: Any, ref: GeneratorRef) -> Any:
         raise PluginError(
             f"{_where(ref)}: spec.name is {spec.name!r} but it is registered as {ref.name!r}: "
             "make them equal"
+        )
+    if poses_as_control(spec.name, ref.provider, spec.family):
+        raise PluginError(
+            f"generator {spec.name!r} of {ref.provider} calls its family 'control', which genbench "
+            "keeps for its own reference rows: name the family of its model, such as 'gan'"
         )
     if not dataclasses.is_dataclass(spec.params):
         raise PluginError(f"generator {spec.name!r}: spec.params must be a dataclass")

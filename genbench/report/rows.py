@@ -14,6 +14,7 @@ from genbench.report.columns import Column, Scale, columns, scale
 from genbench.report.copying import Mark, copying_marks
 from genbench.report.text import finite, shorten, with_error
 from genbench.results.aggregation import is_fixed
+from genbench.results.controls import is_ours
 from genbench.results.entries import Entry, TaskResults
 from genbench.results.margins import margin_of
 from genbench.results.ranking import RowKey, Standing, group, is_control, standings
@@ -130,7 +131,7 @@ class Row:
     @property
     def third_party(self) -> bool:
         """Whether another distribution than ours brings the generator."""
-        return self.provider.split(" ")[0] != "genbench"
+        return not is_ours(self.provider)
 
     @property
     def complete(self) -> bool:

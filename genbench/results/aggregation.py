@@ -18,6 +18,7 @@ from scipy import special
 from genbench.errors import UsageError
 from genbench.metrics.table import METRICS, is_likelihood
 from genbench.metrics.values import Interval, MetricValue
+from genbench.results import controls
 from genbench.results.records import Record, canonical_json, digest
 
 Basis = Literal["seeds", "sampling", "unknown"]
@@ -146,7 +147,8 @@ class Difference:
 
 def is_control(record: Record) -> bool:
     """Whether `record` calibrates the table and is never ranked."""
-    return bool(record.cell["generator"].get("family") == "control")
+    cell = record.cell["generator"]
+    return controls.is_control(cell["name"], cell["provider"])
 
 
 def is_fixed(record: Record) -> bool:
@@ -294,7 +296,7 @@ def _summary(
         unit=any_value.unit,
         n=any_value.n,
         problems=problems,
-        unranked=str(first.cell["generator"].get("unranked") or ""),
+        unranked=_unranked(first),
         fixed=is_fixed(first),
         note=notes(found.values()),
     )
@@ -321,6 +323,13 @@ def _problem(record: Record, metric_id: str) -> str:
     if value is None:
         return f"the record has no {metric_id}: run the suite again to compute it"
     return value.reason or value.status
+
+
+def _unranked(record: Record) -> str:
+    cell = record.cell["generator"]
+    if controls.poses_as_control(cell["name"], cell["provider"], cell.get("family")):
+        return f"calls its family {controls.FAMILY}, and is none of genbench's"
+    return str(cell.get("unranked") or "")
 
 
 def _likelihood(record: Record, metric_id: str) -> str | None:

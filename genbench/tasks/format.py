@@ -12,6 +12,7 @@ from genbench.errors import GenbenchError, UsageError, did_you_mean, shorten
 from genbench.metrics import custom
 from genbench.metrics.table import METRICS, split_id
 from genbench.results import margins
+from genbench.results.controls import CONTROLS
 from genbench.tasks import protocols
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
@@ -138,8 +139,6 @@ TABLES: dict[str, dict[str, tuple[type | tuple[type, ...], bool]]] = {
         "steps": (int, True),
     },
 }
-
-CONTROLS = ("heldout", "train-copy", "gaussian", "noise", "mode-dropped")
 
 
 class Checker:

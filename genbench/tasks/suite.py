@@ -19,8 +19,9 @@ from typing import Any
 from genbench.errors import UsageError, did_you_mean, shorten
 from genbench.generator import Space
 from genbench.metrics.table import split_id
+from genbench.results.controls import CONTROLS
 from genbench.results.records import digest
-from genbench.tasks.format import CONTROLS, DEFAULT_PROFILE, Checker
+from genbench.tasks.format import DEFAULT_PROFILE, Checker
 
 MAX_BYTES = 1 << 20
 
