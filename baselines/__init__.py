@@ -1,1 +1,1 @@
-"""The baselines that ship with genbench, one self-contained file per generator."""
+"""The baselines that ship with genbench: a class for each, its parts in files of its name."""

@@ -111,20 +111,20 @@ class Held:
     @classmethod
     def of(cls, values: Sequence[MetricValue]) -> Held | None:
         """None where the metric has no value in this world."""
-        told = [one for one in values if one.value is not None]
-        if not told:
+        measured = [one for one in values if one.value is not None]
+        if not measured:
             return None
-        found = np.array([one.value for one in told])
+        found = np.array([one.value for one in measured])
         target = float(found.mean())
-        with_one = [one for one in told if one.interval is not None]
+        with_one = [one for one in measured if one.interval is not None]
         low = np.array([one.interval.low for one in with_one])  # type: ignore[union-attr]
         high = np.array([one.interval.high for one in with_one])  # type: ignore[union-attr]
-        reasons = Counter(str(o.details.get("no_interval")) for o in told if o.interval is None)
+        reasons = Counter(str(o.details.get("no_interval")) for o in measured if o.interval is None)
         return cls(
             target,
             float(found.std(ddof=1)),
             float(np.mean([one.std_error or 0.0 for one in with_one])) if with_one else 0.0,
-            len(with_one) / len(told),
+            len(with_one) / len(measured),
             float(np.mean((low <= target) & (target <= high))) if with_one else 0.0,
             float(np.mean(low == high)) if with_one else 0.0,
             reasons,

@@ -55,7 +55,7 @@ Show = Callable[[Suite], AbstractContextManager[Listener]]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How a run or a scoring ended.
+    """The outcome of a run or a scoring.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run would do: its suite and its cells, with what is to be done about each."""
+    """The plan of a run: its suite and its cells, with what is to be done about each."""
 
     suite: Suite
     cells: tuple[Cell, ...]
@@ -231,7 +231,7 @@ def plan(
     keep_failed: bool = False,
     controls: bool = True,
 ) -> Plan:
-    """What `run` would do with these arguments."""
+    """The plan of `run` with these arguments."""
     chosen, store = load_suite(str(suite), profile), Store(Path(results))
     # A plan is the same at any number of jobs.
     options = _options(
@@ -262,8 +262,9 @@ def score(
     Parameters
     ----------
     samples
-        A path (npz, npy, pt, safetensors; a folder or zip of images), an array or tensor of rows,
-        or ``(rows, labels)``.
+        A path (npz, npy, pt, safetensors; a folder or zip of images), an array or tensor of rows
+        ``(n, *shape)`` of the suite's space (images uint8, points floats), or ``(rows, labels)``
+        with labels ``(n,)``.
     name
         The row's name; by default the file's.
     labels, on_bad
@@ -302,7 +303,7 @@ def score(
 
 
 def _references(suite: Suite, shipped: set[str], anew: set[str]) -> list[str]:
-    """What the owner of samples should know about the control rows beside them."""
+    """Notes for the owner of samples on the control rows beside them."""
     notes = []
     if shipped - anew:
         names = ", ".join(sorted(shipped - anew))
@@ -370,7 +371,7 @@ def _options(
 
 
 def _cell_bytes(store: Store, suite: Suite) -> int:
-    """What a cell is expected to need: what the greediest cell of the task needed before."""
+    """The memory a cell is expected to need: that of the greediest cell of the task before."""
     peaks = [
         peak
         for stored in store.records(store.root / suite.folder_name)

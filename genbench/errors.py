@@ -51,7 +51,7 @@ class ContractError(GenbenchError):
 
 
 class Declined(GenbenchError):
-    """What was asked for was not done, because nothing shows that it would help."""
+    """The request was declined, because nothing shows that it would help."""
 
     exit_code = 7
 

@@ -74,7 +74,10 @@ class Space:
         return cls(**{**body, "shape": tuple(body["shape"])})
 
     def violation(self, x: Any, n: int) -> str | None:
-        """What keeps `x` from being `n` examples of this space, or None if nothing does."""
+        """The reason that `x` is not `n` examples of this space, or None if it is.
+
+        They are a tensor ``(n, *shape)`` of `dtype`, finite and within the space's range.
+        """
         import torch
 
         if not isinstance(x, torch.Tensor):
@@ -101,7 +104,7 @@ class Space:
 
 @dataclass(frozen=True, slots=True)
 class GeneratorSpec:
-    """What a generator declares about itself. Read before anything is run.
+    """A generator's declaration about itself. Read before anything is run.
 
     Parameters
     ----------
@@ -110,7 +113,7 @@ class GeneratorSpec:
     version
         Raise it when the same parameters would give other samples; it is part of the cell's key.
     family
-        Such as ``gan``, ``vae``, ``flow``, ``denoising``, ``autoregressive``.
+        Such as ``gan``, ``vae``, ``flow``, ``denoising``; ``control`` is refused: those are ours.
     kinds
         The kinds of `Space` it can model.
     labels
@@ -123,6 +126,10 @@ class GeneratorSpec:
         ``lower-bound`` (an ELBO); None for implicit models, which have no `log_prob`.
     params
         A frozen dataclass of parameters with defaults; its fields are what ``-g NAME:k=v`` sets.
+        All of them are part of the cell's key. So that results stay the generator's own, a field
+        that was renamed says what it is still called in keys and records,
+        ``field(default=1e-3, metadata={"key": "lr"})``, and is set by either name; one that came
+        later, ``metadata={"added": True}``, stays out of them while it is at its default.
     reference
         The paper it follows.
     pretrained_on
@@ -153,7 +160,7 @@ class Batch(NamedTuple):
 
 
 class Samples(NamedTuple):
-    """What ``labels = "own"`` generators return from `sample`: examples and their int64 labels."""
+    """The samples of ``labels = "own"`` generators: `x` of the `Space`, `y` int64 ``(n,)``."""
 
     x: Tensor
     y: Tensor
@@ -167,7 +174,10 @@ class TrainData(Protocol):
 
     @property
     def x(self) -> Tensor:
-        """All rows, for statistics. Reading it is recorded as ``raw_access`` and shown."""
+        """All rows ``(n, *space.shape)`` of the space's dtype, for statistics.
+
+        Reading it is recorded as ``raw_access`` and shown.
+        """
 
     @property
     def y(self) -> Tensor | None:
@@ -186,6 +196,12 @@ class TrainData(Protocol):
             Examples already served before an interruption: the first batch is the one that would
             have come next. The harness counts what is served and ends the iteration at
             ``run.budget`` examples in all.
+
+        Yields
+        ------
+        Batch
+            ``x`` ``(batch_size, *space.shape)`` of the space's dtype, ``y`` int64
+            ``(batch_size,)`` or None, on ``run.device``.
         """
 
 
@@ -233,10 +249,13 @@ class Generator(Protocol):
         """Learn from ``train.batches(...)`` until it ends."""
 
     def sample(self, n: int, *, seed: int, labels: Tensor | None = None) -> Tensor | Samples:
-        """Draw `n` examples; same seed, same bytes. `labels`: int64 ``(n,)``, same device."""
+        """Draw `n` examples ``(n, *space.shape)`` of the space's dtype; same seed, same bytes.
+
+        `labels`: int64 ``(n,)`` on the generator's device, or None.
+        """
 
     def state_dict(self) -> dict[str, Tensor]:
-        """All that `sample` and `log_prob` need, as tensors."""
+        """All that `sample` and `log_prob` need, as tensors of any shape and dtype."""
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Undo `state_dict` on a freshly made generator."""
@@ -250,15 +269,17 @@ class DensityGenerator(Generator, Protocol):
     ) -> Tensor:
         """Log-probability (image, sequence) or log-density (points) of each row, nats, ``(n,)``.
 
-        With labels given, ``log p(x | y)``. For `draws` > 1 the log-mean-exp over that many draws
-        of the posterior (lower-bound) or of the dequantisation noise (dequantized).
+        `x` is ``(n, *space.shape)`` of the space's dtype, `labels` int64 ``(n,)``; any float dtype
+        may be returned. With labels given, ``log p(x | y)``. For `draws` > 1 the log-mean-exp over
+        that many draws of the posterior (lower-bound) or of the dequantisation noise (dequantized).
         """
 
 
 def to_uint8(x: Tensor, low: float, high: float, levels: int = 256) -> Tensor:
     """Map floats in ``[low, high]`` to grey levels ``0 .. levels - 1``, rounding and clipping.
 
-    Unlike ``(x * 255).byte()`` this neither truncates nor wraps around.
+    From any shape and float dtype to uint8 of that shape. Unlike ``(x * 255).byte()`` this neither
+    truncates nor wraps around.
 
     Raises
     ------

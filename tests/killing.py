@@ -33,7 +33,7 @@ WORDS = (
     "run", "--suite", TINY, "--plugin", PLUGINS / "slow.py", "-g",
     "slow:pause=0.01,save_every=0.3", "--seeds", "0,1", "--no-controls", "--no-report",
 )  # fmt: skip
-VICTIMS = ("harness", "zygote", "worker", "generator", "tree")
+VICTIMS = ("harness", "forkserver", "worker", "generator", "tree")
 GONE_SECONDS = 2.0
 
 
@@ -139,8 +139,8 @@ def _family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
 
 
 def _targets(family: list[psutil.Process], victim: str) -> list[psutil.Process]:
-    """The zygote is the harness's child, the worker its, the generator's process the worker's."""
-    depth = {"zygote": 0, "worker": 1, "generator": 2}
+    """The fork server is the harness's child, the worker its, the generator's the worker's."""
+    depth = {"forkserver": 0, "worker": 1, "generator": 2}
     if victim in depth:
         return family[depth[victim] : depth[victim] + 1]
     harness = [p for f in family[:1] if (p := f.parent()) is not None]

@@ -75,8 +75,8 @@ def test_rows_of_one_seed_get_no_verdict_and_count_as_no_test() -> None:
     assert (one.verdict, one.tested) == ("one seed: cannot tell", False)
     same = compared(row("g", {"fid": [1.0]}), row("g", {"fid": [1.0]}))["fid"]
     assert same.verdict == "equal"
-    for family in ("control", "scored"):  # nothing of ours was trained
-        fixed = [row("g", {"fid": [v]}, family=family) for v in (1.0, 9.0)]
+    for name, family in (("noise", "control"), ("g", "scored")):  # nothing of ours was trained
+        fixed = [row(name, {"fid": [v]}, family=family) for v in (1.0, 9.0)]
         assert compared(*fixed)["fid"].verdict == "worse"
 
 

@@ -16,7 +16,7 @@ import pytest
 from sklearn import datasets
 
 from genbench.results.records import Record
-from genbench.running import refits
+from genbench.running import refit_scheduler
 from genbench.system import cachetrust, confinement
 from genbench.system.isolation import run_isolated
 from tests.conftest import PLUGINS, TINY, Command
@@ -204,7 +204,7 @@ def test_a_confined_process_cannot_signal_who_watches_it(tmp_path: Path) -> None
     ],
 )
 def test_an_error_without_words_is_told_by_its_kind(error: Exception, text: str) -> None:
-    assert confinement.told_of(error, confined=True) == text
+    assert confinement.error_text(error, confined=True) == text
 
 
 def test_the_version_stands_in_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,39 +217,39 @@ def test_the_version_stands_in_the_name(monkeypatch: pytest.MonkeyPatch) -> None
 def test_unconfined_only_what_this_run_wrote_is_believed(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cachetrust, "beliefs", cachetrust.Beliefs())
+    monkeypatch.setattr(cachetrust, "trusted_files", cachetrust.TrustedFiles())
     old, new, root = cache / "a.npz", cache / "b.json", cache.parent
     cachetrust.begin(root, False, {})
-    assert not cachetrust.beliefs.has(old)
-    cachetrust.beliefs.add(new)
-    assert cachetrust.beliefs.has(new)
-    told = cachetrust.beliefs.wrote
+    assert not cachetrust.trusted_files.has(old)
+    cachetrust.trusted_files.add(new)
+    assert cachetrust.trusted_files.has(new)
+    told = cachetrust.trusted_files.wrote
     cachetrust.end(root)
     cachetrust.begin(root, False, told)
-    assert cachetrust.beliefs.has(new)
+    assert cachetrust.trusted_files.has(new)
     new.write_text("{ }")
-    assert not cachetrust.beliefs.has(new)
+    assert not cachetrust.trusted_files.has(new)
     cachetrust.begin(root, True, {})  # confined from here on: nothing from before is kept
     assert not old.exists()
     old.parent.mkdir()
     old.write_text("made under confinement")
     cachetrust.begin(root, True, {})
-    assert cachetrust.beliefs.has(old)
+    assert cachetrust.trusted_files.has(old)
     cachetrust.begin(root, False, {})  # and killed: it never came to an end
     cachetrust.begin(root, True, {})
-    assert not cachetrust.beliefs.has(old)
+    assert not cachetrust.trusted_files.has(old)
 
 
 def test_rows_of_a_refit_that_were_changed_are_written_anew(tmp_path: Path) -> None:
     arrays = {"x": np.arange(6.0).reshape(3, 2), "y": np.arange(3)}
     path = tmp_path / "rows.npz"
-    assert not refits._holds(path, arrays)
+    assert not refit_scheduler._holds(path, arrays)
     np.savez(path, **arrays)
-    assert refits._holds(path, arrays)
+    assert refit_scheduler._holds(path, arrays)
     for changed in ({"x": arrays["x"] + 1}, {"y": arrays["y"].astype(np.int32)},
                     {"labels": arrays["y"]}):  # fmt: skip
         np.savez(path, **{**arrays, **changed})
-        assert not refits._holds(path, arrays)
+        assert not refit_scheduler._holds(path, arrays)
 
 
 @pytest.fixture(scope="module")
@@ -317,8 +317,8 @@ def test_a_refit_of_an_unconfined_run_is_called_unverified(tmp_path: Path, sandb
     digest = hashlib.sha256((tmp_path / "synthetic.npz").read_bytes()).hexdigest()
     told = {"status": "ok", "fit_s": 1.0, "sample_s": 1.0, "sha256": digest, "sandbox": sandbox}
     (tmp_path / "result.json").write_text(json.dumps(told))
-    found = refits._finished(tmp_path)
+    found = refit_scheduler._finished(tmp_path)
     assert found is not None
     assert found.unverified == (sandbox == "none")
     (tmp_path / "synthetic.npz").write_bytes(b"others")
-    assert refits._finished(tmp_path) is None, "its rows are not those that were drawn"
+    assert refit_scheduler._finished(tmp_path) is None, "its rows are not those that were drawn"

@@ -12,7 +12,7 @@ from genbench.errors import ContractError, UsageError
 from genbench.plugins import finding as plugins
 from genbench.plugins.finding import GeneratorRef
 from genbench.plugins.probing import Prober
-from genbench.testing import RULES, CheckResult, announcement, check_generator
+from genbench.testing import RULES, CheckResult, check_generator, declaration
 from genbench.testing.checking import check_all
 from genbench.testing.examination import examine
 from tests.conftest import PLUGINS, Command
@@ -132,9 +132,9 @@ def test_a_slow_import_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     file, here = tmp_path / "slow.py", tmp_path / "here"
     here.mkdir()
     file.write_text("import time\ntime.sleep(0.01)\n")
-    monkeypatch.setattr(announcement, "IMPORT_SECONDS", 1e-6)
+    monkeypatch.setattr(declaration, "IMPORT_SECONDS", 1e-6)
     with pytest.raises(ContractError, match=r"took 0\.\d s: move slow work from the module"):
-        announcement.check_import(ref("Slow", file), here)
+        declaration.check_import(ref("Slow", file), here)
 
 
 @pytest.mark.slow

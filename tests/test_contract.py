@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from genbench.generator import Space, to_uint8
 from genbench.plugins.contract import label_violation
-from genbench.plugins.harnessed import requested_labels
+from genbench.plugins.driver import requested_labels
 
 IMAGE = Space("image", (1, 4, 4), levels=17, classes=10)
 POINTS = Space("points", (2,))

@@ -1,21 +1,33 @@
-"""Controls: real rows without repetition, Gaussians with the data's moments, uniform noise."""
+"""Controls: which rows they are; without repetition, with the data's moments, uniform."""
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from genbench.baselines.controls import Gaussian, HeldOut, ModeDropped, Noise, TrainCopy
 from numpy.testing import assert_allclose, assert_array_equal
 
-from genbench.errors import ContractError, UsageError
+import genbench
+from genbench.baselines.controls import Gaussian, HeldOut, ModeDropped, Noise, TrainCopy
+from genbench.errors import ContractError, PluginError, UsageError
 from genbench.generator import Samples, Space
+from genbench.plugins import finding as plugins
+from genbench.plugins.inline import choice_of
+from genbench.plugins.probing import Prober
+from genbench.plugins.selection import choose
 from genbench.plugins.training import Budget, HarnessRun, MemoryTrainData
+from genbench.results import controls
+from genbench.tasks.suite import load_suite
+from genbench.testing.checking import check_all
+from tests.conftest import PLUGINS, TINY
 
 IMAGES = Space("image", (1, 3, 3), levels=17, classes=4)
 PLANE = Space("points", (2,))
+POSING = (PLUGINS / "normal.py").read_text().replace('family="gaussian"', 'family="control"')
 ALL = (HeldOut, TrainCopy, Gaussian, Noise, ModeDropped)
 ROWS = (HeldOut, TrainCopy)
 CPU = torch.device("cpu")
@@ -48,6 +60,65 @@ def parts(samples: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
 def rows_of(x: torch.Tensor, y: torch.Tensor | None) -> list[tuple[float, ...]]:
     labels = torch.zeros(len(x), 1) if y is None else y[:, None]
     return sorted(map(tuple, torch.cat([x.flatten(1).float(), labels], 1).tolist()))
+
+
+def test_the_controls_are_our_generators_of_that_family():
+    ours = [
+        name for name, owners in plugins.installed().items() if controls.is_ours(owners[0].provider)
+    ]
+    found = {
+        name for name in ours if plugins.load(plugins.find(name)).spec.family == controls.FAMILY
+    }
+    assert found == set(controls.CONTROLS) == {control.spec.name for control in ALL}
+
+
+def test_nobody_else_decides_what_a_control_is():
+    """No module but the one that defines it compares anything with the family's name."""
+    for file in sorted(Path(genbench.__file__).parent.rglob("*.py")):
+        compared = [n for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, ast.Compare)]
+        asked = [ast.unparse(n) for n in compared if "'control'" in ast.unparse(n)]
+        assert not asked, f"{file.name}: {asked}"
+
+
+@pytest.mark.parametrize(
+    ("name", "provider", "control"),
+    [("heldout", "genbench 0.1.0", True), ("heldout", "genbench-extras 1", False),
+     ("heldout", "file genbench", False), ("shuffled", "genbench 0.1.0", False),
+     ("noise", "the caller's process", False)],
+)  # fmt: skip
+def test_a_control_is_a_name_of_our_own_distribution(name, provider, control):
+    assert controls.is_control(name, provider) == control
+
+
+@pytest.mark.slow
+def test_a_plugin_that_calls_its_family_control_is_refused_by_name(tmp_path):
+    """By `run` and by `check`; `list --check` and `doctor`: see test_plugins_installed."""
+    file = tmp_path / "posing.py"
+    file.write_text(POSING)
+    refused = "generator 'normal' of file posing.py calls its family 'control'.* name the family of"
+    with Prober() as prober:
+        with pytest.raises(PluginError, match=refused):
+            choose(load_suite(str(TINY)), (), [str(file)], prober)
+        (report,) = check_all(str(file), prober)
+    (failed,) = [result for result in report.results if result.status == "failed"]
+    assert (report.ok, failed.check) == (False, "spec")
+    assert "keeps for its own reference rows: name the family of its model" in failed.detail
+
+
+def test_a_class_that_calls_its_family_control_is_refused_by_name():
+    mine = type("Mine", (), {**vars(HeldOut), "__module__": "__main__"})
+    with pytest.raises(PluginError, match="'heldout' of the caller's process calls its family"):
+        choice_of(mine)
+
+
+def test_a_file_may_not_take_the_name_of_a_control(tmp_path):
+    file = tmp_path / "named.py"
+    file.write_text((PLUGINS / "normal.py").read_text().replace('name="normal"', 'name="noise"'))
+    with (
+        Prober() as prober,
+        pytest.raises(UsageError, match=r"'noise' is a control: give the class another spec\.name"),
+    ):
+        choose(load_suite(str(TINY)), (), [str(file)], prober)
 
 
 @pytest.mark.parametrize("space", [IMAGES, PLANE], ids=["image", "points"])

@@ -13,16 +13,16 @@ import pytest
 from genbench.plugins.choice import GeneratorChoice
 from genbench.plugins.finding import Description, GeneratorRef
 from genbench.results.store import SPEC, Store, Stored, newest
-from genbench.running.account import GENERATION, generation_of, record_of_loss
 from genbench.running.cellspec import CellSpec, read_spec
 from genbench.running.generation import PROBE
-from genbench.running.ledger import AT_CHECKPOINT, LIKELIHOOD, Ledger, take_up
+from genbench.running.ledger import AT_CHECKPOINT, LIKELIHOOD, Ledger, inherit_checkpoint
 from genbench.running.narration import Lines
 from genbench.running.plan import CHECKPOINT, WORKER_LOST, Cell, build_plan, cell_folder, cell_key
+from genbench.running.recording import GENERATION, generation_of, record_of_loss
 from genbench.running.worker import Worker
 from genbench.system import tensorfile
 from genbench.system.files import write_json
-from genbench.system.isolation import Outcome
+from genbench.system.isolation import ProcessOutcome
 from genbench.system.npzfile import load_arrays
 from genbench.tasks.suite import Suite, load_suite
 from tests.conftest import PLUGINS, TINY, Command
@@ -211,13 +211,13 @@ def test_an_attempt_that_ends_before_its_first_checkpoint_keeps_the_one_it_began
     write_json(first.with_name(AT_CHECKPOINT), {"fit_core_s": 12.5})
     second = first.parent.with_name("01ARZ3NDEKTSV4RRFFQ69G5FA2")
     second.mkdir()
-    assert take_up(first, second) == 12.5
+    assert inherit_checkpoint(first, second) == 12.5
     spec = CellSpec(second, tmp_path / ".cache", cell_key(suite, choice(), 0), suite, choice(), 0)
     record_of_loss(spec, "interrupted", {"phase": "worker", "type": "Stopped", "message": "twice"})
     cell = planned(store, suite)
     assert (cell.todo, cell.checkpoint) == ("resume", second / CHECKPOINT)
-    assert take_up(cell.checkpoint, tmp_path) == 12.5
-    assert take_up(None, tmp_path) == 0.0
+    assert inherit_checkpoint(cell.checkpoint, tmp_path) == 12.5
+    assert inherit_checkpoint(None, tmp_path) == 0.0
 
 
 def test_a_stop_after_the_fit_keeps_what_only_the_fitted_process_could_tell(
@@ -225,7 +225,7 @@ def test_a_stop_after_the_fit_keeps_what_only_the_fitted_process_could_tell(
 ) -> None:
     """Its log_prob of a few training rows, without which its likelihood counts for nothing."""
 
-    def attended(self: Worker, work: object, ledger: Ledger) -> Outcome:
+    def attended(self: Worker, work: object, ledger: Ledger) -> ProcessOutcome:
         for phase in ("sample", "state", PROBE):
             ledger.phase(phase)
             if phase == "sample":
@@ -233,9 +233,9 @@ def test_a_stop_after_the_fit_keeps_what_only_the_fitted_process_could_tell(
         ledger.log_probs({PROBE: np.zeros(16)})
         ledger.ended("ok", "", "", "")
         self._stopping = True
-        return Outcome("returned", 0, None, 0, 1.0)
+        return ProcessOutcome("returned", 0, None, 0, 1.0)
 
-    monkeypatch.setattr(Worker, "_attended", attended)
+    monkeypatch.setattr(Worker, "_monitored", attended)
     mine = replace(choice(), ref=GeneratorRef("slow", "Mine", "mine 1", module="mine"))
     spec = CellSpec(tmp_path / "one", tmp_path, cell_key(suite, mine, 0), suite, mine, 0)
     before = signal.getsignal(signal.SIGTERM)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 import shutil
 import subprocess
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -15,6 +17,7 @@ import pytest
 from genbench.cli import cli
 from genbench.tasks.suite import shipped
 from tests.conftest import TINY, Command
+from tests.test_layering import ROOMS
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
@@ -84,6 +87,43 @@ def test_the_readmes_plugin_runs(run_genbench: Command, tmp_path: Path) -> None:
 def test_the_readme_names_every_suite_and_baseline() -> None:
     for name in [*shipped(), "gan", "vae", "flow", "dna"]:
         assert f"`{name}`" in README, name
+
+
+def test_the_map_of_the_house_has_the_rooms_in_their_order_and_files_that_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    rows = re.findall(r"^\| `([a-z]+)(?:/|\.py)` \| (.*) \|$", text, re.MULTILINE)
+    assert tuple(room for room, _ in rows) == ROOMS
+    for room, said in rows:
+        for name in re.findall(r"`(\w+(?:\.py|/))`", said):
+            assert (ROOT / "genbench" / room / name).exists(), f"{room}/{name}"
+
+
+GROUPS = {f"genbench.{name}" for name in ("generators", "loaders", "extractors", "executors")}
+
+
+def exists(name: str) -> bool:
+    """Whether a dotted name is a module, or the rest of it stands in the module's file."""
+    module, rest = name, list[str]()
+    while True:
+        with contextlib.suppress(ModuleNotFoundError):
+            if (found := find_spec(module)) is not None and found.origin is not None:
+                text = Path(found.origin).read_text()
+                return all(re.search(rf"\b{word}\b", text) for word in rest)
+        module, _, word = module.rpartition(".")
+        rest.append(word)
+
+
+def test_every_module_that_a_page_a_docstring_or_a_comment_names_exists() -> None:
+    files = list(PAGES)
+    for folder in ("genbench", "baselines", "benchmarks"):
+        files += sorted((ROOT / folder).rglob("*.py"))
+    # A slash follows the name of a schema, not of a module.
+    pattern = re.compile(r"\bgenbench(?:\.[A-Za-z_]\w*)+(?![\w/])")
+    places: dict[str, Path] = {}
+    for file in files:
+        places |= dict.fromkeys(pattern.findall(file.read_text()), file)
+    assert len(places) > 200
+    assert not {name: file for name, file in places.items() if not exists(name)}.keys() - GROUPS
 
 
 def test_every_suite_field_is_explained() -> None:

@@ -19,7 +19,13 @@ import genbench.features as features
 from genbench.data import load_split, verify_files
 from genbench.errors import ContractError, DataError, UsageError
 from genbench.features import list_extractors, load_extractor
-from genbench.features.training import PLANS, Recipe, _suite_data, shifted, train_classifier_net
+from genbench.features.training import (
+    PLANS,
+    Hyperparameters,
+    _suite_data,
+    shifted,
+    train_classifier_net,
+)
 from genbench.generator import Space
 from genbench.metrics.frechet import frechet_distance
 
@@ -185,7 +191,10 @@ def test_training_is_reproducible_and_learns_and_leaves_the_random_state():
     train = load_split(dataset, space, "train")
     x, y = torch.from_numpy(train.x[:200]), torch.from_numpy(train.y[:200])
     before = torch.get_rng_state()
-    nets = [train_classifier_net(x, y, space, Recipe(epochs=5, batch_size=40)) for _ in range(2)]
+    nets = [
+        train_classifier_net(x, y, space, Hyperparameters(epochs=5, batch_size=40))
+        for _ in range(2)
+    ]
     assert torch.equal(torch.get_rng_state(), before)
     first, second = (net.state_dict() for net in nets)
     assert all(torch.equal(first[key], second[key]) for key in first)

@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from genbench.baselines.flow import Density, Flow, FlowParams, Plateaus
 from torch import Tensor
 
+from genbench.baselines.flow import Flow, FlowParams
+from genbench.baselines.flow_maps import Plateaus
+from genbench.baselines.flow_networks import Density
 from genbench.errors import UsageError
 from genbench.generator import Space
 from genbench.plugins.training import Budget, HarnessRun, MemoryTrainData, Stopped
 
 CPU = torch.device("cpu")
-SMALL = FlowParams(dim=16, depth=1, heads=2, units=4, plateaus=5, steps=2, batch_size=32)
+SMALL = FlowParams(dim=16, depth=1, heads=2, units=4, plateaus=5, soft_steps=2, batch_size=32)
 IMAGE = Space("image", (2, 3, 2), levels=17, classes=3)
 POINTS = Space("points", (2,))
 
@@ -25,9 +27,9 @@ def shaken(space: Space, dtype: torch.dtype = torch.float64) -> Flow:
     flow = Flow(SMALL, space, CPU)
     rng = torch.Generator().manual_seed(5)
     with torch.no_grad():
-        for parameter in flow.density.parameters():
+        for parameter in flow.net.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=rng) * 0.3)
-    flow.density.to(dtype)
+    flow.net.to(dtype)
     return flow
 
 
@@ -44,9 +46,9 @@ def test_log_determinant_is_that_of_the_jacobian(space: Space) -> None:
     flow, y = shaken(space), torch.tensor([2])
     y = y if space.classes else torch.tensor([0])
     u = data(space, 1)
-    jacobian = torch.autograd.functional.jacobian(lambda t: flow.density(t, y)[0].flatten(), u)
+    jacobian = torch.autograd.functional.jacobian(lambda t: flow.net(t, y)[0].flatten(), u)
     expected = torch.linalg.slogdet(jacobian.reshape(space.dims, space.dims)).logabsdet
-    _, log_det = flow.density(u, y)
+    _, log_det = flow.net(u, y)
     torch.testing.assert_close(log_det[0], expected, rtol=1e-9, atol=1e-9)
 
 
@@ -55,9 +57,9 @@ def test_inverse_undoes_the_flow(space: Space) -> None:
     flow, u = shaken(space), data(space, 8)
     y = torch.arange(8) % max(1, space.classes)
     with torch.no_grad():
-        z, _ = flow.density(u, y)
+        z, _ = flow.net(u, y)
         assert 0 < z.min() < z.max() < 1
-        back = flow.density.inverse(z, y).reshape(u.shape)
+        back = flow.net.inverse(z, y).reshape(u.shape)
     torch.testing.assert_close(back, u, rtol=0, atol=2e-4)
 
 
@@ -104,7 +106,7 @@ def test_a_scalar_sees_only_the_class_and_what_comes_before_it() -> None:
     flow, y = shaken(IMAGE), torch.tensor([1])
     u = data(IMAGE, 1)
     jacobian = torch.autograd.functional.jacobian(
-        lambda v: flow.density.net(v, y)[0].sum(-1).flatten(), flow.density._to_rows(u)
+        lambda v: flow.net.net(v, y)[0].sum(-1).flatten(), flow.net.to_rows(u)
     ).reshape(IMAGE.dims, IMAGE.dims)
     assert bool((jacobian.triu() == 0).all())
     assert bool((jacobian.tril(-1).abs().sum(1)[1:] > 0).all())
@@ -116,7 +118,7 @@ def test_density_of_tiny_images_sums_to_one_over_their_cells() -> None:
     fine = (torch.arange(400, dtype=torch.float64) + 0.5) / 100
     grid = torch.cartesian_prod(fine, fine).reshape(-1, 1, 1, 2)
     with torch.no_grad():
-        mass = flow.density.log_prob(grid, torch.zeros(len(grid), dtype=torch.int64)).exp() / 1e4
+        mass = flow.net.log_prob(grid, torch.zeros(len(grid), dtype=torch.int64)).exp() / 1e4
     assert mass.sum().item() == pytest.approx(1.0, abs=2e-3)
 
 
@@ -136,8 +138,8 @@ def test_samples_have_the_frequencies_that_log_prob_gives() -> None:
 def test_density_of_points_integrates_to_one_and_samples_follow_it() -> None:
     flow = shaken(POINTS, torch.float32)
     with torch.no_grad():
-        flow.density.range.fill_(6.0)
-        flow.density.low.fill_(-3.0)
+        flow.net.range.fill_(6.0)
+        flow.net.low.fill_(-3.0)
     axis = torch.linspace(-12, 12, 301)
     grid = torch.cartesian_prod(axis, axis)
     p = flow.log_prob(grid, seed=0).exp() * (24 / 300) ** 2
@@ -173,7 +175,7 @@ def test_uniform_maps_score_log2_levels_bits() -> None:
     space = Space("image", (1, 4, 4), levels=256)
     flow = Flow(FlowParams(plateaus=1), space, CPU)
     with torch.no_grad():
-        flow.density.maps.log_width.fill_(3.0)  # one plateau, far wider than the range
+        flow.net.maps.log_width.fill_(3.0)  # one plateau, far wider than the range
     x = torch.randint(0, 256, (5, 1, 4, 4), dtype=torch.uint8, generator=torch.Generator())
     bits = -flow.log_prob(x, seed=0) / (16 * math.log(2))
     torch.testing.assert_close(bits, torch.full((5,), 8.0), rtol=0, atol=1e-3)

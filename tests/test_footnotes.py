@@ -49,7 +49,7 @@ def test_two_more_seeds_cost_twice_what_the_cells_took() -> None:
     line = price_of_ranks([ran("a", 0, 300), ran("b", 300, 120), ran("c", 420, 180)])
     assert line is not None
     assert line.seeds == "0,1,2"
-    assert line.told == "about 20 minutes"
+    assert line.duration == "about 20 minutes"
 
 
 def test_cells_that_ran_beside_each_other_cost_their_share_of_the_time() -> None:
@@ -135,7 +135,7 @@ def test_training_that_nobody_counted_is_marked(fields: Any, mark: str | None) -
 
 @pytest.mark.parametrize("family", ["control", "scored"])
 def test_controls_and_scored_samples_had_nothing_to_train(family: str) -> None:
-    record = cell("mine", family=family, examples_served=0, raw_access=True, resources=RESOURCES)
+    record = cell("heldout", family=family, examples_served=0, raw_access=True, resources=RESOURCES)
     assert board(record).rows[0].marks == ()
 
 
@@ -167,7 +167,7 @@ def test_copies_of_reference_rows_are_marked_at_any_seed(copies: Any, mark: str 
     rows = {row.name: row for row in board(*records).generators}
     assert [m.text for m in rows["mine"].marks] == ([mark] if mark else [])
     assert rows["mine"].values["fid"].rank, "a marked row keeps its rank"
-    control = cell("mine", family="control", copies=copies)
+    control = cell("heldout", family="control", copies=copies)
     assert board(control).rows[0].marks == ()
 
 

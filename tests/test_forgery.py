@@ -17,7 +17,7 @@ from genbench.results.records import Record
 from genbench.results.store import CHECKPOINT
 from genbench.running.ledger import STATE, WORK, CellLedger, Ledger
 from genbench.running.mass import impossible
-from genbench.running.wire import Reader
+from genbench.running.wire import MessageReader
 from genbench.system import confinement
 from tests.conftest import PLUGINS, TINY, genbench
 from tests.test_run import records
@@ -131,7 +131,7 @@ def test_rows_count_only_while_it_samples_and_only_if_all_are_there() -> None:
 @pytest.mark.parametrize("data", [b"\xff" * 8, b"\x02\x00\x00\x00{}", b"\x04\x00\x00\x00nope"])
 def test_bytes_that_are_no_message_are_refused(data: bytes) -> None:
     with pytest.raises(ContractError, match="no message of ours"):
-        list(Reader().feed(data))
+        list(MessageReader().feed(data))
 
 
 def test_no_more_is_read_than_was_asked_for() -> None:
@@ -139,7 +139,7 @@ def test_no_more_is_read_than_was_asked_for() -> None:
     ledger = Ledger(Space("points", (2,)), 10)
     header = json.dumps({"kind": "rows", "body": {}, "arrays": [["x", "<f8", [1 << 40]]]}).encode()
     with pytest.raises(ContractError, match="more than it was asked for"):
-        list(Reader(ledger.most_bytes).feed(len(header).to_bytes(4, "little") + header))
+        list(MessageReader(ledger.most_bytes).feed(len(header).to_bytes(4, "little") + header))
 
 
 def test_what_is_told_of_an_error_is_bounded() -> None:

@@ -489,7 +489,7 @@ def test_any_command_line_is_obeyed_or_refused(
     def refuse(*args: Any) -> Any:
         raise PluginError("no generator is started here")
 
-    monkeypatch.setattr("genbench.system.forking.Forks._started", refuse)
+    monkeypatch.setattr("genbench.system.forking.ForkServerClient._started", refuse)
     monkeypatch.setattr("genbench.plugins.external.stage", refuse)
     monkeypatch.chdir(tmp_path)
     write_json(tmp_path / "record.json", RECORD)

@@ -9,7 +9,8 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
-from baselines.gan import GAN, Memory, Params
+from genbench.baselines.gan import GAN, Params
+from genbench.baselines.gan_image import ImageHalf, Memory
 from genbench.generator import Space
 from genbench.plugins.training import Budget, HarnessRun, MemoryTrainData
 
@@ -124,13 +125,13 @@ def test_the_energy_weight_falls_over_a_third_of_the_budget(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     weights: list[float] = []
-    step = GAN._step
+    energy = ImageHalf.energy
 
-    def watched(self: GAN, t: Any, x: Any, y: Any, energy: float) -> Any:
-        weights.append(energy)
-        return step(self, t, x, y, energy)
+    def watched(self: ImageHalf, fraction: float) -> float:
+        weights.append(energy(self, fraction))
+        return weights[-1]
 
-    monkeypatch.setattr(GAN, "_step", watched)
+    monkeypatch.setattr(ImageHalf, "energy", watched)
     fitted(DIGITS, Params(energy=0.5, energy_start=4.0))  # 12 batches of 32
     # A batch counts as served before its step: the fractions are 1/12, 2/12, ... 1.
     assert weights == pytest.approx([1.625, 1.25, 0.875] + 9 * [0.5])

@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from genbench.system.isolation import Isolated, Outcome, run_isolated, start_isolated
-from genbench.system.keeper import settled
+from genbench.system.isolation import Isolated, ProcessOutcome, run_isolated, start_isolated
+from genbench.system.supervisor import settled
 
 SLEEP = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]
 HUNGRY = [sys.executable, "-S", "-c", "x = b'x' * (400 << 20); import time; time.sleep(600)"]
@@ -25,7 +25,7 @@ def isolated(
     tmp_path: Path,
     timeout: float | None = None,
     memory_limit: int | None = None,
-) -> Outcome:
+) -> ProcessOutcome:
     return run_isolated(
         work,
         log=tmp_path / "log",
@@ -80,7 +80,7 @@ def test_a_daemon_does_not_outlive_its_generator(tmp_path: Path) -> None:
     assert is_gone(int((tmp_path / "pid").read_text()))
 
 
-def hungry_daemon(tmp_path: Path, limit: int) -> Outcome:
+def hungry_daemon(tmp_path: Path, limit: int) -> ProcessOutcome:
     """Under a memory limit, a generator that waits while its daemon fills memory."""
     start = daemon(tmp_path, HUNGRY)
 
@@ -168,7 +168,9 @@ def hopping(daemons: int, own_group: bool) -> Callable[[], None]:
     return work
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives orphans back to the keeper")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux gives orphans back to the supervisor"
+)
 @pytest.mark.parametrize("own_group", [False, True], ids=["one session", "a session for each"])
 @pytest.mark.parametrize("daemons", [1, 4])
 def test_daemons_that_fork_themselves_onward_do_not_outlive_their_generator(
@@ -182,7 +184,9 @@ def test_daemons_that_fork_themselves_onward_do_not_outlive_their_generator(
             time.sleep(0.01)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives orphans back to the keeper")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux gives orphans back to the supervisor"
+)
 def test_two_that_start_each_other_again_are_both_ended(tmp_path: Path) -> None:
     def guard() -> None:
         os.setsid()
@@ -226,7 +230,7 @@ def test_a_generator_that_kills_its_keeper_wins_nothing(tmp_path: Path) -> None:
         mine.wait()
 
 
-def until_end(running: Isolated) -> Outcome:
+def until_end(running: Isolated) -> ProcessOutcome:
     while (outcome := running.poll(0.1)) is None:
         pass
     return outcome

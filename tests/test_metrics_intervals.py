@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from genbench.metrics import evaluate
-from genbench.metrics.enough import few_rows, least_rows
+from genbench.metrics import METRICS, evaluate
+from genbench.metrics.copying import COMPONENTS
+from genbench.metrics.inputs import few_rows
 from genbench.metrics.uncertainty import (
     block_jackknife,
     crossed,
@@ -199,9 +200,13 @@ def test_the_note_counts_the_smallest_class() -> None:
 
 
 def test_dimensions_do_not_matter_to_kid() -> None:
-    assert least_rows("kid", 2048) == 0
-    assert few_rows("pixel_fid", 100, 784)
-    assert few_rows("fid@inception-v3-compat", 5000, 2048) == ""
+    assert METRICS["kid"].least_rows(2048) == 0
+    assert few_rows(METRICS["pixel_fid"], 100, 784)
+    assert few_rows(METRICS["fid"], 5000, 2048) == ""
+
+
+def test_c_t_needs_no_more_rows_than_it_keeps_dimensions() -> None:
+    assert [METRICS["c_t"].least_rows(d) for d in (10, 2048)] == [10, COMPONENTS]
 
 
 def test_crossed_variances_are_those_of_an_analysis_of_variance() -> None:

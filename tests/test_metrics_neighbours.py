@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -16,11 +15,12 @@ from scipy.stats import t as student
 
 from genbench.errors import MetricError
 from genbench.metrics import authenticity, density_coverage, evaluate, precision_recall
-from genbench.metrics.clouds import make_clouds
 from genbench.metrics.differences import squares_of_block, squares_of_pairs, squares_to_lists
 from genbench.metrics.kernel import kernel_distance
+from genbench.metrics.prepared import prepare
 from genbench.metrics.search import nearest_rows
 from genbench.metrics.uncertainty import make_blocks
+from tests.oracles import copying, kernel, neighbours
 
 NAMES = ("precision", "recall", "density", "coverage")
 Rng = np.random.Generator
@@ -69,16 +69,9 @@ DATA: dict[str, Callable[[Rng, int], Any]] = {
 
 def brute_force(real: Any, fake: Any, k_closed: int, k_open: int) -> tuple[float, ...]:
     """All four, from differences of the given values in float64."""
-    real, fake = real.astype(np.float64), fake.astype(np.float64)
-    of_real, of_fake = (np.sort(cdist(x, x), axis=1) for x in (real, fake))
-    between = cdist(real, fake)
-    inside = between < of_real[:, k_open, None]
-    return (
-        float((between <= of_real[:, k_closed, None]).any(axis=0).mean()),
-        float((between <= of_fake[:, k_closed]).any(axis=1).mean()),
-        float(inside.sum() / (k_open * len(fake))),
-        float(inside.any(axis=1).mean()),
-    )
+    both = real.astype(np.float64), fake.astype(np.float64)
+    closed = (neighbours.precision(*both, k=k_closed), neighbours.recall(*both, k=k_closed))
+    return *closed, neighbours.density(*both, k=k_open), neighbours.coverage(*both, k=k_open)
 
 
 def all_four(real: Any, fake: Any, k_closed: int, k_open: int) -> tuple[float, ...]:
@@ -150,10 +143,8 @@ def test_authenticity_and_nearest_rows_are_those_of_brute_force(kind: str) -> No
     found = nearest_rows(fake, train)
     assert (found.index == cost.argmin(axis=1)).all()
     assert (found.distance == cost.min(axis=1)).all()
-    own = cdist(train.astype(np.float64), train.astype(np.float64))
-    np.fill_diagonal(own, np.inf)
-    authentic = own.min(axis=1)[cost.argmin(axis=1)] < cost.min(axis=1)
-    assert authenticity(train, fake) == authentic.mean()
+    wide = train.astype(np.float64), fake.astype(np.float64)
+    assert authenticity(train, fake) == copying.authenticity(*wide)
 
 
 @pytest.mark.parametrize("count", [1, 2, 700])
@@ -162,7 +153,7 @@ def test_differences_are_summed_as_scipy_sums_them(count: int, d: int) -> None:
     """To the last bit, so that ties are ties wherever a distance was computed."""
     rng = np.random.default_rng(6)
     x, y = rng.normal(size=(50, d)), rng.normal(size=(40, d))
-    left, right = make_clouds(x, y)
+    left, right = prepare(x, y)
     i, j = rng.integers(0, 50, count), rng.integers(0, 40, count)
     distance = np.sqrt(squares_of_pairs(left, i, right, j)) * left.unit
     assert (distance == cdist(x, y)[i, j]).all()
@@ -178,7 +169,7 @@ def test_differences_are_summed_as_scipy_sums_them(count: int, d: int) -> None:
 def test_the_bound_on_rounding_holds(kind: str, dtype: Any) -> None:
     rng = np.random.default_rng(7)
     x, y = (DATA[kind](rng, n).astype(dtype) for n in (60, 50))
-    left, right = make_clouds(x, y)
+    left, right = prepare(x, y)
     gap = x[:, None].astype(np.longdouble) - y[None].astype(np.longdouble)
     true = -np.square(gap / left.unit).sum(axis=2) / 2
     upper = left.x @ right.x.T - left.lowered[:, None] - right.lowered
@@ -221,21 +212,6 @@ def test_as_many_neighbours_as_there_are_rows() -> None:
     assert found.interval is not None
 
 
-def exact_kernel_distance(real: Any, fake: Any) -> Fraction:
-    """The unbiased estimate from all pairs in fractions."""
-    x, y = ([[Fraction(float(v)) for v in row] for row in rows] for rows in (real, fake))
-
-    def kernel(a: list[Fraction], b: list[Fraction]) -> Fraction:
-        return (sum((p * q for p, q in zip(a, b, strict=True)), Fraction(0)) / len(a) + 1) ** 3
-
-    def within(rows: list[list[Fraction]]) -> Fraction:
-        pairs = [kernel(a, b) for i, a in enumerate(rows) for j, b in enumerate(rows) if i != j]
-        return sum(pairs, Fraction(0)) / len(pairs)
-
-    between = sum((kernel(a, b) for a in x for b in y), Fraction(0)) / (len(x) * len(y))
-    return within(x) + within(y) - 2 * between
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("scale", [1e-27, 1e-9, 1.0, 1e9, 1e16])
 @pytest.mark.parametrize("offset", [0.0, 1.0, 1e3, 1e6])
@@ -246,7 +222,7 @@ def test_kid_is_that_of_fractions_at_any_mean_and_scale(
     real = ((rng.normal(size=(14, 3)) + offset) * scale).astype(dtype)
     fake = ((rng.normal(size=(11, 3)) * 1.2 + offset + 0.5) * scale).astype(dtype)
     found = kernel_distance(real, fake, subsets=3, subset_size=11)
-    true = exact_kernel_distance(real, fake)
+    true = kernel.u_statistic_in_fractions(real, fake)
     # Terms of one pair: what rounding may move, had they one sign.
     largest = max(abs(float(v)) for v in (real[0], fake[0]) for v in v)
     pair = 3 * (1 + largest**2) ** 2 * scale**2 + 3 * (1 + largest**2) * (largest * scale) ** 2

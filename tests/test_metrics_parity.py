@@ -19,7 +19,7 @@ from genbench.metrics import (
     kernel_distance,
     precision_recall,
 )
-from tests.metric_oracles import torch_fidelity_scores
+from tests.oracles.torch_fidelity import torch_fidelity_scores
 
 Rows = NDArray[Any]
 CASES = {

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import genbench.metrics
 from genbench.errors import UsageError
 from genbench.metrics import METRICS, signature, split_id
-from genbench.metrics.signatures import implementation, with_defaults
+from genbench.metrics.entry import MetricInfo
+from genbench.metrics.signatures import with_defaults
 
+FEATURES = [info for info in METRICS.values() if info.source == "features"]
 IDS = [
     "fid",
     "fid_infinity",
@@ -53,8 +56,33 @@ def test_every_metric_of_the_design_is_described(metric: str) -> None:
 @pytest.mark.parametrize("metric", METRICS)
 def test_every_metric_has_a_versioned_implementation_in_its_signature(metric: str) -> None:
     text = signature(metric, {}, 100, 90, {"extractor": "tiny/1"})
-    assert text.startswith(f"{metric}|{implementation(metric).name}|")
+    assert text.startswith(f"{metric}|{METRICS[metric].implementation}|")
     assert text.endswith("|n=100|ref=90|extractor=tiny/1")
+
+
+@pytest.mark.parametrize("info", METRICS.values(), ids=lambda info: info.id)
+def test_an_entry_holds_all_that_others_ask(info: MetricInfo) -> None:
+    low, high = info.bounds
+    assert low < high
+    assert info.implementation
+    assert (info.maker == "") == (info.source != "features")
+    assert info.ceiling in ("", *METRICS)
+    assert not set(info.defaults) & set(info.fixed)
+    assert not (info.on_pixels and info.has_pixel_twin)
+    assert info.has_pixel_twin == (f"pixel_{info.id}" in METRICS)
+
+
+@pytest.mark.parametrize("info", FEATURES, ids=lambda info: info.id)
+def test_the_maker_that_an_entry_names_is_there(info: MetricInfo) -> None:
+    assert isinstance(info.maker, str)
+    assert info.load_maker().__name__ == info.maker.partition(":")[2]
+
+
+def test_a_pixel_twin_differs_in_nothing_but_what_it_is_made_of() -> None:
+    fid, twin = METRICS["fid"], METRICS["pixel_fid"]
+    assert (twin.needs, twin.kinds) == (frozenset({"pixels"}), ("image",))
+    for name in ("implementation", "defaults", "maker", "bounds", "oracle", "higher_is_better"):
+        assert getattr(twin, name) == getattr(fid, name)
 
 
 def test_a_signature_names_defaults_and_what_was_changed() -> None:
@@ -76,6 +104,12 @@ def test_the_package_and_its_table_import_neither_torch_nor_numpy_nor_scipy() ->
 def test_everything_public_can_be_had_from_the_package(name: str) -> None:
     assert getattr(genbench.metrics, name) is not None
     assert name in dir(genbench.metrics)
+
+
+def test_no_module_is_called_like_a_public_function() -> None:
+    """Its import would put the module in the function's place."""
+    modules = {file.stem for file in Path(genbench.metrics.__file__).parent.glob("*.py")}
+    assert not modules & set(genbench.metrics.__all__)
 
 
 def test_an_extractor_is_split_off() -> None:

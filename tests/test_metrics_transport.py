@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 
 import numpy as np
@@ -24,6 +23,7 @@ from genbench.metrics.transport import (
     sliced_wasserstein_left_out,
 )
 from genbench.metrics.uncertainty import make_blocks
+from tests.oracles.transport import by_linear_programme, by_permutations
 
 
 def cloud(n, d, seed=0, *, shift=0.0):
@@ -32,25 +32,6 @@ def cloud(n, d, seed=0, *, shift=0.0):
 
 def sliced(real, fake, **options):
     return sliced_wasserstein(real, fake, projections=50, seed=0, **options)
-
-
-def by_permutations(real, fake, p):
-    """The best of all n! assignments."""
-    cost = cdist(real, fake) ** p
-    n = len(cost)
-    best = min(cost[range(n), order].sum() for order in itertools.permutations(range(n)))
-    return (best / n) ** (1 / p)
-
-
-def by_linear_programme(real, fake, p):
-    """The transport problem as written in a textbook, solved by HiGHS."""
-    n, m = len(real), len(fake)
-    equal = np.concatenate([np.kron(np.eye(n), np.ones(m)), np.kron(np.ones(n), np.eye(m))])
-    mass = np.concatenate([np.full(n, 1 / n), np.full(m, 1 / m)])
-    cost = (cdist(real, fake) ** p).ravel()
-    result = scipy.optimize.linprog(cost, A_eq=equal, b_eq=mass, method="highs")
-    assert result.success
-    return max(result.fun, 0.0) ** (1 / p)
 
 
 # --- exact -------------------------------------------------------------------------------------

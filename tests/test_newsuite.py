@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from genbench.baselines.controls import Gaussian, NoParams
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
+from genbench.baselines.controls import Gaussian, NoParams
 from genbench.data import Split, load_split, readers, verify_files
 from genbench.errors import DataError, GenbenchError, MetricError, PluginError, UsageError
 from genbench.features import Features, extractor_problems, load_extractor

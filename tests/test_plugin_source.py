@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -187,12 +188,43 @@ def test_a_class_that_a_plugin_file_imports_is_followed_from_both(tmp_path: Path
         del sys.modules["model_of_mine"]
 
 
-def test_the_baselines_keep_the_digests_of_their_files() -> None:
-    import genbench.baselines.gan as gan
+def test_a_baseline_is_its_file_and_those_beside_it_that_it_imports(tmp_path: Path) -> None:
+    package = tmp_path / "genbench" / "baselines"
+    head = "from genbench.generator import Space\n"
+    written(
+        package,
+        alone=head,
+        mine=f"{head}from genbench.baselines.mine_image import Net\n",
+        mine_image="def later():\n    from genbench.baselines import mine_parts, mine\n",
+        mine_parts="",
+        other="",
+    )
 
-    ref = plugins.GeneratorRef("gan", "GAN", "g", module=gan.__name__, track_source=True)
-    data = Path(str(gan.__file__)).read_bytes()
-    assert plugins.describe(ref).source == hashlib.sha256(data).hexdigest()
+    def sources(name: str) -> Sources:
+        return sources_of([(package / f"{name}.py", f"genbench.baselines.{name}")])
+
+    data = (package / "alone.py").read_bytes()
+    assert sources("alone").digest == hashlib.sha256(data).hexdigest()
+    before = sources("mine")
+    assert before.files == ("mine.py", "mine_image.py", "mine_parts.py")
+    (package / "other.py").write_text("x = 1")
+    assert sources("mine") == before
+    (package / "mine_parts.py").write_text("x = 1")
+    assert sources("mine").digest != before.digest
+
+
+@pytest.mark.parametrize("name", ["gan", "vae", "flow", "dna", "noise"])
+def test_every_file_that_a_baseline_imports_is_covered(name: str) -> None:
+    code = (
+        "import sys; from genbench.plugins import finding as plugins; from dataclasses import replace\n"
+        f"ref = replace(plugins.find({name!r}), track_source=True)\n"
+        "covers = plugins.describe(ref).covers\n"
+        "ours = [m.split('.')[-1] for m in sys.modules if m.startswith('genbench.baselines.')]\n"
+        "print(sorted(covers), sorted(f'{m}.py' for m in ours))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    covered, imported = done.stdout.strip()[1:-1].split("] [")
+    assert covered == imported
 
 
 def cells(run: Any) -> list[dict[str, Any]]:

@@ -57,13 +57,14 @@ def test_a_description_is_plain_data_both_ways() -> None:
 
 def test_parameters_are_typed_by_the_dataclass() -> None:
     found = plugins.describe(NORMAL)
-    assert found.resolve({"scale": "2e-1"}) == {"scale": 0.2, "batch": 100}
+    assert found.parse({"scale": "2e-1"}) == {"scale": 0.2}
+    assert found.complete({"scale": 0.2}) == {"scale": 0.2, "batch": 100}
     with pytest.raises(UsageError, match="did you mean 'batch'"):
-        found.resolve({"bach": "1"})
+        found.parse({"bach": "1"})
     with pytest.raises(UsageError, match="not of type int"):
-        found.resolve({"batch": "1.5"})
+        found.parse({"batch": "1.5"})
     with pytest.raises(UsageError, match="not of type float"):
-        found.resolve({"scale": "nan"})
+        found.parse({"scale": "nan"})
 
 
 def test_an_edited_file_is_another_generator(tmp_path: Path) -> None:

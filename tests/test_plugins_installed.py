@@ -49,6 +49,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     install(folder, "twin", SOUND.format(name="twin", more=""), "twin_one")
     install(folder, "twin", SOUND.format(name="twin", more=""), "twin_two")
     install(folder, "future", SOUND.format(name="future", more=", contract=2"))
+    install(folder, "posing", SOUND.format(name="posing", more="").replace('"f"', '"control"'))
     install(folder, "future-field", SOUND.format(name="future-field", more=", modality=3"),
             "future_field")  # fmt: skip
     return folder
@@ -66,6 +67,7 @@ PROBLEMS = {
     "broken": "does not import: RuntimeError: no such GPU",
     "crashing": "its process ended with code -6",
     "future": "is written for contract 2 and this genbench knows 1: upgrade genbench",
+    "posing": "generator 'posing' of posing 1.0 calls its family 'control'",
     "future-field": "'modality': is it written for a newer genbench",
 }
 
@@ -97,6 +99,17 @@ def test_listing_shows_what_is_wrong_with_each(run_genbench: Command, site: Path
     assert "announced by twin_one 1.0 and twin_two 1.0" in rows["twin"]["problem"]
     assert not rows["sound"].get("problem")
     assert not rows["vae"].get("problem")
+
+
+@pytest.mark.slow
+def test_the_doctor_names_a_plugin_that_poses_as_a_control(
+    run_genbench: Command, site: Path
+) -> None:
+    done = run_genbench("doctor", "--json", env={"PYTHONPATH": str(site)})
+    assert done.code == 6, done.err
+    found = {check["check"]: check for check in json.loads(done.out)}["generator posing"]
+    assert not found["ok"]
+    assert PROBLEMS["posing"] in found["found"]
 
 
 @pytest.mark.slow

@@ -38,7 +38,8 @@ def record(name, seed, value=None, *, attempt=1, status="ok", profile="smoke", *
     cell = {
         "suite": {"name": "toy", "version": "1", "task": f"sha256:{profile}", "hash": "sha256:1",
                   "profile": profile},
-        "generator": {"name": name, "version": "1", "provider": "test", "params": {}, **generator},
+        "generator": {"name": name, "version": "1", "provider": "genbench 0", "params": {},
+                      **generator},
         "seed": seed,
     }  # fmt: skip
     return Record(
@@ -381,6 +382,28 @@ def calibrated(*records, real=3.0, gaussian=103.0, error=0.1, signature="fid|n=1
 
 def floors(records, **options):
     return {n: s.floor for n, s in ranked(records, **options).items()}
+
+
+def test_only_controls_of_genbenchs_own_are_controls():
+    """A record of elsewhere that calls itself one is neither floor nor scale, and has no rank."""
+    real = calibrated(record("mine", 0, metric(3.0, 0.1)), real=3.0, gaussian=40.0)
+    theirs = [
+        record("heldout", 0, metric(1.0, 0.1), family="control", provider="theirs 1.0"),
+        record("gaussian", 0, metric(9.0, 0.1), family="control", provider="file noise.py"),
+        record("shuffled", 0, metric(9.0, 0.1), family="control"),
+    ]
+    found = standings([*real, *theirs], "fid", higher_is_better=False)
+    reasons = {(s.row.name, s.row.provider): s.reason for s in found if s.row.name != "mine"}
+    poses = "calls its family control, and is none of genbench's"
+    assert reasons == {
+        ("heldout", "genbench 0"): "control",
+        ("gaussian", "genbench 0"): "control",
+        ("heldout", "theirs 1.0"): poses,
+        ("gaussian", "file noise.py"): poses,
+        ("shuffled", "genbench 0"): poses,
+    }
+    (mine,) = (s for s in found if s.row.name == "mine")
+    assert mine == ranked(real)["mine"]
 
 
 def test_at_the_floor_is_who_is_shown_to_be_within_the_margin():

@@ -189,8 +189,8 @@ def test_labels_that_look_alike_when_cut_stay_apart() -> None:
 # --- how to compute a cell again ------------------------------------------------------------
 
 
-def asked(argv: object, family: str = "gan", **generator: Any) -> str:
-    entry = made("mine", 3, family=family, source={"argv": argv})
+def asked(argv: object, family: str = "gan", name: str = "mine", **generator: Any) -> str:
+    entry = made(name, 3, family=family, source={"argv": argv})
     entry.record.cell["generator"].update(generator)
     return command(entry.record)
 
@@ -223,7 +223,7 @@ def test_scored_samples_are_scored_again_and_not_run() -> None:
 
 def test_a_control_comes_with_what_was_run() -> None:
     argv = ["genbench", "run", "--suite", "mnist", "-g", "vae", "--sweep", "vae:beta=1,2"]
-    assert asked(argv, family="control") == (
+    assert asked(argv, family="control", name="noise") == (
         "genbench run --suite mnist --profile standard -g vae --sweep vae:beta=1,2 --seeds 3"
     )
 

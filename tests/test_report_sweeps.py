@@ -20,8 +20,11 @@ from tests import report_fixtures as fixtures
 TASK = "mnist@1.0.0-abc-standard"
 
 
-def entry(name: str, params: dict[str, Any], fid: float, index: int, seed: int = 0) -> Entry:
-    cell = fixtures.cell_of(name, "vae", seed, params=params, passed=params)
+def entry(
+    name: str, params: dict[str, Any], fid: float, index: int, seed: int = 0, **at_default: Any
+) -> Entry:
+    passed = {**params, **at_default}
+    cell = fixtures.cell_of(name, "vae", seed, params=params, passed=passed)
     metrics = {"fid": fixtures.metric("fid", fid, seed)}
     return Entry(fixtures.record(f"01SWEEP{index:019d}", cell, metrics=metrics))
 
@@ -55,6 +58,13 @@ def test_seeds_versions_and_controls_are_no_sweep() -> None:
     versions = [entry("vae", {"latent": k}, 5.0, k) for k in (1, 2)]
     versions[1].record.cell["generator"]["version"] = "2"  # type: ignore[index]
     assert sweeps(board(*versions)) == ()
+
+
+def test_a_parameter_added_later_is_a_point_at_its_default_too() -> None:
+    rows = [entry("vae", {}, 5.0, 0, shift=0.0), entry("vae", {"shift": 1.0}, 4.0, 1)]
+    (found,) = sweeps(board(*rows))
+    assert found.parameter == "shift"
+    assert [value for value, _ in found.series[0].points] == [0.0, 1.0]
 
 
 def test_the_figure_draws_the_values_of_the_table_at_their_parameters() -> None:

@@ -281,12 +281,12 @@ def workers_of(pid: int) -> list[psutil.Process]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("victim", ["harness", "zygote"])
+@pytest.mark.parametrize("victim", ["harness", "forkserver"])
 def test_no_worker_outlives_its_parent_by_two_seconds(tmp_path: Path, victim: str) -> None:
     process = start(tmp_path, "run", *SLOW)
     wait_for_fit(tmp_path / "results", 100)
     family = workers_of(process.pid)
-    assert len(family) >= 3, "a zygote, a worker and the generator's process"
+    assert len(family) >= 3, "a fork server, a worker and the generator's process"
     os.kill(process.pid if victim == "harness" else family[0].pid, signal.SIGKILL)
     _, left = psutil.wait_procs(family, timeout=2)
     assert not [p for p in left if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]

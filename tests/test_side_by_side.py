@@ -18,12 +18,12 @@ import pytest
 
 from genbench.errors import StoreError
 from genbench.generator import Space
-from genbench.running import refit, refits
+from genbench.running import refit_scheduler, refit_worker
 from genbench.running.ahead import train_ahead
 from genbench.running.ledger import Ledger
-from genbench.running.refits import Job
+from genbench.running.refit_scheduler import Job
 from genbench.system.files import write_json
-from genbench.system.isolation import Outcome
+from genbench.system.isolation import ProcessOutcome
 from genbench.system.slots import Slots
 from genbench.system.threads import SHORT_SPINNING, short_spinning
 from tests.conftest import PLUGINS, TINY, Command, Done, command
@@ -154,18 +154,18 @@ class Refit:
     def __init__(self, folder: Path, log: Path, polls: int) -> None:
         self.folder, self.log, self.polls, self.stopped = folder, log, polls, False
 
-    def poll(self, seconds: float) -> Outcome | None:
+    def poll(self, seconds: float) -> ProcessOutcome | None:
         self.polls -= 1
         if self.polls > 0 and not self.stopped:
             return None
         Refit.under_way -= 1
         if not self.stopped:
-            (self.folder / refit.SYNTHETIC).touch()
+            (self.folder / refit_worker.SYNTHETIC).touch()
             told = {"status": "ok", "fit_s": 1.0, "sample_s": 0.5, "sandbox": "none"}
             nothing = hashlib.sha256(b"").hexdigest()
-            write_json(self.folder / refit.RESULT, {**told, "sha256": nothing})
+            write_json(self.folder / refit_worker.RESULT, {**told, "sha256": nothing})
         self.log.write_text(f"said in {self.folder.name}\n")
-        return Outcome("returned", 0, None, 0, 1.5, 1.25)
+        return ProcessOutcome("returned", 0, None, 0, 1.5, 1.25)
 
     def stop(self) -> None:
         self.stopped = True
@@ -188,7 +188,7 @@ def refitted(
     slots: Slots,
     stopping: Callable[[], bool] = lambda: False,
     **changes: Any,
-) -> dict[Job, refits.Refitted]:
+) -> dict[Job, refit_scheduler.RefitResult]:
     """Six refits, of which the earlier ones take longer than the later ones."""
     todo = {Job("augmentation", 10, i, 6): folder / f"job-{i}" for i in range(6)}
     for place in todo.values():
@@ -203,9 +203,9 @@ def refitted(
         Refit.most = max(Refit.most, Refit.under_way)
         return Refit(place, log, 7 - int(place.name[-1]))
 
-    monkeypatch.setattr(refit, "Refitting", start)
+    monkeypatch.setattr(refit_worker, "RefitProcess", start)
     log = folder / "log.txt"
-    made = refits._SideBySide(Spec(folder, **changes), todo, 100, stopping, log, slots)  # type: ignore[arg-type]
+    made = refit_scheduler._SideBySide(Spec(folder, **changes), todo, 100, stopping, log, slots)  # type: ignore[arg-type]
     return made.run()
 
 
@@ -224,7 +224,7 @@ def test_refits_take_the_slots_that_are_free(
     found = refitted(monkeypatch, tmp_path, slots)
     assert Refit.most == most
     assert [job.replicate for job in found] == list(range(6)), "in order, whoever ended first"
-    assert all(r == refits.Refitted(tmp_path / f"job-{i}", None, 1.5, False, 1.25)
+    assert all(r == refit_scheduler.RefitResult(tmp_path / f"job-{i}", None, 1.5, False, 1.25)
                for i, r in enumerate(found.values()))  # fmt: skip
     assert [slots.take() for _ in range(n - 1)] == list(range(1, n)), "all were given back"
 
@@ -259,7 +259,7 @@ def test_cells_of_other_seeds_begin_elsewhere_and_take_what_is_done(tmp_path: Pa
 
     def side(seed: int) -> Any:
         spec: Any = Spec(tmp_path, seed=seed)
-        return refits._SideBySide(spec, todo, 100, lambda: False, log, held(2))
+        return refit_scheduler._SideBySide(spec, todo, 100, lambda: False, log, held(2))
 
     turns = [[job.replicate for job in side(seed)._in_turn(list(todo))] for seed in range(3)]
     assert turns[0] == [0, 1, 2, 3, 4, 5]
@@ -270,7 +270,7 @@ def test_cells_of_other_seeds_begin_elsewhere_and_take_what_is_done(tmp_path: Pa
     ended = Refit(todo[job], log, 1)
     Refit.under_way = 1
     ended.poll(0)
-    one._start(job, refits.OWN)
+    one._start(job, refit_scheduler.OWN_SLOT)
     assert one._found[job].problem is None
     assert one._running == {}
 
@@ -278,24 +278,24 @@ def test_cells_of_other_seeds_begin_elsewhere_and_take_what_is_done(tmp_path: Pa
 def test_a_stop_while_rows_are_drawn_is_no_failure(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    killed = Outcome("killed", -15, "SIGTERM", 0, 0.1)
-    monkeypatch.setattr(refits, "run_isolated", lambda work, **options: killed)
+    killed = ProcessOutcome("killed", -15, "SIGTERM", 0, 0.1)
+    monkeypatch.setattr(refit_scheduler, "run_isolated", lambda work, **options: killed)
     spec: Any = Spec(tmp_path)
     asked: Any = None
-    assert refits.run_refits(spec, asked, lambda: True, tmp_path / "log", held(1)) == {}
+    assert refit_scheduler.run_refits(spec, asked, lambda: True, tmp_path / "log", held(1)) == {}
     with pytest.raises(StoreError, match="could not be drawn"):
-        refits.run_refits(spec, asked, lambda: False, tmp_path / "log", held(1))
+        refit_scheduler.run_refits(spec, asked, lambda: False, tmp_path / "log", held(1))
 
 
 @pytest.mark.parametrize("limit", ["timeout", "memory"])
 def test_a_refit_that_was_ended_by_a_limit_says_which(tmp_path: Path, limit: str) -> None:
     """It was told to end, as by a stop, and may have said so."""
-    ended: Any = refit.Refitting.__new__(refit.Refitting)
+    ended: Any = refit_worker.RefitProcess.__new__(refit_worker.RefitProcess)
     ended._ledger = Ledger(Space("points", (2,)), 1)
     ended._spec = Spec(tmp_path)
     ended._ledger.ended("interrupted", "Stopped", "the run was stopped", "")
-    ended._keep(Outcome("timeout" if limit == "timeout" else "oom", -9, "SIGKILL", 0, 1.0))
-    assert f"--{limit}" in refits._problem(tmp_path)
+    ended._keep(ProcessOutcome("timeout" if limit == "timeout" else "oom", -9, "SIGKILL", 0, 1.0))
+    assert f"--{limit}" in refit_scheduler._problem(tmp_path)
 
 
 def test_refits_tell_how_far_they_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -304,7 +304,7 @@ def test_refits_tell_how_far_they_are(monkeypatch: pytest.MonkeyPatch, tmp_path:
     def tell(path: Path, phase: str, done: int, total: int, *, what: str) -> None:
         told.append((done, total, what))
 
-    monkeypatch.setattr(refits, "write_progress", tell)
+    monkeypatch.setattr(refit_scheduler, "write_progress", tell)
     refitted(monkeypatch, tmp_path, held(2))
     first = "augmentation, n = 10, replicate 1 of 6"
     assert told[0] == (0, 600, f"0 of 6 done, now {first} and 1 more")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from genbench.data import Split
 from genbench.errors import StoreError, UsageError
 from genbench.generator import Space
-from genbench.plugins.harnessed import FitResult, Harnessed
+from genbench.plugins.driver import FitResult, GeneratorDriver
 from genbench.plugins.inline import choice_of
 from genbench.plugins.training import Budget, HarnessRun, MemoryTrainData, Stopped
 from genbench.system import tensorfile
@@ -215,7 +215,7 @@ def test_a_state_with_other_keys_costs_the_checkpoint_and_not_the_fit(
     tensorfile.save(tmp_path / "c", SOUND | {"state": {"strange": torch.zeros(2)}})
     ends = []
     for resume in (None, tmp_path / "c"):
-        subject = Harnessed(choice_of(Normal), Space("points", (2,)), CPU, cls=Normal)
+        subject = GeneratorDriver(choice_of(Normal), Space("points", (2,)), CPU, cls=Normal)
         result = FitResult()
         subject.fit(rows, 100, 0, result, resume_file=resume)
         ends.append((subject.generator.state_dict()["mean"].tolist(), result.examples_served))

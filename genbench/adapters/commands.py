@@ -35,10 +35,11 @@ def command(
     kinds: Sequence[Kind] = ("image",),
     pretrained_on: str | None = UNKNOWN,
 ) -> type:
-    """A generator from a command that writes ``x`` into an ``.npz``.
+    """A generator from a command that writes ``x``, its `n` rows, into an ``.npz``.
 
-    It is started for every chunk of samples (``sample_chunk`` of the suite), in the folder of the
-    file that calls this, without a shell.
+    Images are ``(n, C, H, W)``, uint8 or floats; points ``(n, d)`` are floats. It is started for
+    every chunk of samples (``sample_chunk`` of the suite), in the folder of the file that calls
+    this, without a shell.
 
     Parameters
     ----------
@@ -106,9 +107,9 @@ def _run(name: str, words: Sequence[str], by: Caller, n: int, seed: int, labels:
         if labels is not None:
             np.save(label_file, labels.cpu().numpy())
         filled = {"{n}": n, "{seed}": seed, "{out}": out, "{labels}": label_file}
-        told = [_fill(word, filled) for word in words]
+        argv = [_fill(word, filled) for word in words]
         try:
-            done = _ended(told, by)
+            done = _ended(argv, by)
         except OSError as error:
             raise ContractError(f"command of generator {name!r} does not start: {error}") from error
         print(done.stdout, done.stderr, sep="", end="")  # into the attempt's log
@@ -126,7 +127,7 @@ def _run(name: str, words: Sequence[str], by: Caller, n: int, seed: int, labels:
 
 def _ended(words: list[str], by: Caller) -> subprocess.CompletedProcess[str]:
     """Run the command until it ends, or we do: a worker that is killed takes it along."""
-    from genbench.system.keeper import killed_with_parent
+    from genbench.system.supervisor import killed_with_parent
 
     with warnings.catch_warnings():
         # Python 3.12 warns of a fork beside threads; ours goes on to the command at once.

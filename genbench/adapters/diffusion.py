@@ -53,8 +53,8 @@ def diffusers_pipeline(
                 str(path), local_files_only=True, use_safetensors=True, trust_remote_code=False
             ).to(device)
         except Exception as error:  # what a bad folder raises differs from release to release
-            told = " ".join(str(error).split())[:300]
-            raise PluginError(f"{path} is no diffusers pipeline: {told}") from error
+            reason = " ".join(str(error).split())[:300]
+            raise PluginError(f"{path} is no diffusers pipeline: {reason}") from error
         pipeline.set_progress_bar_config(disable=True)
         return lambda n, seed, labels: _draw(pipeline, n, seed, steps, batch_size)
 
@@ -69,10 +69,10 @@ def _draw(pipeline: Any, n: int, seed: int, steps: int | None, batch_size: int) 
     import torch
 
     generator = torch.Generator("cpu").manual_seed(seed)
-    told = {} if steps is None else {"num_inference_steps": steps}
+    options = {} if steps is None else {"num_inference_steps": steps}
     parts = []
     for start in range(0, n, batch_size):
         size = min(batch_size, n - start)
-        made = pipeline(batch_size=size, generator=generator, output_type="np", **told)
+        made = pipeline(batch_size=size, generator=generator, output_type="np", **options)
         parts.append(np.asarray(made.images))  # (size, H, W, C) in [0, 1]
     return np.concatenate(parts)

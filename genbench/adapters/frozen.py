@@ -38,7 +38,7 @@ class Caller:
 
 
 def caller() -> Caller:
-    """Who called the function that calls this."""
+    """The caller of the function that calls this."""
     # As collections.namedtuple does: the class belongs to the module that asked for it.
     names = sys._getframe(2).f_globals
     file = names.get("__file__")
@@ -118,7 +118,7 @@ def frozen(
             return in_space(drawn, self.space, self._seen, name).to(self.device)
 
         def sample_notes(self) -> tuple[str, ...]:
-            """How the floats drawn so far fit the range that was declared, where they do not."""
+            """Notes on floats drawn so far that do not fit the range that was declared."""
             return self._seen.notes()
 
         def state_dict(self) -> dict[str, Tensor]:
@@ -140,7 +140,10 @@ def frozen(
 
 
 def in_space(x: Any, space: Space, seen: Seen, name: str) -> Tensor:
-    """What a model returned as a tensor of the space, as far as that needs no guess.
+    """A model's rows, an array or tensor, as a tensor of the space as far as that needs no guess.
+
+    Images become uint8 ``(n, C, H, W)``, points float32 ``(n, d)``; whatever else fits the space's
+    shape keeps its dtype.
 
     Raises
     ------

@@ -28,8 +28,8 @@ def function(
     Parameters
     ----------
     sample
-        Returns `n` rows as an array or tensor: images as uint8, or as floats with `low` and `high`
-        given; points as floats. Labels come as an int64 array ``(n,)``.
+        Returns `n` rows as an array or tensor: images ``(n, C, H, W)`` as uint8, or as floats with
+        `low` and `high` given; points ``(n, d)`` as floats. Labels come as an int64 array ``(n,)``.
     low, high
         The floats that stand for black and white; both or neither.
     pretrained_on

@@ -39,6 +39,9 @@ def torch_module(
 ) -> type:
     """A generator from a ``torch.nn.Module`` z -> samples.
 
+    It is given z as float32 ``(n, *latent)`` and returns floats of any width: images
+    ``(n, C, H, W)`` in ``[low, high]``, points ``(n, d)``.
+
     Parameters
     ----------
     module

@@ -63,7 +63,7 @@ class Seen:
         self._low, self._high = math.inf, -math.inf
 
     def add(self, x: Tensor) -> None:
-        """Take the floats of some samples into account."""
+        """Take float32 samples of any shape into account."""
         if self.values is None or x.numel() == 0:
             return
         slack = (self.values.high - self.values.low) / (2 * max(1, self._levels - 1))
@@ -74,7 +74,7 @@ class Seen:
         self._high = max(self._high, float(x.max()))
 
     def notes(self) -> tuple[str, ...]:
-        """What to tell of values that were clipped, and of a range that is hardly used."""
+        """Notes on values that were clipped, and on a range that is hardly used."""
         if self.values is None or self._n == 0:
             return ()
         low, high = self.values.low, self.values.high

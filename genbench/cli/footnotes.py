@@ -1,4 +1,4 @@
-"""What stands below the table on a terminal: what its signs mean, and what a ranking would cost."""
+"""The notes below the table on a terminal: the meaning of its signs, and the cost of a ranking."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ MORE_SEEDS = "0,1,2"
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What ranks would cost: the seeds to ask for, and the time in words."""
+    """The cost of ranks: the seeds to ask for, and the time in words."""
 
     seeds: str
-    told: str
+    duration: str
 
 
 def table_notes(found: Table, shown: Sequence[Column]) -> list[str]:
@@ -53,7 +53,7 @@ def _errors(found: Table) -> list[str]:
 
 
 def price_of_ranks(records: Iterable[Record]) -> Price | None:
-    """What to add to a command of one seed to get ranks, and about how long that takes.
+    """The option that gives a command of one seed ranks, and about how long that takes.
 
     Parameters
     ----------
@@ -82,14 +82,14 @@ def price_of_ranks(records: Iterable[Record]) -> Price | None:
 
 
 def _seconds(record: Record) -> float:
-    """What the cell took, with the training of samples that were taken from an earlier attempt."""
+    """The seconds of a cell, with the training of samples taken from an earlier attempt."""
     wall = finite(record.times.get("wall_s")) or 0.0
     parts = (finite(record.timing.get(f"{p}_s")) for p in ("fit", "sample", "refits", "metrics"))
     return max(wall, sum(part or 0.0 for part in parts))
 
 
 def _side_by_side(records: Sequence[Record]) -> float:
-    """How many cells ran at a time, on average: their wall times over the time they cover."""
+    """The mean number of cells at a time: their wall times over the time they cover."""
     spans = sorted(span for r in records if (span := _span(r)) is not None)
     covered, end = 0.0, float("-inf")
     for first, last in spans:

@@ -136,16 +136,17 @@ def _suites() -> list[dict[str, Any]]:
 
 
 def _generators() -> list[dict[str, Any]]:
-    from genbench.plugins.choice import CONTROL_SPLITS
     from genbench.plugins.finding import installed
+    from genbench.results.controls import is_control
 
     rows = []
     for name, owners in installed().items():
+        control = any(is_control(name, owner.provider) for owner in owners)
         row = {
             "name": name,
             "provider": " and ".join(o.provider for o in owners),
             "where": ", ".join(f"{o.module}:{o.attr}" for o in owners),
-            "about": "control" if name in CONTROL_SPLITS else "generator",
+            "about": "control" if control else "generator",
         }
         if len(owners) > 1:
             row["problem"] = "two packages claim this name: uninstall one"
@@ -153,12 +154,19 @@ def _generators() -> list[dict[str, Any]]:
     return rows
 
 
+# What is shown of a metric: the rest of its entry is for the machinery.
+_OF_METRICS = ("id", "title", "description", "unit", "higher_is_better", "needs", "kinds", "scale",
+               "cost", "reference")  # fmt: skip
+
+
 def _metrics() -> list[dict[str, Any]]:
     from genbench.metrics import custom
     from genbench.metrics.table import METRICS
     from genbench.system import extensions
 
-    rows = [{"name": name, "provider": "genbench", **_told(info)} for name, info in METRICS.items()]
+    rows = [
+        {"name": name, "provider": "genbench", **_facts(info)} for name, info in METRICS.items()
+    ]
     for name, entries in sorted(extensions.announced(extensions.METRICS).items()):
         row = {
             "name": name,
@@ -173,8 +181,8 @@ def _metrics() -> list[dict[str, Any]]:
     return rows
 
 
-def _told(info: Any) -> dict[str, str]:
-    """What a row tells of a metric."""
+def _facts(info: Any) -> dict[str, str]:
+    """The columns of a metric's row."""
     return {
         "better": {True: "higher", False: "lower", None: "-"}[info.higher_is_better],
         "unit": info.unit or "-",
@@ -235,7 +243,7 @@ def _check_metrics(rows: list[dict[str, Any]]) -> None:
         if row["name"] not in METRICS and "problem" not in row:
             try:
                 custom.find(row["name"])
-                row.update(_told(custom.described(row["name"])))
+                row.update(_facts(custom.described(row["name"])))
             except GenbenchError as error:
                 row["problem"] = shorten(str(error), 300)
 
@@ -278,13 +286,13 @@ def _find(what: str) -> dict[str, Any]:
         return _generator(what)
     if what in METRICS:
         info = METRICS[what]
-        return {name: _plain(getattr(info, name)) for name in info.__slots__}
+        return {name: _plain(getattr(info, name)) for name in _OF_METRICS}
     others = extensions.announced(extensions.METRICS)
     if what in others:
-        told = custom.find(what)
-        body = {name: getattr(told, name) for name in told.__slots__ if name != "function"}
+        metric = custom.find(what)
+        body = {name: getattr(metric, name) for name in metric.__slots__ if name != "function"}
         return {"id": what, "provider": custom.provider(what), **body,
-                "parameters": told.parameters}  # fmt: skip
+                "parameters": metric.parameters}  # fmt: skip
     if what in list_extractors():
         extractor = list_extractors()[what]
         return {name: _plain(getattr(extractor, name)) for name in extractor.__slots__}
@@ -304,7 +312,11 @@ def _generator(what: str) -> dict[str, Any]:
             raise UsageError(f"{what} defines {len(refs)} generators: show one of {known}")
         body = prober.describe(refs[0]).to_json()
     body["provider"] = refs[0].provider
-    body["parameters"] = {p["name"]: f"{p['type']} = {p['default']}" for p in body["parameters"]}
+    body["parameters"] = {
+        p["name"]: f"{p['type']} = {p['default']}"
+        + (f" ({p['key']} in records)" if p["key"] != p["name"] else "")
+        for p in body["parameters"]
+    }
     body["version covers"] = ", ".join(body.pop("covers"))
     body["it leaves out"] = "; ".join(body.pop("left_out"))
     return body

@@ -100,10 +100,10 @@ def above(console: Console, text: str) -> None:
 
 
 def show_error(error: click.ClickException) -> None:
-    """What click says of wrong usage, with the words that it quotes made harmless."""
-    told = io.StringIO()
-    error.show(file=told)
-    for line in told.getvalue().splitlines():
+    """Show click's complaint of wrong usage, with the words that it quotes made harmless."""
+    buffer = io.StringIO()
+    error.show(file=buffer)
+    for line in buffer.getvalue().splitlines():
         echo(line, err=True)
 
 
@@ -118,7 +118,7 @@ def _write(text: str, *, err: bool = False) -> None:
 
 
 def refusal(error: OSError) -> str:
-    """What is said of a stdout that takes nothing."""
+    """The message about a stdout that takes nothing."""
     return f"cannot write to stdout: {error.strerror or error}"
 
 

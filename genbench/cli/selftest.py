@@ -37,7 +37,7 @@ def selftest(metrics: tuple[str, ...], sabotage: str | None, as_json: bool) -> i
     if as_json:
         echo_json(library.as_json(rows), indent=1)
     elif red:
-        names = ", ".join(dict.fromkeys(verdict.claim.metric for verdict in red))
+        names = ", ".join(dict.fromkeys(verdict.metric for verdict in red))
         note = " (sabotaged on purpose)" if sabotage else ": do not trust scores made here"
         echo()
         echo(f"{len(red)} of {len(rows)} claims do not hold: {names}{note}")
@@ -54,7 +54,9 @@ def _print(verdict: Verdict) -> None:
     mark, colour = ("ok ", "green") if verdict.ok else ("RED", "red")
     wanted = f"{_bound(claim.low)} to {_bound(claim.high)}"
     echo(
-        f"{claim.metric:<19}{found:>10}  in {wanted:<20} {claim.sentence}", mark=mark, colour=colour
+        f"{verdict.metric:<19}{found:>10}  in {wanted:<20} {claim.sentence}",
+        mark=mark,
+        colour=colour,
     )
     if verdict.reason:
         echo(f"    {verdict.reason}")

@@ -38,8 +38,8 @@ def check(names: tuple[str, ...]) -> int:
         asked = extractor_problems(found.extractors_asked, found.space, found.extractors)
         problems += [f"{name}: {problem}" for problem in asked]
         checked = f"{len(files)} data files checked"
-        told = f"data not here: genbench data fetch {name}" if absent else checked
-        echo(f"{found.name} {found.version}: {told}")
+        state = f"data not here: genbench data fetch {name}" if absent else checked
+        echo(f"{found.name} {found.version}: {state}")
     if not names:
         problems += check_lock(next(iter(shipped().values())).parent)
     for problem in problems:

@@ -1,4 +1,4 @@
-"""What a run shows: a live line on a terminal, a line per cell elsewhere, JSON lines if asked."""
+"""The output of a run: a live line on a terminal, else a line per cell; JSON lines if asked."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class Live(Lines):
 
 
 def print_plan(cells: Sequence[Cell], *, as_json: bool) -> None:
-    """What a run would do."""
+    """Print the plan of a run."""
     if as_json:
         for cell in cells:
             echo_json({"cell": cell.label, "key": cell.key, "todo": cell.todo})
@@ -169,8 +169,8 @@ def _more_seeds(result: Result) -> str:
         return ""
     more = again.command(without=("fresh",), seeds=price.seeds)
     if result.ended.suite.profile == "smoke":
-        return f"{more}   (three seeds in place of one: {price.told} more)"
-    return f"{more}   (one seed gives an order, three give ranks: {price.told} more)"
+        return f"{more}   (three seeds in place of one: {price.duration} more)"
+    return f"{more}   (one seed gives an order, three give ranks: {price.duration} more)"
 
 
 def _without_value(stored: Sequence[Stored]) -> list[str]:
@@ -197,26 +197,26 @@ def print_table(folder: Path) -> None:
     """The leaderboard of one task folder, on stdout; what does not fit the terminal is left out."""
     shown = task_results(folder, published=True)
     found = table(shown)
-    told = brief(found)
+    summary = brief(found)
     sheet = Sheet()
-    for index, title in enumerate(told.head):
-        sheet.column(title, right=index != 1, wrap=index in (0, len(told.head) - 1))
-    for line in told.models:
+    for index, title in enumerate(summary.head):
+        sheet.column(title, right=index != 1, wrap=index in (0, len(summary.head) - 1))
+    for line in summary.models:
         sheet.row(line)
-    if told.controls:
+    if summary.controls:
         sheet.section()
-    for line in told.controls:
+    for line in summary.controls:
         sheet.row(line)
-    columns = [*range(len(told.head))]
+    columns = [*range(len(summary.head))]
     while len(columns) > 4 and sheet.width(columns) > room():
         del columns[-2]
     sheet.print(columns)
-    if len(columns) < len(told.head):
-        more = len(told.head) - len(columns)
+    if len(columns) < len(summary.head):
+        more = len(summary.head) - len(columns)
         echo(f"{more} more columns in a wider terminal and in the report.")
     if any(row.published for row in found.rows):
         echo("published: our records of this task, made on another machine.")
     if shown.superseded:
         echo(f"Not shown: {shown.superseded} of earlier versions (genbench report --superseded).")
-    for note in table_notes(found, told.columns[: len(columns) - 3]):
+    for note in table_notes(found, summary.columns[: len(columns) - 3]):
         echo(note)

@@ -36,10 +36,10 @@ LOADERS = {
 
 
 class Loader(Protocol):
-    """What a loader module offers."""
+    """The functions of a loader module."""
 
     def read(self, dataset: Mapping[str, Any], space: Space, split: str) -> Split:
-        """The rows of one split and no others."""
+        """The rows of one split and no others: ``x`` of the space, ``y`` int64 ``(n,)`` or None."""
 
     def verify(self, dataset: Mapping[str, Any]) -> list[FileCheck]:
         """The state of every file (or other source) the data set is made of."""
@@ -56,6 +56,11 @@ def load_split(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
         What the rows must be.
     split
         ``train``, ``valid`` or ``test``.
+
+    Returns
+    -------
+    Split
+        ``x`` ``(n, *space.shape)`` of the space's dtype, ``y`` int64 ``(n,)`` or None.
 
     Raises
     ------

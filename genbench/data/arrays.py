@@ -26,7 +26,7 @@ from genbench.generator import Space
 
 
 def read(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
-    """The split's rows of the npz file whose role its entry names."""
+    """The split's rows of the npz file whose role its entry names, of the space's dtype."""
     rows = row_range(dataset, split)
     entry = declared(dataset, rows.file)
     arrays = _arrays(read_checked(dataset, entry), entry["path"], space.classes > 0)

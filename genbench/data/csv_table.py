@@ -45,13 +45,13 @@ def verify(dataset: Mapping[str, Any]) -> list[FileCheck]:
 
 
 def points(content: bytes, file: str, layout: Layout) -> NDArray[np.float32]:
-    """The numbers of a CSV in float32; DataError where a column would not survive that."""
+    """The numbers of a CSV, float32 ``(n, d)``; DataError where a column would not survive that."""
     found = parse_csv(content, file, layout)
     return as_float32(found.x, file, found.names)
 
 
 def layout_of(dataset: Mapping[str, Any]) -> Layout:
-    """What the suite's author said of the file.
+    """The layout of the file as the suite's author stated it.
 
     Raises
     ------

@@ -21,6 +21,7 @@ SPLITS = ("train", "valid", "test")
 def read(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
     """The split's rows: a stratified share of a permutation fixed by the split table's seed.
 
+    Images are uint8 ``(n, 1, 8, 8)`` in 0 .. 16, labels int64 ``(n,)``, for
     ``[dataset.split] seed = 0, train = 1000, valid = 397, test = 400``.
     """
     everything, found = _everything()
@@ -33,7 +34,7 @@ def read(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
 
 
 def verify(dataset: Mapping[str, Any]) -> list[FileCheck]:
-    """Whether the installed scikit-learn ships the digits that the suite was made with."""
+    """Check that the installed scikit-learn ships the digits that the suite was made with."""
     everything, found = _everything()
     expected = dataset.get("content_sha256", found)
     problem = "" if found == expected else _problem(found, expected)
@@ -88,8 +89,9 @@ def _rows(
 def stratified_order(labels: NDArray[np.int64], seed: int) -> NDArray[np.intp]:
     """A permutation of the rows in which every stretch holds the classes in their proportions.
 
-    Each class's rows are permuted and spread evenly over the whole length, so any cut of the
-    permutation into splits is stratified to within one row per class and boundary.
+    Of `labels` int64 ``(n,)`` it is intp ``(n,)``. Each class's rows are permuted and spread evenly
+    over the whole length, so any cut of the permutation into splits is stratified to within one row
+    per class and boundary.
     """
     # RandomState's stream is frozen across NumPy releases; Generator's is not.
     random = np.random.RandomState(seed)

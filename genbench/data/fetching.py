@@ -76,8 +76,8 @@ def fetch_file(url: str, path: Path, prefix: str, progress: Progress) -> Fetched
     try:
         data = _download(url, progress)
     except (OSError, ValueError) as error:
-        told = getattr(error, "reason", None) or error
-        raise DataError(f"cannot get {url} ({told}): put the file at {path}") from error
+        reason = getattr(error, "reason", None) or error
+        raise DataError(f"cannot get {url} ({reason}): put the file at {path}") from error
     found = hashlib.sha256(data).hexdigest()
     if not found.startswith(prefix):
         raise DataError(f"{url} has sha256 {found}, expected {prefix}...: put the file at {path}")
@@ -97,9 +97,9 @@ def _first(urls: list[str], entry: Mapping[str, Any], progress: Progress) -> tup
         if content is not None:
             return content, url
         failures.append(f"{url}: not the declared content")
-    told = "; ".join(failures) or "the suite names no address"
+    reason = "; ".join(failures) or "the suite names no address"
     raise DataError(
-        f"cannot get {entry['path']} ({told}): give --mirror URL, or put the file there"
+        f"cannot get {entry['path']} ({reason}): give --mirror URL, or put the file there"
     )
 
 

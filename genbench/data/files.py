@@ -129,7 +129,7 @@ def places(dataset: Mapping[str, Any]) -> list[Path]:
 
 
 def locate(dataset: Mapping[str, Any], entry: Mapping[str, Any]) -> Path:
-    """Where a declared file is: beside the suite, in the ``folder``, or in the first of `places`.
+    """A declared file: beside the suite, in the ``folder``, or in the first of `places`.
 
     Where it is nowhere, the path in the folder or beside the suite, whose absence the reader tells.
     """

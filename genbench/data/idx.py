@@ -17,7 +17,7 @@ from genbench.generator import Space
 
 
 def read(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
-    """The split's rows of ``FILE-images`` and, where the space has classes, ``FILE-labels``."""
+    """The split's rows of ``FILE-images``, uint8 ``(n, C, H, W)``, and of ``FILE-labels``."""
     rows = row_range(dataset, split)
     images = _file(dataset, f"{rows.file}-images")
     part = rows.within(len(images))
@@ -48,7 +48,7 @@ def _file(dataset: Mapping[str, Any], role: str) -> NDArray[np.uint8]:
 
 
 def parse_idx(content: bytes, name: str) -> NDArray[np.uint8]:
-    """The array in an idx file of unsigned bytes (magic ``00 00 08 ndim``, big-endian sizes).
+    """The array, uint8 of 1 to 4 axes, in an idx file (``00 00 08 ndim``, big-endian sizes).
 
     Raises
     ------

@@ -32,7 +32,7 @@ UPRIGHT = 2  # the reader that turns images as their orientation tag says; 1 too
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ImageEntry:
     """One image of the table."""
 
     path: str
@@ -42,7 +42,7 @@ class Entry:
 
 
 def read(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
-    """The images of the table whose content falls into the split's share, in the table's order."""
+    """The table's images, uint8 ``(n, C, H, W)``, whose content falls into the split's share."""
     rows = row_range(dataset, split)
     entries = _table(dataset, rows.file)
     chosen = rows.chosen(len(entries), lambda: places(dataset, [e.content for e in entries]))
@@ -66,7 +66,7 @@ def verify(dataset: Mapping[str, Any]) -> list[FileCheck]:
         return [FileCheck(entry["path"], table.bytes, table.sha256, False, str(error))]
 
 
-def write_table(entries: list[Entry]) -> bytes:
+def write_table(entries: list[ImageEntry]) -> bytes:
     """The table as `read` reads it."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
@@ -75,14 +75,14 @@ def write_table(entries: list[Entry]) -> bytes:
     return buffer.getvalue().encode()
 
 
-def _table(dataset: Mapping[str, Any], role: str) -> list[Entry]:
+def _table(dataset: Mapping[str, Any], role: str) -> list[ImageEntry]:
     declared_ = declared(dataset, role)
     name = declared_["path"]
     text = read_checked(dataset, declared_).decode("utf-8", "replace")
     head, *lines = list(csv.reader(io.StringIO(text))) or [[]]
     if tuple(head) != COLUMNS or any(len(line) != len(COLUMNS) for line in lines):
         raise DataError(f"{name} is not a table of {','.join(COLUMNS)}: make the suite anew")
-    entries = [Entry(*line) for line in lines]
+    entries = [ImageEntry(*line) for line in lines]
     for entry in entries:
         path = PurePosixPath(entry.path)
         if path.is_absolute() or ".." in path.parts or "\\" in entry.path:
@@ -94,14 +94,14 @@ def _folder(dataset: Mapping[str, Any]) -> Folder:
     return Folder(Path(dataset["root"]) / dataset.get("folder", ""))
 
 
-def _image(dataset: Mapping[str, Any], entry: Entry, space: Space) -> Any:
+def _image(dataset: Mapping[str, Any], entry: ImageEntry, space: Space) -> Any:
     try:
         return decode(_content(dataset, entry), space, upright=reader_of(dataset) >= UPRIGHT)
     except BadImage as error:
         raise DataError(f"image {entry.path} of data set {dataset['name']!r} {error}") from error
 
 
-def _content(dataset: Mapping[str, Any], entry: Entry) -> bytes:
+def _content(dataset: Mapping[str, Any], entry: ImageEntry) -> bytes:
     folder = _folder(dataset)
     try:
         data = folder.read(entry.path)
@@ -118,7 +118,7 @@ def _content(dataset: Mapping[str, Any], entry: Entry) -> bytes:
     return data
 
 
-def _check(dataset: Mapping[str, Any], entry: Entry) -> FileCheck:
+def _check(dataset: Mapping[str, Any], entry: ImageEntry) -> FileCheck:
     try:
         data = _content(dataset, entry)
     except DataError as error:
@@ -126,7 +126,7 @@ def _check(dataset: Mapping[str, Any], entry: Entry) -> FileCheck:
     return FileCheck(entry.path, len(data), entry.sha256, True)
 
 
-def _label(entry: Entry) -> int:
+def _label(entry: ImageEntry) -> int:
     if not entry.label.isdigit():
         raise DataError(f"image {entry.path} has the label {entry.label!r}, expected a number")
     return int(entry.label)

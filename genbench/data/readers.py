@@ -43,7 +43,7 @@ def reader_of(dataset: Mapping[str, Any]) -> int:
 
 
 def stated(loader: str) -> dict[str, int]:
-    """What a new suite writes into its ``[dataset]``: the loader's newest version, unless it is 1.
+    """The version entry of a new suite's ``[dataset]``: the loader's newest, unless it is 1.
 
     Suites of version 1 never named it, and equal readings keep equal hashes.
     """

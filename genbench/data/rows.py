@@ -1,4 +1,4 @@
-"""Which rows of which file a split is, as ``[dataset.split]`` writes it.
+"""The rows and the file of a split, as ``[dataset.split]`` writes them.
 
 Either a range of rows, or a share: the rows whose content's digest, read as a number in [0, 1),
 falls between two bounds, so that a row that is added moves no other. ``copies`` says what becomes
@@ -49,7 +49,7 @@ class RowRange:
         return slice(self.start, stop)
 
     def chosen(self, n: int, places: Callable[[], Sequence[float]]) -> NDArray[np.intp]:
-        """The numbers of these rows in a file that has `n`.
+        """The numbers of these rows, intp ``(m,)``, in a file that has `n`.
 
         Parameters
         ----------
@@ -63,12 +63,12 @@ class RowRange:
 
 
 def chosen_rows(dataset: Mapping[str, Any], rows: RowRange, x: NDArray[Any]) -> NDArray[np.intp]:
-    """The numbers of the split's rows in the file whose rows are `x`."""
+    """The numbers of the split's rows, intp ``(m,)``, in the file whose rows are `x`."""
     return rows.chosen(len(x), lambda: places(dataset, digests(x)))
 
 
 def places(dataset: Mapping[str, Any], contents: Sequence[str]) -> list[float]:
-    """Where each row falls in [0, 1), decided by its content's SHA-256 and by ``copies``.
+    """The place of each row in [0, 1), decided by its content's SHA-256 and by ``copies``.
 
     With ``copies = "together"`` (the default) equal rows fall on one place. With ``"apart"`` the
     first of them does as it would alone, and each further one on a place of its own, drawn from the
@@ -104,7 +104,7 @@ def _place(content: str) -> float:
 
 
 def digests(x: NDArray[Any]) -> list[str]:
-    """SHA-256 of each row's bytes, hex."""
+    """SHA-256 of each row's bytes, hex; `x` is ``(n, ...)`` of any dtype."""
     return [_digest(row.data) for row in np.ascontiguousarray(x)]
 
 
@@ -113,7 +113,7 @@ def _digest(content: bytes | memoryview) -> str:
 
 
 def share_in(train: NDArray[Any], x: NDArray[Any]) -> float:
-    """The share of the rows of `x` that equal a row of `train`."""
+    """The share of the rows of `x` ``(n, ...)`` that equal a row of `train`, of the same dtype."""
     known = set(digests(train))
     return sum(row in known for row in digests(x)) / len(x)
 

@@ -26,12 +26,15 @@ class Split:
 
 
 def proportional(y: NDArray[np.int64], classes: int, n: int) -> NDArray[np.int64]:
-    """How many of `n` rows each class gets, in the proportions of `y` (largest remainder)."""
+    """The rows of each class among `n`, in the proportions of `y` (largest remainder).
+
+    From int64 labels ``(m,)`` to int64 counts ``(classes,)``, whose sum is `n`.
+    """
     return counts_in_proportion(np.bincount(y, minlength=classes), n)
 
 
 def counts_in_proportion(rows: NDArray[np.int64], n: int) -> NDArray[np.int64]:
-    """`proportional` where the classes' rows are counted already."""
+    """`proportional` where the classes' rows are counted already, int64 ``(classes,)``."""
     share = rows / rows.sum() * n
     counts: NDArray[np.int64] = np.floor(share).astype(np.int64)
     remainder = np.argsort(-(share - counts), kind="stable")[: n - counts.sum()]

@@ -38,7 +38,7 @@ ENTROPIES = {"8gaussians": 2.8319, "checkerboard": math.log(32.0), "moons": 2.39
 
 
 def read(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
-    """Draw a split ``{ n = 50000, seed = 1 }`` of the density the data set is named after."""
+    """Draw a split ``{ n = 50000, seed = 1 }``, float32 ``(n, 2)``, of the density named."""
     entry = dataset["split"][split]
     numbers = [entry.get("n"), entry.get("seed")] if isinstance(entry, Mapping) else [None]
     if any(type(v) is not int or v < 0 for v in numbers) or set(entry) != {"n", "seed"}:

@@ -1,1 +1,1 @@
-"""What synthetic data is worth to a classifier: the fixed classifier and the protocols."""
+"""The worth of synthetic data to a classifier: the fixed classifier and the protocols."""

@@ -20,7 +20,7 @@ SYNTHETIC = "synthetic.npz"
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class LabelledRows:
     """Images ``(n, C, H, W)`` and their labels ``(n,)``."""
 
     x: Array
@@ -29,18 +29,18 @@ class Rows:
     def __len__(self) -> int:
         return len(self.x)
 
-    def head(self, n: int) -> Rows:
+    def head(self, n: int) -> LabelledRows:
         """The first `n`."""
-        return Rows(self.x[:n], self.y[:n])
+        return LabelledRows(self.x[:n], self.y[:n])
 
-    def of(self, classes: dict[int, int]) -> Rows:
+    def of(self, classes: dict[int, int]) -> LabelledRows:
         """The first rows of each class, as many as `classes` says or as there are."""
         rows = [np.flatnonzero(self.y == c)[:count] for c, count in classes.items()]
         chosen = np.sort(np.concatenate(rows))
-        return Rows(self.x[chosen], self.y[chosen])
+        return LabelledRows(self.x[chosen], self.y[chosen])
 
-    def __add__(self, other: Rows) -> Rows:
-        return Rows(np.concatenate([self.x, other.x]), np.concatenate([self.y, other.y]))
+    def __add__(self, other: LabelledRows) -> LabelledRows:
+        return LabelledRows(np.concatenate([self.x, other.x]), np.concatenate([self.y, other.y]))
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class Replicate:
         Folders of classifiers: of those that hold no synthetic row, and of this cell's own.
     """
 
-    real: Rows
-    synthetic: Rows
+    real: LabelledRows
+    synthetic: LabelledRows
     recipe: Recipe
     classical: RandomAffine | None
     cache: Path | None
@@ -74,19 +74,23 @@ class Replicate:
         confidence: float,
         kept: Path | None = None,
     ) -> Replicate:
-        """What a refit left in `folder`; unlabelled rows get labels from the real arm."""
+        """Read a refit's rows from `folder`; unlabelled ones get labels from the real arm."""
         arrays, drawn = load_arrays(folder / ROWS), load_arrays(folder / SYNTHETIC)
-        real = Rows(arrays["x"], arrays["y"])
+        real = LabelledRows(arrays["x"], arrays["y"])
         if "y" in drawn:
-            return cls(real, Rows(drawn["x"], drawn["y"]), recipe, classical, cache, None, kept)
+            return cls(
+                real, LabelledRows(drawn["x"], drawn["y"]), recipe, classical, cache, None, kept
+            )
         judge = recipe.fit(real.x, real.y, cache=cache)
         probabilities = predict(judge, drawn["x"])
         sure = probabilities.max(1) >= confidence
         labels = probabilities.argmax(1).astype(np.int64)
-        synthetic = Rows(drawn["x"][sure], labels[sure])
+        synthetic = LabelledRows(drawn["x"][sure], labels[sure])
         return cls(real, synthetic, recipe, classical, cache, float(1 - sure.mean()), kept)
 
-    def fit(self, rows: Rows, *, shared: bool = False, transformed: bool = False) -> Classifier:
+    def fit(
+        self, rows: LabelledRows, *, shared: bool = False, transformed: bool = False
+    ) -> Classifier:
         """A classifier on these rows; `shared` ones hold no synthetic row and are cached."""
         transform = self.classical if transformed else None
         cache = self.cache if shared else self.kept

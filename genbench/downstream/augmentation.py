@@ -26,8 +26,8 @@ Keep = Callable[[int, Arm, Classifier], None]
 
 
 @dataclass
-class Curve:
-    """Which test rows were named rightly, by number of real rows and arm, one per replicate."""
+class AugmentationResults:
+    """Right answers by test row: for each number of real rows and arm, one array per replicate."""
 
     protocols: Protocols
     test: Split

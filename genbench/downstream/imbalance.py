@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genbench.data.split import Split
-from genbench.downstream.arms import Replicate, Rows
+from genbench.downstream.arms import LabelledRows, Replicate
 from genbench.downstream.classifier import Classifier
 from genbench.downstream.gains import METHOD, paired, verdicts
 from genbench.downstream.recipe import correct
@@ -23,7 +23,7 @@ AS_IS, OVERSAMPLED, WEIGHTED, FILLED = "as it is", "oversampled", "class weights
 
 
 @dataclass
-class Rare:
+class ImbalanceResults:
     """Scores of the cut classes' test rows and balanced accuracy by arm, one per replicate.
 
     A row of a class scores, if it is named rightly, the share that its class has in the mean over
@@ -51,7 +51,7 @@ class Rare:
             self._test(name, self._fit(replicate, name, lacking, fill))
 
     def _fit(
-        self, replicate: Replicate, name: str, lacking: dict[int, int], fill: Rows
+        self, replicate: Replicate, name: str, lacking: dict[int, int], fill: LabelledRows
     ) -> Classifier:
         real = replicate.real
         if name == OVERSAMPLED:
@@ -111,14 +111,14 @@ class Rare:
         )
 
 
-def _repeated(real: Rows, lacking: dict[int, int]) -> Rows:
+def _repeated(real: LabelledRows, lacking: dict[int, int]) -> LabelledRows:
     """Rows of the rare classes again and again, until nothing is lacking."""
     parts: list[NDArray[Any]] = []
     for c, count in lacking.items():
         rows = np.flatnonzero(real.y == c)
         parts.append(np.resize(rows, count) if len(rows) else rows)
     chosen = np.concatenate(parts)
-    return Rows(real.x[chosen], real.y[chosen])
+    return LabelledRows(real.x[chosen], real.y[chosen])
 
 
 def _scores(

@@ -1,4 +1,4 @@
-"""How one classifier is trained, and a cache for those that several generators share."""
+"""The training recipe of one classifier, and a cache for those that several generators share."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from genbench.errors import StoreError
 from genbench.generator import Space
 from genbench.seeds import derive_seed
 from genbench.system import tensorfile
-from genbench.system.cachetrust import beliefs
+from genbench.system.cachetrust import trusted_files
 
 Array = NDArray[Any]
 
@@ -59,7 +59,7 @@ class Recipe:
         if cache is not None:
             key = self._key(x, y, transform, class_weights)
             path = cache / "downstream" / f"{key}.safetensors"
-            if beliefs.has(path):
+            if trusted_files.has(path):
                 try:
                     state = tensorfile.load(path)
                     return load_classifier(state, self.space, torch.device(self.device))
@@ -79,7 +79,7 @@ class Recipe:
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             tensorfile.save(path, found.net.state_dict())
-            beliefs.add(path)
+            trusted_files.add(path)
         return found
 
     def _key(self, x: Array, y: Array, *more: Any) -> str:
@@ -93,6 +93,6 @@ class Recipe:
 
 
 def correct(classifier: Classifier, x: Array, y: Array) -> NDArray[np.bool_]:
-    """Which rows the classifier names rightly, bool ``(n,)``."""
+    """A mask of the rows that the classifier names rightly, bool ``(n,)``."""
     right: NDArray[np.bool_] = predict(classifier, x).argmax(1) == y
     return right

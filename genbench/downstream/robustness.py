@@ -24,8 +24,8 @@ Array = NDArray[np.float64]
 
 
 @dataclass
-class Attacked:
-    """Which rows were named rightly, by arm and attack, one per replicate.
+class RobustnessResults:
+    """Right answers by row: for each arm and attack, one array per replicate.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Which real rows a replicate gets: stratified draws, and classes cut to a few rows."""
+"""The real rows of a replicate: stratified draws, and classes cut to a few rows."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def cut(y: Labels, classes: tuple[int, ...], keep: float, seed: int) -> NDArray[
 
 
 def missing(y: Labels, classes: tuple[int, ...]) -> dict[int, int]:
-    """How many rows each of these classes lacks to be as frequent as the mean of the others."""
+    """The rows that each of these classes lacks to be as frequent as the mean of the others."""
     counts = np.bincount(y, minlength=max(classes) + 1)
     others = np.delete(counts, list(classes))
     target = round(float(others[others > 0].mean()))

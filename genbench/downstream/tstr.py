@@ -122,7 +122,7 @@ def train_on_synthetic(
 
 
 class _Tested:
-    """Which rows the classifiers of one arm named rightly, and how long it took."""
+    """Right answers of the classifiers of one arm by row, and the time that they took."""
 
     def __init__(self, n: int, on: str, labels: Array | None) -> None:
         self.n = n
@@ -173,7 +173,7 @@ def _share(right: NDArray[np.bool_]) -> Estimate:
 
 
 def _gap(real: NDArray[np.bool_], synthetic: NDArray[np.bool_]) -> dict[str, Any]:
-    """What training on synthetic rows costs: paired by training and by row tested."""
+    """The accuracy lost by training on synthetic rows: paired by training and by row tested."""
     lost = real.astype(np.float64) - synthetic
     if len(lost) == 1:  # the spread between trainings is not known: no interval would hold it
         return {"gap": float(lost.mean())}

@@ -37,7 +37,7 @@ EFFICIENTNET = "efficientnet-lite0"
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What an extractor makes of n samples.
+    """The features of n samples.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class Features:
 
 @dataclass(frozen=True, slots=True)
 class ExtractorInfo:
-    """What is known about an extractor without loading it.
+    """The entry of an extractor, known without loading it.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ class ExtractorInfo:
         return f"{self.name}/{self.version}{digits}"
 
     def mismatch(self, space: Space) -> str | None:
-        """Why this extractor cannot read samples of `space`, or None if it can."""
+        """The reason that this extractor cannot read samples of `space`, or None if it can."""
         if self.kind != space.kind:
             return f"reads {self.kind}, the suite has {space.kind}"
         if self.shape and self.shape != space.shape:
@@ -126,7 +126,18 @@ class Extractor(Protocol):
         device: torch.device | str = "cpu",
         batch_size: int = 1000,
     ) -> Features:
-        """Features of samples `x` in float32; the batch size changes nothing but float noise."""
+        """Features of samples; the batch size changes nothing but float noise.
+
+        Parameters
+        ----------
+        x
+            ``(n, *space.shape)`` of the space's dtype, such as uint8 ``(n, C, H, W)``.
+
+        Returns
+        -------
+        Features
+            float32 ``(n, d)`` and, of a classifier, probabilities float32 ``(n, classes)``.
+        """
 
 
 @cache
@@ -209,7 +220,7 @@ def load_extractor(name: str, space: Space, own: Sequence[Mapping[str, Any]] = (
 def extractor_problems(
     asked: Sequence[str], space: Space, own: Sequence[Mapping[str, Any]] = ()
 ) -> list[str]:
-    """What keeps the extractors that a suite asks for from being used; loads no network.
+    """The problems of the extractors that a suite asks for; loads no network.
 
     Weights that have to be fetched are not looked for.
 
@@ -229,13 +240,13 @@ def extractor_problems(
             if mismatch is not None:
                 problems.append(f"extractor {name!r} {mismatch}: choose another")
         elif name not in ours and name not in packages:
-            told = did_you_mean(name, {*known, *ours, *packages})
-            problems.append(f"there is no extractor {name!r}: {told}")
+            hint = did_you_mean(name, {*known, *ours, *packages})
+            problems.append(f"there is no extractor {name!r}: {hint}")
     return problems
 
 
 def _altered(table: Mapping[str, Any]) -> str | None:
-    """What is wrong with a suite's own extractor, or None."""
+    """The problem of a suite's own extractor, or None."""
     if "spread" in table:
         return moments_problem(table)
     path = Path(table["path"])
@@ -256,7 +267,7 @@ def moments_digest(table: Mapping[str, Any]) -> str:
 
 
 def moments_problem(table: Mapping[str, Any]) -> str | None:
-    """Why the moments of a standardising extractor are not those it was made with, or None."""
+    """The problem of a standardising extractor's moments, if they changed since it was made."""
     if moments_digest(table) == table["sha256"]:
         return None
     return (

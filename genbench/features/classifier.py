@@ -95,7 +95,7 @@ def plain_float32(device: torch.device) -> Iterator[None]:
 
 
 def _precision_settings() -> list[tuple[Any, str, Any]]:
-    """Where torch keeps the precision of float32 products: owner, attribute, its plain value."""
+    """Torch's settings for the precision of float32 products: owner, attribute, plain value."""
     backends: Any = torch.backends
     if not hasattr(backends.cuda.matmul, "fp32_precision"):  # before torch 2.9
         return [

@@ -33,7 +33,7 @@ class IdentityExtractor:
         device: torch.device | str = "cpu",
         batch_size: int = 1000,
     ) -> Features:
-        """`x` itself; `device` and `batch_size` are part of the contract and change nothing."""
+        """`x` ``(n, d)`` as float32; `device` and `batch_size` change nothing."""
         points = np.ascontiguousarray(
             x if isinstance(x, np.ndarray) else x.detach().cpu().numpy(), dtype=np.float32
         )

@@ -1,4 +1,4 @@
-"""What networks trained on ImageNet share as extractors: colour, batches, probabilities."""
+"""The common part of ImageNet networks as extractors: colour, batches, probabilities."""
 
 from __future__ import annotations
 

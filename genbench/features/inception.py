@@ -27,7 +27,7 @@ URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{FILE}
 
 
 def places() -> list[Path]:
-    """Where the weights are looked for, in this order."""
+    """The places that are searched for the weights, in this order."""
     named = os.environ.get(VARIABLE)
     hub = Path(torch.hub.get_dir()) / "checkpoints" / FILE
     return ([Path(named)] if named else []) + [hub, data_home() / "weights" / FILE]

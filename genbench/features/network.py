@@ -46,10 +46,10 @@ class ClassifierNet(nn.Module):
         self.head = nn.Linear(FEATURES, classes)
 
     def features(self, x: Tensor) -> Tensor:
-        """Non-negative features ``(n, 128)`` of images in ``[0, 1]``: after the ReLU."""
+        """Features after the ReLU, ``(n, 128)``, of images ``(n, C, H, W)`` in [0, 1]; float32."""
         return F.relu(self.hidden(self.body(x).flatten(1)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Class logits ``(n, classes)``; dropout of the features while training."""
+        """Class logits float32 ``(n, classes)``; dropout of the features while training."""
         logits: Tensor = self.head(F.dropout(self.features(x), 0.3, self.training))
         return logits

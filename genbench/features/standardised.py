@@ -50,7 +50,7 @@ class StandardisedExtractor:
         device: torch.device | str = "cpu",
         batch_size: int = 1000,
     ) -> Features:
-        """Float32 ``(n, d)``; `device` and `batch_size` are part of the contract, no more."""
+        """`x` ``(n, d)`` to one scale, float32; `device` and `batch_size` change nothing."""
         points = x if isinstance(x, np.ndarray) else x.detach().cpu().numpy()
         if points.shape[1:] != self._shape:
             raise ContractError(

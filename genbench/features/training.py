@@ -30,8 +30,8 @@ from genbench.generator import Space
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How one extractor is trained; chosen on the validation split.
+class Hyperparameters:
+    """The hyperparameters of one extractor's training; chosen on the validation split.
 
     Parameters
     ----------
@@ -63,14 +63,15 @@ def train_classifier_net(
     x: Tensor,
     y: Tensor,
     space: Space,
-    recipe: Recipe,
+    recipe: Hyperparameters,
     *,
     report: Callable[[int, float], None] = lambda epoch, loss: None,
 ) -> ClassifierNet:
-    """Train a `ClassifierNet` on grey-level images `x` and labels `y`; returned in eval mode.
+    """Train a `ClassifierNet` on images and their labels; returned in eval mode.
 
-    The global random state is left as it was found. `report` is called with the number of epochs
-    done and the mean loss of the last.
+    `x` is uint8 ``(n, C, H, W)`` in ``0 .. levels - 1``, `y` int64 ``(n,)``. The global
+    random state is left as it was found. `report` is called with the number of epochs done and the
+    mean loss of the last.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
@@ -94,7 +95,7 @@ def train_classifier_net(
 
 
 def shifted(x: Tensor, most: int) -> Tensor:
-    """Each image of ``(n, C, H, W)`` translated by up to `most` pixels, zeros moving in."""
+    """Each float32 image of ``(n, C, H, W)`` moved by up to `most` pixels, zeros moving in."""
     if most == 0:
         return x
     n, _, height, width = x.shape
@@ -108,35 +109,35 @@ def shifted(x: Tensor, most: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ExtractorPlan:
     """An extractor to train: the suite whose train split it sees, its version, recipe, terms."""
 
     suite: str
     version: str
-    recipe: Recipe
+    recipe: Hyperparameters
     trained_on: str
     licence: str
 
 
 PLANS = {
-    "mnist-cnn": Plan(
+    "mnist-cnn": ExtractorPlan(
         suite="mnist",
         version="1",
-        recipe=Recipe(epochs=8),
+        recipe=Hyperparameters(epochs=8),
         trained_on="MNIST, rows 0 to 49,999 of the official training file",
         licence="Apache-2.0; trained on MNIST (CC BY-SA 3.0, LeCun, Cortes, Burges)",
     ),
-    "fashion-cnn": Plan(
+    "fashion-cnn": ExtractorPlan(
         suite="fashion-mnist",
         version="1",
-        recipe=Recipe(epochs=12),
+        recipe=Hyperparameters(epochs=12),
         trained_on="Fashion-MNIST, rows 0 to 49,999 of the official training file",
         licence="Apache-2.0; trained on Fashion-MNIST (MIT, Zalando SE)",
     ),
-    "digits-cnn": Plan(
+    "digits-cnn": ExtractorPlan(
         suite="digits",
         version="1",
-        recipe=Recipe(epochs=60, batch_size=50, rate=3e-3),
+        recipe=Hyperparameters(epochs=60, batch_size=50, rate=3e-3),
         trained_on="scikit-learn digits, the 1,000 rows of the digits suite's train split",
         licence="Apache-2.0; trained on UCI optical digits (CC BY 4.0, Alpaydin and Kaynak)",
     ),
@@ -156,10 +157,10 @@ def train_on(
     name: str,
     train: Split,
     space: Space,
-    plan: Plan,
+    plan: ExtractorPlan,
     report: Callable[[int, float], None] = lambda epoch, loss: None,
 ) -> Trained:
-    """Train an extractor on these rows by the plan's recipe; its accuracy is still unknown."""
+    """Train an extractor on images uint8 ``(n, C, H, W)`` by the plan; its accuracy is unknown."""
     x, y = torch.from_numpy(train.x), torch.from_numpy(np.asarray(train.y))
     net = train_classifier_net(x, y, space, plan.recipe, report=report)
     data = serialise({key: value.contiguous() for key, value in net.state_dict().items()})
@@ -201,7 +202,7 @@ def train_extractor(name: str, folder: Path) -> ExtractorInfo:
 
 
 def accuracy(extractor: ClassifierExtractor, rows: Split) -> float:
-    """Share of the rows that the extractor's classifier gets right."""
+    """Share of the rows, uint8 ``(n, C, H, W)``, that the extractor's classifier gets right."""
     probabilities = extractor.extract(rows.x).probabilities
     return float((np.asarray(probabilities).argmax(1) == rows.y).mean())
 

@@ -67,8 +67,8 @@ def one_set(arrays: Mapping[str, StoredArray], file: str) -> ArraySet:
 def _joined(parts: Sequence[StoredArray], what: str) -> StoredArray:
     first = parts[0]
     if any(p.shape[1:] != first.shape[1:] or p.dtype != first.dtype for p in parts):
-        told = ", ".join(f"{p.dtype} {p.shape}" for p in parts)
-        raise DataError(f"{what} do not fit one another ({told}): save them as one x")
+        forms = ", ".join(f"{p.dtype} {p.shape}" for p in parts)
+        raise DataError(f"{what} do not fit one another ({forms}): save them as one x")
     starts = np.cumsum([0, *(p.shape[0] for p in parts)])
 
     def take(rows: Array) -> Array:

@@ -1,4 +1,4 @@
-"""What an array's type and values tell of how it was made, where it is not what is wanted."""
+"""The likely origin of an array that is not as wanted, by its type and values."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def masked_fill(x: NDArray[Any]) -> str | None:
     return f"holds 1e20 {n} times, as NumPy fills masked entries: leave out the rows that have any"
 
 
-def scale_told(x: NDArray[Any], levels: int) -> str:
-    """What values that are not of the space look like, with the way to make them levels of it.
+def scale_hint(x: NDArray[Any], levels: int) -> str:
+    """The look of values that are not of the space, with the way to make them levels of it.
 
     Parameters
     ----------

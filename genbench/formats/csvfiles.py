@@ -36,7 +36,7 @@ Line = tuple[int, list[str]]  # its number in the file, from 1, and its cells wi
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What only the owner of a CSV can tell of it.
+    """The facts of a CSV that only its owner knows.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def parse_csv(
             notes += _look_like_row_numbers(file, x[:, place], column, titles, names is not None)
     if dropped:
         notes.append(
-            "left out: " + ", ".join(f"column {_told(titles, c)}" for c in sorted(dropped))
+            "left out: " + ", ".join(f"column {_title(titles, c)}" for c in sorted(dropped))
         )
     return Numbers(x, tuple(titles[c] for c in kept) if names is not None else (), tuple(notes))
 
@@ -169,7 +169,7 @@ def _is_name(cell: str) -> bool:
 
 
 def _may_be_heading(first: list[str], rest: list[list[str]]) -> str | None:
-    """Why a first line that is no plain heading may still be one."""
+    """The reason that a first line which is no plain heading may still be one."""
     strange = [cell for cell in first if not NUMBER.fullmatch(cell)]
     if first[0] == "" and len(strange) == 1 and len(first) > 1:
         return "begins with an empty cell, as a heading over row numbers does (--drop-column '#1')"
@@ -228,12 +228,12 @@ def _require_widths(file: str, rows: list[Line], width: int, names: list[str] | 
         if len(cells) == width:
             continue
         hint = _separator(cells) or _width_hint(cells, width, names)
-        told = f"{file}, line {number}: {len(cells)} columns, expected {width}"
-        raise DataError(f"{told}: {hint}" if hint else told)
+        problem = f"{file}, line {number}: {len(cells)} columns, expected {width}"
+        raise DataError(f"{problem}: {hint}" if hint else problem)
 
 
 def _width_hint(cells: list[str], width: int, names: list[str] | None) -> str:
-    """What may have made a line wider or narrower than the heading or the first row."""
+    """The likely cause of a line wider or narrower than the heading or the first row."""
     if len(cells) == 2 * width and not any("." in cell for cell in cells):
         return "are there decimal commas? Write points"
     if names is not None and width == 1 and len(cells) > 2:
@@ -251,7 +251,7 @@ def _row(file: str, line: Line, kept: list[int], titles: Sequence[str]) -> list[
         value = float(cell) if NUMBER.fullmatch(cell) else None
         if value is None or abs(value) > FLOAT32_MOST:
             raise DataError(
-                f"{file}, line {number}, column {_told(titles, column)}: {shorten(cell)!r} is no "
+                f"{file}, line {number}, column {_title(titles, column)}: {shorten(cell)!r} is no "
                 f"finite number{_remedy(cell)}"
             )
         values.append(value)
@@ -309,18 +309,18 @@ def _look_like_row_numbers(
     pandas = named and (name == "" or name.startswith("unnamed:"))
     if not pandas and (len(x) < FEWEST_ROWS or not _all_different_whole(x)):
         return []
-    told = f"column {_told(titles, column)}"
+    which = f"column {_title(titles, column)}"
     low, high = x.min(), x.max()
     out = f"--drop-column '{titles[column] or f'#{column + 1}'}'"
     grows = bool((np.diff(x) > 0).all())
     if pandas or high - low == len(x) - 1 or (grows and column == 0 and name in ROW_NUMBERS):
         what = "has no name" if pandas else f"counts the rows ({low:.0f} to {high:.0f})"
         raise DataError(
-            f"{file}: {told} {what}: leave it out with {out}, or say that it is data with "
+            f"{file}: {which} {what}: leave it out with {out}, or say that it is data with "
             f"{out.replace('drop', 'keep')}"
         )
     if grows or name in ROW_NUMBERS:
-        return [f"{told} is another whole number in every row: if it is an id, {out}"]
+        return [f"{which} is another whole number in every row: if it is an id, {out}"]
     return []
 
 
@@ -328,6 +328,6 @@ def _all_different_whole(x: Floats) -> bool:
     return bool((x == np.rint(x)).all()) and len(np.unique(x)) == len(x)
 
 
-def _told(titles: Sequence[str], column: int) -> str:
+def _title(titles: Sequence[str], column: int) -> str:
     title: Any = titles[column]
     return title.removeprefix("#") if title == f"#{column + 1}" else repr(shorten(title))

@@ -33,7 +33,7 @@ NAMED_TYPES = 5
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a place holds.
+    """The contents of a place.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class Listing:
     empty: tuple[str, ...] = ()
 
     def notes(self) -> tuple[str, ...]:
-        """What to tell of everything that is not an image."""
+        """Notes on everything that is not an image."""
         notes = []
         if self.others:
             kinds = ", ".join(

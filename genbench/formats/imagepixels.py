@@ -76,7 +76,7 @@ def decode(data: bytes, space: Space, *, upright: bool = True) -> NDArray[np.uin
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BadImage("claims a giant size in its header") from error
     except Exception as error:  # Pillow's decoders raise many types on malformed bytes
-        raise BadImage(f"{_NO_IMAGE} ({_told(error)})") from error
+        raise BadImage(f"{_NO_IMAGE} ({_reason(error)})") from error
     x = _fit_channels(pixels, channels)
     if int(x.max()) >= space.levels:
         raise BadImage(
@@ -96,7 +96,7 @@ def header(data: bytes) -> tuple[int, int, int]:
             image = Image.open(io.BytesIO(data), formats=FORMATS)
             height, width = _upright_size(image, data)
     except Exception as error:
-        raise BadImage(f"{_NO_IMAGE} ({_told(error)})") from error
+        raise BadImage(f"{_NO_IMAGE} ({_reason(error)})") from error
     return (1 if image.mode in ("1", "L", "LA", *_SIXTEEN_BIT) else 3, height, width)
 
 
@@ -169,7 +169,7 @@ def _fit_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]
     return pixels.transpose(2, 0, 1)
 
 
-def _told(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     """An error's text without the address of a buffer, which differs from run to run."""
     text = str(error)
     return type(error).__name__ if "BytesIO" in text or not text else text

@@ -44,7 +44,7 @@ def unclear_layout(shape: tuple[int, ...], space: Space) -> str | None:
 
 
 def assumed_layout(shape: tuple[int, ...], space: Space) -> str | None:
-    """How an array was read whose shape allows channels first and last alike; or None."""
+    """The reading of an array whose shape allows channels first and last alike; or None."""
     if space.kind != "image" or space.shape[0] == 1 or shape[1:] != space.shape:
         return None
     channels, height, width = space.shape

@@ -40,12 +40,12 @@ def as_float32(x: Array, where: str, names: Sequence[str] = ()) -> NDArray[np.fl
     for column in range(x.shape[1]):
         why = _lost(x[:, column], found[:, column])
         if why:
-            raise DataError(_told(x[:, column], column, why, where, names))
+            raise DataError(_complaint(x[:, column], column, why, where, names))
     return found
 
 
 def lost_at(x: Array, spread: Sequence[float], where: str, names: Sequence[str] = ()) -> str | None:
-    """Why points ``(n, d)`` in float32 would not compare with rows of this spread, or None.
+    """The problem of comparing float32 points ``(n, d)`` with rows of this spread, or None.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def lost_at(x: Array, spread: Sequence[float], where: str, names: Sequence[str] 
         error = _error(x[:, column], found[:, column])
         if error > MOST_ERROR * size:
             why = f"float32 rounds it by {error:.3g}, real rows' standard deviation is {size:.3g}"
-            return _told(x[:, column], column, why, where, names)
+            return _complaint(x[:, column], column, why, where, names)
     return None
 
 
@@ -70,7 +70,7 @@ def _rounded(x: Array) -> NDArray[np.float32]:
         return x.astype(np.float32)
 
 
-def _told(values: Array, column: int, why: str, where: str, names: Sequence[str]) -> str:
+def _complaint(values: Array, column: int, why: str, where: str, names: Sequence[str]) -> str:
     title = repr(names[column]) if column < len(names) else str(column + 1)
     middle = float(np.median(values.astype(np.float64)))
     return (

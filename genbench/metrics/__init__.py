@@ -9,10 +9,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from genbench.metrics.table import METRICS, MetricInfo, metric_info, split_id
+from genbench.metrics.entry import MetricInfo
+from genbench.metrics.table import METRICS, metric_info, split_id
 
 if TYPE_CHECKING:
-    from genbench.metrics.copying import authenticity, data_copying
+    from genbench.metrics.authentic import authenticity
+    from genbench.metrics.copying import data_copying
     from genbench.metrics.custom import CustomMetric
     from genbench.metrics.evaluation import evaluate
     from genbench.metrics.frechet import (
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "CustomMetric": "custom",
-    "authenticity": "copying",
+    "authenticity": "authentic",
     "bits_per_dim": "likelihood",
     "classifier_two_sample": "two_sample",
     "data_copying": "copying",

@@ -1,4 +1,4 @@
-"""Which pairs lie within a radius: by fast products where those decide, else by differences."""
+"""Pairs within a radius: by fast products where those decide, else by differences."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genbench.metrics.checks import Float64s, Rows
-from genbench.metrics.clouds import WIDE, Cloud, half_squares, slack_of
 from genbench.metrics.differences import squares_within_tile
 from genbench.metrics.pairs import Tile
+from genbench.metrics.prepared import WIDE, PreparedRows, half_squares, slack_of
 
 Mask = NDArray[np.bool_]
 Indices = NDArray[np.int64]
@@ -20,54 +20,56 @@ _MANY = 16  # from one pair in so many on, whole-tile operations are cheaper tha
 
 @dataclass(frozen=True, slots=True)
 class Radii:
-    """Squared radii, over the clouds' ``unit^2``, in whichever shape.
+    """Squared radii, over the rows' ``unit^2``, in whichever shape.
 
     Parameters
     ----------
     squares
         Float64, exact: the squared distance to the row that sets the radius.
     low
-        In the dtype of tiles: a pair whose ``tile.h`` is below lies outside.
+        In the dtype of tiles: a pair whose ``tile.closeness`` is below lies outside.
     """
 
     squares: Float64s
     low: Rows
 
     @classmethod
-    def of(cls, squares: Float64s, cloud: Cloud) -> Radii:
-        """Radii for tiles of `cloud` and its partner."""
-        low: Rows = (-squares / 2).astype(cloud.dtype)
-        return cls(squares, low if cloud.exact else np.nextafter(low, -np.inf, dtype=cloud.dtype))
+    def of(cls, squares: Float64s, prepared: PreparedRows) -> Radii:
+        """Radii for tiles of `prepared` and its partner."""
+        low: Rows = (-squares / 2).astype(prepared.dtype)
+        return cls(
+            squares, low if prepared.exact else np.nextafter(low, -np.inf, dtype=prepared.dtype)
+        )
 
 
 def near(tile: Tile, low: Rows) -> Indices | None:
-    """Places, counted row by row, of the pairs whose h is at least `low`; None for very many.
+    """Places, counted row by row, of the pairs with a closeness of `low` at least; None for many.
 
     `low` has the shape ``(rows, 1)`` or ``(columns,)``.
     """
-    mask = tile.h >= low
+    mask = tile.closeness >= low
     if np.count_nonzero(mask) * _MANY > mask.size:
         return None
     return np.flatnonzero(mask)
 
 
 def inside(tile: Tile, radii: Radii, *, of_rows: bool, closed: bool) -> Mask:
-    """Which pairs of the tile lie in the ball of their row, or of their column.
+    """The pairs of the tile that lie in the ball of their row, or of their column.
 
     The answer is that of distances from differences in float64, ties included: at most the radius
     if `closed`, else less.
     """
     low = radii.low[tile.rows, None] if of_rows else radii.low[tile.columns]
     if tile.exact and not closed:
-        return np.asarray(tile.h > low)
-    mask: Mask = tile.h >= low
+        return np.asarray(tile.closeness > low)
+    mask: Mask = tile.closeness >= low
     if tile.exact:
         return mask
     squares = radii.squares[tile.rows if of_rows else tile.columns]
     found = np.count_nonzero(mask)
     if found * _MANY > mask.size:
-        h = -squares[:, None] / 2 if of_rows else -squares / 2
-        place = np.flatnonzero(mask & (tile.h < h + _slack(tile)))
+        closeness = -squares[:, None] / 2 if of_rows else -squares / 2
+        place = np.flatnonzero(mask & (tile.closeness < closeness + _slack(tile)))
     else:
         place = np.flatnonzero(mask)
     if len(place):
@@ -77,17 +79,17 @@ def inside(tile: Tile, radii: Radii, *, of_rows: bool, closed: bool) -> Mask:
 
 
 def reached(tile: Tile, place: Indices, squares: Float64s, *, closed: bool) -> Mask:
-    """Whether the pairs at `place`, counted row by row, are within the radii of these `squares`."""
-    h = -squares / 2
-    upper = tile.h.ravel()[place].astype(np.float64)
+    """True for pairs at `place`, counted row by row, within the radii of these `squares`."""
+    closeness = -squares / 2
+    upper = tile.closeness.ravel()[place].astype(np.float64)
     if tile.exact:
-        return np.asarray(upper >= h if closed else upper > h)
-    row, column = np.divmod(place, tile.h.shape[1])
+        return np.asarray(upper >= closeness if closed else upper > closeness)
+    row, column = np.divmod(place, tile.closeness.shape[1])
     slack = tile.left.slack[tile.rows][row] + tile.right.slack[tile.columns][column]
-    within: Mask = upper - 2 * slack >= h
-    unsure = np.flatnonzero((upper >= h) & ~within)
-    if len(unsure) * _MANY > tile.h.size and _worth_float64(tile):
-        unsure = _settle_in_float64(tile, place, h, within, unsure)
+    within: Mask = upper - 2 * slack >= closeness
+    unsure = np.flatnonzero((upper >= closeness) & ~within)
+    if len(unsure) * _MANY > tile.closeness.size and _worth_float64(tile):
+        unsure = _settle_in_float64(tile, place, closeness, within, unsure)
     if len(unsure):
         exact = squares_within_tile(tile.left, tile.rows, tile.right, tile.columns, place[unsure])
         within[unsure] = exact <= squares[unsure] if closed else exact < squares[unsure]
@@ -100,22 +102,22 @@ def _slack(tile: Tile) -> Float64s:
 
 
 def _worth_float64(tile: Tile) -> bool:
-    return tile.h.dtype == np.float32 and tile.left.x.shape[1] > WIDE
+    return tile.closeness.dtype == np.float32 and tile.left.x.shape[1] > WIDE
 
 
 def _settle_in_float64(
-    tile: Tile, place: Indices, h: Float64s, within: Mask, unsure: Indices
+    tile: Tile, place: Indices, closeness: Float64s, within: Mask, unsure: Indices
 ) -> Indices:
     """Decide what products in float64 can, in `within`; return those still unsure."""
     x, y = tile.left.centred(tile.rows), tile.right.centred(tile.columns)
-    upper, slack = products(x, y)
+    upper, slack = closeness_in_float64(x, y)
     upper, slack = upper.ravel()[place[unsure]], slack.ravel()[place[unsure]]
-    within[unsure] = upper - 2 * slack >= h[unsure]
-    return unsure[(upper >= h[unsure]) & ~within[unsure]]
+    within[unsure] = upper - 2 * slack >= closeness[unsure]
+    return unsure[(upper >= closeness[unsure]) & ~within[unsure]]
 
 
-def products(x: Float64s, y: Float64s) -> tuple[Float64s, Float64s]:
-    """Upper bounds of h of all pairs of centred rows from float64 products, and their slack."""
+def closeness_in_float64(x: Float64s, y: Float64s) -> tuple[Float64s, Float64s]:
+    """Upper bounds of the closeness of all pairs of centred rows, in float64, and their slack."""
     left, right = half_squares(x), half_squares(y)
     slack_x, slack_y = (slack_of(part, x.shape[1], x.dtype) for part in (left, right))
     upper = x @ y.T

@@ -1,4 +1,4 @@
-"""What every metric checks about its input: one typed error that names the input and the row.
+"""Checks that every metric makes of its input: one typed error that names the input and the row.
 
 Status of the errors: ``failed`` where the input is broken (NaN, wrong shape), ``undefined`` where
 the number does not exist for it (too few rows), ``not_applicable`` where something is not at hand.
@@ -69,6 +69,15 @@ def as_pair(real: Any, fake: Any, *, at_least: int = 1) -> tuple[Rows, Rows]:
     require_same_dimension("real", real, "fake", fake)
     dtype = np.result_type(real.dtype, fake.dtype)
     return real.astype(dtype, copy=False), fake.astype(dtype, copy=False)
+
+
+def as_sets(**sets: tuple[Any, int]) -> tuple[Rows, ...]:
+    """Sets of rows ``(n, d)`` of equal dimension, each given with the least rows that it needs."""
+    rows = {name: as_rows(name, x, at_least=least) for name, (x, least) in sets.items()}
+    (first, reference), *others = rows.items()
+    for name, x in others:
+        require_same_dimension(first, reference, name, x)
+    return tuple(rows.values())
 
 
 def as_values(name: str, x: Any, *, at_least: int = 1) -> Float64s:

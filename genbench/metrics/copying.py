@@ -1,9 +1,10 @@
-"""Memorisation: are generated rows nearer to the training rows than they have a right to be?"""
+"""The C_T test: are generated rows nearer to the training rows than they have a right to be?"""
 
 from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +14,16 @@ from scipy.special import ndtr
 from threadpoolctl import threadpool_limits
 
 from genbench.errors import MetricError
-from genbench.metrics.checks import Float64s, Rows, as_rows, require_same_dimension
+from genbench.metrics.checks import Float64s, Rows, as_sets
+from genbench.metrics.inputs import Inputs, Measurement
 from genbench.metrics.search import nearest_rows
-from genbench.metrics.uncertainty import jackknife_variance, one_at_least, satterthwaite
+from genbench.metrics.uncertainty import (
+    Estimate,
+    jackknife_variance,
+    one_at_least,
+    satterthwaite,
+    student,
+)
 from genbench.seeds import derive_seed
 
 CELLS = 3
@@ -72,15 +80,6 @@ class DataCopying:
     unsteady: str
 
 
-@dataclass(frozen=True, slots=True)
-class Authenticity:
-    """Share of authentic rows, with the count behind it (for Wilson's interval)."""
-
-    share: float
-    authentic: int
-    n: int
-
-
 def data_copying(train: Any, test: Any, fake: Any, *, seed: int) -> DataCopying:
     """The C_T test: distances to the nearest training row, generated against held-out rows.
 
@@ -120,14 +119,14 @@ def data_copying(train: Any, test: Any, fake: Any, *, seed: int) -> DataCopying:
     evidence, not an amount. Blind to copies in some cells that fresh rows farther away make up
     for: show nearest training rows beside it. No tie correction, as in the paper, which makes exact
     copies look less extreme, not more. Cost: n_train (n + m) products of 64, and 10 runs of k-means
-    on the training rows.
+    on the training rows. Naive form, for clear cells: ``tests.oracles.copying:c_t``.
 
     References
     ----------
     Meehan et al. 2020, A non-parametric test to detect data-copying in generative models,
     arXiv:2004.05675.
     """
-    train, test, fake = _same_space(train=(train, CELLS), test=(test, 1), fake=(fake, 1))
+    train, test, fake = as_sets(train=(train, CELLS), test=(test, 1), fake=(fake, 1))
     train, test, fake = _principal(train, test, fake)
     far = [nearest_rows(rows, train).distance for rows in (test, fake)]
     blocks = one_at_least(len(fake))
@@ -175,66 +174,11 @@ def _over_draws(found: list[_Cells]) -> DataCopying:
 def _unsteady(found: list[_Cells], std_error: float) -> str:
     if np.mean([one.unsteadiness for one in found]) <= std_error / 2:
         return ""
-    edge = max((p for one in found for p in one.parts), key=lambda p: p.crossing)
+    edge = max((p for one in found for p in one.parts), key=lambda p: p.flip_chance)
     return (
         f"a k-means cell has {edge.n_fake} generated rows, about the {SKIPPED_UP_TO} up to which a "
         "cell is left out: fresh rows could take it in or leave it out, and make another number"
     )
-
-
-def authenticity(train: Any, fake: Any) -> float:
-    """Share of generated rows that are not nearer to a training row than its own neighbour is.
-
-    A generated row g with nearest training row x_i is authentic if
-    ``min_{j != i} |x_i - x_j| < |g - x_i|``.
-
-    Parameters
-    ----------
-    train
-        Rows that the generator was trained on, ``(n_train, d)``, at least 2.
-    fake
-        Generated rows, ``(m, d)``.
-
-    Returns
-    -------
-    float
-        In [0, 1]: 0 when every row is a copy. Neither 1 nor 1/2 is expected of fresh samples: the
-        null value depends on the dimension and on n_train, so read it beside held-out rows'.
-
-    Raises
-    ------
-    MetricError
-        On NaN or infinity, wrong rank, different dimensions, or fewer than 2 training rows.
-
-    Notes
-    -----
-    A generator that scatters rows far from all data scores 1. Distances decide in float64, so an
-    exact copy is never authentic. Cost: 2 n_train m products of d at most, in float32.
-
-    References
-    ----------
-    Alaa et al. 2022, How faithful is your synthetic data?, arXiv:2102.08921 (in the form above).
-    """
-    return authentic_rows(train, fake).share
-
-
-def authentic_rows(train: Any, fake: Any) -> Authenticity:
-    """`authenticity` with the count behind it."""
-    train, fake = _same_space(train=(train, 2), fake=(fake, 1))
-    nearest = nearest_rows(fake, train)
-    # Only training rows that are somebody's nearest need their own neighbour.
-    owner, which = np.unique(nearest.index, return_inverse=True)
-    own = nearest_rows(train[owner], train, exclude=owner).distance
-    authentic = int(np.count_nonzero(own[which] < nearest.distance))
-    return Authenticity(authentic / len(fake), authentic, len(fake))
-
-
-def _same_space(**sets: tuple[Any, int]) -> tuple[Rows, ...]:
-    rows = {name: as_rows(name, x, at_least=least) for name, (x, least) in sets.items()}
-    (first, reference), *others = rows.items()
-    for name, x in others:
-        require_same_dimension(first, reference, name, x)
-    return tuple(rows.values())
 
 
 def _principal(train: Rows, *others: Rows) -> tuple[Rows, ...]:
@@ -283,12 +227,12 @@ class _Ranks:
 
     @property
     def counts(self) -> bool:
-        """Whether the cell enters C_T."""
+        """True if the cell enters C_T."""
         return self.n_test > 0 and self.n_fake > SKIPPED_UP_TO
 
     @property
-    def crossing(self) -> float:
-        """About the chance that with fresh rows it enters where it does not, or the reverse."""
+    def flip_chance(self) -> float:
+        """The chance, about, that with fresh rows it enters where it does not, or the reverse."""
         if self.n_test == 0:
             return 0.0
         gap = abs(self.n_fake - SKIPPED_UP_TO - 0.5)
@@ -349,7 +293,7 @@ class _Cells:
         total = 0.0
         for cell, part in enumerate(self.parts):
             flipped = [c != (i == cell) for i, c in enumerate(self.counted)]
-            chance = part.crossing
+            chance = part.flip_chance
             if any(flipped):
                 total += chance * (1 - chance) * (self._sum(flipped) - self.c_t) ** 2
         return math.sqrt(total)
@@ -365,3 +309,22 @@ def _wins(test: Float64s, fake: NDArray[np.float64]) -> Float64s:
     ordered = np.sort(test)
     below, upto = (np.searchsorted(ordered, fake, side=side) for side in ("left", "right"))
     return np.asarray((below + upto) / 2)
+
+
+def measure_copying(inputs: Inputs, parameters: Mapping[str, Any]) -> Measurement:
+    """`data_copying` with the real rows held out: the maker of ``c_t``."""
+    train = inputs.train
+    real, fake = inputs.pair
+    # The cells are part of what the number is: one seed for all, so that no luck of a k-means start
+    # stands between two generators.
+    found = data_copying(train, real, fake, seed=0)
+    details = {
+        "z": found.z,
+        "skipped_cells": found.skipped,
+        "cell_z": [cell.z for cell in found.cells],
+        "by_draw": list(found.by_draw),
+    }
+    estimate = student(found.c_t, found.std_error, found.df, "block-jackknife")
+    if found.unsteady:
+        estimate = Estimate(found.c_t, no_interval=found.unsteady)
+    return Measurement(inputs.maybe(estimate), details)

@@ -1,4 +1,4 @@
-"""Metrics of other packages: what one is, and how it is found. Imports nothing heavy.
+"""Metrics of other packages: how one is declared, found and entered. Imports nothing heavy.
 
 A package's code is imported when a suite asks for its metric, and never to read results.
 """
@@ -8,17 +8,18 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from genbench.errors import PluginError, UsageError, did_you_mean
-from genbench.metrics.table import METRICS, MetricInfo, Need, metric_info
+from genbench.metrics.entry import MetricInfo, Need
+from genbench.metrics.table import METRICS, metric_info
 from genbench.system import extensions
 
-NAME = re.compile(r"(?!pixel_)[a-z0-9][a-z0-9_-]{0,63}")
-VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+-]{0,31}")
+NAME = r"(?!pixel_)[a-z0-9][a-z0-9_-]{0,63}"
+VERSION = r"[0-9A-Za-z][0-9A-Za-z.+-]{0,31}"
 
-# What a metric may ask for beyond the features, and the keywords that its function gets it by.
+# Inputs that a metric may ask for, and the keywords by which its function gets them.
 KEYWORDS: Mapping[str, tuple[str, ...]] = {
     "features": (),
     "labels": ("real_labels", "fake_labels"),
@@ -71,7 +72,7 @@ class CustomMetric:
     reference: str = ""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.version, str) or not VERSION.fullmatch(self.version):
+        if not isinstance(self.version, str) or not re.fullmatch(VERSION, self.version):
             raise PluginError(f"version {self.version!r} is not usable: use digits, letters, dots")
         if self.unit is not None and not isinstance(self.unit, str):
             raise PluginError(f"unit is {self.unit!r}: give a text, or None")
@@ -102,7 +103,7 @@ class CustomMetric:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """What a suite may set, with the defaults."""
+        """The arguments that a suite may set, with their defaults."""
         named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
         arguments = list(inspect.signature(self.function).parameters.values())[2:]
         return {
@@ -123,7 +124,7 @@ def complaint(name: str) -> str | None:
     """Why a package's metric cannot have this name, or None if it can."""
     if name in METRICS:
         return f"metric {name!r} of another package would hide genbench's own: rename it"
-    if not NAME.fullmatch(name):
+    if not re.fullmatch(NAME, name):
         return f"metric {name!r} has no usable name: use lower case, digits, - and _, not pixel_..."
     return None
 
@@ -155,27 +156,45 @@ def find(metric: str) -> CustomMetric:
     return found
 
 
-def described(metric: str) -> MetricInfo:
-    """What is known of a metric, built-in or not; imports a package's own.
+def entry(metric: str) -> MetricInfo:
+    """The entry of a metric with or without ``@EXTRACTOR``, built-in or not; imports a package's.
 
-    Of one that cannot be imported no more than `metric_info` says is known.
+    Raises
+    ------
+    UsageError
+        If the id is unknown.
+    PluginError
+        As `find`.
     """
     plain = metric_info(metric)
     if plain.id in METRICS:
         return plain
-    try:
-        found = find(plain.id)
-    except PluginError:
-        return plain
-    return MetricInfo(
-        id=plain.id,
+    found = find(plain.id)
+
+    def make(inputs: Any, parameters: Mapping[str, Any]) -> Any:
+        from genbench.metrics.third_party import measure
+
+        return measure(found, inputs, parameters)
+
+    return replace(
+        plain,
         title=found.title,
         description=found.description,
         unit=found.unit,
         higher_is_better=found.higher_is_better,
         needs=frozenset({"features", *found.needs}),
-        kinds=plain.kinds,
-        scale=plain.scale,
         cost=found.cost,
         reference=found.reference,
+        implementation=f"{plain.id}/{found.version} of {provider(plain.id)}",
+        defaults=found.parameters,
+        maker=make,
+        no_oracle="another package's: tested there",
     )
+
+
+def described(metric: str) -> MetricInfo:
+    """The `entry` of a metric; of one that cannot be imported, no more than `metric_info` says."""
+    try:
+        return entry(metric)
+    except PluginError:
+        return metric_info(metric)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from genbench.metrics.checks import Float64s
-from genbench.metrics.clouds import Cloud
+from genbench.metrics.prepared import PreparedRows
 
 _AT_ONCE = 2**15  # coordinates: what stays in cache while it is squared and turned
 _ROW_BY_ROW = 300  # dimensions from which a call for each row is cheaper than turning all gaps
@@ -21,7 +21,7 @@ _DENSE = 16  # from one pair in so many on, all pairs of a block are cheaper tha
 Indices = NDArray[np.int64]
 
 
-def squares_of_pairs(left: Cloud, i: Indices, right: Cloud, j: Indices) -> Float64s:
+def squares_of_pairs(left: PreparedRows, i: Indices, right: PreparedRows, j: Indices) -> Float64s:
     """``|left[i] - right[j]|^2`` over ``unit^2`` for each pair of ``(i, j)``, ``(pairs,)``."""
     squares = np.empty(len(i))
     step = max(1, _AT_ONCE // left.x.shape[1])
@@ -34,22 +34,22 @@ def squares_of_pairs(left: Cloud, i: Indices, right: Cloud, j: Indices) -> Float
     return _of_roots(squares, left)
 
 
-def squares_to_lists(cloud: Cloud, lists: Indices) -> Float64s:
-    """Of each row to those rows of its cloud that ``lists (n, k)`` names, ``(n, k)``."""
+def squares_to_lists(prepared: PreparedRows, lists: Indices) -> Float64s:
+    """Of each row to those rows of its set that ``lists (n, k)`` names, ``(n, k)``."""
     n, k = lists.shape
-    if cloud.x.shape[1] < _ROW_BY_ROW or not 1 / _USUAL < cloud.unit < _USUAL:
+    if prepared.x.shape[1] < _ROW_BY_ROW or not 1 / _USUAL < prepared.unit < _USUAL:
         row = np.repeat(np.arange(n), k)
-        return squares_of_pairs(cloud, row, cloud, lists.ravel()).reshape(n, k)
+        return squares_of_pairs(prepared, row, prepared, lists.ravel()).reshape(n, k)
     squares = np.empty((n, k))
     for i, others in enumerate(lists):
-        x, y = (cloud.as_given(rows).astype(np.float64) for rows in ([i], others))
+        x, y = (prepared.as_given(rows).astype(np.float64) for rows in ([i], others))
         squares[i] = cdist(x, y, "sqeuclidean")
-    squares /= cloud.unit**2
-    return _of_roots(squares, cloud)
+    squares /= prepared.unit**2
+    return _of_roots(squares, prepared)
 
 
 def squares_of_block(
-    left: Cloud, rows: Indices | slice, right: Cloud, columns: Indices | slice
+    left: PreparedRows, rows: Indices | slice, right: PreparedRows, columns: Indices | slice
 ) -> Float64s:
     """All pairs of `rows` and `columns`, ``(n, m)``; rows that repeat are measured once."""
     x, which = _distinct(left.rows(rows))
@@ -61,7 +61,7 @@ def squares_of_block(
 
 
 def squares_within_tile(
-    left: Cloud, rows: slice, right: Cloud, columns: slice, place: Indices
+    left: PreparedRows, rows: slice, right: PreparedRows, columns: slice, place: Indices
 ) -> Float64s:
     """Those pairs of a tile whose places in it, counted row by row, are `place`."""
     height, width = rows.stop - rows.start, columns.stop - columns.start
@@ -79,13 +79,13 @@ def _sums_in_order(terms: Float64s) -> Float64s:
     return np.asarray(np.add.reduce(np.ascontiguousarray(terms.T), axis=0))
 
 
-def _of_roots(squares: Float64s, cloud: Cloud) -> Float64s:
+def _of_roots(squares: Float64s, prepared: PreparedRows) -> Float64s:
     """Squares that are equal where their roots are, in place.
 
     The root of a rounded square of x is x: nothing is lost. Whole numbers, which exact products are
     compared with, have different roots as they are.
     """
-    if cloud.exact and not cloud.by_differences:
+    if prepared.exact and not prepared.by_differences:
         return squares
     np.sqrt(squares, out=squares)
     return np.multiply(squares, squares, out=squares)

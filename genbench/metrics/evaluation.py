@@ -10,11 +10,11 @@ from typing import Any
 
 from genbench.errors import GenbenchError, MetricError, PluginError
 from genbench.metrics.custom import described
-from genbench.metrics.foreign import foreign_outcome
-from genbench.metrics.outcomes import OWN, Inputs, Outcome
-from genbench.metrics.shared import SHARED, shared_outcomes
+from genbench.metrics.entry import MetricInfo
+from genbench.metrics.inputs import Inputs, Measurement
+from genbench.metrics.shared import measure_together
 from genbench.metrics.signatures import signature, with_defaults
-from genbench.metrics.table import METRICS, split_id
+from genbench.metrics.table import split_id
 from genbench.metrics.values import MetricStatus, MetricValue
 
 Parameters = Mapping[str, Any]
@@ -22,10 +22,10 @@ Parameters = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """One metric as asked for: its key, its id without pixel_ and extractor, all parameters."""
+    """One metric as asked for: its key, which may name an extractor, its entry, all parameters."""
 
     key: str
-    metric: str
+    info: MetricInfo
     parameters: Parameters
 
 
@@ -89,18 +89,18 @@ def evaluate(
     results: dict[str, MetricValue] = {}
     requests = []
     for key in names:
-        metric = split_id(key)[0].removeprefix("pixel_")
-        results[key] = _blank(key)
+        info = described(key)
+        results[key] = _blank(info)
         try:
             full = with_defaults(key, (parameters or {}).get(key, {}))
         except GenbenchError as error:
-            results[key] = _untold(key, "failed", str(error), inputs)
+            results[key] = _without_value(key, "failed", str(error), inputs)
         else:
-            requests.append(_Request(key, metric, full))
-    together = [request for request in requests if request.metric in SHARED]
+            requests.append(_Request(key, info, full))
+    together = [request for request in requests if request.info.pairs]
     results.update(_evaluate_shared(inputs, together))
     for request in requests:
-        if request.metric not in SHARED:
+        if not request.info.pairs:
             results[request.key] = _evaluate_one(inputs, request)
     return results
 
@@ -108,59 +108,59 @@ def evaluate(
 def _evaluate_shared(inputs: Inputs, requests: list[_Request]) -> dict[str, MetricValue]:
     """The metrics made of pairs of rows, from one pass."""
     start = time.perf_counter()
-    asked = {request.key: (request.metric, request.parameters) for request in requests}
-    outcomes = shared_outcomes(inputs, asked)
+    asked = {request.key: (request.info, request.parameters) for request in requests}
+    measured = measure_together(inputs, asked)
     seconds = time.perf_counter() - start
     values = {}
     for request in requests:
-        outcome = outcomes[request.key]
+        result = measured[request.key]
 
-        def told(outcome: Outcome | Exception = outcome) -> Outcome:
-            if isinstance(outcome, Exception):
-                raise outcome
-            return outcome
+        def settled(result: Measurement | Exception = result) -> Measurement:
+            if isinstance(result, Exception):
+                raise result
+            return result
 
-        values[request.key] = replace(_guarded(inputs, request, told), seconds=seconds)
+        values[request.key] = replace(_guarded(inputs, request, settled), seconds=seconds)
         seconds = 0.0
     return values
 
 
 def _evaluate_one(inputs: Inputs, request: _Request) -> MetricValue:
     start = time.perf_counter()
-    make = OWN.get(request.metric)
-    if split_id(request.key)[0] not in METRICS:
-        make = foreign_outcome(request.metric)
-    if make is None:
-        reason = f"{request.metric} is not made of features: it comes from another part of a run"
-        return _untold(request.key, "not_applicable", reason, inputs)
-    value = _guarded(inputs, request, lambda: make(inputs, request.parameters))
+    if request.info.source != "features":
+        name = request.info.id
+        reason = f"{name} is not made of features: it comes from another part of a run"
+        return _without_value(request.key, "not_applicable", reason, inputs)
+    value = _guarded(inputs, request, lambda: request.info.load_maker()(inputs, request.parameters))
     return replace(value, seconds=time.perf_counter() - start)
 
 
-def _guarded(inputs: Inputs, request: _Request, make: Callable[[], Outcome]) -> MetricValue:
-    """The outcome as a value, or any failure as a typed cell: the one place that catches all."""
+def _guarded(inputs: Inputs, request: _Request, make: Callable[[], Measurement]) -> MetricValue:
+    """The measurement as a value, any failure as a typed cell: the one place that catches all."""
     try:
         return _value(inputs, request, make())
     except MetricError as error:
         status: Any = error.status
-        return _untold(request.key, status, str(error), inputs, getattr(error, "details", {}))
+        return _without_value(
+            request.key, status, str(error), inputs, getattr(error, "details", {})
+        )
     except GenbenchError as error:
-        return _untold(request.key, "failed", str(error), inputs)
+        return _without_value(request.key, "failed", str(error), inputs)
     except Exception as error:
-        return _untold(request.key, "failed", f"{type(error).__name__}: {error}", inputs)
+        return _without_value(request.key, "failed", f"{type(error).__name__}: {error}", inputs)
 
 
-def _value(inputs: Inputs, request: _Request, outcome: Outcome) -> MetricValue:
-    estimate = outcome.estimate
+def _value(inputs: Inputs, request: _Request, found: Measurement) -> MetricValue:
+    estimate = found.estimate
     if not math.isfinite(estimate.value):
         raise MetricError(f"{request.key} came out as {estimate.value}", status="undefined")
-    used = {**request.parameters, **outcome.used}
+    used = {**request.parameters, **found.used}
     interval = estimate.interval
     if interval is not None and not math.isfinite(interval.low + interval.high):
         interval = None
-    details = {**outcome.details, **inputs.remarks(request.metric, estimate)}
+    details = {**found.details, **inputs.remarks(request.info, estimate)}
     return replace(
-        _blank(request.key),
+        _blank(request.info),
         status="ok",
         value=float(estimate.value),
         interval=interval,
@@ -171,12 +171,11 @@ def _value(inputs: Inputs, request: _Request, outcome: Outcome) -> MetricValue:
     )
 
 
-def _blank(key: str) -> MetricValue:
-    info = described(key)
+def _blank(info: MetricInfo) -> MetricValue:
     return MetricValue("failed", unit=info.unit, higher_is_better=info.higher_is_better)
 
 
-def _untold(
+def _without_value(
     key: str,
     status: MetricStatus,
     reason: str,
@@ -187,4 +186,6 @@ def _untold(
         text = signature(key, {}, inputs.n_fake, inputs.n_real, {})
     except PluginError:  # who would make it cannot be told
         text = split_id(key)[0]
-    return replace(_blank(key), status=status, reason=reason, signature=text, details=details or {})
+    return replace(
+        _blank(described(key)), status=status, reason=reason, signature=text, details=details or {}
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,7 +10,16 @@ from typing import Any
 import numpy as np
 
 from genbench.errors import MetricError
-from genbench.metrics.checks import Float64s, Labels, Rows, as_labels, as_pair, as_rows
+from genbench.metrics.checks import (
+    Float64s,
+    Labels,
+    Rows,
+    as_labels,
+    as_pair,
+    as_rows,
+    require_rows,
+)
+from genbench.metrics.inputs import IncompleteError, Inputs, Measurement
 from genbench.metrics.moments import (
     EXACT_UP_TO,
     Moments,
@@ -72,7 +82,7 @@ def frechet_distance(real: Any, fake: Any) -> float:
     Biased up by about ``c tr C + c/2 sum (1 + [i=j]) l_i l_j / (l_i + l_j)``, ``c = 1/n_real +
     1/n_fake``, even for equal distributions: compare at equal n, and see
     `frechet_distance_infinity`. In float64 without a ridge; finite for singular covariances.
-    Symmetric in its arguments. O(n d^2 + d^3).
+    Symmetric in its arguments. O(n d^2 + d^3). Naive form: ``tests.oracles.frechet:fid``.
 
     References
     ----------
@@ -121,7 +131,8 @@ def frechet_distance_per_class(
 
     Notes
     -----
-    Fewer rows per class: its bias is about `classes` times that of the plain distance.
+    Fewer rows per class: its bias is about `classes` times that of the plain distance. Naive form:
+    ``tests.oracles.frechet:fid_per_class``.
 
     References
     ----------
@@ -233,6 +244,10 @@ def frechet_distance_infinity(real: Any, fake: Any, *, seed: int) -> Estimate:
     MetricError
         If either set has fewer than ``4 d`` rows, or an input is broken.
 
+    Notes
+    -----
+    Naive form: ``tests.oracles.frechet:fid_infinity``.
+
     References
     ----------
     Chong & Forsyth 2020, Effectively Unbiased FID and Inception Score, arXiv:1911.07023.
@@ -296,3 +311,41 @@ def infinity_sizes(n_real: int, n_fake: int, d: int) -> list[int]:
 def fit(rows: Any) -> Moments:
     """Moments of real rows, kept for `frechet_distance_from_moments`."""
     return moments(as_rows("real", rows, at_least=2))
+
+
+def measure_frechet(inputs: Inputs, parameters: Mapping[str, Any]) -> Measurement:
+    """`frechet_distance` with its interval: the maker of ``fid``."""
+    real, fake = inputs.pair
+    require_rows("real", len(real), 2)
+    require_rows("fake", len(fake), 2)
+    found = frechet_estimate(real, fake, inputs.blocks)
+    return Measurement(inputs.floored(found, lambda rows: frechet_distance(real, rows)))
+
+
+def measure_infinity(inputs: Inputs, parameters: Mapping[str, Any]) -> Measurement:
+    """`frechet_distance_infinity` with its interval: the maker of ``fid_infinity``."""
+    real, fake = inputs.pair
+
+    def again(rows: Rows) -> float:
+        return infinity_estimate(real, rows, None, seed=inputs.seed).value
+
+    found = infinity_estimate(real, fake, inputs.blocks, seed=inputs.seed)
+    return Measurement(inputs.floored(found, again, low=-math.inf))
+
+
+def measure_per_class(inputs: Inputs, parameters: Mapping[str, Any]) -> Measurement:
+    """`frechet_distance_per_class` with its interval: the maker of ``fid_per_class``."""
+    (real, fake), labels = inputs.pair, inputs.labels
+    result, estimate = per_class_estimate(
+        real, fake, labels.real, labels.fake, labels.classes, blocks=inputs.blocks
+    )
+    details = {"by_class": {str(label): value for label, value in result.by_class.items()}}
+    if estimate is None:
+        absent = ", ".join(str(label) for label, v in result.by_class.items() if v is None)
+        raise IncompleteError(f"fewer than two real or generated rows of class {absent}", details)
+
+    def again(rows: Rows) -> float:
+        one = per_class_estimate(real, rows, labels.real, labels.fake, labels.classes, blocks=None)
+        return one[0].mean or 0.0
+
+    return Measurement(inputs.floored(estimate, again), details)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from genbench.metrics.checks import Float64s, as_probabilities, require_at_least
-from genbench.metrics.uncertainty import Blocks, Estimate, block_jackknife
+from genbench.metrics.checks import Float64s, Rows, as_probabilities, require_at_least
+from genbench.metrics.inputs import Inputs, Measurement
+from genbench.metrics.uncertainty import (
+    Blocks,
+    Estimate,
+    block_jackknife,
+    longer_above,
+    one_row_at_least,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +55,8 @@ def inception_score(probabilities: Any, *, splits: int = 10, seed: int = 0) -> I
     Notes
     -----
     It never looks at real rows: classifiers' favourite inputs beat real data. Biased down at few
-    rows per split. O(n classes). Computed in float64.
+    rows per split. O(n classes). Computed in float64. Naive form:
+    ``tests.oracles.inception:classifier_score``.
 
     References
     ----------
@@ -105,3 +114,36 @@ def _split_scores(counts: Float64s, sums: Float64s, information: Float64s) -> Fl
     entropy = np.where(q > 0, q * np.log(np.where(q > 0, q, 1.0)), 0.0).sum(axis=-1)
     scores: Float64s = np.exp(information / counts - entropy).T
     return scores
+
+
+def measure_score(inputs: Inputs, parameters: Mapping[str, Any]) -> Measurement:
+    """`inception_score` with its interval, and the real rows' score beside it."""
+    splits = parameters["splits"]
+    blocks = inputs.blocks
+    result, estimate = inception_estimate(
+        inputs.fake_probabilities, blocks, splits=splits, seed=inputs.seed
+    )
+    estimate = longer_above(estimate, result.mean - 1.0)  # 1 is the least a score can be
+    estimate = _floored_score(estimate, inputs.fake_probabilities, splits, inputs.seed)
+    details = {"split_std": result.std}
+    if inputs.real_probabilities is not None:
+        real = inception_score(inputs.real_probabilities, splits=splits, seed=inputs.seed)
+        details["real"] = real.mean
+    return Measurement(estimate, details)
+
+
+def _floored_score(estimate: Estimate, given: Any, splits: int, seed: int) -> Estimate:
+    """A row that is sure of the least likely class, in place of the first."""
+    p = as_probabilities("probabilities", given)
+
+    def sure() -> Rows:
+        row: Rows = np.eye(p.shape[1])[p.mean(axis=0).argmin()]
+        return row
+
+    def again(rows: Rows) -> float:
+        return inception_score(rows, splits=splits, seed=seed).mean
+
+    if estimate.std_error is not None and estimate.value - 1.0 < 1 / len(p):
+        # Less than one sure row would add: blocks that hold no such row cannot tell its error.
+        estimate = replace(estimate, std_error=0.0)
+    return one_row_at_least(estimate, p, sure, again, low=1.0)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from genbench.errors import MetricError
-from genbench.metrics.checks import Float64s, Rows, as_pair, require_at_least
-from genbench.metrics.clouds import STEP, Cloud, make_clouds
+from genbench.metrics.checks import Float64s, Rows, as_pair, require_at_least, require_rows
+from genbench.metrics.inputs import Inputs, Measurement
 from genbench.metrics.pairs import Tile, visit_between, visit_within
+from genbench.metrics.prepared import STEP, PreparedRows, prepare
 from genbench.metrics.uncertainty import (
     Blocks,
     Estimate,
@@ -79,7 +82,8 @@ def kernel_distance(
     -----
     Unbiased at any n. All pairs are multiplied once, O(n^2 d); subsets are sums within that.
     Products in the input's dtype, sums over tiles in float64. Terms of the kernel that depend on
-    one row alone cancel and are left out, so that means far from 0 cost no digits.
+    one row alone cancel and are left out, so that means far from 0 cost no digits. Naive form:
+    ``tests.oracles.kernel:kid``.
 
     References
     ----------
@@ -88,18 +92,18 @@ def kernel_distance(
     require_at_least("subset_size", subset_size, 2)
     real, fake = as_pair(real, fake, at_least=subset_size)
     blocks = make_blocks(len(fake))
-    clouds = make_clouds(real, fake, None if blocks is None else blocks.order)
-    sums = KernelSums(*clouds, blocks, subsets=subsets, subset_size=subset_size, seed=seed)
-    visit_within(clouds[0], [sums.within_real])
-    visit_within(clouds[1], [sums.within_fake])
-    visit_between(*clouds, [sums.between])
+    both = prepare(real, fake, None if blocks is None else blocks.order)
+    sums = KernelSums(*both, blocks, subsets=subsets, subset_size=subset_size, seed=seed)
+    visit_within(both[0], [sums.within_real])
+    visit_within(both[1], [sums.within_fake])
+    visit_between(*both, [sums.between])
     return sums.result()[0]
 
 
 class KernelSums:
-    """Sums of kernel values over subsets and blocks; its three methods are `pairs.Reader`s.
+    """Sums of kernel values over subsets and blocks; its three methods are `pairs.Visitor`s.
 
-    With rows ``x = c + u`` around the clouds' centre c, ``q = u . v / d``, ``p = u . c / d`` and
+    With rows ``x = c + u`` around the rows' centre c, ``q = u . v / d``, ``p = u . c / d`` and
     ``b = 1 + c . c / d + p_u + p_v``, the kernel is ``(b + q)^3``. Whatever depends on one row
     alone cancels in the estimate. What is left is ``q (q^2 + 3 b q + 3 b^2)``, summed over tiles,
     and ``3 p_u p_v (2 (1 + c . c / d) + p_u + p_v)``, whose sums follow from those of p, p^2, p^3.
@@ -107,15 +111,15 @@ class KernelSums:
     Parameters
     ----------
     real, fake
-        The clouds that will be visited; fake in the order of `blocks`.
+        The prepared rows that will be visited; fake in the order of `blocks`.
     blocks
         Of generated rows, for the standard error; None for none.
     """
 
     def __init__(
         self,
-        real: Cloud,
-        fake: Cloud,
+        real: PreparedRows,
+        fake: PreparedRows,
         blocks: Blocks | None,
         *,
         subsets: int,
@@ -127,7 +131,7 @@ class KernelSums:
         self._subsets, self._size = subsets, subset_size
         self._block_sizes = np.array([len(fake)]) if blocks is None else np.diff(blocks.edges)
         self._scale_kernel(real, fake)
-        self._members = self._draw(blocks, seed, real.x.dtype)
+        self._members = self._members_of(blocks, seed, real.x.dtype)
         count = len(self._block_sizes)
         # real-real, fake-fake, real-fake; the real rows are one block
         self._of_subset = np.zeros((3, subsets))
@@ -135,11 +139,11 @@ class KernelSums:
         self._diagonal = np.zeros(2)
         self._lock = threading.Lock()
 
-    def _scale_kernel(self, real: Cloud, fake: Cloud) -> None:
+    def _scale_kernel(self, real: PreparedRows, fake: PreparedRows) -> None:
         """Bring q and b to a scale that float32 can hold."""
         d, dtype = real.x.shape[1], real.x.dtype
         self._base = 1 + float(real.centre @ real.centre) / d
-        self._along = [_along_centre(cloud) for cloud in (real, fake)]
+        self._along = [_along_centre(prepared) for prepared in (real, fake)]
         largest = self._base + 2 * max(float(np.abs(p).max()) for p in self._along)
         largest = max(largest, real.unit**2)  # coordinates are at most one unit
         if largest > _LARGEST:
@@ -154,7 +158,7 @@ class KernelSums:
         share = [1.5 * (self._base / 2 + p) / self._step for p in self._along]
         self._half_b = [part.astype(dtype) for part in share]
 
-    def _draw(self, blocks: Blocks | None, seed: int, dtype: np.dtype[Any]) -> list[Rows]:
+    def _members_of(self, blocks: Blocks | None, seed: int, dtype: np.dtype[Any]) -> list[Rows]:
         """0/1 columns that pick rows: each set's subsets, then the blocks of fake, all of real."""
         rng = np.random.RandomState(seed % 2**32)  # the field's draws
         n_real, n_fake = self._n
@@ -170,15 +174,15 @@ class KernelSums:
         return [real, fake]
 
     def within_real(self, tile: Tile) -> None:
-        """See `pairs.Reader`."""
+        """See `pairs.Visitor`."""
         self._within(tile, 0)
 
     def within_fake(self, tile: Tile) -> None:
-        """See `pairs.Reader`."""
+        """See `pairs.Visitor`."""
         self._within(tile, 1)
 
     def between(self, tile: Tile) -> None:
-        """See `pairs.Reader`."""
+        """See `pairs.Visitor`."""
         picked = self._kernel(tile, 0, 1) @ self._members[1][tile.columns]
         of_subset, by_block = self._contract(picked, self._members[0][tile.rows])
         with self._lock:
@@ -212,7 +216,7 @@ class KernelSums:
         column = self._half_b[right][tile.columns]
         for start in range(0, len(kernel), _AT_ONCE):
             part = slice(start, start + _AT_ONCE)
-            q, b, g = kernel[part], room[: len(kernel[part])], tile.g[part]
+            q, b, g = kernel[part], room[: len(kernel[part])], tile.products[part]
             # q^2 + 3 b q + 3 b^2 = (q + 3/2 b)^2 + (3/2 b)^2 / 3
             np.add(self._half_b[left][tile.rows][part, None], column, out=b)
             np.add(b, g, out=q)
@@ -268,7 +272,7 @@ class KernelSums:
 
     @property
     def _own_share(self) -> float:
-        """What pairs of a row with itself would add: the form that has them is never below 0."""
+        """The part of pairs of a row with itself: the form that has them is never below 0."""
         n, within = self._n[1], float(self._by_block[1].sum())
         return float(self._diagonal[1] / n - within / (n * (n - 1))) / n
 
@@ -291,15 +295,42 @@ class KernelSums:
         return value
 
 
-def _along_centre(cloud: Cloud) -> Float64s:
+def _along_centre(prepared: PreparedRows) -> Float64s:
     """``(x - centre) . centre / d`` of each row, ``(n,)``."""
     parts = [
-        cloud.centred(slice(i, i + STEP)) @ (cloud.centre / cloud.x.shape[1])
-        for i in range(0, len(cloud), STEP)
+        prepared.centred(slice(i, i + STEP)) @ (prepared.centre / prepared.x.shape[1])
+        for i in range(0, len(prepared), STEP)
     ]
-    return np.concatenate(parts) * cloud.unit
+    return np.concatenate(parts) * prepared.unit
 
 
 def _sums_of_powers(p: Float64s, members: Rows) -> Float64s:
     """Sums of p, p^2 and p^3 over each column's members, ``(3, columns)``."""
     return np.asarray(np.stack([p, p**2, p**3]) @ members.astype(np.float64))
+
+
+def check_subsets(inputs: Inputs, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters as they will be used; MetricError where they cannot be.
+
+    Where there are fewer rows than the usual subset, the subset is all of the smaller set.
+    """
+    real, fake = inputs.pair
+    used = dict(parameters)
+    used["subset_size"] = min(used["subset_size"], len(real), len(fake))
+    require_at_least("subset_size", used["subset_size"], 2)
+    require_at_least("subsets", used["subsets"], 1)
+    require_rows("real", len(real), 2)
+    require_rows("fake", len(fake), 2)
+    return used
+
+
+def measure_kernel(sums: KernelSums, inputs: Inputs, parameters: Mapping[str, Any]) -> Measurement:
+    """The kernel distance of the sums of a pass that is over: the maker of ``kid``."""
+    result, estimate = sums.result()
+
+    def again(rows: Rows) -> float:
+        return kernel_distance(inputs.pair[0], rows, seed=inputs.seed, **parameters).mean
+
+    estimate = inputs.floored(estimate, again, low=-math.inf)
+    details = {"subset_std": result.std, "u_statistic": result.u_statistic}
+    return Measurement(estimate, details, parameters)

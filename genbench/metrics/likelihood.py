@@ -33,7 +33,8 @@ def bits_per_dim(log_prob: Any, dims: int) -> float:
     Notes
     -----
     Comparable only between models of the same discrete data; a lower bound on the likelihood (an
-    ELBO, a dequantised density) gives an upper bound on this number.
+    ELBO, a dequantised density) gives an upper bound on this number. Naive form:
+    ``tests.oracles.likelihood:nll``.
 
     References
     ----------

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from genbench.metrics.balls import Radii
 from genbench.metrics.checks import as_pair, require_at_least, require_rows
-from genbench.metrics.clouds import Cloud, make_clouds, sharpened
-from genbench.metrics.crossing import Crossing
+from genbench.metrics.inputs import Inputs, Measurement
+from genbench.metrics.memberships import Memberships
 from genbench.metrics.nearest import NearestWithin, radii_without_blocks
 from genbench.metrics.pairs import visit_between, visit_within
+from genbench.metrics.prepared import PreparedRows, prepare, sharpened
 from genbench.metrics.uncertainty import Blocks
 
 # Neighbours kept beyond k, so that rounding, and deleting a block, rarely need a second look.
@@ -60,14 +62,15 @@ def precision_recall(real: Any, fake: Any, *, k: int = 3) -> PrecisionRecall:
     Notes
     -----
     Membership is ``<=``. Outliers have large balls: one far real row can lift precision, one far
-    fake row recall. Depends on n: compare at equal n. O(n^2 d).
+    fake row recall. Depends on n: compare at equal n. O(n^2 d). Naive forms:
+    ``tests.oracles.neighbours:precision`` and ``tests.oracles.neighbours:recall``.
 
     References
     ----------
     Kynkaanniemi et al. 2019, Improved Precision and Recall Metric, arXiv:1904.06991.
     """
-    crossing = _survey(real, fake, k_closed=k, k_open=None)
-    return PrecisionRecall(crossing.precision().value, crossing.recall().value)
+    memberships = _survey(real, fake, k_closed=k, k_open=None)
+    return PrecisionRecall(memberships.precision().value, memberships.recall().value)
 
 
 def density_coverage(real: Any, fake: Any, *, k: int = 5) -> DensityCoverage:
@@ -97,14 +100,15 @@ def density_coverage(real: Any, fake: Any, *, k: int = 5) -> DensityCoverage:
 
     Notes
     -----
-    Membership is ``<``, so identical constant inputs score 0. O(n^2 d).
+    Membership is ``<``, so identical constant inputs score 0. O(n^2 d). Naive forms:
+    ``tests.oracles.neighbours:density`` and ``tests.oracles.neighbours:coverage``.
 
     References
     ----------
     Naeem et al. 2020, Reliable Fidelity and Diversity Metrics, arXiv:2002.09797.
     """
-    crossing = _survey(real, fake, k_closed=None, k_open=k)
-    return DensityCoverage(crossing.density().value, crossing.coverage().value)
+    memberships = _survey(real, fake, k_closed=None, k_open=k)
+    return DensityCoverage(memberships.density().value, memberships.coverage().value)
 
 
 def check_depth(n_real: int, n_fake: int, k_closed: int | None, k_open: int | None) -> None:
@@ -117,26 +121,26 @@ def check_depth(n_real: int, n_fake: int, k_closed: int | None, k_open: int | No
         require_rows("fake", n_fake, k_closed + 1)
 
 
-def _survey(real: Any, fake: Any, *, k_closed: int | None, k_open: int | None) -> Crossing:
+def _survey(real: Any, fake: Any, *, k_closed: int | None, k_open: int | None) -> Memberships:
     real, fake = as_pair(real, fake)
     check_depth(len(real), len(fake), k_closed, k_open)
-    clouds = make_clouds(real, fake)
-    neighbourhoods = Neighbourhoods(*clouds, k_closed=k_closed, k_open=k_open, blocks=None)
-    visit_within(clouds[0], [neighbourhoods.within_real])
+    both = prepare(real, fake)
+    neighbourhoods = Neighbourhoods(*both, k_closed=k_closed, k_open=k_open, blocks=None)
+    visit_within(both[0], [neighbourhoods.within_real])
     if neighbourhoods.within_fake is not None:
-        visit_within(clouds[1], [neighbourhoods.within_fake])
-    crossing, clouds = neighbourhoods.crossing()
-    visit_between(*clouds, [crossing], crossing.columns)
-    return crossing
+        visit_within(both[1], [neighbourhoods.within_fake])
+    memberships, both = neighbourhoods.memberships()
+    visit_between(*both, [memberships], memberships.columns)
+    return memberships
 
 
 class Neighbourhoods:
-    """Both sets' balls: visit real with `within_real`, fake with `within_fake`, then `crossing`.
+    """Both sets' balls: visit real with `within_real`, fake with `within_fake`, then `memberships`.
 
     Parameters
     ----------
     real, fake
-        The clouds; fake in the order of `blocks`.
+        Both sets, prepared; fake in the order of `blocks`.
     k_closed, k_open
         k of precision and recall, and of density and coverage; None leaves that pair out.
     blocks
@@ -145,8 +149,8 @@ class Neighbourhoods:
 
     def __init__(
         self,
-        real: Cloud,
-        fake: Cloud,
+        real: PreparedRows,
+        fake: PreparedRows,
         *,
         k_closed: int | None,
         k_open: int | None,
@@ -161,10 +165,10 @@ class Neighbourhoods:
             spare = _SPARE if blocks is None else _SPARE_WITH_BLOCKS
             self.within_fake = NearestWithin(fake, k_closed, spare)
 
-    def crossing(self) -> tuple[Crossing, tuple[Cloud, Cloud]]:
-        """The reader of pairs between the sets, once both sets' own neighbours are known.
+    def memberships(self) -> tuple[Memberships, tuple[PreparedRows, PreparedRows]]:
+        """The visitor of pairs between the sets, once both sets' own neighbours are known.
 
-        With the clouds to visit: in a finer form where those given did not settle the neighbours.
+        With the sets to visit: in a finer form where those given did not settle the neighbours.
         """
         within, real = self.within_real.result()
         found, fake = None, self._fake
@@ -181,7 +185,7 @@ class Neighbourhoods:
         def of_real(k: int | None) -> Radii | None:
             return None if k is None else Radii.of(within.squares[:, k - 1], real)
 
-        reader = Crossing(
+        visitor = Memberships(
             len(fake),
             self._blocks,
             real_closed=of_real(self._k_closed),
@@ -189,4 +193,32 @@ class Neighbourhoods:
             k_open=self._k_open or 1,
             fake_closed=radii,
         )
-        return reader, (real, fake)
+        return visitor, (real, fake)
+
+
+def measure_precision(
+    found: Memberships, inputs: Inputs, parameters: Mapping[str, Any]
+) -> Measurement:
+    """The share of generated rows in a real row's ball, after the pass over pairs."""
+    return Measurement(inputs.maybe(found.precision()), used=parameters)
+
+
+def measure_recall(
+    found: Memberships, inputs: Inputs, parameters: Mapping[str, Any]
+) -> Measurement:
+    """The share of real rows in a generated row's ball, after the pass over pairs."""
+    return Measurement(inputs.maybe(found.recall()), used=parameters)
+
+
+def measure_density(
+    found: Memberships, inputs: Inputs, parameters: Mapping[str, Any]
+) -> Measurement:
+    """The mean number of real balls around a generated row over k, after the pass over pairs."""
+    return Measurement(inputs.maybe(found.density()), used=parameters)
+
+
+def measure_coverage(
+    found: Memberships, inputs: Inputs, parameters: Mapping[str, Any]
+) -> Measurement:
+    """The share of real rows whose ball holds a generated row, after the pass over pairs."""
+    return Measurement(inputs.maybe(found.coverage()), used=parameters)

@@ -1,10 +1,10 @@
 """Products of all pairs of rows, once, tile by tile, for every metric that needs them.
 
-A tile holds what kernel and neighbour metrics are made of: centred products ``g`` and an upper
-bound of ``h = -|x - y|^2 / 2``, namely ``g - |x|^2 / 2 - |y|^2 / 2`` plus what rounding may have
-taken off (see `clouds`). Within one set only tiles on and above the diagonal are made. Tiles run on
-as many threads as BLAS was allowed, each with one BLAS thread, and live in cache: extra memory is a
-few tiles, whatever n.
+A tile holds what kernel and neighbour metrics are made of: centred products ``x . y`` and an upper
+bound of the closeness ``-|x - y|^2 / 2 = x . y - |x|^2 / 2 - |y|^2 / 2``, namely that plus what
+rounding may have taken off (see `prepared`). Within one set only tiles on and above the diagonal
+are made. Tiles run on as many threads as BLAS was allowed, each with one BLAS thread, and live in
+cache: extra memory is a few tiles, whatever n.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from genbench.metrics.checks import Rows
-from genbench.metrics.clouds import Cloud
 from genbench.metrics.differences import squares_of_block
+from genbench.metrics.prepared import PreparedRows
 from genbench.metrics.threads import side_by_side
 
 TILE = 512
@@ -36,49 +36,52 @@ class Tile:
     rows, columns
         Where the tile lies.
     exact
-        Whether `h` is exact.
-    g
-        Centred products, in the clouds' unit; nothing where h is made of differences.
-    h
+        Whether `closeness` is exact.
+    products
+        Centred products, in the rows' unit; nothing where closeness is made of differences.
+    closeness
         Minus half the squared distances, or an upper bound: the larger, the nearer.
     scratch
         Two rooms of the same shape for whoever wants them.
     """
 
-    left: Cloud
-    right: Cloud
+    left: PreparedRows
+    right: PreparedRows
     rows: slice
     columns: slice
     exact: bool
-    g: Rows
-    h: Rows
+    products: Rows
+    closeness: Rows
     scratch: tuple[Rows, Rows]
 
 
-class Reader(Protocol):
-    """Takes what it needs from a tile. Called from several threads; it must not change `g`, `h`."""
+class Visitor(Protocol):
+    """Takes what it needs from a tile, whose arrays it must not change; called by many threads."""
 
     def __call__(self, tile: Tile) -> None: ...
 
 
-def visit_within(cloud: Cloud, readers: Sequence[Reader]) -> None:
+def visit_within(prepared: PreparedRows, visitors: Sequence[Visitor]) -> None:
     """Show every tile on or above the diagonal, the nearest to the diagonal first."""
-    parts = split_evenly(0, len(cloud))
+    parts = split_evenly(0, len(prepared))
     jobs = [
         (parts[i], [parts[i + step]])
         for step in range(len(parts))
         for i in range(len(parts) - step)
     ]
-    _visit(cloud, cloud, jobs, readers)
+    _visit(prepared, prepared, jobs, visitors)
 
 
 def visit_between(
-    left: Cloud, right: Cloud, readers: Sequence[Reader], columns: list[slice] | None = None
+    left: PreparedRows,
+    right: PreparedRows,
+    visitors: Sequence[Visitor],
+    columns: list[slice] | None = None,
 ) -> None:
     """Show all left rows against the right `columns`; one strip of rows stays on one thread."""
     columns = split_evenly(0, len(right)) if columns is None else columns
     jobs = [(rows, columns) for rows in split_evenly(0, len(left))]
-    _visit(left, right, jobs, readers)
+    _visit(left, right, jobs, visitors)
 
 
 def split_evenly(start: int, stop: int) -> list[slice]:
@@ -90,7 +93,10 @@ def split_evenly(start: int, stop: int) -> list[slice]:
 
 
 def _visit(
-    left: Cloud, right: Cloud, jobs: list[tuple[slice, list[slice]]], readers: Sequence[Reader]
+    left: PreparedRows,
+    right: PreparedRows,
+    jobs: list[tuple[slice, list[slice]]],
+    visitors: Sequence[Visitor],
 ) -> None:
     local = threading.local()
     exact = left.exact and right.exact
@@ -99,16 +105,18 @@ def _visit(
         rows, strip = job
         for columns in strip:
             shape = (rows.stop - rows.start, columns.stop - columns.start)
-            g, h, *scratch = _buffers(local, left.dtype, shape)
+            products, closeness, *scratch = _buffers(local, left.dtype, shape)
             if left.by_differences:
-                np.multiply(squares_of_block(left, rows, right, columns), -0.5, out=h)
+                np.multiply(squares_of_block(left, rows, right, columns), -0.5, out=closeness)
             else:
-                np.matmul(left.x[rows], right.x[columns].T, out=g)
-                np.subtract(g, left.lowered[rows, None], out=h)
-                np.subtract(h, right.lowered[columns], out=h)
-            tile = Tile(left, right, rows, columns, exact, g, h, (scratch[0], scratch[1]))
-            for reader in readers:
-                reader(tile)
+                np.matmul(left.x[rows], right.x[columns].T, out=products)
+                np.subtract(products, left.lowered[rows, None], out=closeness)
+                np.subtract(closeness, right.lowered[columns], out=closeness)
+            tile = Tile(
+                left, right, rows, columns, exact, products, closeness, (scratch[0], scratch[1])
+            )
+            for visitor in visitors:
+                visitor(tile)
 
     side_by_side(run, jobs)
 

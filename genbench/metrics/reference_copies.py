@@ -67,7 +67,7 @@ def exact_copies(heldout: Any, train: Any, fake: Any, *, seed: int) -> ExactCopi
         Rows of one shape and dtype, ``(n, ...)``, as they are: not features.
     """
     real, known, made = (_keys(x) for x in (heldout, train, fake))
-    chosen = draw(len(known), len(real), seed)
+    chosen = random_rows(len(known), len(real), seed)
     some = {known[i] for i in chosen}
     of_real, of_train = set(real), set(known)
     mine = of_real - of_train
@@ -115,8 +115,12 @@ def _sets(heldout: Any, train: Any, fake: Any, seed: int) -> tuple[NDArray[Any],
     )
     for name, x in (("train", known), ("fake", made)):
         require_same_dimension("heldout", real, name, x)
-    real = real[draw(len(real), REAL_ROWS, seed)]
-    return real, known[draw(len(known), len(real), seed)], made[draw(len(made), FAKE_ROWS, seed)]
+    real = real[random_rows(len(real), REAL_ROWS, seed)]
+    return (
+        real,
+        known[random_rows(len(known), len(real), seed)],
+        made[random_rows(len(made), FAKE_ROWS, seed)],
+    )
 
 
 def _usual(queries: NDArray[Any], rows: NDArray[Any]) -> float:
@@ -130,7 +134,7 @@ def _distinct(nearest: Nearest, which: NDArray[np.bool_]) -> int:
 
 
 def _excess(hits: int, others: int, n_hits: int, n_others: int, level: float) -> bool:
-    """Whether more of the first set were hit than of the second, beyond chance and by far."""
+    """True if more of the first set were hit than of the second, beyond chance and by far."""
     total = hits + others
     if total == 0 or hits < _TWICE * others:
         return False
@@ -147,6 +151,6 @@ def _keys(x: Any) -> list[bytes]:
     return [row.tobytes() for row in rows]
 
 
-def draw(n: int, most: int, seed: int) -> NDArray[np.int64]:
+def random_rows(n: int, most: int, seed: int) -> NDArray[np.int64]:
     """Indices of at most `most` of n rows, in an order drawn by `seed`."""
     return np.random.default_rng(seed).permutation(n)[:most]

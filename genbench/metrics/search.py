@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genbench.metrics.checks import Float64s, Rows
-from genbench.metrics.clouds import Cloud, make_clouds, sharpened
 from genbench.metrics.differences import squares_of_block, squares_of_pairs
+from genbench.metrics.prepared import PreparedRows, prepare, sharpened
 from genbench.metrics.threads import side_by_side
 
 _QUERIES, _COLUMNS = 512, 1024
@@ -50,7 +50,7 @@ class _Search:
     """Both sets, and the search for a slice of queries."""
 
     def __init__(self, queries: Rows, rows: Rows, exclude: Indices | None) -> None:
-        self._rows, self._queries = make_clouds(rows, queries, dtype=np.dtype(np.float32))
+        self._rows, self._queries = prepare(rows, queries, dtype=np.dtype(np.float32))
         self._exclude = exclude
         self._columns = [
             slice(i, min(i + _COLUMNS, len(rows))) for i in range(0, len(rows), _COLUMNS)
@@ -64,20 +64,20 @@ class _Search:
         return Nearest(np.sqrt(squares) * self._rows.unit, index)
 
     @cached_property
-    def _finer(self) -> tuple[Cloud, Cloud]:
+    def _finer(self) -> tuple[PreparedRows, PreparedRows]:
         return sharpened(self._queries), sharpened(self._rows)
 
     def _candidates(
-        self, part: slice, queries: Cloud, rows: Cloud
+        self, part: slice, queries: PreparedRows, rows: PreparedRows
     ) -> tuple[Indices, Indices] | None:
         """Pairs of query and row that may be nearest, each query with one; None for very many."""
         query = np.arange(part.start, part.stop)
         best = np.empty((len(query), len(self._columns)), queries.dtype)
         limit = np.full(len(query), -np.inf)
         for tile, columns in enumerate(self._columns):
-            h = self._tile(queries, query, rows, columns)
-            nearest = h.argmax(axis=1)
-            best[:, tile] = h[np.arange(len(h)), nearest]
+            closeness = self._tile(queries, query, rows, columns)
+            nearest = closeness.argmax(axis=1)
+            best[:, tile] = closeness[np.arange(len(closeness)), nearest]
             slack = queries.slack[query] + rows.slack[columns][nearest]
             np.maximum(limit, best[:, tile] - 2 * slack, out=limit)
         pairs, count = [], 0
@@ -85,28 +85,34 @@ class _Search:
             near = np.flatnonzero(best[:, tile] >= limit)
             if len(near) == 0:
                 continue
-            h = self._tile(queries, query[near], rows, columns)
+            closeness = self._tile(queries, query[near], rows, columns)
             # Products of fewer queries may round differently: by no more than `limit` allows.
-            of, row = np.nonzero(h >= (limit[near] - 2 * queries.slack[query[near]])[:, None])
+            of, row = np.nonzero(
+                closeness >= (limit[near] - 2 * queries.slack[query[near]])[:, None]
+            )
             pairs.append((query[near[of]], row + columns.start))
             count += len(of)
             if count * _MANY > len(query) * len(rows):
                 return None
         return np.concatenate([p[0] for p in pairs]), np.concatenate([p[1] for p in pairs])
 
-    def _tile(self, queries: Cloud, query: Indices, rows: Cloud, columns: slice) -> Rows:
-        """Upper bounds of h."""
-        h: Rows = queries.x[query] @ rows.x[columns].T
-        h -= queries.lowered[query, None]
-        h -= rows.lowered[columns]
-        self._leave_out(h, query, columns)
-        return h
+    def _tile(
+        self, queries: PreparedRows, query: Indices, rows: PreparedRows, columns: slice
+    ) -> Rows:
+        """Upper bounds of closeness."""
+        closeness: Rows = queries.x[query] @ rows.x[columns].T
+        closeness -= queries.lowered[query, None]
+        closeness -= rows.lowered[columns]
+        self._leave_out(closeness, query, columns)
+        return closeness
 
-    def _leave_out(self, h: Rows, query: Indices, columns: slice, *, to: float = -np.inf) -> None:
+    def _leave_out(
+        self, closeness: Rows, query: Indices, columns: slice, *, to: float = -np.inf
+    ) -> None:
         if self._exclude is not None:
             column = self._exclude[query] - columns.start
-            there = np.flatnonzero((column >= 0) & (column < h.shape[1]))
-            h[there, column[there]] = to
+            there = np.flatnonzero((column >= 0) & (column < closeness.shape[1]))
+            closeness[there, column[there]] = to
 
     def _listed(self, query: Indices, row: Indices) -> tuple[Float64s, Indices]:
         squares = squares_of_pairs(self._queries, query, self._rows, row)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from scipy.spatial.distance import cdist
 
 from genbench.errors import MetricError
 from genbench.metrics.checks import Float64s, Rows, as_pair, require_at_least, require_rows
+from genbench.metrics.inputs import Inputs, Measurement
 from genbench.metrics.uncertainty import Blocks, Estimate, block_jackknife, block_mean, longer_above
 
 _SMALL = 256  # rows below which an assignment is solved faster than any preparation
@@ -131,6 +133,10 @@ def block_earth_movers_distance(
     -------
     BlockedDistance
         The value is in ``[0, inf)``, lower is better; compare it at equal `block_rows`.
+
+    Notes
+    -----
+    Naive form: ``tests.oracles.transport:emd``.
     """
     real, fake = as_pair(real, fake)
     _require_order(p)
@@ -174,7 +180,8 @@ def sliced_wasserstein(
     -----
     Biased upwards by an amount that falls with n and, unlike the exact distance's, hardly grows
     with d. Directions leave a Monte-Carlo error of about ``1 / sqrt(projections)`` of the spread
-    over directions. Cost: projections times (n d + n log n).
+    over directions. Cost: projections times (n d + n log n). Naive form:
+    ``tests.oracles.transport:sliced_wasserstein``.
 
     References
     ----------
@@ -330,3 +337,31 @@ def _powers(a: Float64s, b: Float64s, p: float) -> Float64s:
     start, width = edges[:-1], np.diff(edges) / (n * m)
     gap = np.abs(a[:, start // m] - b[:, start // n])
     return np.asarray(gap**p @ width)
+
+
+def measure_emd(inputs: Inputs, parameters: Mapping[str, Any]) -> Measurement:
+    """`block_earth_movers_distance` with its interval: the maker of ``emd``."""
+    block, p = parameters["block"], parameters["p"]
+    real, fake = inputs.pair
+
+    def again(rows: Rows) -> float:
+        return block_earth_movers_distance(real, rows, block=block, p=p, seed=inputs.seed).value
+
+    found = block_earth_movers_distance(real, fake, block=block, p=p, seed=inputs.seed)
+    return Measurement(
+        inputs.maybe(inputs.floored(block_mean(found.values), again)),
+        {"blocks": len(found.values)},
+        {"block": found.block_rows},
+    )
+
+
+def measure_sliced(inputs: Inputs, parameters: Mapping[str, Any]) -> Measurement:
+    """`sliced_wasserstein` with its interval: the maker of ``sliced_wasserstein``."""
+    options: Any = {**parameters, "seed": inputs.seed}
+    real, fake = inputs.pair
+    if inputs.blocks is None:
+        return Measurement(Estimate(sliced_wasserstein(real, fake, **options)))
+    found = sliced_wasserstein_estimate(real, fake, inputs.blocks, **options)
+    return Measurement(
+        inputs.floored(found, lambda rows: sliced_wasserstein(real, rows, **options))
+    )

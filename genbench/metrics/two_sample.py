@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from scipy.special import ndtr, ndtri
 from threadpoolctl import threadpool_limits
 
 from genbench.metrics.checks import Float64s, Rows, as_pair
+from genbench.metrics.inputs import Inputs, Measurement
 from genbench.metrics.threads import side_by_side
 from genbench.metrics.uncertainty import Estimate, satterthwaite, student, wilson_share
 from genbench.metrics.values import Interval
@@ -94,6 +95,7 @@ def classifier_two_sample(real: Any, fake: Any, *, seed: int) -> TwoSample:
     A lower bound on what a better classifier could do: 0.5 does not prove equality. It depends on
     n through the size of the training half. Rows sorted by class are fine (they are permuted).
     Symmetric in distribution, not draw by draw. Cost: training two small classifiers on n rows.
+    Properties, as a trained classifier has no naive form: ``tests.oracles.two_sample:holds``.
 
     References
     ----------
@@ -200,3 +202,19 @@ def _correct(name: str, split: _Split, state: int) -> int:
         )
     model.fit(split.x, split.y)
     return int(np.count_nonzero(model.predict(split.held_x) == split.held_y))
+
+
+def measure_two_sample(inputs: Inputs, parameters: Mapping[str, Any]) -> Measurement:
+    """`classifier_two_sample` with its interval: the maker of ``c2st``."""
+    found = classifier_two_sample(*inputs.pair, seed=inputs.seed)
+    details = {
+        "null_low": found.null.low,
+        "null_high": found.null.high,
+        "p_value": found.p_value,
+        "classifier": found.classifier,
+        "n_test": found.n_test,
+    }
+    if not inputs.intervals:
+        return Measurement(Estimate(found.accuracy), details)
+    estimate, accuracies = two_sample_estimate(*inputs.pair, found, seed=inputs.seed)
+    return Measurement(estimate, {**details, "splits": accuracies})

@@ -218,7 +218,7 @@ def student(
 
 
 def quantile(df: float) -> float:
-    """How many standard errors a two-sided 95 % interval reaches to either side."""
+    """The number of standard errors that a two-sided 95 % interval reaches to either side."""
     upper = (1 + LEVEL) / 2
     return float(ndtri(upper) if math.isinf(df) else stdtrit(df, upper))
 
@@ -285,7 +285,7 @@ class Crossed:
 
 
 def crossed(values: Float64s) -> Crossed:
-    """What other trainings and what other rows add to the variance of the mean of all values.
+    """The shares of other trainings and of other rows in the variance of the mean of all values.
 
     With ``MS`` the mean squares of an analysis of variance without repetition, `trained` is
     ``MS_trainings / (T R)``, which holds the noise of single answers, and `tested` is

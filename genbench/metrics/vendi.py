@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from genbench.errors import MetricError
 from genbench.metrics.checks import as_rows
+from genbench.metrics.inputs import Inputs, Measurement
+from genbench.metrics.threads import side_by_side
+from genbench.metrics.uncertainty import Estimate, below
 
 
 def vendi_score(features: Any) -> float:
@@ -36,6 +40,7 @@ def vendi_score(features: Any) -> float:
     -----
     Biased downwards at small n. Features that are never negative (after a ReLU) share a
     direction, so their scores are low: compare with the real rows' score. Cost: n d min(n, d).
+    Naive form: ``tests.oracles.vendi:vendi``.
 
     References
     ----------
@@ -57,3 +62,20 @@ def vendi_score(features: Any) -> float:
     shares = shares[shares > 0]  # rounding leaves tiny negatives; 0 ln 0 = 0
     shares /= shares.sum()
     return float(np.exp(-np.sum(shares * np.log(shares))))
+
+
+def measure_vendi(inputs: Inputs, parameters: Mapping[str, Any]) -> Measurement:
+    """`vendi_score` with its interval, and the real rows' score beside it."""
+    real, fake = inputs.pair
+    value = vendi_score(fake)
+    details = {"real": vendi_score(real)}
+    if inputs.blocks is None:
+        return Measurement(Estimate(value), details)
+    block = inputs.blocks.of_row
+    blocks = range(inputs.blocks.count)
+    left_out = np.array(side_by_side(lambda b: vendi_score(fake[block != b]), blocks))
+    most = float(min(fake.shape))
+    found = Estimate(value, no_interval=f"at {most:g}, the most that {fake.shape} rows can have")
+    if value < most:
+        found = below(most, value, left_out)
+    return Measurement(inputs.floored(found, vendi_score, low=1.0), details)

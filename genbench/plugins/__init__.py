@@ -1,1 +1,1 @@
-"""From what a user names to a generator in our hands."""
+"""Generators: from what a user names to one in our hands, held to the contract."""

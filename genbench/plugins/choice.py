@@ -7,15 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from genbench.plugins.finding import Description, GeneratorRef
-
-# Controls and the split each is drawn from; every other generator sees the training split alone.
-CONTROL_SPLITS = {
-    "heldout": "valid",
-    "train-copy": "train",
-    "gaussian": "train",
-    "noise": "train",
-    "mode-dropped": "valid",
-}
+from genbench.results.controls import is_control
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +33,7 @@ class GeneratorChoice:
     @property
     def is_control(self) -> bool:
         """Whether it is one of genbench's own control rows."""
-        return self.ref.name in CONTROL_SPLITS and str(self.ref.module).startswith("genbench.")
+        return is_control(self.ref.name, self.ref.provider)
 
     @property
     def is_external(self) -> bool:
@@ -49,7 +41,7 @@ class GeneratorChoice:
         return self.ref.module is None and self.ref.file is None and not self.ref.inline
 
     def identity(self) -> dict[str, Any]:
-        """What of the generator makes two cells different."""
+        """The parts of a generator that tell two cells apart."""
         return {
             "name": self.name,
             "version": self.description.version,

@@ -13,6 +13,7 @@ from torch import Tensor
 from genbench.errors import ContractError
 from genbench.generator import Samples, Space
 from genbench.plugins import finding as plugins
+from genbench.plugins.parameters import by_field
 
 
 def make_generator(
@@ -22,25 +23,26 @@ def make_generator(
     device: torch.device,
     cls: type | None = None,
 ) -> Any:
-    """Import a generator, unless its class is given, and make one; lists become tuples again."""
+    """Import a generator, unless its class is given, and make one of `params` by key."""
     known: Any = cls or plugins.load(ref)
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in params.items()}
-    return known(known.spec.params(**values), space, device)
+    return known(known.spec.params(**by_field(known.spec.params, params)), space, device)
 
 
-class Drawn(NamedTuple):
+class CheckedSamples(NamedTuple):
     """Samples that obey the contract: `x` of the space, `y` int64 ``(n,)`` or None."""
 
     x: Tensor
     y: Tensor | None
 
 
-def draw(generator: Any, space: Space, n: int, *, seed: int, labels: Tensor | None) -> Drawn:
+def checked_samples(
+    generator: Any, space: Space, n: int, *, seed: int, labels: Tensor | None
+) -> CheckedSamples:
     """Draw `n` samples and hold them against the contract.
 
     Returns
     -------
-    Drawn
+    CheckedSamples
         Its `y` are the generator's own labels, or else the `labels` it was asked for.
 
     Raises
@@ -58,14 +60,14 @@ def draw(generator: Any, space: Space, n: int, *, seed: int, labels: Tensor | No
     if problem is not None:
         raise _breach(generator, "the tensor that sample() returned", problem)
     if not own:
-        return Drawn(x, labels)
+        return CheckedSamples(x, labels)
     problem = label_violation(y, n, space.classes)
     if problem is not None:
         raise _breach(generator, "the labels that sample() returned", problem)
-    return Drawn(x, y)
+    return CheckedSamples(x, y)
 
 
-def log_prob_of(
+def checked_log_prob(
     generator: Any,
     x: Tensor,
     *,
@@ -97,7 +99,7 @@ def log_prob_of(
 
 
 def label_violation(y: Any, n: int, classes: int) -> str | None:
-    """What keeps `y` from being `n` labels, or None."""
+    """The reason that `y` is not `n` labels, or None."""
     if not isinstance(y, Tensor) or tuple(y.shape) != (n,) or y.dtype != torch.int64:
         return f"must be an int64 tensor of shape ({n},)"
     if y.numel() == 0 or y.device.type == "meta":

@@ -18,11 +18,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
 from genbench.errors import PluginError, UsageError, did_you_mean, shorten
 from genbench.generator import CONTRACT, GeneratorSpec
+from genbench.plugins import parameters
+from genbench.plugins.parameters import Parameter
 from genbench.plugins.source import Sources, sources_of
+from genbench.results.controls import poses_as_control
 from genbench.system import extensions
 
 GROUP = "genbench.generators"
@@ -31,7 +34,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class GeneratorRef:
-    """Where a generator's class is: an entry point (`module`) or a file of the user's (`file`).
+    """The place of a generator's class: an entry point (`module`) or a file of the user's (`file`).
 
     Parameters
     ----------
@@ -65,18 +68,8 @@ class GeneratorRef:
 
 
 @dataclass(frozen=True, slots=True)
-class Parameter:
-    """One field of a generator's parameters, as the command line needs it."""
-
-    name: str
-    type: str
-    default: Any
-    optional: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Description:
-    """What a generator says of itself, as plain data that crosses a process boundary.
+    """A generator's declaration as plain data, which crosses a process boundary.
 
     Parameters
     ----------
@@ -117,24 +110,21 @@ class Description:
             values[name] = tuple(values.get(name, ()))
         return cls(**values)
 
-    def resolve(self, given: Mapping[str, str]) -> dict[str, Any]:
-        """All parameters: the defaults with `given` (name -> text) laid over them.
+    def parse(self, given: Mapping[str, str]) -> dict[str, Any]:
+        """The values that `given`, texts by either name, sets, by key.
 
         Raises
         ------
         UsageError
             For an unknown name or a text that is not of the parameter's type.
         """
-        known = {p.name: p for p in self.parameters}
-        values = {p.name: p.default for p in self.parameters}
-        for name, text in given.items():
-            if name not in known:
-                raise UsageError(
-                    f"generator {self.name!r} has no parameter {name!r}: "
-                    f"{did_you_mean(name, known)}"
-                )
-            values[name] = _parse(self.name, known[name], text)
-        return values
+        known = {p.key: p for p in self.parameters}
+        texts = parameters.by_key(self.name, self.parameters, given)
+        return {key: parameters.parse(self.name, known[key], text) for key, text in texts.items()}
+
+    def complete(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """All parameters as a record has them, with the values `given` by key."""
+        return parameters.complete(self.parameters, given)
 
 
 def installed() -> dict[str, list[GeneratorRef]]:
@@ -216,6 +206,11 @@ def checked(cls: Any, ref: GeneratorRef) -> Any:
             f"{_where(ref)}: spec.name is {spec.name!r} but it is registered as {ref.name!r}: "
             "make them equal"
         )
+    if poses_as_control(spec.name, ref.provider, spec.family):
+        raise PluginError(
+            f"generator {spec.name!r} of {ref.provider} calls its family 'control', which genbench "
+            "keeps for its own reference rows: name the family of its model, such as 'gan'"
+        )
     if not dataclasses.is_dataclass(spec.params):
         raise PluginError(f"generator {spec.name!r}: spec.params must be a dataclass")
     missing = [m for m in _methods(spec) if not callable(getattr(cls, m, None))]
@@ -241,7 +236,7 @@ def describe(ref: GeneratorRef) -> Description:
 
 
 def description_of(cls: Any, ref: GeneratorRef) -> Description:
-    """What a loaded generator says of itself."""
+    """The declaration of a loaded generator."""
     spec: GeneratorSpec = cls.spec
     code = _code(cls, ref)
     module = inspect.getmodule(cls)
@@ -257,7 +252,7 @@ def description_of(cls: Any, ref: GeneratorRef) -> Description:
         pretrained_on=spec.pretrained_on,
         summary=doc.split("\n\n")[0].replace("\n", " "),
         source=code.digest,
-        parameters=_parameters(spec),
+        parameters=parameters.declared(spec),
         covers=(*code.files, *getattr(cls, "version_files", ())),
         left_out=code.left_out,
     )
@@ -274,62 +269,6 @@ def _code(cls: Any, ref: GeneratorRef) -> Sources:
     if entry is not None and Path(entry).resolve() != file:  # it may import the class
         modules.append((Path(entry).resolve(), str(ref.module or Path(entry).stem)))
     return sources_of(modules)
-
-
-def _parameters(spec: GeneratorSpec) -> tuple[Parameter, ...]:
-    hints = get_type_hints(spec.params)
-    found = []
-    for field in dataclasses.fields(spec.params):
-        if field.default is not dataclasses.MISSING:
-            default = field.default
-        elif field.default_factory is not dataclasses.MISSING:
-            default = field.default_factory()
-        else:
-            raise PluginError(
-                f"generator {spec.name!r}: parameter {field.name!r} has no default: give it one"
-            )
-        kind, optional = _kind(hints[field.name])
-        if isinstance(default, tuple):
-            default = list(default)
-        found.append(Parameter(field.name, kind, default, optional))
-    return tuple(found)
-
-
-def _kind(hint: Any) -> tuple[str, bool]:
-    args = [a for a in get_args(hint) if a is not type(None)]
-    if type(None) in get_args(hint) and len(args) == 1:
-        return _kind(args[0])[0], True
-    if get_origin(hint) is tuple:
-        return f"tuple[{_kind(args[0])[0]}]", False
-    return getattr(hint, "__name__", str(hint)), False
-
-
-def _parse(generator: str, parameter: Parameter, text: str) -> Any:
-    """`text` as a value of the parameter's type."""
-    if parameter.optional and text.lower() == "none":
-        return None
-    try:
-        match parameter.type:
-            case "int":
-                return int(text)
-            case "float":
-                value = float(text)
-                if not abs(value) < float("inf"):
-                    raise ValueError("not finite")
-                return value
-            case "bool":
-                return {"true": True, "1": True, "yes": True, "false": False, "0": False,
-                        "no": False}[text.lower()]  # fmt: skip
-            case "str":
-                return text
-    except (ValueError, KeyError) as error:
-        raise UsageError(
-            f"{generator}:{parameter.name}={text!r} is not of type {parameter.type}: "
-            f"the default is {parameter.default!r}"
-        ) from error
-    raise UsageError(
-        f"{generator}:{parameter.name} is of type {parameter.type}, which cannot be set from text"
-    )
 
 
 def _methods(spec: GeneratorSpec) -> list[str]:
@@ -351,7 +290,7 @@ def _import_module(ref: GeneratorRef) -> Any:
 
 
 def _module_name(path: Path) -> str:
-    """What a plugin file's module is called."""
+    """The name of a plugin file's module."""
     return "genbench_plugin_" + hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:12]
 
 

@@ -17,11 +17,12 @@ from pathlib import Path
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleType
 from typing import Any
 
-from genbench.errors import PluginError, UsageError, did_you_mean
+from genbench.errors import PluginError
 from genbench.generator import GeneratorSpec
 from genbench.plugins import finding as plugins
 from genbench.plugins.choice import GeneratorChoice
 from genbench.plugins.finding import GeneratorRef
+from genbench.plugins.parameters import by_key
 from genbench.plugins.source import files_of_module
 
 PROVIDER = "the caller's process"
@@ -53,17 +54,12 @@ def choice_of(given: type | tuple[type, Mapping[str, Any]]) -> GeneratorChoice:
         # A notebook's module has a docstring of IPython's.
         summary = inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0].replace("\n", " ")
         description = replace(description, source=source_of(cls), summary=summary)
-    values = {p.name: p.default for p in description.parameters}
-    for name in params:
-        if name not in values:
-            raise UsageError(
-                f"generator {ref.name!r} has no parameter {name!r}: {did_you_mean(name, values)}"
-            )
-    return GeneratorChoice(ref, description, {**values, **params}, dict(params))
+    passed = by_key(ref.name, description.parameters, params)
+    return GeneratorChoice(ref, description, description.complete(passed), passed)
 
 
 def _ref(cls: Any) -> GeneratorRef:
-    """Where another process finds the class, or that none can."""
+    """The place where another process finds the class, or that none can."""
     name = cls.spec.name
     module = sys.modules.get(cls.__module__)
     file = getattr(module, "__file__", None)

@@ -8,7 +8,7 @@ from typing import IO, Any
 
 from genbench.errors import GenbenchError, PluginError
 from genbench.plugins.finding import Description, GeneratorRef, classes_in, describe
-from genbench.system.forking import Forks
+from genbench.system.forking import ForkServerClient
 
 PROBE_SECONDS = 60.0
 PROBED = ("torch", "torch._dynamo")  # what nearly every generator imports, 2.6 s the second
@@ -36,7 +36,7 @@ class Prober:
         log: IO[bytes] | None = None,
         sandbox: bool = True,
     ) -> None:
-        self.forks = Forks(heavy, log)
+        self.forks = ForkServerClient(heavy, log)
         self.sandbox = sandbox
 
     def __enter__(self) -> Prober:
@@ -66,7 +66,7 @@ class Prober:
 
 
 def described(ref: Mapping[str, Any]) -> dict[str, Any]:
-    """What a generator says of itself, as JSON data. Executes its code."""
+    """A generator's declaration as JSON data. Executes its code."""
     try:
         return describe(GeneratorRef.from_json(ref)).to_json()
     except GenbenchError:

@@ -9,12 +9,11 @@ from pathlib import Path
 
 from genbench.errors import PluginError, UsageError, did_you_mean, shorten, visible
 from genbench.plugins import finding as plugins
-from genbench.plugins.choice import CONTROL_SPLITS, GeneratorChoice
+from genbench.plugins.choice import GeneratorChoice
 from genbench.plugins.finding import GeneratorRef
 from genbench.plugins.probing import Prober
+from genbench.results.controls import CONTROLS, is_ours
 from genbench.tasks.suite import Suite
-
-OWN = "genbench.baselines."
 
 
 def choose(
@@ -54,8 +53,11 @@ def choose(
     names += [(name, {}) for name in grids if name not in dict(names)]
     chosen: dict[str, GeneratorChoice] = {}
     for name, given in [(n, p) for n, g in names for p in _swept(n, g, grids.get(n, [{}]))]:
-        if name in CONTROL_SPLITS:
-            raise UsageError(f"{name!r} is a control: controls run with every suite by themselves")
+        if name in CONTROLS:
+            remedy = "controls run with every suite by themselves"
+            if name in local:
+                remedy = "give the class another spec.name"
+            raise UsageError(f"{name!r} is a control: {remedy}")
         choice = _choice(name, given, local, prober)
         require_kind(choice, suite)
         chosen[f"{name}{sorted(choice.params.items())}"] = choice
@@ -72,7 +74,7 @@ def baselines() -> list[str]:
     return [
         name
         for name, owners in plugins.installed().items()
-        if name not in CONTROL_SPLITS and any(str(o.module).startswith(OWN) for o in owners)
+        if name not in CONTROLS and any(is_ours(o.provider) for o in owners)
     ]
 
 
@@ -132,7 +134,7 @@ def _parse_sweep(text: str) -> tuple[str, str, list[str]]:
 
 
 def _swept(name: str, given: dict[str, str], points: list[dict[str, str]]) -> list[dict[str, str]]:
-    """What ``-g`` gave a generator, once with each point of its grid."""
+    """The parameters that ``-g`` gave a generator, once with each point of its grid."""
     for key in points[0].keys() & given.keys():
         raise UsageError(f"{name}:{key} is set by both -g and --sweep: keep one")
     return [{**given, **point} for point in points]
@@ -142,12 +144,12 @@ def _choice(
     name: str, given: dict[str, str], local: dict[str, GeneratorRef], prober: Prober
 ) -> GeneratorChoice:
     if name not in local and local and name not in plugins.installed():
-        known = {*local, *plugins.installed()} - set(CONTROL_SPLITS)
+        known = {*local, *plugins.installed()} - set(CONTROLS)
         raise UsageError(f"unknown generator {name!r}: {did_you_mean(name, known)}")
     ref = local.get(name) or plugins.find(name)
     description = prober.describe(ref)
-    params = description.resolve(given)
-    return GeneratorChoice(ref, description, params, {k: params[k] for k in given})
+    passed = description.parse(given)
+    return GeneratorChoice(ref, description, description.complete(passed), passed)
 
 
 def _control(name: str, suite: Suite, prober: Prober) -> GeneratorChoice:
@@ -155,8 +157,8 @@ def _control(name: str, suite: Suite, prober: Prober) -> GeneratorChoice:
     description = prober.describe(ref)
     table = suite.document.get("controls", {})
     known = {p.name for p in description.parameters}
-    given = {k: str(v) for k, v in table.items() if k in known}
-    return GeneratorChoice(ref, description, description.resolve(given), {})
+    given = description.parse({k: str(v) for k, v in table.items() if k in known})
+    return GeneratorChoice(ref, description, description.complete(given), {})
 
 
 def require_kind(choice: GeneratorChoice, suite: Suite) -> None:

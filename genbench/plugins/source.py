@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 OURS = "genbench"  # its version is in the record
+BASELINES = "genbench.baselines"
 MOST_FILES = 5000
 NAMED = 12
 
@@ -32,7 +33,7 @@ Name = tuple[str, ...]  # a module's dotted name
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What a generator's version covers.
+    """The sources that a generator's version covers.
 
     Parameters
     ----------
@@ -63,7 +64,7 @@ class _Module:
 
 
 def sources_of(modules: Sequence[tuple[Path, str]]) -> Sources:
-    """What the given modules consist of.
+    """The sources of the given modules.
 
     Parameters
     ----------
@@ -71,19 +72,17 @@ def sources_of(modules: Sequence[tuple[Path, str]]) -> Sources:
         File and dotted name of each; the first is the generator's own, and its name does not count,
         so that a renamed file is the same generator.
     """
-    if modules[0][1].partition(".")[0] == OURS:
-        file = modules[0][0]
-        return Sources(_digest(file), (file.name,), ("the rest of genbench, known by its version",))
+    file, name = modules[0]
+    if name.partition(".")[0] == OURS:
+        siblings = _siblings(file, name.rpartition(".")[0])
+        others = [(other.name, other) for other in sorted(siblings)]
+        left_out = ("the rest of genbench, known by its version",)
+        return Sources(_joint_digest(file, others), (file.name, *(n for n, _ in others)), left_out)
     starts = [_module(file, name) for file, name in modules]
     first = starts[0]
     walk = _Walk(starts)
     others = sorted((m.name, m.file) for m in walk.found.values() if m.file != first.file)
-    digest = _digest(first.file)
-    if others:
-        key = hashlib.sha256(digest.encode())
-        for name, file in others:
-            key.update(f"\n{name}\0{_digest(file)}".encode())
-        digest = key.hexdigest()
+    digest = _joint_digest(first.file, others)
     return Sources(digest, (first.name, *(name for name, _ in others)), walk.left_out())
 
 
@@ -112,6 +111,31 @@ def _module(file: Path, name: str) -> _Module:
     package = parts if file.name == "__init__.py" else parts[:-1]
     root = file.parents[len(package)]
     return _Module(file, package, root)
+
+
+def _siblings(file: Path, package: str) -> set[Path]:
+    """Of a baseline, the others that it imports, itself left out; of what else is ours, nothing."""
+    found, waiting = {file}, [file] if package == BASELINES else []
+    while waiting:
+        for node in ast.walk(ast.parse(waiting.pop().read_bytes())):
+            if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith(f"{BASELINES}."):
+                name = str(node.module).removeprefix(BASELINES).removeprefix(".")
+                names = [name] if name else [alias.name for alias in node.names]
+                new = {file.with_name(f"{name}.py") for name in names} - found
+                found |= new
+                waiting += new
+    return found - {file}
+
+
+def _joint_digest(file: Path, others: Sequence[tuple[str, Path]]) -> str:
+    """SHA-256, hex: of `file` itself, or of it and of `others` with their names."""
+    digest = _digest(file)
+    if not others:
+        return digest
+    key = hashlib.sha256(digest.encode())
+    for name, other in others:
+        key.update(f"\n{name}\0{_digest(other)}".encode())
+    return key.hexdigest()
 
 
 def _digest(file: Path) -> str:
@@ -145,16 +169,16 @@ class _Walk:
         self._drain()
 
     def left_out(self) -> tuple[str, ...]:
-        """What the files may depend on besides."""
-        told = ["files that it reads when it runs"]
+        """Other things that the files may depend on."""
+        dependencies = ["files that it reads when it runs"]
         if self._installed:
             names = sorted(self._installed)
             more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-            told.append(f"installed packages: {', '.join(names[:NAMED])}{more}")
-        told += [f"what is run by a computed name ({place})" for place in self._computed]
+            dependencies.append(f"installed packages: {', '.join(names[:NAMED])}{more}")
+        dependencies += [f"what is run by a computed name ({place})" for place in self._computed]
         if len(self.found) >= MOST_FILES:
-            told.append(f"files beyond the first {MOST_FILES:,}")
-        return tuple(told)
+            dependencies.append(f"files beyond the first {MOST_FILES:,}")
+        return tuple(dependencies)
 
     def _drain(self) -> None:
         while self._waiting and len(self.found) < MOST_FILES:
@@ -251,7 +275,7 @@ class _Walk:
 
 
 def _files(path: Path) -> Iterator[Path]:
-    """What a module at `path` may be, source or compiled."""
+    """The files that a module at `path` may be, source or compiled."""
     return (path.with_name(path.name + suffix) for suffix in _SUFFIXES)
 
 

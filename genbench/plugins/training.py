@@ -149,8 +149,8 @@ class HarnessRun:
             served, seconds, state = _parts(body, self.budget)
             curves.load(body["curves"])
         except (StoreError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            told = shorten(f"{type(error).__name__}: {error}", 200)
-            print(f"genbench: starting afresh: {told}", file=sys.stderr, flush=True)
+            reason = shorten(f"{type(error).__name__}: {error}", 200)
+            print(f"genbench: starting afresh: {reason}", file=sys.stderr, flush=True)
             return None
         self._budget.served = self.restored_from = served
         self.seconds_before, self._curves = seconds, curves

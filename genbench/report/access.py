@@ -32,7 +32,7 @@ UNCOUNTED = Mark(
 
 
 def access_mark(records: Sequence[Record], budget: float | None) -> Mark | None:
-    """What a reader must know of how a row came by its training data; the worst of its seeds.
+    """The mark for how a row came by its training data, where a reader must know; the worst.
 
     Parameters
     ----------

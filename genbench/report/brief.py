@@ -103,8 +103,8 @@ def _note(row: Row) -> str:
 
 
 def _cells(row: Row, shown: Sequence[Column], rank: str, note: str) -> tuple[str, ...]:
-    told = ", ".join([note] * bool(note) + [mark.text for mark in row.marks])
-    label = one_line(shorten(row.label, LONGEST_LABEL)) + (f" ({told})" if told else "")
+    remarks = ", ".join([note] * bool(note) + [mark.text for mark in row.marks])
+    label = one_line(shorten(row.label, LONGEST_LABEL)) + (f" ({remarks})" if remarks else "")
     return (rank, label, *(metric_text(row.values[c.id]) for c in shown), _fit_seconds(row))
 
 

@@ -105,7 +105,7 @@ def _write_cells(site: _Site, found: Page) -> None:
 
 
 def _badge(found: Page) -> dict[str, Any]:
-    """What a badge says: the suite and profile, and who leads on the primary metric."""
+    """The text of a badge: the suite and profile, and the leader on the primary metric."""
     board = found.table
     message, colour = "no results", "#6a6a6a"
     if board.placed and board.columns:

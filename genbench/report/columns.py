@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from genbench.errors import shorten
+from genbench.metrics.entry import MetricInfo
 from genbench.metrics.table import METRICS
 from genbench.metrics.values import MetricValue
 from genbench.results.aggregation import direction
 from genbench.results.records import Record
 
-FRECHET = ("fid", "fid_infinity", "fid_per_class")
 TF_INCEPTION = "inception-v3-compat"
 TF_WEIGHTS = ":6726825d"  # of the published file, in a signature; others make no canonical FID
 _SPANS_DECADES = 100.0
@@ -40,7 +40,7 @@ class Column:
 
     @property
     def arrow(self) -> str:
-        """Which way is better: an arrow, or nothing."""
+        """An arrow in the better direction, or nothing."""
         return {True: "↑", False: "↓", None: ""}[self.higher_is_better]
 
     @property
@@ -52,7 +52,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Where a value lies between the noise control (0) and the real-data floor (1)."""
+    """The scale of a metric from the noise control (0) to the real-data floor (1)."""
 
     noise: float
     floor: float
@@ -93,16 +93,16 @@ def _column(name: str, suite: Mapping[str, Any], primary: str, records: Sequence
     base, _, extractor = name.partition("@")
     info = METRICS.get(base)
     if info is None:
-        told = [r.metrics[name].unit for r in records if name in r.metrics]
-        unit = next((shorten(text, 30) for text in told if text), None)
+        units = [r.metrics[name].unit for r in records if name in r.metrics]
+        unit = next((shorten(text, 30) for text in units if text), None)
         about = "A metric of another package or version; unit and direction are the records' own."
         up = direction(records, name)
         return Column(name, name, "", about, unit, up, False, name == primary, "")
     protocol = suite.get("protocol", {})
     kind = str(suite.get("space", {}).get("kind", "image"))
-    shown = extractor or (str(protocol.get("extractor", "")) if base in FRECHET else "")
+    shown = extractor or (str(protocol.get("extractor", "")) if info.says_extractor else "")
     if shown == TF_INCEPTION:
-        shown = _inception(base, [r.metrics[name] for r in records if name in r.metrics])
+        shown = _inception(info, [r.metrics[name] for r in records if name in r.metrics])
     return Column(
         id=name,
         name=info.title,
@@ -116,8 +116,8 @@ def _column(name: str, suite: Mapping[str, Any], primary: str, records: Sequence
     )
 
 
-def _inception(base: str, values: Sequence[MetricValue]) -> str:
+def _inception(info: MetricInfo, values: Sequence[MetricValue]) -> str:
     """The Frechet distance of the published weights alone goes by no other name than FID."""
     if any(TF_WEIGHTS not in v.signature for v in values if v.status == "ok"):
         return f"{TF_INCEPTION}, other weights"
-    return "" if base in FRECHET else TF_INCEPTION
+    return "" if info.says_extractor else TF_INCEPTION

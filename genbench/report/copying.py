@@ -1,4 +1,4 @@
-"""Which rows the copying metrics give away: a mark beside their name."""
+"""Marks of the rows that the copying metrics give away, beside their names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _COPIED = "reference_in_train"  # the share of real rows that do it; told where 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What is said of a row, in few words and in one sentence."""
+    """A remark on a row, in few words and in one sentence."""
 
     text: str
     why: str
@@ -58,7 +58,7 @@ REFERENCE_NEAR = Mark(
 
 
 def copying_marks(records: Sequence[Record], heldout: Sequence[Record] = ()) -> tuple[Mark, ...]:
-    """What is said of a row's copies, of training rows and of reference rows."""
+    """The marks for a row's copies, of training rows and of reference rows."""
     found = (training_mark(records, heldout), reference_mark(records))
     return tuple(mark for mark in found if mark is not None)
 
@@ -92,7 +92,7 @@ def reference_mark(records: Sequence[Record]) -> Mark | None:
 
 def _marked(record: Record, kind: str) -> bool:
     """Whether a record tells of copies of a kind; a stranger may have written anything there."""
-    found = [told.get(kind) for told in record.copies.values() if isinstance(told, Mapping)]
+    found = [copies.get(kind) for copies in record.copies.values() if isinstance(copies, Mapping)]
     return any(isinstance(one, Mapping) and one.get("marked") is True for one in found)
 
 

@@ -158,14 +158,14 @@ def each_seed(
     """Each row with its cells' seeds and details of a metric; rows without any are left out."""
     found = []
     for row in rows:
-        told: list[tuple[int, T]] = []
+        by_seed: list[tuple[int, T]] = []
         for entry in row.done:
             value = entry.record.metrics.get(metric)
             if value is not None and value.status == "ok":
                 with suppress(KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
-                    told.append((entry.record.seed, read(value.details)))
-        if told:
-            found.append((row, told))
+                    by_seed.append((entry.record.seed, read(value.details)))
+        if by_seed:
+            found.append((row, by_seed))
     return found
 
 

@@ -1,4 +1,4 @@
-"""What the table does not show, and why: failed cells, missing numbers, rows without a rank."""
+"""The gaps of the table, with reasons: failed cells, missing numbers, rows without a rank."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What metrics say of their own values, such as that these have too few rows.
+    """A note of metrics on their own values, such as that these have too few rows.
 
     `where` tells of which metrics and rows it is said: ``FID, KID of a, b; Vendi of a``.
     """
@@ -88,12 +88,12 @@ def gaps(board: Table) -> tuple[Gap, ...]:
 
 def notes(board: Table, shown: Sequence[Column]) -> tuple[Note, ...]:
     """Each note of a value once, with the values in the columns `shown` that carry it."""
-    told: dict[str, dict[str, list[str]]] = {}
+    carriers: dict[str, dict[str, list[str]]] = {}
     for column in shown:
         for row in board.rows:
             if note := row.values[column.id].note:
-                told.setdefault(note, {}).setdefault(column.title, []).append(row.label)
-    return tuple(Note(_where(rows), text) for text, rows in told.items())
+                carriers.setdefault(note, {}).setdefault(column.title, []).append(row.label)
+    return tuple(Note(_where(rows), text) for text, rows in carriers.items())
 
 
 def _where(rows: Mapping[str, Sequence[str]]) -> str:
@@ -110,7 +110,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 def unranked(board: Table) -> tuple[Unranked, ...]:
-    """Why generators, or single numbers of theirs, have no rank; one entry per row and reason.
+    """Generators, or single numbers of theirs, without a rank; one entry per row and reason.
 
     That a row has one seed is said once for all, below the table.
     """

@@ -45,7 +45,7 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class Samples:
+class RowSamples:
     """The pictures of one generator at its first finished seed."""
 
     row: Row
@@ -63,7 +63,7 @@ class Page:
     colour: Mapping[str, str]
     figures: tuple[Figure, ...]
     real: tuple[Shown, ...]
-    samples: tuple[Samples, ...]
+    samples: tuple[RowSamples, ...]
     failures: tuple[Failure, ...]
     gaps: tuple[Gap, ...]
     unranked: tuple[Unranked, ...]
@@ -136,11 +136,11 @@ def page(task: TaskResults, identity: str, place: Place) -> Page:
         one_seed=any(len(row.done) == 1 and not row.fixed for row in board.generators),
         marks=tuple(dict.fromkeys(mark for row in board.rows for mark in row.marks)),
         notes=notes(board, board.columns),
-        margin=_told(margin_of(task.suite)),
+        margin=_margin_text(margin_of(task.suite)),
     )
 
 
-def _told(margin: Margin) -> str:
+def _margin_text(margin: Margin) -> str:
     """A margin in words, behind "worse by less than"."""
     share = f"{100 * margin.share:g} % of the way from it to the nearest control that is worse"
     if not margin.amounts:
@@ -148,7 +148,9 @@ def _told(margin: Margin) -> str:
     return f"the suite's margin for each metric, or where it has none {share}"
 
 
-def gallery(board: Table, kind: str, place: Place) -> tuple[tuple[Shown, ...], tuple[Samples, ...]]:
+def gallery(
+    board: Table, kind: str, place: Place
+) -> tuple[tuple[Shown, ...], tuple[RowSamples, ...]]:
     """Real pictures once, and each row's own, generators before controls."""
     roles = {a.role for row in board.rows for e in row.done for a in e.record.artifacts}
     if "points" in roles:
@@ -170,7 +172,7 @@ def gallery(board: Table, kind: str, place: Place) -> tuple[tuple[Shown, ...], t
         if artefact(entry, "neighbours"):
             title = "Generated, above the nearest training row"
             pictures.append(grid(entry, "neighbours", title, place))
-        samples.append(Samples(row, entry.record.seed, tuple(pictures)))
+        samples.append(RowSamples(row, entry.record.seed, tuple(pictures)))
     return tuple(s for s in real if s.src), tuple(samples)
 
 
@@ -189,7 +191,7 @@ def grid(entry: Entry, role: str, title: str, place: Place) -> Shown:
     return Shown(title, place(picture), picture.width, picture.height)
 
 
-def _clouds(board: Table, place: Place) -> tuple[tuple[Shown, ...], tuple[Samples, ...]]:
+def _clouds(board: Table, place: Place) -> tuple[tuple[Shown, ...], tuple[RowSamples, ...]]:
     rows = [(row, next((e for e in row.done if artefact(e, "points")), None)) for row in board.rows]
     limits: tuple[float, float, float, float] | None = None
     real: tuple[Shown, ...] = ()
@@ -212,7 +214,7 @@ def _clouds(board: Table, place: Place) -> tuple[tuple[Shown, ...], tuple[Sample
             pictures = _drawn(x, limits, place)
         except ArtefactError as error:
             pictures = (Shown("Generated points", missing=f"Not shown: {error}."),)
-        samples.append(Samples(row, entry.record.seed, pictures))
+        samples.append(RowSamples(row, entry.record.seed, pictures))
     return real, tuple(samples)
 
 
@@ -253,7 +255,7 @@ def verdict(found: Page) -> list[str]:
 
 
 def compare_data(found: Page) -> dict[str, Any]:
-    """What the compare view computes differences from."""
+    """The data from which the compare view computes differences."""
     return {
         "columns": [
             {"id": c.id, "title": c.title, "up": c.higher_is_better, "unit": c.unit}

@@ -14,6 +14,7 @@ from genbench.report.columns import Column, Scale, columns, scale
 from genbench.report.copying import Mark, copying_marks
 from genbench.report.text import finite, shorten, with_error
 from genbench.results.aggregation import is_fixed
+from genbench.results.controls import is_ours
 from genbench.results.entries import Entry, TaskResults
 from genbench.results.margins import margin_of
 from genbench.results.ranking import RowKey, Standing, group, is_control, standings
@@ -130,7 +131,7 @@ class Row:
     @property
     def third_party(self) -> bool:
         """Whether another distribution than ours brings the generator."""
-        return self.provider.split(" ")[0] != "genbench"
+        return not is_ours(self.provider)
 
     @property
     def complete(self) -> bool:
@@ -154,7 +155,7 @@ class Table:
     classes: tuple[str, ...] = ()
 
     def class_name(self, number: int) -> str:
-        """What a class is called: its number, where the suite gives no name."""
+        """The name of a class: its number, where the suite gives none."""
         return self.classes[number] if 0 <= number < len(self.classes) else str(number)
 
     @property
@@ -218,7 +219,7 @@ def _class_names(suite: Mapping[str, Any]) -> tuple[str, ...]:
 def _marks(
     groups: Mapping[RowKey, Sequence[Record]], task: TaskResults
 ) -> dict[RowKey, tuple[Mark, ...]]:
-    """What is said of each row beside its name."""
+    """The marks beside each row's name."""
     budget = task.suite.get("budget")
     examples = finite(budget.get("examples")) if isinstance(budget, Mapping) else None
     heldout = [r for key, members in groups.items() for r in members
@@ -255,7 +256,7 @@ def _labels(groups: Mapping[RowKey, Sequence[Record]]) -> dict[RowKey, str]:
     for key, members in groups.items():
         passed = _passed(members[0])
         labels[key] = f"{key.name} ({passed})" if passed else key.name
-    for told in (
+    for difference in (
         lambda key, alike: shorten(key.version, 16),
         _differing_params,
         lambda key, alike: shorten(key.provider, 16),
@@ -265,7 +266,7 @@ def _labels(groups: Mapping[RowKey, Sequence[Record]]) -> dict[RowKey, str]:
         for key, label in labels.items():
             namesakes[label].append(key)
         for label, alike in namesakes.items():
-            texts = {key: told(key, alike) for key in alike}
+            texts = {key: difference(key, alike) for key in alike}
             if len(set(texts.values())) > 1:
                 labels |= {key: f"{label} {text}" for key, text in texts.items() if text}
     return labels

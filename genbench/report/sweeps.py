@@ -79,14 +79,14 @@ def _sweep(name: str, key: str, rows: Sequence[Row]) -> Sweep | None:
     chosen = [points for _, points in sorted(apart.items()) if len(points) > 1]
     if not chosen:
         return None
-    titles = _telling([[row for _, row in points.values()] for points in chosen], key)
+    titles = _distinct_titles([[row for _, row in points.values()] for points in chosen], key)
     series = zip(titles, chosen, strict=True)
     return Sweep(
         name, key, tuple(Series(t, tuple(sorted(p.values(), key=_order))) for t, p in series)
     )
 
 
-def _telling(series: Sequence[Sequence[Row]], key: str) -> list[str]:
+def _distinct_titles(series: Sequence[Sequence[Row]], key: str) -> list[str]:
     """For each series, the other parameters in which the series differ."""
     params = [{k: plain(v) for k, v in _params(rows[0]).items() if k != key} for rows in series]
     names = sorted({k for one in params for k in one if len({p.get(k) for p in params}) > 1})
@@ -94,8 +94,10 @@ def _telling(series: Sequence[Sequence[Row]], key: str) -> list[str]:
 
 
 def _params(row: Row) -> Mapping[str, Any]:
-    params = row.entries[0].record.cell["generator"].get("params")
-    return params if isinstance(params, dict) else {}
+    """All of a row's parameters; one that is left out at its default counts where it was asked."""
+    generator = row.entries[0].record.cell["generator"]
+    both = (generator.get("params_passed"), generator.get("params"))
+    return {k: v for params in both if isinstance(params, dict) for k, v in params.items()}
 
 
 def _source(row: Row) -> str:
@@ -148,13 +150,13 @@ def measured(found: Sequence[Sweep], table: Table) -> list[Column]:
 def lines(sweep: Sweep, shown: Sequence[Column]) -> list[tuple[str, ...]]:
     """A line per point: value, other parameters, and each metric with its half-width."""
     return [
-        (plain(value), series.others, *(_told(row, column) for column in shown))
+        (plain(value), series.others, *(_cell_text(row, column) for column in shown))
         for series in sweep.series
         for value, row in series.points
     ]
 
 
-def _told(row: Row, column: Column) -> str:
+def _cell_text(row: Row, column: Column) -> str:
     value = row.values[column.id]
     return f"{value.text} ±{value.half}" if value.half else value.text
 

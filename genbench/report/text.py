@@ -1,4 +1,4 @@
-"""Numbers and foreign strings as text a reader can trust: nothing hidden, nothing executed."""
+"""Numbers and untrusted strings as text a reader can trust: nothing hidden, nothing executed."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ from genbench.results.ranking import pareto_front
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a generator costs; a `portable` cost is the same on any machine."""
+    """A cost of a generator; a `portable` one is the same on any machine."""
 
     key: str
     title: str

@@ -88,7 +88,7 @@ def _cells(label: str, point: Point) -> tuple[str, ...]:
 
 
 def sentence(name: str, details: Curve) -> str:
-    """What may be said of one generator: helps, hurts or no evidence, at which n and ratio."""
+    """The verdict on one generator: helps, hurts or no evidence, at which n and ratio."""
     added = [(p, p.gain) for p in details.points if p.arm == "real+synthetic" and p.gain]
     said = []
     for verdict in ("helps", "hurts"):
@@ -161,7 +161,7 @@ _REPLACED_BY = ("heldout", "train-copy")  # controls that show what rows of thei
 
 
 def replacement(table: Table, colour: Mapping[str, str]) -> Figure | None:
-    """What training on generated rows alone costs, per generator and seed."""
+    """The figure of the loss by training on generated rows alone, per generator and seed."""
     rows = [*table.generators, *(row for row in table.controls if row.name in _REPLACED_BY)]
     found = each_seed(rows, "tstr_accuracy", price)
     if all(row.control for row, _ in found):
@@ -180,8 +180,8 @@ def replacement(table: Table, colour: Mapping[str, str]) -> Figure | None:
              "marker": {"size": 9, "color": GREY if row.control else colour[row.id]},
              "hovertemplate": "%{text} points<extra></extra>"}
         )  # fmt: skip
-        told = "; ".join(f"seed {seed} {gap.points}" for seed, gap in mine)
-        notes.append(f"{shorten(name, 60)}: {told} points.")
+        points = "; ".join(f"seed {seed} {gap.points}" for seed, gap in mine)
+        notes.append(f"{shorten(name, 60)}: {points} points.")
     return Figure(
         "replacement",
         "Can generated rows replace real ones?",

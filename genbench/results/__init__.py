@@ -1,1 +1,1 @@
-"""What is kept, and what it says."""
+"""Results: the records that are kept, and the conclusions drawn from them."""

@@ -16,8 +16,9 @@ from typing import Literal
 from scipy import special
 
 from genbench.errors import UsageError
-from genbench.metrics.table import LIKELIHOOD_METRICS, METRICS
+from genbench.metrics.table import METRICS, is_likelihood
 from genbench.metrics.values import Interval, MetricValue
+from genbench.results import controls
 from genbench.results.records import Record, canonical_json, digest
 
 Basis = Literal["seeds", "sampling", "unknown"]
@@ -27,7 +28,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True, slots=True, order=True)
 class RowKey:
-    """What makes a row of the table: a generator at one version with one set of parameters.
+    """The identity of a table's row: a generator at one version with one set of parameters.
 
     `params` is canonical JSON; `source` the hash of the generator's source where it is in the cell.
     """
@@ -146,7 +147,8 @@ class Difference:
 
 def is_control(record: Record) -> bool:
     """Whether `record` calibrates the table and is never ranked."""
-    return bool(record.cell["generator"].get("family") == "control")
+    cell = record.cell["generator"]
+    return controls.is_control(cell["name"], cell["provider"])
 
 
 def is_fixed(record: Record) -> bool:
@@ -155,17 +157,17 @@ def is_fixed(record: Record) -> bool:
 
 
 def notes(values: Collection[MetricValue]) -> str:
-    """What metrics say of their own values, each text once.
+    """The notes of metrics on their own values, each text once.
 
     That is ``details["note"]``, and for the value of one seed, whose interval is its own, why it
     has none.
     """
-    told = [value.details.get("note") for value in values]
+    texts = [value.details.get("note") for value in values]
     if len(values) == 1:
-        told += [
+        texts += [
             f"no interval: {why}" for value in values if (why := value.details.get("no_interval"))
         ]
-    return "; ".join(dict.fromkeys(text for text in told if isinstance(text, str) and text))
+    return "; ".join(dict.fromkeys(text for text in texts if isinstance(text, str) and text))
 
 
 def environment_mark(record: Record) -> str:
@@ -181,15 +183,15 @@ def environment_mark(record: Record) -> str:
 
 
 def direction(records: Iterable[Record], metric: str) -> bool | None:
-    """Which way is better: ours to say for our metrics, the records' for a package's own.
+    """The better direction: ours to say for our metrics, the records' for a package's own.
 
     None where they do not agree, or do not say.
     """
     info = METRICS.get(metric.partition("@")[0])
     if info is not None:
         return info.higher_is_better
-    told = {r.metrics[metric].higher_is_better for r in records if metric in r.metrics}
-    return told.pop() if len(told) == 1 else None
+    directions = {r.metrics[metric].higher_is_better for r in records if metric in r.metrics}
+    return directions.pop() if len(directions) == 1 else None
 
 
 def group(records: Iterable[Record]) -> dict[RowKey, list[Record]]:
@@ -294,7 +296,7 @@ def _summary(
         unit=any_value.unit,
         n=any_value.n,
         problems=problems,
-        unranked=str(first.cell["generator"].get("unranked") or ""),
+        unranked=_unranked(first),
         fixed=is_fixed(first),
         note=notes(found.values()),
     )
@@ -323,8 +325,15 @@ def _problem(record: Record, metric_id: str) -> str:
     return value.reason or value.status
 
 
+def _unranked(record: Record) -> str:
+    cell = record.cell["generator"]
+    if controls.poses_as_control(cell["name"], cell["provider"], cell.get("family")):
+        return f"calls its family {controls.FAMILY}, and is none of genbench's"
+    return str(cell.get("unranked") or "")
+
+
 def _likelihood(record: Record, metric_id: str) -> str | None:
-    if metric_id.split("@")[0] not in LIKELIHOOD_METRICS:
+    if not is_likelihood(metric_id.split("@")[0]):
         return None
     kind = record.cell["generator"].get("likelihood")
     return None if kind is None else str(kind)
@@ -361,7 +370,7 @@ def _interval(mean: float, error: float | None, df: float, method: str) -> Inter
 
 
 def quantile(df: float) -> float:
-    """How many standard errors a two-sided 95 % interval reaches to either side."""
+    """The standard errors that a two-sided 95 % interval reaches to either side."""
     upper = (1 + LEVEL) / 2
     return float(special.ndtri(upper) if math.isinf(df) else special.stdtrit(df, upper))
 
@@ -429,7 +438,7 @@ def mean_of(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def incomparable(a: Summary, b: Summary) -> str | None:
-    """Why two numbers must not be compared, or None if they may."""
+    """The reason that two numbers must not be compared, or None if they may."""
     for side in (a, b):
         if side.mean is None:
             return f"{side.row.name} has no {side.metric}: {side.reason}"

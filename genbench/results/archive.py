@@ -43,7 +43,7 @@ FORMATS = (".csv", ".parquet", ".sqlite")
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What `verify` found: counts, what is wrong, and artefacts that are simply not there."""
+    """The findings of `verify`: counts, problems, and artefacts that are simply not there."""
 
     records: int
     artifacts: int
@@ -94,7 +94,7 @@ def _attempts(root: Path) -> Iterator[Stored | Problem]:
 
 
 def _damage(attempt: Stored, item: Artifact) -> Problem | None:
-    """What is wrong with an artefact; None if it is whole, or simply not there."""
+    """The problem of an artefact; None if it is whole, or simply not there."""
     path = inside(attempt.folder, item.path)
     if path is None:
         place = attempt.folder / item.path

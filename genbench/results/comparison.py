@@ -143,12 +143,12 @@ def compare_rows(a: Path, b: Path, row_a: str, row_b: str) -> list[Line]:
 def _two_rows(task: str, left: list[Record], right: list[Record]) -> Iterator[Line]:
     """Never paired: a seed of one generator is no trial of another."""
     if left and right:
-        names = " -> ".join(_told(left, right))
+        names = " -> ".join(_distinct_names(left, right))
         for metric in dict.fromkeys(m for r in (*left, *right) for m in r.metrics):
             yield _line(task, names, metric, left, right, paired=False)
 
 
-def _told(*rows: list[Record]) -> list[str]:
+def _distinct_names(*rows: list[Record]) -> list[str]:
     """The names of rows, with their versions where names are equal."""
     names = [row_name(records) for records in rows]
     if len(set(names)) == len(names):
@@ -170,7 +170,7 @@ def corrected(found: Sequence[Line]) -> list[Line]:
 
 
 def footnote(found: Sequence[Line]) -> str:
-    """How to read the verdicts of a comparison."""
+    """The footnote that explains the verdicts of a comparison."""
     tests = sum(line.tested for line in found)
     text = (
         f"Verdicts hold for all lines together (Holm's correction for {tests} tested lines of "
@@ -185,7 +185,7 @@ def footnote(found: Sequence[Line]) -> str:
 
 
 def tasks_of(place: Path, *, superseded: bool = False) -> dict[str, TaskResults]:
-    """What a results directory holds, by the name of suite, version, task and profile.
+    """The tasks of a results directory, by the name of suite, version, task and profile.
 
     Parameters
     ----------
@@ -236,7 +236,7 @@ def rows_of(task: TaskResults) -> Mapping[str, list[Record]]:
 
 
 def _made(records: Sequence[Record]) -> str:
-    """When the newest of them was made: ids sort by time."""
+    """The time of the newest record: ids sort by time."""
     return max(record.record_id for record in records)
 
 

@@ -1,4 +1,4 @@
-"""What a report is made of: records with the folders of their artefacts, and the suite as data."""
+"""The input of a report: records with the folders of their artefacts, and the suite as data."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What one of several results folders, or one revision of a folder, holds of a task."""
+    """The records of a task in one of several results folders, or at one revision of a folder."""
 
     label: str
     entries: Sequence[Entry]
 
     @property
     def time(self) -> str:
-        """When its newest record was finished, ISO 8601; empty if no record says so."""
+        """The time its newest record was finished, ISO 8601; empty if no record says so."""
         return max((str(e.record.times.get("finished", "")) for e in self.entries), default="")
 
 

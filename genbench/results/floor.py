@@ -13,6 +13,7 @@ from typing import Literal
 
 from scipy import special
 
+from genbench.metrics.table import METRICS
 from genbench.results.aggregation import LEVEL, Difference, Summary, difference
 from genbench.results.margins import Margin
 
@@ -23,10 +24,10 @@ FloorVerdict = Literal["at", "worse", "cannot tell"]
 SCALES = ("gaussian", "noise")
 TOO_FEW = "too few rows"
 
-_FIDELITY, _DIVERSITY = ("precision", "density"), ("recall", "coverage")
+_ASPECTS = {info.id: info.aspect for info in METRICS.values() if info.aspect}
 PARTNERS = {
-    **dict.fromkeys(_FIDELITY, _DIVERSITY),
-    **dict.fromkeys(_DIVERSITY, _FIDELITY),
+    one: tuple(other for other in _ASPECTS if _ASPECTS[other] != aspect)
+    for one, aspect in _ASPECTS.items()
 }
 _COLLAPSED_BELOW = 0.5
 
@@ -75,7 +76,7 @@ def floor_verdict(
     higher_is_better: bool | None,
     partners: Callable[[Summary], Sequence[Summary]],
 ) -> FloorVerdict | None:
-    """Whether `row` is as good as real data.
+    """The verdict whether `row` is as good as real data.
 
     Parameters
     ----------

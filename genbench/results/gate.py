@@ -40,7 +40,7 @@ from genbench.results.judgement import (
     lost_seeds,
     weighed,
 )
-from genbench.results.power import Trial, told
+from genbench.results.power import Trial, outlook
 from genbench.results.ranking import holm
 from genbench.results.records import Record
 from genbench.results.rownames import row_name
@@ -201,17 +201,17 @@ def _cost(
         return
     least = 0.0 if cost in tolerances else LEAST_COST[cost.endswith("bytes")]
     base = tolerances.get(cost, tolerances.get("cost", COST_TOLERANCE))
-    told = Judgement("cost", task, name, cost, "inconclusive", a.mean, b.mean,
-                     tolerance=max(base.of(a.mean), least))  # fmt: skip
+    judgement = Judgement("cost", task, name, cost, "inconclusive", a.mean, b.mean,
+                          tolerance=max(base.of(a.mean), least))  # fmt: skip
     if equal(a, b):
-        yield replace(told, verdict="pass", harm=0.0, note=EQUAL)
+        yield replace(judgement, verdict="pass", harm=0.0, note=EQUAL)
         return
     change = difference(b, a)
     if change.std_error is None:
-        yield replace(told, harm=b.mean - a.mean, note=ONE_SEED)
+        yield replace(judgement, harm=b.mean - a.mean, note=ONE_SEED)
         return
     trial = Trial(change.std_error, change.df, min(a.n_seeds, b.n_seeds), False)
-    yield weighed(told, b.mean - a.mean, trial, "Welch over seeds")
+    yield weighed(judgement, b.mean - a.mean, trial, "Welch over seeds")
 
 
 def _cost_summary(records: Sequence[Record], cost: str) -> Summary | None:
@@ -252,8 +252,8 @@ def _decide(found: Sequence[Judgement]) -> Iterator[Judgement]:
         if rejected.get(i):
             yield replace(judgement, verdict="regression")
         elif judgement.verdict == "inconclusive" and judgement.trial is not None:
-            seen = told(judgement.trial, judgement.harm or 0.0, judgement.tolerance or 0.0,
-                        tests[judgement.aspect])  # fmt: skip
+            seen = outlook(judgement.trial, judgement.harm or 0.0, judgement.tolerance or 0.0,
+                           tests[judgement.aspect])  # fmt: skip
             yield replace(judgement, note=f"{judgement.note}; {seen}")
         else:
             yield judgement

@@ -38,7 +38,7 @@ EQUAL = "equal at every seed"
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """How much worse is still fine: an absolute amount, or a share of the baseline's value."""
+    """The change for the worse that is still fine: absolute, or a share of the baseline's value."""
 
     amount: float
     relative: bool
@@ -124,44 +124,50 @@ def judge_metric(
     task: str, name: str, metric: str, up: bool | None, a: Summary, b: Summary, same: bool,
     tolerances: Mapping[str, Tolerance], decides: bool,
 ) -> Judgement:  # fmt: skip
-    told = Judgement("quality", task, name, metric, "inconclusive", a.mean, b.mean, decides=decides)
+    judgement = Judgement(
+        "quality", task, name, metric, "inconclusive", a.mean, b.mean, decides=decides
+    )
     if not b.values:  # all its cells failed: told as such
-        return replace(told, aspect="coverage", verdict="regression", note=b.reason or "no number")
+        return replace(
+            judgement, aspect="coverage", verdict="regression", note=b.reason or "no number"
+        )
     other = _other_number(a, b)
     if other:
-        return replace(told, note=f"{other}; no seeds help, score both with one version",
+        return replace(judgement, note=f"{other}; no seeds help, score both with one version",
                        decides=True)  # fmt: skip
     if up is None:
-        return replace(told, verdict="pass", note="has no direction", decides=False)
+        return replace(judgement, verdict="pass", note="has no direction", decides=False)
     base = tolerances.get(metric, tolerances.get("quality", QUALITY_TOLERANCE))
-    told = replace(told, tolerance=base.of(a.mean or 0.0))
+    judgement = replace(judgement, tolerance=base.of(a.mean or 0.0))
     if equal(a, b):
-        return replace(told, verdict="pass", harm=0.0, note=EQUAL)
+        return replace(judgement, verdict="pass", harm=0.0, note=EQUAL)
     sign = -1.0 if up else 1.0
-    told = replace(told, decides=decides or _gross(a, b, sign, told.tolerance or 0.0))
-    return _compared(told, a, b, sign, paired_difference(b, a) if same else None)
+    judgement = replace(
+        judgement, decides=decides or _gross(a, b, sign, judgement.tolerance or 0.0)
+    )
+    return _compared(judgement, a, b, sign, paired_difference(b, a) if same else None)
 
 
 def _compared(
-    told: Judgement, a: Summary, b: Summary, sign: float, matched: Difference | None
+    judgement: Judgement, a: Summary, b: Summary, sign: float, matched: Difference | None
 ) -> Judgement:
     if matched is not None and matched.estimate is not None:
         trial = Trial(matched.std_error or 0.0, matched.df, a.n_seeds, True)
-        return weighed(told, sign * matched.estimate, trial, "paired by seed")
+        return weighed(judgement, sign * matched.estimate, trial, "paired by seed")
     change = difference(b, a)
     harm = sign * (change.estimate or 0.0)
     seeds = min(a.n_seeds, b.n_seeds)
     if seeds < 2:
         # One seed shows its sampling error and nothing of the spread between trainings.
-        return replace(told, harm=harm, note=ONE_SEED)
+        return replace(judgement, harm=harm, note=ONE_SEED)
     if change.std_error is None:
-        return replace(told, harm=harm, note=change.reason or "")
+        return replace(judgement, harm=harm, note=change.reason or "")
     how = "Welch over seeds" if change.basis == "seeds" else "no spread over seeds: sampling error"
-    return weighed(told, harm, Trial(change.std_error, change.df, seeds, False), how)
+    return weighed(judgement, harm, Trial(change.std_error, change.df, seeds, False), how)
 
 
 def _other_number(a: Summary, b: Summary) -> str:
-    """Why the two were not measured alike, or nothing."""
+    """The reason that the two were not measured alike, or nothing."""
     for side, whose in ((a, "baseline"), (b, "candidate")):
         if side.mean is None:
             return f"{whose}: {side.reason}"
@@ -185,9 +191,9 @@ def _gross(a: Summary, b: Summary, sign: float, tolerance: float) -> bool:
     return all(harm > tolerance and harm >= gross for harm, gross in harms)
 
 
-def weighed(told: Judgement, harm: float, trial: Trial, how: str) -> Judgement:
+def weighed(judgement: Judgement, harm: float, trial: Trial, how: str) -> Judgement:
     """With interval, p-value and, before correction, a verdict of pass or inconclusive."""
-    tolerance, error, df = told.tolerance or 0.0, trial.std_error, trial.df
+    tolerance, error, df = judgement.tolerance or 0.0, trial.std_error, trial.df
     half = error * quantile(df)
     if error > 0:
         t = (tolerance - harm) / error
@@ -196,6 +202,6 @@ def weighed(told: Judgement, harm: float, trial: Trial, how: str) -> Judgement:
         p_value = 1.0 if harm <= tolerance else 0.0
     verdict: Verdict = "pass" if harm + half <= tolerance else "inconclusive"
     return replace(
-        told, verdict=verdict, harm=harm, low=harm - half, high=harm + half, p_value=p_value,
+        judgement, verdict=verdict, harm=harm, low=harm - half, high=harm + half, p_value=p_value,
         note=how, trial=trial,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""How much worse than real data is still as good, as suites say it. Imports nothing heavy."""
+"""The margin within which a value counts as good as real data. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DEFAULT_SHARE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Margin:
-    """How much worse than real data is still as good.
+    """The margin within which a value counts as good as real data.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def margin_of(suite: Mapping[str, Any]) -> Margin:
 
 
 def complaint(margin: Any, metrics: Sequence[str]) -> tuple[str, str] | None:
-    """What is wrong with a ``[floor] margin`` of a suite with these metrics, and the remedy."""
+    """The problem of a ``[floor] margin`` in a suite with these metrics, and the remedy."""
     if not isinstance(margin, Mapping):
         if _positive(margin):
             return None

@@ -1,4 +1,4 @@
-"""What a comparison could have seen: the smallest change, and the seeds that would settle it."""
+"""The power of a comparison: the smallest change it could see, and the seeds that settle it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def seeds_to_settle(trial: Trial, harm: float, tolerance: float, tests: int) -> 
     return None
 
 
-def told(trial: Trial, harm: float, tolerance: float, tests: int) -> str:
+def outlook(trial: Trial, harm: float, tolerance: float, tests: int) -> str:
     """Both in words, for the line of an inconclusive comparison."""
     seen = smallest_seen(trial, tolerance, tests)
     seeds = seeds_to_settle(trial, harm, tolerance, tests)
@@ -56,7 +56,7 @@ def told(trial: Trial, harm: float, tolerance: float, tests: int) -> str:
 
 
 def _reach(tail: float, df: float) -> float:
-    """How many standard errors leave `tail` above."""
+    """The number of standard errors that leaves `tail` above."""
     if math.isinf(df):
         return -float(special.ndtri(tail))
     return -float(special.stdtrit(df, tail))

@@ -1,4 +1,4 @@
-"""What is done, running and failed in a results directory, from its files alone."""
+"""The progress of a run, from the files of its results directory alone."""
 
 from __future__ import annotations
 

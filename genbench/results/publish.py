@@ -37,7 +37,7 @@ def _task(
 ) -> TaskResults:
     """A task; published entries stand beside those of generators that were run."""
     kept, hidden = (entries, 0) if superseded else _newest_versions(entries)
-    ran = any(e.record.cell["generator"].get("family") != "control" for e in kept)
+    ran = any(not is_control(e.record) for e in kept)
     beside = published_entries(suite["task"]) if published and ran else ()
     return TaskResults(suite, [*kept, *beside], superseded=hidden)
 
@@ -123,7 +123,7 @@ def _measured(signature: str) -> list[str]:
 
 @dataclass
 class _Gathered:
-    """What several places hold of one task."""
+    """The records of one task in several places."""
 
     suite: Mapping[str, Any]
     entries: dict[tuple[str, str], Entry] = field(default_factory=dict)

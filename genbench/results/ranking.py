@@ -50,7 +50,7 @@ ALONE = "no other row here can be ranked: they were trained at one seed"
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a row stands on one metric.
+    """The standing of a row on one metric.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ class Standing:
 
     @property
     def at_floor(self) -> bool | None:
-        """Whether it is shown to be as good as real data; None where nothing is said of that."""
+        """True if it is shown to be as good as real data; None where nothing is said of that."""
         return None if self.floor is None else self.floor == "at"
 
 
@@ -137,7 +137,7 @@ def standings(
     only = None if seeds is None else frozenset(seeds)
     groups = group(records)
     rows = [summarize(r, metric_id, seeds=only) for r in groups.values()]
-    told = _floor_teller(groups, rows, metric_id, higher_is_better, margin or Margin())
+    floor_of = _floor_judge(groups, rows, metric_id, higher_is_better, margin or Margin())
     kinds: dict[str, list[Summary]] = defaultdict(list)
     for row in rows:
         if not _why_unranked(row, higher_is_better):
@@ -153,10 +153,10 @@ def standings(
     done = {standing.row for standing in result}
     rest = [Standing(row, reason=unranked[row.row]) for row in rows if row.row not in done]
     rest.sort(key=lambda s: (s.summary.control, s.summary.mean is None, s.row))
-    return [replace(s, floor=told(s.summary)) for s in (*result, *rest)]
+    return [replace(s, floor=floor_of(s.summary)) for s in (*result, *rest)]
 
 
-def _floor_teller(
+def _floor_judge(
     groups: Mapping[RowKey, Sequence[Record]],
     rows: Sequence[Summary],
     metric_id: str,
@@ -274,7 +274,7 @@ def _weakest(bases: Iterable[Basis]) -> Basis:
 
 
 def holm(p_values: Sequence[float], alpha: float = 1 - LEVEL) -> list[bool]:
-    """Which hypotheses Holm's step-down procedure rejects, holding the family-wise error."""
+    """The rejections of Holm's step-down procedure, which holds the family-wise error."""
     return [p < alpha for p in holm_adjusted(p_values)]
 
 
@@ -291,7 +291,7 @@ def holm_adjusted(p_values: Sequence[float]) -> list[float]:
 def pareto_front(
     costs: Sequence[float | None], qualities: Sequence[float | None], higher_is_better: bool
 ) -> list[bool]:
-    """Which points no other point beats: none is as cheap and as good, and better in one.
+    """The points that no other beats: none is as cheap and as good, and better in one.
 
     Points with a missing or non-finite coordinate are never on the front.
     """

@@ -146,8 +146,10 @@ class Record:
             record = cls(**values)
             record._check()
         except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
-            told = shorten(str(error), 300)
-            raise StoreError(f"the record is malformed: {type(error).__name__}: {told}") from error
+            reason = shorten(str(error), 300)
+            raise StoreError(
+                f"the record is malformed: {type(error).__name__}: {reason}"
+            ) from error
         return record
 
     def _check(self) -> None:
@@ -266,7 +268,7 @@ def _check_digest(body: Mapping[str, Any]) -> None:
 
 
 def _quick_digest(body: Mapping[str, Any]) -> str | None:
-    """What `digest` gives, several times faster; another one where two writers of JSON differ.
+    """`digest`, several times faster; another one where two writers of JSON differ.
 
     They differ in small numbers, which are mended here, and in what JSON does not have. So only
     that it equals the digest asked for says anything.

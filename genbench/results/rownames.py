@@ -14,17 +14,17 @@ from genbench.results.wording import plain
 
 
 def row_names(task: TaskResults) -> list[str]:
-    """What the rows of a task can be called, each once."""
+    """The names of a task's rows, each once."""
     rows = group([entry.record for entry in task.entries]).values()
     return sorted({row_name(records) for records in rows})
 
 
 def row_name(records: Sequence[Record]) -> str:
-    """What a row is called on a command line: its name and the parameters that were asked for."""
+    """The name of a row on a command line, with the parameters that were asked for."""
     name, passed = asked_for(records[0])
     given = json.loads(passed)
-    told = ",".join(f"{key}={plain(value)}" for key, value in sorted(given.items()))
-    return f"{name}:{told}" if told else name
+    shown = ",".join(f"{key}={plain(value)}" for key, value in sorted(given.items()))
+    return f"{name}:{shown}" if shown else name
 
 
 def find_row(task: TaskResults, name: str) -> list[Record]:
@@ -65,11 +65,11 @@ def _is_called(records: Sequence[Record], text: str) -> bool:
     name, passed = asked_for(records[0])
     known, _, params = text.partition(":")
     given = json.loads(passed)
-    told = dict(part.partition("=")[::2] for part in params.split(",")) if params else {}
+    stated = dict(part.partition("=")[::2] for part in params.split(",")) if params else {}
     return (
         known == name
-        and told.keys() == given.keys()
-        and all(_is_value(told[key], value) for key, value in given.items())
+        and stated.keys() == given.keys()
+        and all(_is_value(stated[key], value) for key, value in given.items())
     )
 
 

@@ -1,1 +1,1 @@
-"""Which cells are missing, and one cell from order to record."""
+"""Runs: the cells that are missing, and each cell from order to record."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from genbench.system.isolation import Isolated, start_isolated
 from genbench.system.slots import Slots
 
-OWN = -1  # the slot that the caller holds
+OWN_SLOT = -1  # the slot that the caller holds
 POLL_SECONDS = 0.1
 
 Work = Callable[[], None]
@@ -55,7 +55,7 @@ class _Ahead:
         self._waiting = deque(works)
         self._all = len(works)
         self._slots = slots
-        self._free = [OWN, spare]
+        self._free = [OWN_SLOT, spare]
         self._log = log
         self._progress = progress
         self._running: list[tuple[Isolated, int]] = []
@@ -94,6 +94,6 @@ class _Ahead:
     def _give_back(self) -> None:
         """All but the caller's own: a cell that waits comes first."""
         for slot in self._free:
-            if slot != OWN:
+            if slot != OWN_SLOT:
                 self._slots.give(slot)
-        self._free = [slot for slot in self._free if slot == OWN]
+        self._free = [slot for slot in self._free if slot == OWN_SLOT]

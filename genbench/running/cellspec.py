@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from genbench.data import sources
-from genbench.plugins.choice import CONTROL_SPLITS, GeneratorChoice
+from genbench.plugins.choice import GeneratorChoice
+from genbench.results.controls import CONTROLS
 from genbench.results.store import SPEC, Store
 from genbench.system.files import read_json, write_json
 from genbench.tasks.suite import Suite
@@ -66,7 +67,7 @@ class CellSpec:
     @property
     def split(self) -> str:
         """The split whose rows the generator is fitted on."""
-        return CONTROL_SPLITS[self.generator.name] if self.generator.is_control else "train"
+        return CONTROLS[self.generator.name] if self.generator.is_control else "train"
 
     def hidden(self) -> list[Path]:
         """Files and folders with rows that the generator's processes may not read."""

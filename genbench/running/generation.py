@@ -20,17 +20,17 @@ from torch import Tensor
 
 from genbench.data import Split, load_split
 from genbench.errors import UsageError, shorten
-from genbench.metrics.table import LIKELIHOOD_METRICS
-from genbench.plugins.harnessed import FitResult, Harnessed, requested_labels
+from genbench.metrics.table import is_likelihood
+from genbench.plugins.driver import FitResult, GeneratorDriver, requested_labels
 from genbench.plugins.training import Stopped
 from genbench.results.store import CHECKPOINT
 from genbench.running.cellspec import CellSpec
+from genbench.running.events import EventListener
 from genbench.running.ledger import STATE, WORK
 from genbench.running.mass import MASS, MOST_DIMS, masses
-from genbench.running.telling import Telling
 from genbench.seeds import derive_seed
 from genbench.system import tensorfile
-from genbench.system.confinement import Sandbox, told_of
+from genbench.system.confinement import Sandbox, error_text
 from genbench.system.threads import limit_threads
 
 PROBES = 16  # training rows whose log_prob the stored state must bring back
@@ -46,7 +46,7 @@ def _fingerprint(state: Mapping[str, Tensor]) -> str:
     return found.hexdigest()
 
 
-def _differs_from_new(subject: Harnessed, state: Mapping[str, Tensor]) -> bool:
+def _differs_from_new(subject: GeneratorDriver, state: Mapping[str, Tensor]) -> bool:
     """Whether a generator's weights are not those that it is made with."""
     try:
         return _fingerprint(subject.new().state_dict()) != _fingerprint(state)
@@ -60,7 +60,7 @@ def likelihood_plan(spec: CellSpec) -> dict[str, dict[str, int]]:
         return {}
     plan = {}
     for request in spec.suite.metrics:
-        if request.id in LIKELIHOOD_METRICS:
+        if is_likelihood(request.id):
             rows = int(request.parameters.get("rows", 10_000))
             plan[request.id] = {"rows": rows, "draws": int(request.parameters.get("draws", 1))}
     return plan
@@ -76,11 +76,11 @@ def configure_torch(threads: int) -> None:
 
 
 class Generation:
-    """Runs the phases of one cell's generator and tells of each.
+    """Runs the phases of one cell's generator and reports each.
 
     Parameters
     ----------
-    told
+    events
         The ledger of the parent process, or the one of this.
     sandbox
         What this process may write from the moment it imports the generator; None for anything.
@@ -93,7 +93,7 @@ class Generation:
     def __init__(
         self,
         spec: CellSpec,
-        told: Telling,
+        events: EventListener,
         sandbox: Sandbox | None = None,
         *,
         cls: type | None = None,
@@ -102,7 +102,7 @@ class Generation:
         self.spec = spec
         self.space = spec.suite.space
         self.device = torch.device(spec.device)
-        self.told = told
+        self.events = events
         self._sandbox = sandbox
         self._cls = cls
         self._signalled = False
@@ -117,7 +117,7 @@ class Generation:
         return self._signalled or (self._asked is not None and self._asked())
 
     def run(self) -> None:
-        """Fit and sample; every way that can end is told."""
+        """Fit and sample; every way that can end is reported."""
         self._guarded(self._fit_and_sample)
 
     def score_rows(self) -> None:
@@ -137,40 +137,40 @@ class Generation:
             message = str(error) or "out of memory"
             end = ("oom", type(error).__name__, message, traceback.format_exc())
         except Exception as error:
-            message = told_of(error, confined=self._sandbox is not None)
+            message = error_text(error, confined=self._sandbox is not None)
             end = ("failed", type(error).__name__, message, traceback.format_exc())
             traceback.print_exc()
-        self.told.ended(*end)
+        self.events.ended(*end)
 
     def _fit_and_sample(self) -> None:
-        self.told.phase("data")
+        self.events.phase("data")
         train = self._split(self.spec.split)
         subject = self._imported()
-        self.told.phase("fit")
+        self.events.phase("fit")
         self._fit(subject, train)
-        self.told.phase("sample")
+        self.events.phase("sample")
         self._sample(subject, train)
-        self.told.phase("state")
+        self.events.phase("state")
         self._save_state(subject)
         plan = likelihood_plan(self.spec)
         if plan and self._cls is None:
-            self.told.phase(PROBE)
+            self.events.phase(PROBE)
             self._or_no_log_probs(lambda: self._probe(subject, train))
         elif plan:
-            self.told.phase("log_prob")
+            self.events.phase("log_prob")
             self._or_no_log_probs(lambda: self._log_probs(subject, *self._reference_rows(), plan))
 
     def _score_rows(self) -> None:
-        self.told.phase("data")
+        self.events.phase("data")
         train = self._split(self.spec.split)
         reference, prior = self._reference_rows()
         subject = self._imported()
-        self.told.phase("state")
+        self.events.phase("state")
         state = tensorfile.load(self.spec.folder / STATE, device=self.device)
         subject.generator.load_state_dict(state)
-        self.told.phase(PROBE)
+        self.events.phase(PROBE)
         self._probe(subject, train)
-        self.told.phase("log_prob")
+        self.events.phase("log_prob")
         self._log_probs(subject, reference, prior, likelihood_plan(self.spec))
 
     def _or_no_log_probs(self, work: Callable[[], None]) -> None:
@@ -181,26 +181,26 @@ class Generation:
             raise
         except Exception as error:
             traceback.print_exc()
-            self.told.no_log_probs(told_of(error, confined=self._sandbox is not None))
+            self.events.no_log_probs(error_text(error, confined=self._sandbox is not None))
 
-    def _imported(self) -> Harnessed:
+    def _imported(self) -> GeneratorDriver:
         """Make the generator, in a process that is confined from here on."""
         if self._sandbox is not None:
             self._sandbox.enter()
-        self.told.phase("import")
-        return Harnessed(
+        self.events.phase("import")
+        return GeneratorDriver(
             self.spec.generator,
             self.space,
             self.device,
             cls=self._cls,
             stopping=lambda: self._stopping,
-            report=self.told.progress,
+            report=self.events.progress,
         )
 
     def _split(self, name: str) -> Split:
         return load_split(self.spec.suite.dataset, self.space, name)
 
-    def _fit(self, subject: Harnessed, train: Split) -> None:
+    def _fit(self, subject: GeneratorDriver, train: Split) -> None:
         spec = self.spec
         fit = FitResult()
         try:
@@ -211,13 +211,13 @@ class Generation:
                 fit,
                 checkpoint_file=spec.folder / WORK / CHECKPOINT,
                 resume_file=spec.resume,
-                saved=self.told.checkpointed,
+                saved=self.events.checkpointed,
             )
         finally:
             self._served = fit.examples_served
-            self.told.fitted(vars(fit))
+            self.events.fitted(vars(fit))
 
-    def _sample(self, subject: Harnessed, train: Split) -> None:
+    def _sample(self, subject: GeneratorDriver, train: Split) -> None:
         suite = self.spec.suite
         seed = derive_seed(self.spec.seed, "sample")
         n, chunk = suite.n_samples, suite.sample_chunk
@@ -228,11 +228,11 @@ class Generation:
         elif subject.takes_labels and train.y is not None:
             labels = requested_labels(train.y, self.space.classes, n, seed)
         for rows in subject.chunks(n, chunk=chunk, seed=seed, labels=labels):
-            self.told.rows(rows)
+            self.events.rows(rows)
         notes: tuple[str, ...] = getattr(subject.generator, "sample_notes", tuple)()
-        self.told.notes([shorten(str(note), 400) for note in notes])
+        self.events.notes([shorten(str(note), 400) for note in notes])
 
-    def _save_state(self, subject: Harnessed) -> None:
+    def _save_state(self, subject: GeneratorDriver) -> None:
         state = subject.generator.state_dict()
         weights = sum(v.numel() for v in state.values() if v.is_floating_point())
         # A control's state is a copy of the data it was given: reproducible, and large.
@@ -240,9 +240,9 @@ class Generation:
         if stored:
             tensorfile.save(self.spec.folder / WORK / STATE, state)
         changed = self._served > 0 or _differs_from_new(subject, state)
-        self.told.state(int(weights), stored, changed)
+        self.events.state(int(weights), stored, changed)
 
-    def _probe(self, subject: Harnessed, train: Split) -> None:
+    def _probe(self, subject: GeneratorDriver, train: Split) -> None:
         """Score a few training rows: the same before the state was stored and after."""
         values = subject.log_prob(
             train.x[:PROBES],
@@ -252,7 +252,7 @@ class Generation:
             first=0,
             of="training row",
         )
-        self.told.log_probs({PROBE: values})
+        self.events.log_probs({PROBE: values})
 
     def _reference_rows(self) -> tuple[Split, npt.NDArray[np.float64] | None]:
         """The rows to score, and the log-shares of the classes where it takes labels."""
@@ -262,7 +262,7 @@ class Generation:
 
     def _log_probs(
         self,
-        subject: Harnessed,
+        subject: GeneratorDriver,
         reference: Split,
         prior: npt.NDArray[np.float64] | None,
         plan: Mapping[str, Mapping[str, int]],
@@ -279,7 +279,7 @@ class Generation:
         if self.space.kind == "points" and self.space.dims <= MOST_DIMS:
             shares = None if prior is None else np.exp(prior)
             arrays[MASS] = masses(subject, reference.x, shares, self.spec.seed)
-        self.told.log_probs(arrays)
+        self.events.log_probs(arrays)
 
     def _draws_differ(self) -> bool:
         """Whether the likelihood has noise to average: not if exact, nor a density of points."""
@@ -297,7 +297,7 @@ class Generation:
 
     def _log_prob_rows(
         self,
-        subject: Harnessed,
+        subject: GeneratorDriver,
         reference: Split,
         prior: npt.NDArray[np.float64] | None,
         rows: int,
@@ -320,7 +320,7 @@ class Generation:
             if prior is not None and reference.y is not None:
                 part = part + prior[reference.y[start:stop]]
             values.append(part)
-            self.told.progress(stop, rows, {})
+            self.events.progress(stop, rows, {})
         return np.concatenate(values)
 
     def _on_signal(self, number: int, frame: Any) -> None:

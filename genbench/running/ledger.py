@@ -1,9 +1,8 @@
 """The harness's account of a generator at work: phases, times, counts, and the rows it drew.
 
 Kept in a process that never imports the generator: times and the number of rows are measured here,
-and samples are what `sample` returned, row by row. The process of the generator tells of itself
-through a `Telling`, which is the ledger itself for a class that lives in the
-caller's process.
+and samples are what `sample` returned, row by row. The process of the generator reports to an
+`EventListener`, which is the ledger itself for a class that lives in the caller's process.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from genbench.formats.arrayvalues import unscaled
 from genbench.generator import Space
 from genbench.results.progress import write_progress
 from genbench.results.store import CHECKPOINT, PROGRESS
-from genbench.running.account import GENERATION
+from genbench.running.recording import GENERATION
 from genbench.running.wire import Array
 from genbench.system.files import read_json, write_bytes, write_json
 from genbench.system.npzfile import npz_bytes
@@ -43,7 +42,7 @@ COSTED = ("fit", "sample")  # phases whose CPU time is recorded
 
 @dataclass
 class GenerationResult:
-    """What is known of a generator's work; kept as ``generation.json``."""
+    """The account of a generator's work; kept as ``generation.json``."""
 
     status: str = "running"
     phase: str = "import"
@@ -84,21 +83,21 @@ class Ledger:
 
     @property
     def most_bytes(self) -> int:
-        """How much the arrays that are told can hold in all."""
+        """The most bytes that all arrays sent can hold."""
         row = self.space.dims * np.dtype(self.space.dtype).itemsize + 8  # and its label
         return self._want * row + SPARE_BYTES
 
     def phase(self, name: str) -> None:
-        """See `genbench.running.telling.Telling`."""
+        """See `genbench.running.events.EventListener`."""
         self._close_phase()
         self.result.phase = name
         self._begun = (name, time.perf_counter(), self.cores() if name in COSTED else 0.0)
 
     def progress(self, done: int, total: int, scalars: Mapping[str, float]) -> None:
-        """See `genbench.running.telling.Telling`."""
+        """See `genbench.running.events.EventListener`."""
 
     def fitted(self, facts: Mapping[str, Any]) -> None:
-        """See `genbench.running.telling.Telling`."""
+        """See `genbench.running.events.EventListener`."""
         kinds = {"examples_served": int, "raw_access": bool, "checkpoints": int,
                  "resumed_at": int, "seconds_before": float | int, "curves": dict}  # fmt: skip
         for name, kind in kinds.items():
@@ -107,10 +106,10 @@ class Ledger:
             setattr(self.result, name, facts[name])
 
     def checkpointed(self) -> None:
-        """See `genbench.running.telling.Telling`."""
+        """See `genbench.running.events.EventListener`."""
 
     def rows(self, arrays: Mapping[str, Array]) -> None:
-        """See `genbench.running.telling.Telling`."""
+        """See `genbench.running.events.EventListener`."""
         if self.result.phase != "sample" or not set(arrays) <= {"x", "y"}:
             raise ContractError("the generator's process sent rows that nobody asked for")
         problem = _violation(self.space, arrays)
@@ -121,24 +120,24 @@ class Ledger:
             raise ContractError(f"the generator's process sent more than {self._want} rows")
 
     def notes(self, texts: Sequence[str]) -> None:
-        """See `genbench.running.telling.Telling`."""
+        """See `genbench.running.events.EventListener`."""
         self._note(shorten(str(text), 400) for text in texts[:MOST_NOTES])
 
     def state(self, parameters: int, stored: bool, changed: bool) -> None:
-        """See `genbench.running.telling.Telling`."""
+        """See `genbench.running.events.EventListener`."""
         self.result.resources["parameters"] = int(parameters)
         self.result.resources["weights_changed"] = bool(changed)
 
     def log_probs(self, arrays: Mapping[str, Array]) -> None:
-        """See `genbench.running.telling.Telling`."""
+        """See `genbench.running.events.EventListener`."""
         self.likelihood.update(arrays)
 
     def no_log_probs(self, reason: str) -> None:
-        """See `genbench.running.telling.Telling`."""
+        """See `genbench.running.events.EventListener`."""
         self.result.likelihood_error = str(reason)[:MOST_TEXT]
 
     def ended(self, status: str, kind: str, message: str, trace: str) -> None:
-        """See `genbench.running.telling.Telling`."""
+        """See `genbench.running.events.EventListener`."""
         if status == "ok":
             self._close_phase()
         else:
@@ -213,40 +212,40 @@ class CellLedger(Ledger):
         self._since = (time.time(), 0)  # when the phase began, and how much was done by then
 
     def phase(self, name: str) -> None:
-        """See `Telling`; what the phases before it found outlives this one."""
+        """See `EventListener`; what the phases before it found outlives this one."""
         super().phase(name)
         self._since = (time.time(), 0)
         self.keep()
         self.progress(0, 0, {})
 
     def progress(self, done: int, total: int, scalars: Mapping[str, float]) -> None:
-        """See `genbench.running.telling.Telling`."""
+        """See `genbench.running.events.EventListener`."""
         if self.result.phase == "fit" and self._resumed and self._since[1] == 0 and done:
             self._since = (time.time(), done)  # the pace is that of what was not there before
-        told = {k: float(v) for k, v in scalars.items() if v is not None}
+        known = {k: float(v) for k, v in scalars.items() if v is not None}
         path = self._folder / PROGRESS
-        write_progress(path, self.result.phase, int(done), int(total), told, since=self._since)
+        write_progress(path, self.result.phase, int(done), int(total), known, since=self._since)
 
     def fitted(self, facts: Mapping[str, Any]) -> None:
-        """See `genbench.running.telling.Telling`."""
+        """See `genbench.running.events.EventListener`."""
         super().fitted(facts)
         self.keep()
 
     def checkpointed(self) -> None:
-        """See `genbench.running.telling.Telling`."""
+        """See `genbench.running.events.EventListener`."""
         if self.take(CHECKPOINT) and self._before is not None and self._begun is not None:
             spent = self._before + self.cores() - self._begun[2]
             with contextlib.suppress(StoreError):
                 write_json(self._folder / AT_CHECKPOINT, {"fit_core_s": spent})
 
     def state(self, parameters: int, stored: bool, changed: bool) -> None:
-        """See `genbench.running.telling.Telling`."""
+        """See `genbench.running.events.EventListener`."""
         super().state(parameters, stored, changed)
         if stored and not self.take(STATE):
             raise ContractError("the generator's state is not where it was stored")
 
     def ended(self, status: str, kind: str, message: str, trace: str) -> None:
-        """See `genbench.running.telling.Telling`."""
+        """See `genbench.running.events.EventListener`."""
         super().ended(status, kind, message, trace)
         self.keep()
 
@@ -281,7 +280,7 @@ class CellLedger(Ledger):
         write_bytes(self._folder / SAMPLES, data)
 
 
-def take_up(checkpoint: Path | None, folder: Path) -> float | None:
+def inherit_checkpoint(checkpoint: Path | None, folder: Path) -> float | None:
     """Keep the checkpoint that a fit continues from in its new attempt's folder, too.
 
     So that an attempt which ends before its own first checkpoint loses nothing. Returns the CPU
@@ -300,7 +299,7 @@ def take_up(checkpoint: Path | None, folder: Path) -> float | None:
 
 
 def _violation(space: Space, arrays: Mapping[str, Array]) -> str | None:
-    """What keeps arrays from being rows of a space, as `Space.violation` says it of tensors."""
+    """The reason that arrays are not rows of a space, as `Space.violation` gives it for tensors."""
     x, y = arrays["x"], arrays.get("y")
     if x.shape[1:] != space.shape or x.ndim == 0 or x.dtype != np.dtype(space.dtype):
         return f"are {x.dtype} of shape {x.shape}, expected {space.dtype} of (n, *{space.shape})"

@@ -1,4 +1,4 @@
-"""How much probability a density of points gives to where the data lie: no more than 1 is possible.
+"""The integral of a density of points over the region of the data: at most 1 is possible.
 
 Stratified Monte Carlo: one random point in each cell of a grid over the data and half as much again
 on every side, which is unbiased and cannot be told from other points by their places.
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from genbench.plugins.harnessed import Harnessed
+from genbench.plugins.driver import GeneratorDriver
 from genbench.seeds import derive_seed
 
 MASS = "mass"
@@ -27,7 +27,7 @@ Rows = npt.NDArray[np.float64]
 
 
 def masses(
-    subject: Harnessed, rows: npt.NDArray[Any], shares: Rows | None, seed: int
+    subject: GeneratorDriver, rows: npt.NDArray[Any], shares: Rows | None, seed: int
 ) -> npt.NDArray[np.float64]:
     """The mass around `rows` by each of `REPLICATES` independent grids.
 
@@ -51,7 +51,7 @@ def masses(
 
 
 def impossible(found: npt.NDArray[np.float64]) -> str | None:
-    """Why these masses are none of a density; None if they may be."""
+    """The reason that these masses are none of a density; None if they may be."""
     total = float(found.mean())
     error = float(found.std(ddof=1)) / math.sqrt(len(found))
     if total <= 1 + _SLACK + _ERRORS * error:
@@ -72,7 +72,7 @@ def _points(low: Rows, high: Rows, rng: np.random.Generator) -> tuple[Rows, floa
 
 
 def _density(
-    subject: Harnessed, points: Rows, labels: npt.NDArray[np.int64] | None, seed: int
+    subject: GeneratorDriver, points: Rows, labels: npt.NDArray[np.int64] | None, seed: int
 ) -> Rows:
     parts = []
     for start in range(0, len(points), _CHUNK):

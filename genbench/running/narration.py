@@ -1,4 +1,4 @@
-"""A run told in lines: what is planned, what each cell is doing, how it ended."""
+"""A run in lines of text: the plan, what each cell is doing, how it ended."""
 
 from __future__ import annotations
 
@@ -114,13 +114,13 @@ class Lines:
 
 
 def notes_of(record: Record) -> tuple[str, ...]:
-    """What the generator's process found odd about its samples."""
+    """The notes of the generator's process on its samples."""
     notes = record.resources.get("notes")
     return tuple(shorten(str(note), 400) for note in notes) if isinstance(notes, list) else ()
 
 
 def describe(progress: Progress) -> str:
-    """What a cell is doing, in a few words."""
+    """The present work of a cell, in a few words."""
     words = [PHASES.get(progress.phase, progress.phase)]
     if progress.detail:
         words.append(progress.detail)

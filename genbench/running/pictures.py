@@ -22,7 +22,7 @@ COLUMNS = 10
 POINTS = 2000
 
 
-def draw(
+def write_pictures(
     folder: Path, space: Space, samples: Mapping[str, Array], real: Split, train: Split
 ) -> dict[str, str]:
     """Write the pictures that suit the space into `folder`; returns role -> file name.

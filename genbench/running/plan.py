@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from genbench.metrics.custom import provider
-from genbench.metrics.table import LIKELIHOOD_METRICS, METRICS
+from genbench.metrics.table import METRICS, is_likelihood
 from genbench.metrics.values import MetricValue
 from genbench.plugins.choice import GeneratorChoice
 from genbench.results.records import digest
@@ -130,9 +130,9 @@ def scoring_keys(suite: Suite) -> dict[str, str]:
 
 
 def part_of(metric: str) -> str:
-    """Which part of the scoring a metric id belongs to; a package's own are made of features."""
+    """The part of the scoring that a metric id belongs to; a package's own are made of features."""
     info = METRICS.get(metric.partition("@")[0])
-    return "downstream" if info is not None and "classifier" in info.needs else "metrics"
+    return "downstream" if info is not None and info.source == "downstream" else "metrics"
 
 
 def expected(suite: Suite, part: str) -> set[str]:
@@ -179,7 +179,7 @@ def _cell(
     todo: Todo = "run"
     source = None
     if latest is not None and not fresh:
-        todo, source, parts = _judge(suite, latest, attempts, parts, keep_failed)
+        todo, source, parts = _decide(suite, latest, attempts, parts, keep_failed)
     checkpoint = None
     if todo == "run" and not fresh and (latest is None or _cut_short(latest)):
         checkpoint = _checkpoint(store, folder, key, latest)
@@ -199,7 +199,7 @@ def _cut_short(latest: Stored) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Checkpoint:
-    """Where a fit stopped, and with how many threads it had come there.
+    """The checkpoint of a fit that stopped, and the threads with which it had come there.
 
     Only with as many do the rest of a fit and a whole one give the same bytes.
     """
@@ -220,18 +220,18 @@ def _checkpoint(store: Store, folder: Path, key: str, latest: Stored | None) -> 
     return _with_threads(latest.artifact("checkpoint"), latest.record.environment)
 
 
-def _with_threads(path: Path | None, told: Mapping[str, Any]) -> _Checkpoint | None:
-    threads = _threads(told)
+def _with_threads(path: Path | None, stated: Mapping[str, Any]) -> _Checkpoint | None:
+    threads = _threads(stated)
     return _Checkpoint(path, threads) if path is not None and threads is not None else None
 
 
-def _threads(told: Mapping[str, Any]) -> int | None:
+def _threads(stated: Mapping[str, Any]) -> int | None:
     """The threads that an order or an environment names, if that is a number of threads."""
-    threads = told.get("threads")
+    threads = stated.get("threads")
     return threads if isinstance(threads, int) and 0 < threads <= MOST_THREADS else None
 
 
-def _judge(
+def _decide(
     suite: Suite,
     latest: Stored,
     attempts: Sequence[Stored],
@@ -267,7 +267,7 @@ def _drawn(suite: Suite, attempt: Stored) -> bool:
         return False
     # Records without a sandbox were made before its log_prob was probed.
     probed = "sandbox" in record.environment and record.cell["generator"].get("likelihood")
-    wanted = any(request.id in LIKELIHOOD_METRICS for request in suite.metrics)
+    wanted = any(is_likelihood(request.id) for request in suite.metrics)
     if probed and wanted and _cut_short(attempt):
         return attempt.artifact("likelihood") is not None
     return True

@@ -14,11 +14,11 @@ from genbench.errors import StoreError
 from genbench.plugins.choice import GeneratorChoice
 from genbench.results.records import Record
 from genbench.results.store import CACHE, RECORD, Store, Stored, new_ulid, newest, read_record
-from genbench.running.account import record_of_loss
 from genbench.running.cellspec import PARTS, CellSpec
 from genbench.running.executors import Executor
 from genbench.running.executors.local import Ended
 from genbench.running.plan import WORKER_LOST, Cell, build_plan
+from genbench.running.recording import record_of_loss
 from genbench.running.timeleft import Progress, Running, TimeLeft, read_progress
 from genbench.system.machine import default_memory_limit
 from genbench.tasks.suite import Suite
@@ -28,7 +28,7 @@ POLL_SECONDS = 0.25
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What a run does, apart from the suite and the generators.
+    """The options of a run, apart from the suite and the generators.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class RunOptions:
 
 
 class Listener(Protocol):
-    """What the run loop tells whoever shows it."""
+    """The events of the run loop for whoever shows them."""
 
     def planned(self, cells: Sequence[Cell], jobs: int) -> None:
         """The plan stands; `jobs` cells and refits go on at a time."""
@@ -89,7 +89,7 @@ class Listener(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """How a run ended.
+    """The outcome of a run.
 
     Parameters
     ----------

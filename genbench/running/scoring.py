@@ -22,25 +22,27 @@ from genbench.features import IDENTITY, Extractor, Features, load_extractor
 from genbench.metrics.custom import described
 from genbench.metrics.evaluation import evaluate
 from genbench.metrics.likelihood import nll_bits_per_dim, nll_nats
-from genbench.metrics.reference_copies import FAKE_ROWS, REAL_ROWS, draw, exact_copies, near_copies
+from genbench.metrics.reference_copies import (
+    FAKE_ROWS,
+    REAL_ROWS,
+    exact_copies,
+    near_copies,
+    random_rows,
+)
 from genbench.metrics.signatures import signature
-from genbench.metrics.table import LIKELIHOOD_METRICS, METRICS, split_id
+from genbench.metrics.table import METRICS, is_likelihood, metric_info, split_id
 from genbench.metrics.uncertainty import Estimate
 from genbench.metrics.values import MetricValue
 from genbench.running.cellspec import CellSpec
 from genbench.running.mass import MASS, impossible
-from genbench.running.refits import Job, Refitted
+from genbench.running.refit_scheduler import Job, RefitResult
 from genbench.seeds import derive_seed
-from genbench.system.cachetrust import beliefs
+from genbench.system.cachetrust import trusted_files
 from genbench.system.npzfile import load_arrays, save_arrays
 from genbench.system.slots import Slots
 
 Array = npt.NDArray[Any]
 
-# Metrics that compare scales of directions: on points whose suite has no extractor they see data
-# standardised by the training split's moments; all others see points as they are.
-STANDARDISED = ("kid", "c2st", "c_t")
-COPYING = ("c_t", "authenticity")
 COPIED = "reference_in_train"  # share of the reference rows that equal a training row
 TRAIN_SCALE = "identity-standardised"
 MOST_LOG_PROB = 1e-3  # nats: float noise of a probability of 1
@@ -71,7 +73,7 @@ class Scorer:
         samples: Mapping[str, Array],
         likelihood: Mapping[str, Array],
         likelihood_error: str | None,
-        refits: Mapping[Job, Refitted],
+        refits: Mapping[Job, RefitResult],
         progress: Callable[[str], None],
         slots: Slots | None = None,
     ) -> None:
@@ -118,7 +120,7 @@ class Scorer:
         seed = derive_seed(0, "copies", name)
         exact = exact_copies(*sets, seed=seed)
         most = (REAL_ROWS, REAL_ROWS, FAKE_ROWS)
-        drawn = (x[draw(len(x), n, seed)] for x, n in zip(sets, most, strict=True))
+        drawn = (x[random_rows(len(x), n, seed)] for x, n in zip(sets, most, strict=True))
         near = near_copies(*(extract(x).features for x in drawn), seed=seed)
         return {"exact": asdict(exact), "near": asdict(near)}
 
@@ -132,13 +134,13 @@ class Scorer:
         """Metric ids by the feature space they are computed in."""
         spaces: dict[str, list[str]] = {}
         for request in self.spec.suite.metrics:
-            if request.id in LIKELIHOOD_METRICS:
+            if is_likelihood(request.id):
                 continue
-            name, extractor = split_id(request.id)
+            info, extractor = metric_info(request.id), split_id(request.id)[1]
             space = extractor or self.spec.suite.extractor
-            if name.startswith("pixel_"):
+            if info.on_pixels:
                 space = "pixels"
-            elif extractor is None and space == IDENTITY and name in STANDARDISED:
+            elif extractor is None and space == IDENTITY and info.standardised:
                 space = TRAIN_SCALE
             spaces.setdefault(space, []).append(request.id)
         return spaces
@@ -151,7 +153,7 @@ class Scorer:
             needs_train = any("train" in info.needs for info in infos.values())
             train = extract(self.split("train").x).features if needs_train else None
         except (GenbenchError, MemoryError) as error:
-            return {id_: self._untold(id_, "failed", str(error)) for id_ in ids}
+            return {id_: self._unmeasured(id_, "failed", str(error)) for id_ in ids}
         reference = self.split(self._reference)
         found = evaluate(
             real.features,
@@ -168,16 +170,16 @@ class Scorer:
         context = f"extractor={identity}|reference={self._reference}"
         return {
             id_: replace(
-                self._told_of_copies(id_, value),
+                self._with_copies_note(id_, value),
                 signature=f"{value.signature}|{context}",
                 unit=infos[id_].unit_for(self.space.kind),
             )
             for id_, value in found.items()
         }
 
-    def _told_of_copies(self, id_: str, value: MetricValue) -> MetricValue:
+    def _with_copies_note(self, id_: str, value: MetricValue) -> MetricValue:
         """A metric of copying with a note where real test rows equal training rows by nature."""
-        if split_id(id_)[0] not in COPYING or value.value is None:
+        if not metric_info(id_).of_copies or value.value is None:
             return value
         if self.spec.suite.document["dataset"]["split"].get(COPIES) != APART:
             return value
@@ -188,7 +190,7 @@ class Scorer:
         return replace(value, details={**value.details, COPIED: share, "note": note})
 
     def _features_in(self, space: str) -> tuple[Callable[[Array], Features], str]:
-        """How rows become features in a feature space, and its name for signatures."""
+        """The function from rows to features of a feature space, and its name for signatures."""
         if space == "pixels":
             top = max(1, self.space.levels - 1)
             return lambda x: Features(_flat(x) / np.float32(top), None), "pixels"
@@ -213,7 +215,7 @@ class Scorer:
         key.update(str((x.shape, x.dtype)).encode())
         key.update(np.ascontiguousarray(x).data)
         path = self.spec.cache / "features" / f"{key.hexdigest()}.npz"
-        if beliefs.has(path):
+        if trusted_files.has(path):
             try:
                 stored = load_arrays(path)
                 return Features(stored["features"], stored.get("probabilities"))
@@ -225,33 +227,33 @@ class Scorer:
             if found.probabilities is not None:
                 arrays["probabilities"] = found.probabilities
             save_arrays(path, arrays)
-            beliefs.add(path)
+            trusted_files.add(path)
         return found
 
     def _likelihoods(self) -> dict[str, MetricValue]:
         kind = self.spec.generator.description.likelihood
         values = {}
         for request in self.spec.suite.metrics:
-            if request.id not in LIKELIHOOD_METRICS:
+            if not is_likelihood(request.id):
                 continue
             start = time.perf_counter()
             if self.spec.generator.name == "heldout" and self._true_density():
                 values[request.id] = self._entropy(request.id, dict(request.parameters))
             elif kind is None:
                 reason = f"{self.spec.generator.name} has no likelihood"
-                values[request.id] = self._untold(request.id, "not_applicable", reason)
+                values[request.id] = self._unmeasured(request.id, "not_applicable", reason)
             elif request.id not in self.likelihood:
                 reason = self.likelihood_error or "no log-probabilities were stored"
-                values[request.id] = self._untold(request.id, "failed", reason)
+                values[request.id] = self._unmeasured(request.id, "failed", reason)
             elif (why := self._impossible(request.id, kind)) is not None:
-                values[request.id] = self._untold(request.id, "undefined", why)
+                values[request.id] = self._unmeasured(request.id, "undefined", why)
             else:
                 value = self._nll(request.id, kind, dict(request.parameters))
                 values[request.id] = replace(value, seconds=time.perf_counter() - start)
         return values
 
     def _impossible(self, id_: str, kind: str) -> str | None:
-        """Why these can be no log-probabilities of a distribution; None if they can."""
+        """The reason that these can be no log-probabilities of a distribution; None if they can."""
         log_prob = np.asarray(self.likelihood[id_], np.float64)
         if self.space.levels and kind == "exact" and log_prob.max() > MOST_LOG_PROB:
             row = int(log_prob.argmax())
@@ -322,7 +324,7 @@ class Scorer:
             self.spec, self.samples, train, test, self.refits, self._progress, self._slots
         ).score()
 
-    def _untold(self, id_: str, status: Any, reason: str) -> MetricValue:
+    def _unmeasured(self, id_: str, status: Any, reason: str) -> MetricValue:
         """A typed cell for a metric that has no number."""
         info = described(id_)
         return MetricValue(

@@ -1,4 +1,4 @@
-"""What a running cell last said, and an estimate of the time that the run still takes."""
+"""The progress of running cells, and an estimate of the time that the run still takes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from genbench.tasks.suite import Suite
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a running cell last said of itself."""
+    """The last progress of a running cell."""
 
     phase: str
     done: int
@@ -25,7 +25,7 @@ class Progress:
 
 
 def read_progress(folder: Path) -> Progress | None:
-    """What the cell that runs in an attempt's folder last said, or None."""
+    """The last progress of the cell that runs in an attempt's folder, or None."""
     try:
         body = read_json(folder / PROGRESS)
         return Progress(

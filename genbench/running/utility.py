@@ -16,24 +16,24 @@ from numpy.typing import NDArray
 
 from genbench.data.split import Split
 from genbench.downstream.arms import Replicate
-from genbench.downstream.augmentation import Arm, Curve
+from genbench.downstream.augmentation import Arm, AugmentationResults
 from genbench.downstream.classical import RandomAffine
 from genbench.downstream.classifier import NAME, VERSION, Classifier
 from genbench.downstream.gains import METHOD
-from genbench.downstream.imbalance import Rare
+from genbench.downstream.imbalance import ImbalanceResults
 from genbench.downstream.recipe import Recipe
-from genbench.downstream.robustness import Attacked
+from genbench.downstream.robustness import RobustnessResults
 from genbench.downstream.subsets import stratified
 from genbench.downstream.tstr import train_on_synthetic
 from genbench.errors import GenbenchError, MetricError, StoreError
 from genbench.metrics.table import METRICS
 from genbench.metrics.values import MetricValue
 from genbench.results.records import digest, metric_value
-from genbench.running.account import LOG
 from genbench.running.ahead import train_ahead
 from genbench.running.cellspec import CellSpec
-from genbench.running.refits import Job, Refitted, why_not
-from genbench.system.cachetrust import beliefs
+from genbench.running.recording import LOG
+from genbench.running.refit_scheduler import Job, RefitResult, why_not_refitted
+from genbench.system.cachetrust import trusted_files
 from genbench.system.files import read_json, write_json
 from genbench.system.slots import Slots
 from genbench.tasks import protocols as tables
@@ -50,7 +50,7 @@ class Utility:
     Parameters
     ----------
     refits
-        What `genbench.running.refits.run_refits` returned.
+        What `genbench.running.refit_scheduler.run_refits` returned.
     progress
         Told what is being computed; may raise to stop.
     slots
@@ -63,7 +63,7 @@ class Utility:
         samples: Mapping[str, Array],
         train: Split,
         test: Split,
-        refits: Mapping[Job, Refitted],
+        refits: Mapping[Job, RefitResult],
         progress: Progress,
         slots: Slots | None = None,
     ) -> None:
@@ -104,19 +104,19 @@ class Utility:
                 cache=self.spec.cache,
             )
         except MetricError as error:
-            return {id_: _untold(id_, error.status, str(error)) for id_ in TSTR}
+            return {id_: _unmeasured(id_, error.status, str(error)) for id_ in TSTR}
         except GenbenchError as error:
-            return {id_: _untold(id_, "failed", str(error)) for id_ in TSTR}
+            return {id_: _unmeasured(id_, "failed", str(error)) for id_ in TSTR}
 
     def _protocols(self, asked: Protocols) -> dict[str, MetricValue]:
-        reason = why_not(self.spec)
+        reason = why_not_refitted(self.spec)
         if reason is not None:
-            return {id_: _untold(id_, "not_applicable", reason) for id_ in asked.metrics}
+            return {id_: _unmeasured(id_, "not_applicable", reason) for id_ in asked.metrics}
         problems = [f"{job.what}: {r.problem}" for job, r in self.refits.items() if r.problem]
         if problems:
-            return {id_: _untold(id_, "failed", problems[0]) for id_ in asked.metrics}
+            return {id_: _unmeasured(id_, "failed", problems[0]) for id_ in asked.metrics}
         path = self.spec.cache / "utility" / f"{self._key(asked)}.json"
-        if not self.spec.fresh and beliefs.has(path):
+        if not self.spec.fresh and trusted_files.has(path):
             try:
                 return {id_: metric_value(body) for id_, body in read_json(path).items()}
             except (StoreError, TypeError, ValueError, AttributeError):
@@ -125,7 +125,7 @@ class Utility:
             found = self._measure(asked, self._trained_ahead(asked, Path(folder)))
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, {id_: value.to_json() for id_, value in found.items()})
-        beliefs.add(path)
+        trusted_files.add(path)
         return found
 
     def _trained_ahead(self, asked: Protocols, kept: Path) -> Path | None:
@@ -144,9 +144,11 @@ class Utility:
         test = Split(self.test.x[few], y[few])
         replicate = self._replicate(asked, job, kept)
         if job.protocol == "imbalance" and asked.imbalance:
-            Rare(asked.imbalance, test).add(replicate, lambda what: None)
+            ImbalanceResults(asked.imbalance, test).add(replicate, lambda what: None)
         else:
-            Curve(asked, test).add(replicate, lambda what: None, lambda n, arm, classifier: None)
+            AugmentationResults(asked, test).add(
+                replicate, lambda what: None, lambda n, arm, classifier: None
+            )
 
     def _replicate(self, asked: Protocols, job: Job, kept: Path | None) -> Replicate:
         recipe = self._recipe(asked, job.seed(self.spec.suite.task_hash))
@@ -159,11 +161,11 @@ class Utility:
     def _measure(self, asked: Protocols, kept: Path | None) -> dict[str, MetricValue]:
         a = asked.augmentation
         tested = self._tested(a.test_rows)
-        curve = Curve(asked, tested)
-        rare = Rare(asked.imbalance, tested) if asked.imbalance else None
+        curve = AugmentationResults(asked, tested)
+        rare = ImbalanceResults(asked.imbalance, tested) if asked.imbalance else None
         attacked = None
         if asked.robustness:
-            attacked = Attacked(asked.robustness, a.headline_ratio, self.test, self._seed)
+            attacked = RobustnessResults(asked.robustness, a.headline_ratio, self.test, self._seed)
         seconds = dict.fromkeys(asked.metrics, 0.0)
 
         def keep(n: int, arm: Arm, classifier: Classifier) -> None:
@@ -233,7 +235,7 @@ class Utility:
         return digest(body).removeprefix("sha256:")
 
 
-def _untold(id_: str, status: Any, reason: str) -> MetricValue:
+def _unmeasured(id_: str, status: Any, reason: str) -> MetricValue:
     """A typed cell for a metric that has no number."""
     info = METRICS[id_]
     return MetricValue(

@@ -1,4 +1,4 @@
-"""What a process tells its parent while it works: named messages of JSON and arrays, over a socket.
+"""Messages of a process at work to its parent: a name, JSON and arrays, over a socket.
 
 Nothing that arrives is executed or unpickled. The process is not trusted: a message of another form
 is a `ContractError`.
@@ -29,7 +29,7 @@ _LENGTH = struct.Struct("<I")
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One thing told: what it is, its values, its arrays by name."""
+    """One message: its kind, its values, its arrays by name."""
 
     kind: str
     body: Mapping[str, Any]
@@ -57,7 +57,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-class Reader:
+class MessageReader:
     """Puts messages together from the bytes that arrive.
 
     Parameters

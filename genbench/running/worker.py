@@ -27,8 +27,20 @@ from genbench.metrics.values import MetricValue
 from genbench.results.progress import write_progress
 from genbench.results.records import Artifact, Record, Status
 from genbench.results.store import CHECKPOINT, PROGRESS, artifact, read_record, write_record
-from genbench.running import refits
-from genbench.running.account import (
+from genbench.running import refit_scheduler
+from genbench.running.cellspec import CellSpec, read_spec
+from genbench.running.events import EventListener
+from genbench.running.ledger import (
+    AT_CHECKPOINT,
+    LIKELIHOOD,
+    SAMPLES,
+    WORK,
+    CellLedger,
+    Ledger,
+    inherit_checkpoint,
+)
+from genbench.running.monitoring import MonitoredProcess, wait_for_end
+from genbench.running.recording import (
     GENERATION,
     LOG,
     ROLES,
@@ -40,23 +52,11 @@ from genbench.running.account import (
     log_tail,
     source_attempt,
 )
-from genbench.running.attendance import Attended, attend
-from genbench.running.cellspec import CellSpec, read_spec
-from genbench.running.ledger import (
-    AT_CHECKPOINT,
-    LIKELIHOOD,
-    SAMPLES,
-    WORK,
-    CellLedger,
-    Ledger,
-    take_up,
-)
-from genbench.running.refits import Job, Refitted
-from genbench.running.telling import Telling
+from genbench.running.refit_scheduler import Job, RefitResult
 from genbench.system import cachetrust, confinement, environment
 from genbench.system.confinement import Sandbox, sandbox, scratch_folder
 from genbench.system.files import sha256_file
-from genbench.system.isolation import Outcome
+from genbench.system.isolation import ProcessOutcome
 from genbench.system.npzfile import load_arrays, save_arrays
 from genbench.system.slots import Slots
 from genbench.system.threads import counted
@@ -69,7 +69,7 @@ class _Stopped(Exception):
 
 @dataclass
 class _Attempt:
-    """What is known so far about the attempt that is running."""
+    """The facts known so far about the attempt that is running."""
 
     status: Status = "ok"
     error: dict[str, Any] | None = None
@@ -79,7 +79,7 @@ class _Attempt:
     resources: dict[str, Any] = field(default_factory=dict)
     pictures: dict[str, str] = field(default_factory=dict)
     scoring: dict[str, str] = field(default_factory=dict)
-    refits: dict[Job, Refitted] = field(default_factory=dict)
+    refits: dict[Job, RefitResult] = field(default_factory=dict)
     copies: dict[str, Any] = field(default_factory=dict)
     sealed: str = ""  # digest of the samples
     probe: dict[str, Any] = field(default_factory=dict)  # log_prob of the fitted generator itself
@@ -165,10 +165,10 @@ class Worker:
             spec.suite.n_samples,
             fewer=spec.generator.is_control,
             resumed=spec.resume is not None,
-            costs_before=take_up(spec.resume, spec.folder),
+            costs_before=inherit_checkpoint(spec.resume, spec.folder),
         )
-        outcome = self._attended(lambda told, box: Generation(spec, told, box).run(), ledger)
-        ledger.take(CHECKPOINT)  # if it ended before it told of it
+        outcome = self._monitored(lambda events, box: Generation(spec, events, box).run(), ledger)
+        ledger.take(CHECKPOINT)  # if it ended before it reported it
         attempt.generation = vars(ledger.result)
         attempt.probe = ledger.likelihood
         attempt.likelihood_error = ledger.result.likelihood_error
@@ -176,11 +176,11 @@ class Worker:
         attempt.timing.update(ledger.result.timing)
         attempt.resources["peak_rss_bytes"] = outcome.peak_rss_bytes
         attempt.sealed = ledger.sealed
-        if ledger.likelihood:  # only this process could tell it: whoever goes on needs it
+        if ledger.likelihood:  # only this process could compute it: whoever goes on needs it
             save_arrays(spec.folder / LIKELIHOOD, ledger.likelihood)
         if not ledger.sealed:  # whoever put one there, it was not drawn
             (spec.folder / SAMPLES).unlink(missing_ok=True)
-        self._judge(attempt, outcome, ledger)
+        self._conclude(attempt, outcome, ledger)
 
     def _scores_rows(self, attempt: _Attempt) -> bool:
         """Whether there is a state whose likelihood is wanted and not stored."""
@@ -205,24 +205,28 @@ class Worker:
         probe = attempt.probe or (load_arrays(path) if path.is_file() else {})
         probe = {name: values for name, values in probe.items() if name == PROBE}
         ledger = CellLedger(spec.folder, spec.suite.space, 0)
-        outcome = self._attended(lambda told, box: Generation(spec, told, box).score_rows(), ledger)
+        outcome = self._monitored(
+            lambda events, box: Generation(spec, events, box).score_rows(), ledger
+        )
         attempt.timing.update({k: v for k, v in ledger.result.timing.items() if k == "log_prob_s"})
         peak = attempt.resources.get("peak_rss_bytes", 0)
         attempt.resources["peak_rss_bytes"] = max(peak, outcome.peak_rss_bytes)
-        told = _Attempt()
-        self._judge(told, outcome, ledger)
-        if told.status == "interrupted":
-            attempt.status, attempt.error = told.status, told.error
-        elif told.error is not None:
-            attempt.likelihood_error = str(told.error["message"])
+        scoring = _Attempt()
+        self._conclude(scoring, outcome, ledger)
+        if scoring.status == "interrupted":
+            attempt.status, attempt.error = scoring.status, scoring.error
+        elif scoring.error is not None:
+            attempt.likelihood_error = str(scoring.error["message"])
         elif not attempt.unprobed:
             attempt.likelihood_error = _unlike(probe.get(PROBE), ledger.likelihood.get(PROBE))
         arrays = probe if attempt.likelihood_error else {**ledger.likelihood, **probe}
         if arrays and attempt.status == "ok":
             save_arrays(path, arrays)
 
-    def _attended(self, work: Callable[[Telling, Sandbox | None], None], ledger: Ledger) -> Outcome:
-        """Run the generator in a confined process of its own and hear what it tells."""
+    def _monitored(
+        self, work: Callable[[EventListener, Sandbox | None], None], ledger: Ledger
+    ) -> ProcessOutcome:
+        """Run the generator in a confined process of its own; the ledger receives its events."""
         spec = self.spec
         work_folder = spec.folder / WORK
         # Empty: a name that an earlier process left there may be that of a file taken over since.
@@ -234,15 +238,15 @@ class Worker:
                 hidden=spec.hidden(),
                 readable=[spec.folder, *([spec.resume] if spec.resume else [])],
             )  # fmt: skip
-            running = Attended(
-                lambda told: work(told, box),
+            running = MonitoredProcess(
+                lambda events: work(events, box),
                 ledger,
                 log=spec.folder / LOG,
                 timeout=spec.timeout,
                 memory_limit=spec.memory_limit,
                 scratch=scratch,
             )
-            return attend(running, lambda: self._stopping)
+            return wait_for_end(running, lambda: self._stopping)
 
     def _seal(self, attempt: _Attempt) -> None:
         """Remember what the samples are: whoever changes the file later is found out."""
@@ -253,10 +257,14 @@ class Worker:
     def _refit(self, attempt: _Attempt) -> None:
         """Fit the generator anew for the downstream protocols, before any real row is read here."""
         asked = protocols.read(self.spec.suite.document)
-        if asked is None or "downstream" not in self.spec.parts or refits.why_not(self.spec):
+        if (
+            asked is None
+            or "downstream" not in self.spec.parts
+            or refit_scheduler.why_not_refitted(self.spec)
+        ):
             return
         start = time.perf_counter()
-        attempt.refits = refits.run_refits(
+        attempt.refits = refit_scheduler.run_refits(
             self.spec, asked, lambda: self._stopping, self.spec.folder / LOG, self._slots
         )
         attempt.timing["refits_s"] = time.perf_counter() - start
@@ -278,7 +286,7 @@ class Worker:
         elif status != "ok":
             attempt.status, attempt.error = "failed", _lost("Exit", str(result.get("phase")), "")
 
-    def _judge(self, attempt: _Attempt, outcome: Outcome, ledger: Ledger) -> None:
+    def _conclude(self, attempt: _Attempt, outcome: ProcessOutcome, ledger: Ledger) -> None:
         """Turn the way the generator's process ended into a status and an error."""
         from genbench.running.generation import PROBE
 
@@ -291,7 +299,9 @@ class Worker:
             )
             attempt.status, attempt.error = "ok", None
 
-    def _verdict(self, outcome: Outcome, ledger: Ledger) -> tuple[Status, dict[str, Any] | None]:
+    def _verdict(
+        self, outcome: ProcessOutcome, ledger: Ledger
+    ) -> tuple[Status, dict[str, Any] | None]:
         result, phase = ledger.result, ledger.result.phase
         if ledger.broken is not None:
             return "failed", {"phase": phase, "type": "ContractError", "message": ledger.broken}
@@ -385,7 +395,7 @@ class Worker:
         attempt.timing["metrics_s"] = time.perf_counter() - start
         attempt.timing["metrics_core_s"] = _core_seconds() - core
         real = scorer.split(str(self.spec.suite.document["protocol"]["reference"]))
-        attempt.pictures = pictures.draw(
+        attempt.pictures = pictures.write_pictures(
             self.spec.folder, self.spec.suite.space, samples, real, scorer.split("train")
         )
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -464,7 +474,7 @@ def forked(args: Mapping[str, Any], slots: int) -> tuple[int, dict[str, str]]:
     Parameters
     ----------
     args
-        ``spec``, the path of the cell's order, and ``believed``, as `run_cell` takes it.
+        ``spec``, the path of the cell's order, and ``trusted_digests``, as `run_cell` takes it.
     slots
         The file of the run's slots.
     """
@@ -472,23 +482,23 @@ def forked(args: Mapping[str, Any], slots: int) -> tuple[int, dict[str, str]]:
     log = os.open(spec.folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    code = run_cell(spec, Slots(slots, spec.slots), args["believed"])
-    return code, cachetrust.beliefs.wrote
+    code = run_cell(spec, Slots(slots, spec.slots), args["trusted_digests"])
+    return code, cachetrust.trusted_files.wrote
 
 
 def run_cell(
-    spec: CellSpec, slots: Slots | None = None, believed: Mapping[str, str] | None = None
+    spec: CellSpec, slots: Slots | None = None, trusted_digests: Mapping[str, str] | None = None
 ) -> int:
     """Run a cell in one of the `slots` of its run; 0 once its record is written.
 
     Parameters
     ----------
-    believed
+    trusted_digests
         Digests of cache files that other workers of this run have written.
     """
     try:
         confined = confinement.name(spec.sandbox) != "none"
-        cachetrust.begin(spec.cache, confined, dict(believed or {}))
+        cachetrust.begin(spec.cache, confined, dict(trusted_digests or {}))
         try:
             record = Worker(spec, slots).run()
         finally:
@@ -499,11 +509,11 @@ def run_cell(
     return 0 if record.status in ("ok", "skipped") else 3
 
 
-def _taken_on_trust(refits: Mapping[Job, Refitted]) -> dict[str, str]:
-    """What a record says of refits that a process without confinement may have written."""
+def _taken_on_trust(refits: Mapping[Job, RefitResult]) -> dict[str, str]:
+    """The record's remark on refits that a process without confinement may have written."""
     n = sum(refitted.unverified for refitted in refits.values())
-    told = f"{n} of {len(refits)} were stored where no process was confined: unverified"
-    return {"refits": told} if n else {}
+    note = f"{n} of {len(refits)} were stored where no process was confined: unverified"
+    return {"refits": note} if n else {}
 
 
 def _core_seconds() -> float:
@@ -528,7 +538,7 @@ def _lost(kind: str, phase: str, how: str) -> dict[str, Any]:
 
 
 def _unlike(before: Any, after: Any) -> str | None:
-    """Why a stored state is not what was fitted, by log_prob of the same rows; None if it is."""
+    """The difference of a stored state from what was fitted, by log_prob of rows; or None."""
     if before is None:
         return "log_prob was not to be had from the fitted generator itself: run it with --fresh"
     if len(after) == len(before) and np.allclose(after, before, rtol=1e-3, atol=1e-2):

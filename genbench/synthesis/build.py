@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from genbench.data.split import proportional
 from genbench.errors import UsageError
-from genbench.plugins.harnessed import permuted_labels
+from genbench.plugins.driver import permuted_labels
 from genbench.seeds import derive_seed
-from genbench.synthesis.draw import StoredGenerator
 from genbench.synthesis.filters import Filters
+from genbench.synthesis.sampling import StoredGenerator
 
 Array = NDArray[Any]
 Counts = NDArray[np.int64]
@@ -25,7 +25,7 @@ SPARE = 1.1
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the data set shall be.
+    """The data set that is asked for.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def build(
         seed = derive_seed(request.seed, "synthesize", attempt)
         given = len(quota) > 1 and source.choice.description.labels == "given"
         labels = permuted_labels(want, seed) if given else None
-        drawn = source.draw(int(want.sum()), seed, labels)
+        drawn = source.sample(int(want.sum()), seed, labels)
         kept.add(*filters.apply(drawn["x"], drawn.get("y")), quota, classes)
         progress(int(kept.counts.sum()), request.n)
         attempt += 1

@@ -1,4 +1,4 @@
-"""What stands beside the rows: a data card for people, Croissant 1.0 for machines."""
+"""The descriptions beside the rows: a data card for people, Croissant 1.0 for machines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a record says about whether a generator's rows help a classifier. Imports no torch."""
+"""A record's evidence that a generator's rows help a classifier. Imports no torch."""
 
 from __future__ import annotations
 

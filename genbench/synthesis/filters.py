@@ -1,4 +1,4 @@
-"""Which drawn rows stay: no duplicates, no copies of training rows, no doubtful labels."""
+"""Filters of drawn rows: duplicates, copies of training rows and doubtful labels go."""
 
 from __future__ import annotations
 

@@ -16,9 +16,9 @@ from genbench.plugins.choice import GeneratorChoice
 from genbench.results.store import CACHE, Store, Stored
 from genbench.synthesis.build import Built, Request, build
 from genbench.synthesis.card import Provenance
-from genbench.synthesis.draw import StoredGenerator
 from genbench.synthesis.evidence import describe, nearest_point
 from genbench.synthesis.filters import Filters, near_threshold
+from genbench.synthesis.sampling import StoredGenerator
 from genbench.synthesis.write import write
 from genbench.system import confinement
 from genbench.system.cachetrust import MARK
@@ -30,7 +30,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How the rows are filtered.
+    """The options of the filters.
 
     Parameters
     ----------
@@ -85,10 +85,10 @@ def synthesize(
         filters.near = near_threshold(train.x, load_split(suite.dataset, suite.space, "valid").x)
     judge = None
     if options.confidence is not None:
-        # A classifier that an unconfined generator may have put there is not believed.
+        # A classifier that an unconfined generator may have put there is not trusted.
         cache = store.root / CACHE
         confined = confinement.name(options.sandbox) != "none" and (cache / MARK).is_file()
-        judge = _judge(suite, cache if confined else None, train, source.device)
+        judge = _label_classifier(suite, cache if confined else None, train, source.device)
         filters.classify = lambda x: predict(judge, x)
         filters.confidence = options.confidence
     built = build(source, train.y, request, filters, lambda a, b: progress("drawing", a, b))
@@ -156,7 +156,7 @@ def _stored_generator(
     )
 
 
-def _judge(suite: Suite, cache: Path | None, train: Split, device: str) -> Classifier:
+def _label_classifier(suite: Suite, cache: Path | None, train: Split, device: str) -> Classifier:
     table = suite.document["downstream"]["tstr"]
     recipe = Recipe(suite.space, int(table["steps"]), int(table["batch_size"]), 0, device)
     return recipe.fit(train.x, np.asarray(train.y), cache=cache)

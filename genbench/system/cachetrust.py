@@ -1,8 +1,9 @@
-"""Which files of the results directory's cache are believed.
+"""Trust in files of the results directory's cache, by digest.
 
-A confined generator cannot write there: all files are. Where generators run unconfined, any of them
-may have written anything, and a file is believed only if its digest is one that a worker of this
-run told the process that started it; features and classifiers of earlier runs are computed anew.
+A confined generator cannot write there, so all files are trusted. Where generators run unconfined,
+any of them may have written anything, and a file is trusted only if its digest is one that a worker
+of this run gave to the process that started it; features and classifiers of earlier runs are
+computed anew.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ _REFIT_RESULTS = "refits/*/result.json"
 
 
 @dataclass
-class Beliefs:
-    """What one worker believes.
+class TrustedFiles:
+    """The cache files that one worker trusts.
 
     Parameters
     ----------
     everything
-        Whether all that lies in the cache is believed.
+        Whether all that lies in the cache is trusted.
     digests
-        Digests of believed files by path.
+        Digests of trusted files by path.
     wrote
         Those of the files that this worker has written.
     """
@@ -39,7 +40,7 @@ class Beliefs:
     wrote: dict[str, str] = field(default_factory=dict)
 
     def has(self, path: Path) -> bool:
-        """Whether there is such a file and it is believed."""
+        """Whether there is such a file and it is trusted."""
         if self.everything:
             return path.is_file()
         with contextlib.suppress(StoreError):
@@ -48,16 +49,16 @@ class Beliefs:
         return False
 
     def add(self, path: Path) -> None:
-        """Believe a file that was written just now."""
+        """Trust a file that was written just now."""
         if not self.everything:
             self.digests[str(path)] = self.wrote[str(path)] = sha256_file(path)
 
 
-beliefs = Beliefs()
+trusted_files = TrustedFiles()
 
 
 def begin(cache: Path, confined: bool, digests: dict[str, str]) -> None:
-    """Set what this process believes of `cache`, from now on.
+    """Set which files of `cache` this process trusts from now on.
 
     Parameters
     ----------
@@ -68,9 +69,9 @@ def begin(cache: Path, confined: bool, digests: dict[str, str]) -> None:
     digests
         Files that other workers of this run have written.
     """
-    beliefs.everything = confined
-    beliefs.digests = dict(digests)
-    beliefs.wrote = {}
+    trusted_files.everything = confined
+    trusted_files.digests = dict(digests)
+    trusted_files.wrote = {}
     if not confined:
         end(cache)
     elif not (cache / MARK).is_file():
@@ -86,6 +87,6 @@ def begin(cache: Path, confined: bool, digests: dict[str, str]) -> None:
 
 def end(cache: Path) -> None:
     """Once no generator of this worker runs: a cache that one of them could reach has no mark."""
-    if not beliefs.everything:
+    if not trusted_files.everything:
         with contextlib.suppress(OSError):
             (cache / MARK).unlink(missing_ok=True)

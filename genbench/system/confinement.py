@@ -1,4 +1,4 @@
-"""What a process that imports a plugin may write and read: nothing that we believe or score with.
+"""Confinement of a process that imports a plugin: where it may write, and what it may not read.
 
 Done by Landlock (Linux 5.13 and later), which holds for the thread that asks, for every thread and
 process that it starts from then on, and cannot be undone. Elsewhere nothing is confined.
@@ -67,7 +67,7 @@ REMEDY = (
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """Where a confined process may write, and what it may not read.
+    """The folders that a confined process may write in, and those that it may not read.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def level() -> int:
 
 
 def name(sandbox: bool) -> str:
-    """What a record says: ``landlock-7``, ``landlock-2, partial`` or ``none``.
+    """The confinement as a record names it: ``landlock-7``, ``landlock-2, partial`` or ``none``.
 
     Versions 1 and 2 do not keep a process from truncating files.
     """
@@ -184,7 +184,7 @@ def name(sandbox: bool) -> str:
     return f"landlock-{found}" + (", partial" if found < 3 else "")
 
 
-def told_of(error: BaseException, *, confined: bool) -> str:
+def error_text(error: BaseException, *, confined: bool) -> str:
     """An error in words; with what to do where it may come of the confinement."""
     cause = error if isinstance(error, OSError) else error.__cause__
     refused = isinstance(cause, OSError) and cause.errno in (errno.EACCES, errno.EXDEV)
@@ -230,7 +230,7 @@ def _restrict(folders: Sequence[Path], devices: Sequence[Path], readable: Sequen
 
 
 def _handled(abi: int) -> tuple[int, int]:
-    """What is denied unless a rule allows it, and what of other processes is out of reach."""
+    """The rights denied unless a rule allows them, and the reach to other processes that is cut."""
     handled = _WRITE_FILE | _CHANGE_FOLDER
     for since, right in ((2, _REFER), (3, _TRUNCATE), (5, _IOCTL_DEV)):
         handled |= right if abi >= since else 0

@@ -1,4 +1,4 @@
-"""Where a cell ran: versions, hardware, threads. Goes into every record."""
+"""The environment of a cell: versions, hardware, threads. Goes into every record."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _git_commit() -> str | None:
 
 
 def _head(git: Path) -> str | None:
-    """What HEAD says, through a worktree's pointer, a branch and packed branches."""
+    """The commit of HEAD, through a worktree's pointer, a branch and packed branches."""
     if git.is_file():
         git = git.parent / git.read_text("utf-8").strip().removeprefix("gitdir: ")
     head = (git / "HEAD").read_text("utf-8").strip()

@@ -1,4 +1,4 @@
-"""What installed packages add besides generators: loaders, extractors, metrics; by entry points.
+"""Extensions by installed packages' entry points: loaders, extractors, metrics.
 
 Names are read from package metadata; code is imported when its name is asked for, and only then.
 """

@@ -26,7 +26,7 @@ ALLOCATOR = {
 START_SECONDS = 600.0
 
 
-class Forks:
+class ForkServerClient:
     """A fork server of this process, started when it is first needed.
 
     Parameters
@@ -46,7 +46,7 @@ class Forks:
         self._under_way: set[str] = set()
         self._buffer = b""
 
-    def __enter__(self) -> Forks:
+    def __enter__(self) -> ForkServerClient:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -62,7 +62,7 @@ class Forks:
     def ask(
         self, call: str, args: Mapping[str, Any], name: str, *, sandbox: bool, seconds: float
     ) -> Any:
-        """What ``module:function`` gives, called where it may import the plugin `name`.
+        """The value of ``module:function``, called where it may import the plugin `name`.
 
         Raises
         ------

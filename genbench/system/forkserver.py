@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from genbench.errors import GenbenchError
-from genbench.system.confinement import sandbox, told_of
+from genbench.system.confinement import error_text, sandbox
 from genbench.system.isolation import Isolated, start_isolated
-from genbench.system.keeper import die_with_parent, killed_with_parent
 from genbench.system.slots import slots_file
+from genbench.system.supervisor import die_with_parent, killed_with_parent
 from genbench.system.threads import limit_interop_threads, limit_threads
 
 MOST_ANSWER_BYTES = 64 << 20
@@ -82,18 +82,20 @@ class ForkServer:
                     return
                 *lines, pending = (pending + data).split(b"\n")
                 for line in lines:
-                    self._obey(json.loads(line))
+                    self._execute(json.loads(line))
 
     def _waits(self) -> list[int]:
-        told = [one.told for one in self._running.values()] + [one.told for one in self._asked]
-        return [fd for one in told for fd in one.waits]
+        answers = [one.answer for one in self._running.values()] + [
+            one.answer for one in self._asked
+        ]
+        return [fd for one in answers for fd in one.waits]
 
-    def _obey(self, order: dict[str, Any]) -> None:
+    def _execute(self, order: dict[str, Any]) -> None:
         match order["op"]:
             case "fork":
                 self._fork(order["id"], lambda: _called(order)(order["args"], self._slots))
             case "ask":
-                self._ask(order, lambda: _told(order))
+                self._ask(order, lambda: _reply(order))
             case "stop":
                 self._signal_all(signal.SIGTERM)
             case "kill":
@@ -154,21 +156,21 @@ class ForkServer:
     def _reap(self) -> None:
         """Tell of every process that ended."""
         for pid, worker in list(self._running.items()):
-            worker.told.read()
+            worker.answer.read()
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:
                 del self._running[pid]
                 code = os.waitstatus_to_exitcode(status)
-                body = {"id": worker.id, "event": "ended", **worker.told.end(), "code": code}
+                body = {"id": worker.id, "event": "ended", **worker.answer.end(), "code": code}
                 self._answer(body)
         for asked in list(self._asked):
-            asked.told.read()
+            asked.answer.read()
             outcome = asked.isolated.poll(0)
             if outcome is not None:
                 self._asked.remove(asked)
                 shutil.rmtree(asked.scratch, ignore_errors=True)
-                told = asked.told.end()
-                self._answer({"id": asked.id, "event": "ended", **told, "code": outcome.code})
+                body = asked.answer.end()
+                self._answer({"id": asked.id, "event": "ended", **body, "code": outcome.code})
 
     def _answer(self, body: dict[str, Any]) -> None:
         try:
@@ -187,7 +189,7 @@ class ForkServer:
 
 
 class _Answer:
-    """What a process has to say: ``value`` or ``error``, read as it comes."""
+    """The answer of a process: ``value`` or ``error``, read as it comes."""
 
     def __init__(self, reader: int) -> None:
         self._reader = reader
@@ -196,7 +198,7 @@ class _Answer:
 
     @property
     def waits(self) -> list[int]:
-        """What to wait for."""
+        """The file descriptors to wait for."""
         return [self._reader] if self._open else []
 
     def read(self) -> None:
@@ -214,8 +216,8 @@ class _Answer:
         if self._open:
             os.close(self._reader)
         with contextlib.suppress(ValueError, AttributeError, TypeError):
-            told = json.loads(self._data)
-            return {name: told[name] for name in ("value", "error") if name in told}
+            body = json.loads(self._data)
+            return {name: body[name] for name in ("value", "error") if name in body}
         return {}
 
 
@@ -224,7 +226,7 @@ class _Forked:
 
     def __init__(self, id_: str, reader: int) -> None:
         self.id = id_
-        self.told = _Answer(reader)
+        self.answer = _Answer(reader)
 
 
 @dataclass
@@ -233,7 +235,7 @@ class _Asked:
 
     id: str
     isolated: Isolated
-    told: _Answer
+    answer: _Answer
     scratch: Path
 
 
@@ -243,11 +245,11 @@ def _called(order: dict[str, Any]) -> Callable[..., Any]:
     return function
 
 
-def _told(order: dict[str, Any]) -> dict[str, Any]:
+def _reply(order: dict[str, Any]) -> dict[str, Any]:
     try:
         return {"value": _called(order)(order["args"])}
     except GenbenchError as error:
-        return {"error": told_of(error, confined=True)}
+        return {"error": error_text(error, confined=True)}
 
 
 def _write_all(fd: int, data: bytes) -> None:

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from genbench.system.keeper import TOLD_BY, Order, keep
 from genbench.system.proctree import adopt_orphans, children, core_seconds, end_children
+from genbench.system.supervisor import STOP_SIGNALS, WorkOrder, supervise
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """How an isolated process ended.
+class ProcessOutcome:
+    """The end of an isolated process.
 
     Parameters
     ----------
@@ -44,29 +44,29 @@ class Outcome:
 class Isolated:
     """Work under way in a process of its own; made by `start_isolated`.
 
-    A keeper stands between it and the caller: a process that forks the work, adopts what the work
+    A supervisor stands between it and the caller: a process that forks the work, adopts what it
     leaves behind, and ends with the whole tree or with the caller.
     """
 
-    # A keeper that was killed leaves its orphans to us, among these children of other origin.
-    _keepers: ClassVar[frozenset[int]] = frozenset()
+    # A supervisor that was killed leaves its orphans to us, among these children of other origin.
+    _supervisors: ClassVar[frozenset[int]] = frozenset()
     _others: ClassVar[frozenset[int]] = frozenset()
 
-    def __init__(self, keeper: int, answer: int) -> None:
-        self._keeper = keeper
+    def __init__(self, supervisor: int, answer: int) -> None:
+        self._supervisor = supervisor
         self._answer = answer
         self._start = time.monotonic()
-        self._outcome: Outcome | None = None
-        Isolated._keepers |= {keeper}
+        self._outcome: ProcessOutcome | None = None
+        Isolated._supervisors |= {supervisor}
 
-    def poll(self, seconds: float) -> Outcome | None:
+    def poll(self, seconds: float) -> ProcessOutcome | None:
         """Wait at most `seconds` for the end of the work and of all that it started."""
         if self._outcome is None and select.select([self._answer], [], [], seconds)[0]:
             self._outcome = self._ended()
         return self._outcome
 
     def stop(self) -> None:
-        """Have it told to end: SIGTERM, and SIGKILL after `keeper.GRACE_SECONDS`."""
+        """Have it told to end: SIGTERM, and SIGKILL after `supervisor.GRACE_SECONDS`."""
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
@@ -76,28 +76,28 @@ class Isolated:
     def _signal(self, number: signal.Signals) -> None:
         if self._outcome is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(self._keeper, number)
+                os.kill(self._supervisor, number)
 
     def core_seconds(self) -> float:
         """CPU seconds that its process tree has used up to now."""
         if self._outcome is not None:
             return self._outcome.core_seconds
-        return core_seconds(self._keeper)
+        return core_seconds(self._supervisor)
 
-    def _ended(self) -> Outcome:
+    def _ended(self) -> ProcessOutcome:
         parts = []
         while part := os.read(self._answer, 1 << 16):
             parts.append(part)
         os.close(self._answer)
-        _, status = os.waitpid(self._keeper, 0)
-        Isolated._keepers -= {self._keeper}
+        _, status = os.waitpid(self._supervisor, 0)
+        Isolated._supervisors -= {self._supervisor}
         try:
-            return Outcome(**json.loads(b"".join(parts)))
-        except ValueError:  # the keeper was killed, by the work or by the system
-            end_children(Isolated._others | Isolated._keepers)
+            return ProcessOutcome(**json.loads(b"".join(parts)))
+        except ValueError:  # the supervisor was killed, by the work or by the system
+            end_children(Isolated._others | Isolated._supervisors)
             number = -os.waitstatus_to_exitcode(status)
             name = signal.Signals(number).name if number > 0 else "SIGKILL"
-            return Outcome("killed", -number, name, 0, time.monotonic() - self._start)
+            return ProcessOutcome("killed", -number, name, 0, time.monotonic() - self._start)
 
 
 def start_isolated(
@@ -109,10 +109,10 @@ def start_isolated(
     keep_open: tuple[int, ...] = (),
     scratch: Path | None = None,
 ) -> Isolated:
-    """Fork, and run `work` under a keeper; several at once are told apart.
+    """Fork, and run `work` under a supervisor; several at once are told apart.
 
     Of the caller's open files it gets those of `keep_open` alone. Its stdout and stderr go to
-    `log`, or to the caller's stderr, at most `keeper.LOG_MAX_BYTES` of them. Whatever it
+    `log`, or to the caller's stderr, at most `supervisor.LOG_MAX_BYTES` of them. Whatever it
     started ends with it, daemons included (Linux; elsewhere what left its process group may stay).
 
     Parameters
@@ -125,17 +125,17 @@ def start_isolated(
     sys.stdout.flush()
     sys.stderr.flush()
     adopt_orphans()
-    if not Isolated._keepers:
+    if not Isolated._supervisors:
         Isolated._others = frozenset(children(os.getpid()))
-    order = Order(work, log, timeout, memory_limit, keep_open, scratch)
+    order = WorkOrder(work, log, timeout, memory_limit, keep_open, scratch)
     caller = os.getpid()
     reader, writer = os.pipe()
-    # Whatever is sent before the keeper listens waits until it does.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, TOLD_BY)
+    # Whatever is sent before the supervisor listens waits until it does.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     pid = os.fork()
     if pid == 0:
-        Isolated._keepers = frozenset()
-        keep(order, caller, writer)
+        Isolated._supervisors = frozenset()
+        supervise(order, caller, writer)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
     os.close(writer)
     return Isolated(pid, reader)
@@ -148,12 +148,12 @@ def run_isolated(
     stopping: Callable[[], bool],
     timeout: float | None = None,
     memory_limit: int | None = None,
-) -> Outcome:
+) -> ProcessOutcome:
     """`start_isolated`, and wait for the end; once `stopping` turns true it is told to stop."""
     running = start_isolated(work, log=log, timeout=timeout, memory_limit=memory_limit)
-    told = False
+    stop_sent = False
     while (outcome := running.poll(0.05)) is None:
-        if not told and stopping():
+        if not stop_sent and stopping():
             running.stop()
-            told = True
+            stop_sent = True
     return outcome

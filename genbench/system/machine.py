@@ -1,4 +1,4 @@
-"""What of this machine a run may use: cores, memory, devices."""
+"""The part of this machine that a run may use: cores, memory, devices."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def default_memory_limit(jobs: int) -> int:
 
 
 def auto_jobs(devices: tuple[str, ...], threads: int, cell_bytes: int) -> int:
-    """How many cells and refits run at a time where the user does not say.
+    """The default number of cells and refits that run at a time.
 
     One a card on a GPU; else as many as cores are free, for `threads` each, and as have room in
     the memory that is available.
@@ -114,7 +114,7 @@ def resolve_device(text: str) -> str:
 
 
 def _busy_cores() -> float:
-    """How many of the cores that this process may use are busy now."""
+    """The number of cores, of those that this process may use, that are busy now."""
     shares = psutil.cpu_percent(LOOK_SECONDS, percpu=True)
     mine = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(len(shares))
     return float(sum(share for core, share in enumerate(shares) if core in mine)) / 100

@@ -1,4 +1,4 @@
-"""How many threads the numeric libraries take, and how soon those that wait go to sleep."""
+"""The threads of numeric libraries: how many, and how soon those that wait go to sleep."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What is asked: a suite, read, checked, hashed, locked, made new."""
+"""Tasks: suites read, checked, hashed, locked and made new."""

@@ -1,4 +1,4 @@
-"""What a suite file may hold, and the complaint about everything else: file, line and remedy."""
+"""The format of a suite file, and the complaint about everything else: file, line and remedy."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from genbench.errors import GenbenchError, UsageError, did_you_mean, shorten
-from genbench.metrics.signatures import implementation
+from genbench.metrics import custom
 from genbench.metrics.table import METRICS, split_id
 from genbench.results import margins
+from genbench.results.controls import CONTROLS
 from genbench.tasks import protocols
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
@@ -138,8 +139,6 @@ TABLES: dict[str, dict[str, tuple[type | tuple[type, ...], bool]]] = {
         "steps": (int, True),
     },
 }
-
-CONTROLS = ("heldout", "train-copy", "gaussian", "noise", "mode-dropped")
 
 
 class Checker:
@@ -329,14 +328,14 @@ class Checker:
         id_ = metric["id"]
         try:
             name, extractor = split_id(id_)
-            known = implementation(id_).defaults
+            info = custom.entry(id_)
         except GenbenchError as error:
             self._fail(str(error), "see `genbench list metrics`", id_)
         for key in metric:
-            if key != "id" and key not in known:
+            if key != "id" and key not in info.defaults:
                 what = f"metric {id_!r} has no parameter {shorten(key)!r}"
-                self._fail(what, did_you_mean(key, known), key, below=id_)
-        if extractor is not None and (extractor == own or name.startswith("pixel_")):
+                self._fail(what, did_you_mean(key, info.defaults), key, below=id_)
+        if extractor is not None and (extractor == own or info.on_pixels):
             why = "is the suite's own extractor" if extractor == own else "plays no part on pixels"
             self._fail(f"{extractor!r} in {id_!r} {why}", f"write {name!r}", id_)
 

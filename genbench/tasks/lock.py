@@ -22,7 +22,7 @@ def lock_of(path: Path) -> dict[str, Any]:
 
 
 def check_lock(folder: Path) -> list[str]:
-    """What in `folder` moved without a new version since the lock was written; empty if nothing."""
+    """Complaints about suites of `folder` that changed without a new version since the lock."""
     problems = []
     locked = read_lock(folder)
     for path in sorted(folder.glob("*.toml")):

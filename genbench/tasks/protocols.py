@@ -121,7 +121,7 @@ class Robustness:
 
 @dataclass(frozen=True, slots=True)
 class Protocols:
-    """What a suite asks beyond TSTR."""
+    """The downstream protocols of a suite beyond TSTR."""
 
     augmentation: Augmentation
     classical: Classical | None
@@ -138,7 +138,7 @@ class Protocols:
 
 
 class Complaint(NamedTuple):
-    """What is wrong with the tables, what to do, and the key to look for."""
+    """A problem of the tables, the remedy, and the key to look for."""
 
     what: str
     remedy: str

@@ -19,8 +19,9 @@ from typing import Any
 from genbench.errors import UsageError, did_you_mean, shorten
 from genbench.generator import Space
 from genbench.metrics.table import split_id
+from genbench.results.controls import CONTROLS
 from genbench.results.records import digest
-from genbench.tasks.format import CONTROLS, DEFAULT_PROFILE, Checker
+from genbench.tasks.format import DEFAULT_PROFILE, Checker
 
 MAX_BYTES = 1 << 20
 
@@ -129,8 +130,8 @@ class Suite:
     @property
     def task_hash(self) -> str:
         """Digest of all that decides the samples."""
-        told = ("licence", "credit", "folder", "class_names", "column_names")
-        data = {k: v for k, v in self.document["dataset"].items() if k not in told}
+        descriptive = ("licence", "credit", "folder", "class_names", "column_names")
+        data = {k: v for k, v in self.document["dataset"].items() if k not in descriptive}
         data["files"] = [
             {k: f[k] for k in ("role", "sha256")} for f in self.document["dataset"].get("files", ())
         ]

@@ -1,4 +1,4 @@
-"""Does a generator obey the contract? `check_generator` tells pytest, ``genbench check`` people."""
+"""Checks of a generator, of the metrics and of this machine; `check_generator` for pytest."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""How a generator behaves within one process: fitting, sampling, what it touches."""
+"""Checks of a generator's conduct in one process: fitting, sampling, what it touches."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from genbench.plugins.contract import log_prob_of
+from genbench.plugins.contract import checked_log_prob
 from genbench.testing.subject import (
     SAMPLE_SEED,
     NotChecked,
@@ -64,7 +64,7 @@ def random_state(subject: Subject) -> None:
 
 
 def training_data(subject: Subject) -> None:
-    """What the fit did to its data."""
+    """The training data, unchanged by the fit."""
     modified = subject.fitted().modified
     require(not modified, f"fit() changed the training {' and '.join(modified)}: work on copies")
 
@@ -145,7 +145,7 @@ def copies(subject: Subject) -> None:
 
 
 def files(subject: Subject) -> None:
-    """What lies in the working folder after all this."""
+    """The working folder after all this: nothing of the generator's."""
     subject.sample(7)
     found = sorted(path.name for path in subject.here.iterdir())
     require(not found, f"it wrote {', '.join(found)} where it was started: keep state in tensors")
@@ -154,7 +154,7 @@ def files(subject: Subject) -> None:
 def _scores(subject: Subject, draws: int = 1) -> Tensor:
     x = tiny_rows(subject.space, 7)
     y = tiny_labels(subject.space, 7) if subject.description.labels == "given" else None
-    value = log_prob_of(subject.fitted().generator, x, seed=SAMPLE_SEED, labels=y, draws=draws)
+    value = checked_log_prob(subject.fitted().generator, x, seed=SAMPLE_SEED, labels=y, draws=draws)
     return torch.from_numpy(value)
 
 

@@ -1,4 +1,4 @@
-"""What must survive the process: state, repetition, interruption, a stop; and the device."""
+"""Checks across processes: state, repetition, interruption, a stop; and the device."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from dataclasses import replace
 import torch
 
 from genbench.errors import ContractError
-from genbench.plugins.contract import log_prob_of
+from genbench.plugins.contract import checked_log_prob
 from genbench.plugins.training import Budget, Stopped
 from genbench.system import tensorfile
-from genbench.testing.patience import slowdown
+from genbench.testing.slowdown import slowdown
 from genbench.testing.subject import BUDGET, SAMPLE_SEED, NotChecked, Subject, require
 from genbench.testing.tiny import tiny_labels, tiny_rows
 
@@ -98,11 +98,11 @@ def resume(subject: Subject) -> None:
 def stop(subject: Subject) -> None:
     """Tell an endless fit to stop, and wait."""
     start = time.monotonic()
-    told = start + STOP_AFTER_SECONDS
+    stop_at = start + STOP_AFTER_SECONDS
     with contextlib.suppress(Stopped):
         budget = Budget(ENDLESS)
-        subject.fit(subject.make(), budget=budget, stop=lambda: time.monotonic() > told)
-    seconds = time.monotonic() - told
+        subject.fit(subject.make(), budget=budget, stop=lambda: time.monotonic() > stop_at)
+    seconds = time.monotonic() - stop_at
     if seconds < 0:
         raise NotChecked(f"its fit was over in {time.monotonic() - start:.1f} s by itself")
     require(
@@ -150,7 +150,7 @@ def _on_device(subject: Subject) -> None:
     y = tiny_labels(subject.space, 7) if subject.description.labels == "given" else None
     y = None if y is None else y.to(subject.device)
     if kind != "meta":
-        log_prob_of(generator, x, seed=SAMPLE_SEED, labels=y)
+        checked_log_prob(generator, x, seed=SAMPLE_SEED, labels=y)
     value = generator.log_prob(x, seed=SAMPLE_SEED, labels=y)
     require(value.device.type == kind, f"log_prob() returned a tensor on {value.device}")
 

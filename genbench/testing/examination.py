@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from genbench.errors import GenbenchError, UsageError, did_you_mean
-from genbench.plugins.choice import CONTROL_SPLITS
 from genbench.plugins.finding import GeneratorRef
 from genbench.plugins.probing import PROBED, Prober
+from genbench.results.controls import is_control
 from genbench.system.files import write_json
-from genbench.system.forking import Forks
+from genbench.system.forking import ForkServerClient
 from genbench.testing.order import CHECK_SECONDS, ORDER, RESULTS, Order
 from genbench.testing.results import CheckResult
 from genbench.testing.rules import RULES
@@ -52,7 +52,7 @@ def examine(
     for check in only:
         if check not in RULES:
             raise UsageError(f"there is no check {check!r}: {did_you_mean(check, RULES)}")
-    if ref.name in CONTROL_SPLITS and ref.file is None:
+    if is_control(ref.name, ref.provider):
         raise UsageError(f"{ref.name!r} is a control and exempt: check a generator")
     with tempfile.TemporaryDirectory(prefix="genbench-check-") as folder:
         scratch = Path(folder)
@@ -66,7 +66,7 @@ def examine(
             yield from _read(file)
 
 
-def _examined(forks: Forks, order: Path) -> Iterator[None]:
+def _examined(forks: ForkServerClient, order: Path) -> Iterator[None]:
     """Have it checked as the file `order` says; comes back often until that is done."""
     id_ = forks.fork("genbench.testing.examiner:forked", {"order": str(order)})
     while not (answers := forks.ended(0.2, id_.__eq__)):

@@ -22,12 +22,12 @@ from genbench.errors import GenbenchError
 from genbench.running.generation import configure_torch
 from genbench.system.confinement import sandbox
 from genbench.system.files import read_json
-from genbench.system.isolation import Outcome, run_isolated
-from genbench.testing import announcement, conduct, continuation, normalisation
+from genbench.system.isolation import ProcessOutcome, run_isolated
+from genbench.testing import conduct, continuation, declaration, normalisation
 from genbench.testing.order import RESULTS, Order
-from genbench.testing.patience import slowdown
 from genbench.testing.results import CheckResult
 from genbench.testing.rules import RULES
+from genbench.testing.slowdown import slowdown
 from genbench.testing.subject import NotChecked, Subject
 from genbench.testing.tiny import tiny_space
 
@@ -86,13 +86,13 @@ class Examiner:
         """Make every check."""
         scratch, ref = self._order.scratch, self._order.ref
         here = self._folder("import")
-        self._session([_Task("import", lambda: announcement.check_import(ref, here))], here)
-        self._session([_Task("spec", lambda: announcement.check_spec(ref, scratch))], here)
+        self._session([_Task("import", lambda: declaration.check_import(ref, here))], here)
+        self._session([_Task("spec", lambda: declaration.check_spec(ref, scratch))], here)
         self._emit_all(rule.id for rule in RULES.values() if not rule.kinds)
         if self._found["spec"].status != "passed":
             return
         general = dict(self._found)
-        for kind in announcement.read_description(scratch).kinds:
+        for kind in declaration.read_description(scratch).kinds:
             self._kind, self._found = kind, dict(general)
             self._examine(kind)
 
@@ -102,7 +102,7 @@ class Examiner:
         here = self._folder(f"{kind}-here")
         subject = Subject(
             self._order.ref,
-            announcement.read_description(self._order.scratch),
+            declaration.read_description(self._order.scratch),
             tiny_space(kind, self._order.shape),
             self._folder(kind),
             here,
@@ -138,7 +138,7 @@ class Examiner:
                 lost = left.pop(0).check
                 self._found[lost] = self._lost(lost, outcome)
 
-    def _attempt(self, tasks: Sequence[_Task], here: Path) -> Outcome:
+    def _attempt(self, tasks: Sequence[_Task], here: Path) -> ProcessOutcome:
         """Make steps in one child process, as far as it gets."""
         self._events.write_text("")
         self._log.write_text("")
@@ -164,7 +164,7 @@ class Examiner:
                 start = time.perf_counter()
                 # Ends this process even when the generator hangs in C, and tells where in the log.
                 faulthandler.dump_traceback_later(self._seconds, exit=True)
-                result = self._needed(task.check) or self._judge(task)
+                result = self._needed(task.check) or self._result_of(task)
                 faulthandler.cancel_dump_traceback_later()
                 result = replace(result, seconds=round(time.perf_counter() - start, 3))
                 self._found[task.check] = result
@@ -182,7 +182,7 @@ class Examiner:
             return CheckResult(check, self._kind, "not checked", reason)
         return None
 
-    def _judge(self, task: _Task) -> CheckResult:
+    def _result_of(self, task: _Task) -> CheckResult:
         try:
             task.act()
         except NotChecked as reason:
@@ -192,11 +192,11 @@ class Examiner:
             return CheckResult(task.check, self._kind, "failed", str(error), trace)
         except BaseException as error:  # whatever the generator raises, SystemExit too
             return CheckResult(
-                task.check, self._kind, "failed", self._told(error), traceback.format_exc()
+                task.check, self._kind, "failed", self._message(error), traceback.format_exc()
             )
         return CheckResult(task.check, self._kind, "passed")
 
-    def _told(self, error: BaseException) -> str:
+    def _message(self, error: BaseException) -> str:
         """The error in one line, with the generator's own line that raised it."""
         text = f"{type(error).__name__}: {error}".splitlines()[0]
         ref = self._order.ref
@@ -205,7 +205,7 @@ class Examiner:
         mine = [frame for frame in frames if Path(frame.filename).name == name]
         return f"{text} ({name}, line {mine[-1].lineno})" if mine else text
 
-    def _lost(self, check: str, outcome: Outcome) -> CheckResult:
+    def _lost(self, check: str, outcome: ProcessOutcome) -> CheckResult:
         """The result of the check at which the child ended."""
         tail = self._log.read_text(errors="replace")[-4000:]
         if outcome.status == "timeout" or "Timeout (" in tail:

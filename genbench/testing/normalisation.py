@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from genbench.generator import Space
-from genbench.plugins.contract import log_prob_of
+from genbench.plugins.contract import checked_log_prob
 from genbench.plugins.training import Stopped
 from genbench.testing.subject import NotChecked, Subject, require
 from genbench.testing.tiny import tiny_rows
@@ -79,7 +79,7 @@ def probability(subject: Subject) -> None:
 
 
 def _box(subject: Subject) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Where nearly all samples and all rows lie, and half as much again on every side."""
+    """A box that holds all rows and nearly all samples, with half as much again on every side."""
     points = torch.cat([subject.sample(4_000).x, tiny_rows(subject.space)]).double().numpy()
     low, high = np.quantile(points, [0.001, 0.999], axis=0)
     margin = np.maximum(high - low, 1e-3) / 2
@@ -101,7 +101,7 @@ def _mean(generator: Any, x: Tensor, seeds: int) -> npt.NDArray[np.float64]:
     """log_prob of every row, averaged over seeds."""
     total = np.zeros(len(x))
     for seed in range(seeds):
-        parts = [log_prob_of(generator, part, seed=seed) for part in torch.split(x, CHUNK)]
+        parts = [checked_log_prob(generator, part, seed=seed) for part in torch.split(x, CHUNK)]
         total += np.concatenate(parts)
     mean: npt.NDArray[np.float64] = total / seeds
     return mean

@@ -17,7 +17,7 @@ CHECK_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Which generator to examine, and how.
+    """The order to examine a generator.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a check found, and all that was found about one generator."""
+"""The result of a check, and all results about one generator."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Status = Literal["passed", "failed", "not checked"]
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What one check found.
+    """The result of one check.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class CheckResult:
 
     @property
     def sentence(self) -> str:
-        """What must hold."""
+        """The rule as a sentence."""
         return RULES[self.check].sentence
 
     @property
@@ -75,7 +75,7 @@ class Conformance:
         return not any(r.status == "failed" for r in self.results)
 
     def count(self, status: Status) -> int:
-        """How many checks ended like this."""
+        """The number of checks that ended like this."""
         return sum(r.status == status for r in self.results)
 
     def to_json(self) -> dict[str, Any]:

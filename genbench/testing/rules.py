@@ -1,4 +1,4 @@
-"""What a generator must do: one rule per check, as a sentence. No torch in here."""
+"""The rules for a generator: one per check, as a sentence. No torch in here."""
 
 from __future__ import annotations
 

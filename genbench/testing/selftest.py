@@ -19,10 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genbench.errors import GenbenchError, MetricError, UsageError, did_you_mean
+from genbench.metrics.entry import Claim
+from genbench.metrics.table import METRICS
 from genbench.metrics.values import MetricValue
 
 if TYPE_CHECKING:
-    from genbench.testing.classroom import Classroom
+    from genbench.testing.known_digits import KnownDigits
 
 Rows = NDArray[np.float64]
 
@@ -34,20 +36,10 @@ SEED = 20260101
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """One sentence about one metric, and the range that its number must lie in."""
+class Verdict:
+    """A metric's claim, the number found (None if there was none) and whether it holds."""
 
     metric: str
-    sentence: str
-    low: float
-    high: float
-    measure: Callable[[Laboratory, str], float]
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """A claim, the number found (None if there was none) and whether it holds."""
-
     claim: Claim
     found: float | None
     reason: str | None
@@ -55,7 +47,7 @@ class Verdict:
 
     @property
     def ok(self) -> bool:
-        """Whether the number lies in the claim's range."""
+        """True if the number lies in the claim's range."""
         return self.found is not None and self.claim.low <= self.found <= self.claim.high
 
 
@@ -90,9 +82,13 @@ class Laboratory:
     def _draw(rng: np.random.Generator, labels: NDArray[np.int64]) -> Rows:
         return APART * np.eye(CLASSES, DIMS)[labels] + rng.standard_normal((len(labels), DIMS))
 
-    def __call__(self, metric: str, fake: str) -> float:
+    def on(self, metric: str, fake: str) -> float:
         """The metric of a named set against the real one."""
         return self.of(metric, self.sets["real"], self.sets[fake], train=self.sets["train"])
+
+    def gap(self, metric: str, one: str, other: str) -> float:
+        """The metric of one named set less that of another."""
+        return self.on(metric, one) - self.on(metric, other)
 
     def of(self, metric: str, real: Any, fake: Any, **more: Any) -> float:
         """The metric of given rows; an untold one raises MetricError with its reason."""
@@ -101,10 +97,10 @@ class Laboratory:
         found = evaluate(real, fake, [metric], seed=SEED, intervals=False, **more)[metric]
         if found.value is None:
             raise MetricError(found.reason or "no value and no reason")
-        return self.told(metric, found.value)
+        return self.reported(metric, found.value)
 
-    def told(self, metric: str, value: float) -> float:
-        """What the metric says: the truth, unless it is sabotaged."""
+    def reported(self, metric: str, value: float) -> float:
+        """The value of the metric: the truth, unless it is sabotaged."""
         return 7 - 3 * value if metric == self.sabotage else value
 
     def labelled(self, metric: str, turn: int) -> float:
@@ -113,23 +109,31 @@ class Laboratory:
         labels = {"real_labels": self.labels, "fake_labels": (self.labels + turn) % CLASSES}
         return self.of(metric, real, real, **labels)
 
-    def score(self, metric: str, probabilities: Rows) -> float:
-        """The classifier score of class probabilities."""
+    def score(self, metric: str, probabilities: str) -> float:
+        """The classifier score of named class probabilities."""
         given = {
-            "fake_probabilities": probabilities,
+            "fake_probabilities": PROBABILITIES[probabilities],
             "parameters": {"classifier_score": {"splits": 1}},
         }
         return self.of(metric, None, None, **given)
+
+    def directions(self, metric: str, fake: str) -> float:
+        """The metric of rows along each class's axis, or all along one."""
+        return self.of(metric, PROBABILITIES["sure"], PROBABILITIES[fake])
 
     def nll(self, metric: str, log_prob: Rows, dims: int | None) -> float:
         """Mean negative log-likelihood: bits/dim, or nats if `dims` is None."""
         from genbench.metrics.likelihood import nll_bits_per_dim, nll_nats
 
         found = nll_nats(log_prob) if dims is None else nll_bits_per_dim(log_prob, dims)
-        return self.told(metric, found.value)
+        return self.reported(metric, found.value)
+
+    def uniform_nll(self, metric: str) -> float:
+        """Bits per dimension of 8-bit images under the uniform distribution."""
+        return self.nll(metric, np.full(50, -784 * math.log(256)), 784)
 
     def gaussian_nll(self, metric: str) -> float:
-        """How far the NLL of Gaussian rows under their density is from the entropy, in errors."""
+        """The distance of the NLL of Gaussian rows from the entropy, in standard errors."""
         x = np.random.default_rng(SEED).standard_normal((20_000, 2))
         log_prob = -0.5 * (x**2).sum(1) - math.log(2 * math.pi)
         error = float(log_prob.std(ddof=1)) / math.sqrt(len(x))
@@ -146,133 +150,49 @@ class Laboratory:
         parameters = {"kid": {"subsets": 1, "subset_size": 300}}
         return self.of(metric, real, fake, parameters=parameters) / direct
 
-    def downstream(self, metric: str, value: MetricValue) -> float:
-        """A downstream metric of the classroom's rows."""
+    def taught(self, metric: str, turn: int) -> float:
+        """The metric where the generated rows are real ones, labels moved on by `turn`."""
+        return self._valued(metric, self.known_digits.transfer(turn)[metric])
+
+    def augmented(self, metric: str, kind: str) -> float:
+        """The metric where few real rows are augmented by rows of this kind."""
+        return self._valued(metric, self.known_digits.augmented(kind))
+
+    def filled(self, metric: str, turn: int) -> float:
+        """The metric where a rare class is filled up with the class `turn` further."""
+        return self._valued(metric, self.known_digits.filled(turn))
+
+    def attacked(self, metric: str, epsilon: float) -> float:
+        """The metric under attacks of this size."""
+        return self._valued(metric, self.known_digits.attacked(epsilon))
+
+    def _valued(self, metric: str, value: MetricValue) -> float:
         if value.value is None:
             raise MetricError(value.reason or "no value and no reason")
-        return self.told(metric, value.value)
+        return self.reported(metric, value.value)
 
     @cached_property
-    def classroom(self) -> Classroom:
+    def known_digits(self) -> KnownDigits:
         """Digits and the protocols on them; made when first asked for, as it loads torch."""
-        from genbench.testing.classroom import Classroom
+        from genbench.testing.known_digits import KnownDigits
 
-        return Classroom()
-
-
-_HOT = np.eye(CLASSES)[np.arange(1000) % CLASSES]
-_EVEN = np.full((1000, CLASSES), 1 / CLASSES)
-_UNIFORM = np.full(50, -784 * math.log(256))
-_ANY = math.inf
-_COVERED = 1 - 2**-5  # coverage of fresh rows with k = 5
-_SWAPPED = 2 * APART**2  # squared distance of two centres
-_SPREAD = SHIFT / math.sqrt(DIMS)  # the shift as a random direction sees it, root mean square
-
-Measure = Callable[[Laboratory, str], float]
+        return KnownDigits()
 
 
-def _on(fake: str) -> Measure:
-    return lambda lab, metric: lab(metric, fake)
+# Class probabilities, 100 rows for each class: all certain, or all at a loss.
+PROBABILITIES = {
+    "sure": np.eye(CLASSES)[np.arange(1000) % CLASSES],
+    "even": np.full((1000, CLASSES), 1 / CLASSES),
+}
 
 
-def _gap(one: str, other: str) -> Measure:
-    return lambda lab, metric: lab(metric, one) - lab(metric, other)
+def claims() -> list[tuple[str, Claim]]:
+    """Every metric's claims, in the table's order but for ceilings, which come before the metric.
 
-
-def _labels(turn: int) -> Measure:
-    return lambda lab, metric: lab.labelled(metric, turn)
-
-
-def _taught(turn: int = 0) -> Measure:
-    return lambda lab, metric: lab.downstream(metric, lab.classroom.transfer(turn)[metric])
-
-
-def _augmented(kind: str) -> Measure:
-    return lambda lab, metric: lab.downstream(metric, lab.classroom.augmented(kind))
-
-
-def _filled(turn: int) -> Measure:
-    return lambda lab, metric: lab.downstream(metric, lab.classroom.filled(turn))
-
-
-def _attacked(epsilon: float) -> Measure:
-    return lambda lab, metric: lab.downstream(metric, lab.classroom.attacked(epsilon))
-
-
-def _score(probabilities: Rows) -> Measure:
-    return lambda lab, metric: lab.score(metric, probabilities)
-
-
-def _vendi(fake: Rows) -> Measure:
-    return lambda lab, metric: lab.of(metric, _HOT, fake)
-
-
-def _uniform(lab: Laboratory, metric: str) -> float:
-    return lab.nll(metric, _UNIFORM, 784)
-
-
-# fmt: off
-CLAIMS: tuple[Claim, ...] = (
-    Claim("fid", "rows against themselves: 0", -1e-6, 1e-6, _on("real")),
-    Claim("fid", "a shift of length 3: 9", 8.9999, 9.0001, _on("shifted")),
-    Claim("fid", "a lost class is worse than fresh rows", 0.1, _ANY, _gap("dropped", "fresh")),
-    Claim("fid", "noise is worse than a lost class", 10, _ANY, _gap("noise", "dropped")),
-    Claim("fid_infinity", "fresh rows: 0 but for noise", -0.5, 0.5, _on("fresh")),
-    Claim("fid_infinity", "a shift of length 3: 9", 8.5, 9.5, _on("shifted")),
-    Claim("fid_per_class", "rows against themselves: 0", -1e-6, 1e-6, _labels(0)),
-    Claim("fid_per_class", f"every class taken for the next: {_SWAPPED:g}",
-          0.9 * _SWAPPED, 1.1 * _SWAPPED, _labels(1)),
-    Claim("kid", "the double sum that defines it: 1 of it",
-          1 - 1e-6, 1 + 1e-6, Laboratory.kid_by_definition),
-    Claim("kid", "a shift is worse than fresh rows", 0.1, _ANY, _gap("shifted", "fresh")),
-    Claim("kid", "noise is worse than a shift", 0.1, _ANY, _gap("noise", "shifted")),
-    Claim("emd", "rows against themselves: 0", -1e-4, 1e-4, _on("real")),
-    Claim("emd", "a shift of length 3: 3", 2.999, 3.001, _on("shifted")),
-    Claim("emd", "noise is worse than a shift", 1, _ANY, _gap("noise", "shifted")),
-    Claim("emd", "a lost class is worse than fresh rows", 0.1, _ANY, _gap("dropped", "fresh")),
-    Claim("sliced_wasserstein", "rows against themselves: 0", -1e-6, 1e-6, _on("real")),
-    Claim("sliced_wasserstein", f"a shift of length 3: 3 / sqrt({DIMS})",
-          0.9 * _SPREAD, 1.1 * _SPREAD, _on("shifted")),
-    Claim("sliced_wasserstein", "a lost class is worse than fresh rows",
-          0.05, _ANY, _gap("dropped", "fresh")),
-    Claim("classifier_score", f"sure and even over {CLASSES} classes: {CLASSES}",
-          9.999, 10.001, _score(_HOT)),
-    Claim("classifier_score", "never sure: 1", 0.999, 1.001, _score(_EVEN)),
-    Claim("precision", "rows against themselves: 1", 1, 1, _on("real")),
-    Claim("precision", "noise: 0", 0, 0.02, _on("noise")),
-    Claim("recall", "rows against themselves: 1", 1, 1, _on("real")),
-    Claim("recall", "a class lost: its tenth is missed", 0.05, 0.15, _gap("fresh", "dropped")),
-    Claim("density", "fresh rows: 1", 0.9, 1.1, _on("fresh")),
-    Claim("density", "noise: 0", 0, 0.02, _on("noise")),
-    Claim("coverage", "fresh rows: 1 - 2^-5", _COVERED - 0.03, _COVERED + 0.03, _on("fresh")),
-    Claim("coverage", "a class lost: its tenth is missed", 0.05, 0.15, _gap("fresh", "dropped")),
-    Claim("vendi", f"{CLASSES} directions, evenly: {CLASSES}", 9.999, 10.001, _vendi(_HOT)),
-    Claim("vendi", "one direction: 1", 0.999, 1.001, _vendi(_EVEN)),
-    *(claim for name in ("nll", "nll_tight") for claim in (
-        Claim(name, "uniform 8-bit pixels: 8.000 bits/dim", 8 - 1e-9, 8 + 1e-9, _uniform),
-        Claim(name, "Gaussian rows: the entropy, within 4 standard errors",
-              -4, 4, Laboratory.gaussian_nll),
-    )),
-    Claim("c2st", "fresh rows cannot be told apart: 0.5", 0.45, 0.55, _on("fresh")),
-    Claim("c2st", "noise can: 1", 0.9, 1, _on("noise")),
-    Claim("c_t", "fresh rows are as far from training as real ones: 0", -4, 4, _on("fresh")),
-    Claim("c_t", "copies are far too near", -_ANY, -10, _on("copies")),
-    Claim("authenticity", "copies: 0", 0, 0, _on("copies")),
-    Claim("authenticity", "fresh rows: most are", 0.5, 0.8, _on("fresh")),
-    Claim("trtr_accuracy", "real digits teach their classes", 0.85, 1, _taught()),
-    Claim("tstr_accuracy", "copies of real digits teach as well", 0.85, 1, _taught()),
-    Claim("tstr_accuracy", "wrong labels teach nothing", 0, 0.1, _taught(turn=1)),
-    Claim("trts_accuracy", "real digits are known again", 0.85, 1, _taught()),
-    Claim("trts_accuracy", "wrong labels are not", 0, 0.1, _taught(turn=1)),
-    Claim("augmentation_gain", "the same rows again: nothing", -4, 4, _augmented("again")),
-    Claim("augmentation_gain", "four fresh real rows for each help", 2, 60, _augmented("fresh")),
-    Claim("augmentation_gain", "wrong labels hurt", -100, -20, _augmented("wrong")),
-    Claim("imbalance_recall", "real rows of the rare class: it is back", 0.8, 1, _filled(0)),
-    Claim("imbalance_recall", "rows of another class: it is not", 0, 0.3, _filled(1)),
-    Claim("robust_accuracy", "a change of nothing: the accuracy", 0.85, 1, _attacked(0.0)),
-    Claim("robust_accuracy", "a change of a third of the range: fooled", 0, 0.2, _attacked(0.33)),
-)
-# fmt: on
+    They stand in the metrics' entries (`genbench.metrics.entry`).
+    """
+    order = dict.fromkeys(n for info in METRICS.values() for n in (info.ceiling, info.id) if n)
+    return [(name, claim) for name in order for claim in METRICS[name].claims]
 
 
 def run_selftest(
@@ -297,21 +217,21 @@ def run_selftest(
     UsageError
         If a name is none of a metric that a claim is about.
     """
-    known = {claim.metric for claim in CLAIMS}
+    known = {metric for metric, _ in claims()}
     for name in (*metrics, *([] if sabotage is None else [sabotage])):
         if name not in known:
             raise UsageError(f"no claim is about {name!r}: {did_you_mean(name, known)}")
     laboratory, verdicts = Laboratory(sabotage), []
-    for claim in CLAIMS:
-        if metrics and claim.metric not in metrics:
+    for metric, claim in claims():
+        if metrics and metric not in metrics:
             continue
         start = time.perf_counter()
         found, reason = None, None
         try:
-            found = float(claim.measure(laboratory, claim.metric))
+            found = float(getattr(laboratory, claim.measure)(metric, *claim.given))
         except GenbenchError as error:
             reason = str(error)
-        verdicts.append(Verdict(claim, found, reason, time.perf_counter() - start))
+        verdicts.append(Verdict(metric, claim, found, reason, time.perf_counter() - start))
         each(verdicts[-1])
     return verdicts
 
@@ -324,7 +244,7 @@ def as_json(verdicts: list[Verdict]) -> list[Mapping[str, Any]]:
 
     return [
         {
-            "metric": v.claim.metric,
+            "metric": v.metric,
             "claim": v.claim.sentence,
             "found": v.found,
             "low": bound(v.claim.low),

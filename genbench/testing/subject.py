@@ -14,7 +14,7 @@ from torch import Tensor
 
 from genbench.errors import ContractError
 from genbench.generator import Space
-from genbench.plugins.contract import Drawn, draw, make_generator
+from genbench.plugins.contract import CheckedSamples, checked_samples, make_generator
 from genbench.plugins.finding import Description, GeneratorRef
 from genbench.plugins.training import Budget, HarnessRun, MemoryTrainData
 from genbench.testing.tiny import ROWS, tiny_labels, tiny_rows
@@ -68,7 +68,7 @@ class Subject:
     @property
     def params(self) -> dict[str, Any]:
         """The defaults."""
-        return self.description.resolve({})
+        return self.description.complete({})
 
     @property
     def name(self) -> str:
@@ -95,7 +95,7 @@ class Subject:
         checkpoint_file: Path | None = None,
         resume_file: Path | None = None,
     ) -> Fitted:
-        """Fit `generator` and watch what it does to the data and to global random state."""
+        """Fit `generator` on `rows` of the space; watch the data and the global random state."""
         budget = budget or Budget(BUDGET)
         given = tiny_rows(self.space) if rows is None else rows
         x, y = given.clone(), tiny_labels(self.space, len(given))
@@ -118,18 +118,20 @@ class Subject:
             fitted.modified.append("labels")
         return fitted
 
-    def sample(self, n: int, *, seed: int = SAMPLE_SEED, labels: Tensor | None = None) -> Drawn:
+    def sample(
+        self, n: int, *, seed: int = SAMPLE_SEED, labels: Tensor | None = None
+    ) -> CheckedSamples:
         """Samples of the fitted generator, held against the contract."""
         return self.sample_of(self.fitted().generator, n, seed=seed, labels=labels)
 
     def sample_of(
         self, generator: Any, n: int, *, seed: int = SAMPLE_SEED, labels: Tensor | None = None
-    ) -> Drawn:
+    ) -> CheckedSamples:
         """Samples of any generator; of classes that go round where it takes labels."""
         if labels is None and self.description.labels == "given":
             labels = tiny_labels(self.space, n)
         given = None if labels is None else labels.to(self.device)
-        return draw(generator, self.space, n, seed=seed, labels=given)
+        return checked_samples(generator, self.space, n, seed=seed, labels=given)
 
     def require_likelihood(self) -> str:
         """The kind of its likelihood; `NotChecked` if it declares none."""

@@ -17,7 +17,7 @@ from genbench.formats.arraysets import ARRAYS, synthesised
 from genbench.plugins.choice import GeneratorChoice
 from genbench.plugins.external.arrays import read_arrays, rows_of
 from genbench.plugins.external.images import OnBad, read_images
-from genbench.plugins.external.rows import Rows
+from genbench.plugins.external.rows import StagedRows
 from genbench.plugins.external.tables import read_table
 from genbench.plugins.finding import Description, GeneratorRef
 from genbench.results.store import CACHE, Store
@@ -94,7 +94,7 @@ def stage(
 
 
 def samples_path(cache: Path, source: str) -> Path:
-    """Where staged samples with this digest are kept."""
+    """The path of staged samples with this digest."""
     return cache / "external" / f"{source}.npz"
 
 
@@ -103,7 +103,7 @@ def _require(path: Path) -> None:
         raise DataError(f"no samples at {path}: give arrays, a CSV, or a folder or zip of images")
 
 
-def _keep(rows: Rows, suite: Suite, title: str, store: Store) -> GeneratorChoice:
+def _keep(rows: StagedRows, suite: Suite, title: str, store: Store) -> GeneratorChoice:
     from genbench.system.npzfile import save_arrays
 
     arrays = {"x": np.ascontiguousarray(rows.x)}
@@ -131,8 +131,8 @@ def _keep(rows: Rows, suite: Suite, title: str, store: Store) -> GeneratorChoice
     return GeneratorChoice(GeneratorRef(title, "", "samples from outside"), description, {})
 
 
-def _short(rows: Rows, suite: Suite) -> tuple[str, ...]:
-    """Why the row is not ranked, if it is not."""
+def _short(rows: StagedRows, suite: Suite) -> tuple[str, ...]:
+    """The reasons that the row is not ranked; empty if it is."""
     if len(rows.x) >= suite.n_samples:
         return ()
     return (

@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from genbench.errors import DataError
 from genbench.formats.arrayfiles import StoredArray, array_of, in_native_order, open_arrays
 from genbench.formats.arraysets import one_set
-from genbench.formats.arrayvalues import masked_fill, no_numbers, scale_told, unscaled, without_mask
+from genbench.formats.arrayvalues import masked_fill, no_numbers, scale_hint, unscaled, without_mask
 from genbench.formats.layout import arranged, assumed_layout, unclear_layout
 from genbench.generator import Space
 from genbench.plugins.external.labels import Found, class_numbers, labels_per_row
-from genbench.plugins.external.rows import Rows, points_of, reading_order
+from genbench.plugins.external.rows import StagedRows, points_of, reading_order
 from genbench.tasks.suite import Suite
 
 Array = NDArray[Any]
 
 
-def read_arrays(file: Path, suite: Suite, labels: Path | None) -> Rows:
+def read_arrays(file: Path, suite: Suite, labels: Path | None) -> StagedRows:
     """The rows of a file that are scored.
 
     Raises
@@ -43,7 +43,7 @@ def read_arrays(file: Path, suite: Suite, labels: Path | None) -> Rows:
     return replace(rows, notes=(found.note, *rows.notes)) if found.note else rows
 
 
-def rows_of(samples: Array | tuple[Array, Array | None], suite: Suite, name: str) -> Rows:
+def rows_of(samples: Array | tuple[Array, Array | None], suite: Suite, name: str) -> StagedRows:
     """The rows of arrays in memory (NumPy's or torch's) that are scored; checked like a file's."""
     x, y = samples if isinstance(samples, tuple) else (samples, None)
     labels = None if y is None else _stored(y, f"{name}: array y")
@@ -70,7 +70,7 @@ def _stored(x: Any, what: str) -> StoredArray:
     return in_native_order(StoredArray(array.shape, array.dtype, lambda rows: array[rows]))
 
 
-def _chosen(x: StoredArray, y: StoredArray | None, suite: Suite, name: str) -> Rows:
+def _chosen(x: StoredArray, y: StoredArray | None, suite: Suite, name: str) -> StagedRows:
     space, total = suite.space, x.shape[0] if x.shape else 0
     if (problem := no_numbers(x.dtype)) is not None:
         raise DataError(f"{name}: array x {problem}")
@@ -89,7 +89,7 @@ def _chosen(x: StoredArray, y: StoredArray | None, suite: Suite, name: str) -> R
     _check(found, space, name)
     chosen = Found(None) if y is None else class_numbers(y.take(rows), suite, name)
     notes = (assumed_layout(x.shape, space), chosen.note, rounding)
-    return Rows(found, chosen.labels, total, name, tuple(note for note in notes if note))
+    return StagedRows(found, chosen.labels, total, name, tuple(note for note in notes if note))
 
 
 def _check_shape(x: StoredArray, space: Space, name: str) -> None:
@@ -107,7 +107,7 @@ def _check(x: Array, space: Space, name: str) -> None:
     import torch
 
     if space.kind == "image" and x.dtype != np.uint8:
-        raise DataError(f"{name}: array x {scale_told(x, space.levels)}")
+        raise DataError(f"{name}: array x {scale_hint(x, space.levels)}")
     try:
         problem = space.violation(torch.from_numpy(np.ascontiguousarray(x)), len(x))
     except TypeError as error:

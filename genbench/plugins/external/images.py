@@ -14,7 +14,7 @@ from genbench.formats.imagefiles import ImageFiles, open_images
 from genbench.formats.imagepixels import BadImage, decode
 from genbench.generator import Space
 from genbench.plugins.external.labels import labels_by_file, labels_by_folder
-from genbench.plugins.external.rows import Rows, reading_order
+from genbench.plugins.external.rows import StagedRows, reading_order
 from genbench.tasks.suite import Suite
 
 OnBad = Literal["fail", "skip"]
@@ -22,7 +22,7 @@ OnBad = Literal["fail", "skip"]
 NAMED = 100  # bad files that one message names
 
 
-def read_images(place: Path, suite: Suite, labels: Path | None, on_bad: OnBad) -> Rows:
+def read_images(place: Path, suite: Suite, labels: Path | None, on_bad: OnBad) -> StagedRows:
     """The images that are scored, in the order of their names.
 
     Only as many files are read as the suite asks for; with `on_bad` ``skip``, others take the place
@@ -47,14 +47,14 @@ def read_images(place: Path, suite: Suite, labels: Path | None, on_bad: OnBad) -
         tried = order[: suite.n_samples] if on_bad == "fail" else order
         x, kept, bad = _read(files, tried, suite)
     if bad and on_bad == "fail":
-        told = "\n  ".join(_named(bad))
+        listed = "\n  ".join(_named(bad))
         raise DataError(
             f"{len(bad)} of {len(tried):,} files of {place.name} are not images of the suite's "
-            f"space {_told(space)}:\n  {told}\nrepair them, or leave them out with --on-bad skip"
+            f"space {_form(space)}:\n  {listed}\nrepair them, or leave them out with --on-bad skip"
         )
     if len(x) < 2:
         raise DataError(
-            f"{place.name} holds {len(x)} images of the suite's space {_told(space)}, at least 2 "
+            f"{place.name} holds {len(x)} images of the suite's space {_form(space)}, at least 2 "
             "are needed" + "".join(f"\n  {line}" for line in _named(bad))
         )
     if (problem := unscaled(x, space.levels)) is not None:
@@ -62,7 +62,7 @@ def read_images(place: Path, suite: Suite, labels: Path | None, on_bad: OnBad) -
     notes = [f"skipped: {line}" for line in _named(bad)]
     notes += [*listing.notes(), *([found.note] if found.note else [])]
     y = None if found.labels is None else found.labels[kept]
-    return Rows(x, y, len(listing.names), place.name, tuple(notes))
+    return StagedRows(x, y, len(listing.names), place.name, tuple(notes))
 
 
 def _read(
@@ -93,5 +93,5 @@ def _named(bad: list[str]) -> list[str]:
     return [*bad[:NAMED], *more]
 
 
-def _told(space: Space) -> str:
+def _form(space: Space) -> str:
     return f"({' x '.join(map(str, space.shape))}, {space.levels} levels)"

@@ -151,7 +151,7 @@ def class_numbers(y: NDArray[Any], suite: Suite, name: str) -> Found:
     strange = sorted({str(v) for v in values} - set(classes), key=_order)
     if not strange:
         numbers = np.array([classes[str(v)] for v in values], np.int64)
-        return Found(numbers[where.reshape(-1)], _told(classes))
+        return Found(numbers[where.reshape(-1)], _classes_note(classes))
     numbered = y.dtype.kind in "iu" and not any(map(is_number, classes))
     if numbered and int(y.min()) >= 0 and int(y.max()) < len(classes):
         order = ", ".join(list(classes)[:NAMED]) + (", ..." if len(classes) > NAMED else "")
@@ -170,7 +170,7 @@ def _classes(suite: Suite) -> dict[str, int]:
     return {str(n): i for labels in (own, names) for i, n in enumerate(labels)}
 
 
-def _told(classes: dict[str, int]) -> str:
+def _classes_note(classes: dict[str, int]) -> str:
     """That labels are names, where somebody might take them for positions."""
     if list(classes) == list(map(str, range(len(classes)))) or not any(map(is_number, classes)):
         return ""

@@ -15,8 +15,8 @@ from genbench.tasks.suite import Suite
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """What will be scored.
+class StagedRows:
+    """The rows to score.
 
     Parameters
     ----------

@@ -10,13 +10,13 @@ import numpy as np
 
 from genbench.errors import DataError, UsageError, shorten
 from genbench.formats.csvfiles import Layout, Numbers, first_cells, parse_csv
-from genbench.plugins.external.rows import Rows, points_of, reading_order
+from genbench.plugins.external.rows import StagedRows, points_of, reading_order
 from genbench.tasks.suite import Suite
 
 MOST_BYTES = 4 << 30
 
 
-def read_table(file: Path, suite: Suite) -> Rows:
+def read_table(file: Path, suite: Suite) -> StagedRows:
     """The rows of a CSV that are scored.
 
     Columns are told by their heading, in whatever order; without one, they stand in the suite's.
@@ -41,9 +41,9 @@ def read_table(file: Path, suite: Suite) -> Rows:
     if len(x) < 2:
         raise DataError(f"{file.name} holds {len(x)} rows: at least 2 are needed")
     rows = np.sort(reading_order(len(x), suite)[: suite.n_samples])
-    found, told = points_of(x[rows], suite, file.name)
-    notes = tuple(text for text in (*table.notes, note, told) if text)
-    return Rows(found, None, len(x), file.name, notes)
+    found, points_note = points_of(x[rows], suite, file.name)
+    notes = tuple(text for text in (*table.notes, note, points_note) if text)
+    return StagedRows(found, None, len(x), file.name, notes)
 
 
 def _parsed(content: bytes, file: str, suite: Suite, names: Sequence[str]) -> Numbers:

@@ -1,4 +1,4 @@
-"""How workers are started: local processes now. Specs cross the wire, never pickles."""
+"""Executors, which start workers: local processes now. Specs cross the wire, never pickles."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Executor(Protocol):
-    """What the run loop needs of whoever runs cells.
+    """The run loop's view of whoever runs cells.
 
     `stopping` turns true as soon as a stop is asked for. A signal may set it at any moment, also
     while `submit` is busy; `stop` follows when the loop comes round.

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from genbench.running.cellspec import CellSpec
 from genbench.running.executors import Executor
 from genbench.running.executors.local import Ended
-from genbench.running.ledger import LIKELIHOOD, CellLedger, take_up
+from genbench.running.ledger import LIKELIHOOD, CellLedger, inherit_checkpoint
 from genbench.system.npzfile import save_arrays
 
 
@@ -40,7 +40,7 @@ class InProcessExecutor:
                 spec.suite.space,
                 spec.suite.n_samples,
                 resumed=spec.resume is not None,
-                costs_before=take_up(spec.resume, spec.folder),
+                costs_before=inherit_checkpoint(spec.resume, spec.folder),
             )
             with torch_left_as_found():
                 Generation(spec, ledger, cls=cls, stopping=lambda: self.stopping).run()

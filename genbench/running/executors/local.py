@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from genbench.running.cellspec import CellSpec, write_spec
-from genbench.system.forking import Forks
+from genbench.system.forking import ForkServerClient
 
 # What every worker needs, imported once.
 HEAVY = (
@@ -17,7 +17,7 @@ HEAVY = (
     "sklearn.datasets",
     "genbench.downstream.tstr",
     "genbench.running.generation",
-    "genbench.metrics.outcomes",
+    "genbench.metrics.frechet",
     "genbench.running.pictures",
     "genbench.running.scoring",
     "genbench.running.worker",
@@ -41,23 +41,23 @@ class LocalExecutor:
         The server that forks them; whoever made it ends it, and every worker with it.
     """
 
-    def __init__(self, forks: Forks) -> None:
+    def __init__(self, forks: ForkServerClient) -> None:
         self._forks = forks
         self.stopping = False
         self._running: dict[str, CellSpec] = {}
         # Digests of the cache files that workers of this run wrote; no generator can reach them.
-        self._believed: dict[str, str] = {}
+        self._trusted_digests: dict[str, str] = {}
 
     def submit(self, spec: CellSpec) -> None:
         """Start a worker for a cell."""
-        args = {"spec": str(write_spec(spec)), "believed": self._believed}
+        args = {"spec": str(write_spec(spec)), "trusted_digests": self._trusted_digests}
         self._running[self._forks.fork("genbench.running.worker:forked", args)] = spec
 
     def poll(self, seconds: float) -> list[Ended]:
         """Wait at most `seconds` for workers to end."""
         ended = []
         for answer in self._forks.ended(seconds, self._running.__contains__):
-            self._believed.update(_digests(answer))
+            self._trusted_digests.update(_digests(answer))
             ended.append(Ended(self._running.pop(answer["id"]), int(answer["code"])))
         return ended
 

@@ -21,7 +21,7 @@ from genbench.tasks.format import NAME
 from genbench.tasks.new.extractor import standardised_table, train_for
 from genbench.tasks.new.facts import (
     absent,
-    copies_told,
+    copies_note,
     count_classes,
     dropped,
     fewest,
@@ -29,7 +29,7 @@ from genbench.tasks.new.facts import (
     without_spread,
 )
 from genbench.tasks.new.sources import Source, csv_source, image_source, npz_source
-from genbench.tasks.new.text import MOST_SAMPLES, Extractor, Facts, suite_text
+from genbench.tasks.new.text import MOST_SAMPLES, ExtractorChoice, Facts, suite_text
 from genbench.tasks.suite import load_suite, profiles_of
 
 __all__ = ["SHARES", "TRAIN", "NewSuite", "new_suite"]
@@ -44,7 +44,7 @@ SHARES = (0.8, 0.1, 0.1)
 
 @dataclass(frozen=True, slots=True)
 class NewSuite:
-    """What was written.
+    """The files that were written.
 
     Parameters
     ----------
@@ -168,7 +168,7 @@ def _finished(draft: _Draft, asked: str | None, n_samples: int | None) -> NewSui
     found = _extractor(draft, splits, asked)
     shared = share_in(splits["train"].x, splits["test"].x)
     counts = count_classes(splits, source.space)
-    facts = Facts(rows, n, fewest(counts, n), dropped(counts), copies_told(shared))
+    facts = Facts(rows, n, fewest(counts, n), dropped(counts), copies_note(shared))
     write_bytes(path, suite_text(path.stem, source, draft.split, facts, found).encode())
     for profile in profiles_of(str(path)):
         load_suite(str(path), profile)
@@ -202,7 +202,9 @@ def _n_samples(rows: Mapping[SplitName, int], asked: int | None) -> int:
     return asked
 
 
-def _extractor(draft: _Draft, splits: Mapping[SplitName, Split], asked: str | None) -> Extractor:
+def _extractor(
+    draft: _Draft, splits: Mapping[SplitName, Split], asked: str | None
+) -> ExtractorChoice:
     """The feature space that was asked for, made where it comes with the suite."""
     space, train = draft.source.space, splits["train"].x
     chosen = asked or _default(space)
@@ -212,15 +214,15 @@ def _extractor(draft: _Draft, splits: Mapping[SplitName, Split], asked: str | No
                 f"{space.shape[0]:,} columns are too many to standardise: --extractor identity "
                 "compares them as they are"
             )
-        return Extractor(chosen, space.shape[0], standardised_table(train))
+        return ExtractorChoice(chosen, space.shape[0], standardised_table(train))
     if chosen != TRAIN:
-        return Extractor(chosen, _dims(chosen, space, train))
+        return ExtractorChoice(chosen, _dims(chosen, space, train))
     own = train_for(draft.path.stem, draft.dataset, space, draft.say)
     weights = draft.path.parent / own.file
     write_bytes(weights, own.data)
     draft.written.append(weights)
     found = load_extractor(own.name, space, [{**own.table, "path": str(weights)}])
-    return Extractor(own.name, found.extract(train[:2]).features.shape[1], own.table)
+    return ExtractorChoice(own.name, found.extract(train[:2]).features.shape[1], own.table)
 
 
 def _default(space: Space) -> str:

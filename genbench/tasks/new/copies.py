@@ -35,7 +35,7 @@ class Copies:
     total: int
 
     def choice(self, kind: str, smallest_share: float) -> str:
-        """What the splits do with copies: ``together`` or ``apart``.
+        """The treatment of copies by the splits: ``together`` or ``apart``.
 
         Points are numbers that may repeat by right, and a split of them is a random sample. Of
         images and texts copies are one picture twice, unless so many are that keeping them together
@@ -47,19 +47,19 @@ class Copies:
         return APART if self.rows - self.groups >= MANY * self.total or skewed else TOGETHER
 
     def notes(self, choice: str) -> tuple[str, ...]:
-        """What to tell about them."""
+        """Notes on the copies."""
         if not self.groups:
             return ("no two rows are equal",)
         what = f"{self.rows} rows are exact copies in {self.groups} group{'s' * (self.groups != 1)}"
-        told = [f"{what}: each group is in one split"]
+        texts = [f"{what}: each group is in one split"]
         if choice == APART:
-            told = [
+            texts = [
                 f"{what} (the largest has {self.largest}): splits take them apart, as a random "
                 "sample does; kept together they would skew the splits"
             ]
         if self.torn:
-            told.append(f"{self.torn} groups of copies carry different labels: correct them")
-        return tuple(told)
+            texts.append(f"{self.torn} groups of copies carry different labels: correct them")
+        return tuple(texts)
 
 
 def find_copies(contents: Sequence[str], labels: Sequence[str] | None) -> Copies:

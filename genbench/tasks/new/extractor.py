@@ -85,15 +85,15 @@ def train_for(
             "there are no labelled images to train an extractor on: put the images into one folder "
             "per class, or choose another with --extractor"
         )
-    from genbench.features.training import Plan, Recipe, accuracy, train_on
+    from genbench.features.training import ExtractorPlan, Hyperparameters, accuracy, train_on
 
     train = load_split(dataset, space, "train")
     epochs = max(2, min(MOST_EPOCHS, STEPS * BATCH // len(train.x)))
     name = f"{suite}-cnn"
-    plan = Plan(
+    plan = ExtractorPlan(
         suite=suite,
         version="1",
-        recipe=Recipe(epochs=epochs, batch_size=BATCH, rate=3e-3),
+        recipe=Hyperparameters(epochs=epochs, batch_size=BATCH, rate=3e-3),
         trained_on=f"the {len(train.x)} rows of the suite's train split",
         licence="",
     )

@@ -42,7 +42,7 @@ def dropped(counts: Counts) -> int:
 
 
 def absent(counts: Counts, classes: Sequence[str]) -> list[str]:
-    """What to tell of splits that have no row of a class."""
+    """Notes on splits that have no row of a class."""
     return [
         f"class {name!r} has no row in the {split} split: it has too few"
         for split, n in counts.items()
@@ -51,8 +51,8 @@ def absent(counts: Counts, classes: Sequence[str]) -> list[str]:
     ]
 
 
-def copies_told(shared: float) -> str:
-    """What it means that this share of the test rows equal a training row; nothing if few do."""
+def copies_note(shared: float) -> str:
+    """The note on a share of test rows that equal a training row; nothing if few do."""
     if shared < UNRELIABLE:
         return ""
     return (
@@ -62,21 +62,21 @@ def copies_told(shared: float) -> str:
 
 
 def without_spread(train: NDArray[Any], names: Sequence[str]) -> list[str]:
-    """What to tell of columns that are the same in every training row."""
+    """Notes on columns that are the same in every training row."""
     constant = np.flatnonzero(train.min(0) == train.max(0))
     if not len(constant):
         return []
-    told = ", ".join(repr(names[i]) if names else str(i + 1) for i in constant[:NAMED])
+    columns = ", ".join(repr(names[i]) if names else str(i + 1) for i in constant[:NAMED])
     more = f" and {len(constant) - NAMED} more" if len(constant) > NAMED else ""
     column, it = ("column", "it") if len(constant) == 1 else ("columns", "them")
     return [
-        f"without spread in the train split, divided by 1 instead: {column} {told}{more}; only "
+        f"without spread in the train split, divided by 1 instead: {column} {columns}{more}; only "
         f"generators that vary {it} are told apart by {it} (--drop-column leaves {it} out)"
     ]
 
 
 def power(n: int) -> list[str]:
-    """What to tell of a comparison of so few rows."""
+    """Notes on a comparison of so few rows."""
     if n >= FEW:
         return []
     half = 100 * 1.96 * math.sqrt(0.25 / n)

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genbench.data.image_folder import ROLE, Entry, write_table
+from genbench.data.image_folder import ROLE, ImageEntry, write_table
 from genbench.data.readers import stated
 from genbench.data.rows import digests
 from genbench.errors import DataError, shorten
 from genbench.formats.arrayfiles import open_arrays
 from genbench.formats.arraysets import IMAGES, one_set, synthesised
-from genbench.formats.arrayvalues import masked_fill, no_numbers, scale_told, unscaled
+from genbench.formats.arrayvalues import masked_fill, no_numbers, scale_hint, unscaled
 from genbench.formats.csvfiles import Layout, parse_csv
 from genbench.formats.imagefiles import ImageFiles, open_images
 from genbench.formats.imagepixels import BadImage, decode, header
@@ -81,7 +81,7 @@ def image_source(name: str, place: Path, folder: Path, *, skip_bad: bool) -> Sou
             )
         channels = max(h[0] for h in heads if isinstance(h, tuple) and h[1:] == shape[0][0][1:])
         size = Space("image", (channels, *shape[0][0][1:]), levels=LEVELS)
-        labels, told = _folders(files.listing.names, splits or SPLIT_NAMES)
+        labels, remarks = _folders(files.listing.names, splits or SPLIT_NAMES)
         entries, bad, brightest = _entries(files, size, labels)
     if bad and not skip_bad:
         listed = "\n  ".join([*bad[:NAMED], *_more(bad)])
@@ -105,7 +105,7 @@ def image_source(name: str, place: Path, folder: Path, *, skip_bad: bool) -> Sou
     }
     skipped = [f"skipped: {line}" for line in [*bad[:NAMED], *_more(bad)]]
     copies = find_copies([e.content for e in entries], [e.label for e in entries])
-    notes = (*skipped, *files.listing.notes(), *told, *lost)
+    notes = (*skipped, *files.listing.notes(), *remarks, *lost)
     return Source(space, dataset, ROLE, copies, {table: content}, notes)
 
 
@@ -125,15 +125,15 @@ def npz_source(name: str, file: Path, folder: Path) -> Source:
         found = one_set(arrays, file.name)
         x = found.x.all()
         y = None if found.y is None else found.y.all()
-    space, told = _space_of(file.name, x)
+    space, remarks = _space_of(file.name, x)
     if space.kind == "points":
         x = as_float32(x, file.name)
     dataset: dict[str, Any] = {"name": name, "loader": "arrays", **stated("arrays")}
     if y is not None:
         space, named, more = _with_classes(file.name, space, y, len(x))
-        dataset, told = {**dataset, **named}, (*told, *more)
+        dataset, remarks = {**dataset, **named}, (*remarks, *more)
     copies = find_copies(digests(x), None if y is None else [str(v) for v in y])
-    notes = (*((found.note,) if found.note else ()), *told)
+    notes = (*((found.note,) if found.note else ()), *remarks)
     return Source(space, *_one_file(dataset, file, folder), copies, notes=notes)
 
 
@@ -203,7 +203,7 @@ def _headers(files: ImageFiles) -> list[tuple[int, int, int] | str]:
 
 def _entries(
     files: ImageFiles, space: Space, labels: Sequence[str]
-) -> tuple[list[Entry], list[str], int]:
+) -> tuple[list[ImageEntry], list[str], int]:
     """The images that can be used, their labels as given; the others; the brightest level."""
     entries, bad, brightest = [], [], 0
     for name, label in zip(files.listing.names, labels, strict=True):
@@ -215,7 +215,7 @@ def _entries(
         else:
             brightest = max(brightest, int(x.max()))
             content = hashlib.sha256(x.data).hexdigest()
-            entries.append(Entry(name, hashlib.sha256(data).hexdigest(), content, label))
+            entries.append(ImageEntry(name, hashlib.sha256(data).hexdigest(), content, label))
     return entries, bad, brightest
 
 
@@ -224,36 +224,36 @@ def _folders(names: Sequence[str], splits: Set[str]) -> tuple[list[str], list[st
 
     The first folder is the class. Folders called like `splits`, if all are, are looked through.
     """
-    told = []
+    remarks = []
     paths = [PurePosixPath(name).parts for name in names]
     tops = {p[0].lower() for p in paths if len(p) > 1}
     if tops and tops <= splits and all(len(p) > 1 for p in paths):
-        told.append(f"folders {', '.join(sorted(tops))} are read as one set and split anew")
+        remarks.append(f"folders {', '.join(sorted(tops))} are read as one set and split anew")
         paths = [p[1:] for p in paths]
     loose = sum(len(p) == 1 for p in paths)
     if loose == len(paths):
-        return [""] * len(paths), [*told, "no labels: the images lie in no class folders"]
+        return [""] * len(paths), [*remarks, "no labels: the images lie in no class folders"]
     if loose:
         raise DataError(f"{loose} images lie outside the class folders: move them into one")
-    return [p[0] for p in paths], told
+    return [p[0] for p in paths], remarks
 
 
 def _numbered(
-    entries: Sequence[Entry], folders: Sequence[str]
-) -> tuple[list[Entry], list[str], list[str]]:
+    entries: Sequence[ImageEntry], folders: Sequence[str]
+) -> tuple[list[ImageEntry], list[str], list[str]]:
     """The entries with numbers for labels, the classes by number, and what to tell about it.
 
     Of a folder whose images are all bad there is no class.
     """
     classes = in_order({entry.label for entry in entries})
     lost = sorted(set(folders) - set(classes))
-    told = [f"class {name!r} has no image that can be used: it is left out" for name in lost]
+    remarks = [f"class {name!r} has no image that can be used: it is left out" for name in lost]
     if len(classes) < 2:
         if classes and classes != [""]:
-            told.append(f"no labels: all images lie in {classes[0]!r}")
-        return [replace(entry, label="") for entry in entries], [], told
+            remarks.append(f"no labels: all images lie in {classes[0]!r}")
+        return [replace(entry, label="") for entry in entries], [], remarks
     number = {name: str(i) for i, name in enumerate(classes)}
-    return [replace(entry, label=number[entry.label]) for entry in entries], classes, told
+    return [replace(entry, label=number[entry.label]) for entry in entries], classes, remarks
 
 
 def _more(bad: Sequence[str]) -> list[str]:
@@ -274,18 +274,18 @@ def _space_of(name: str, x: NDArray[Any]) -> tuple[Space, tuple[str, ...]]:
 def _of_no_image(x: NDArray[Any]) -> str | None:
     if x.ndim == 2 and x.dtype.kind == "f":
         return None
-    told = (
+    remarks = (
         f"is {x.dtype} of shape {x.shape}: save images as uint8 (n, C, H, W) with 1 or 3 channels"
     )
     if x.ndim == 3:
-        return f"{told}, such as x[:, None]"
+        return f"{remarks}, such as x[:, None]"
     if x.ndim == 4 and x.shape[1] not in (1, 3) and x.shape[3] in (1, 3):
-        return f"{told}, such as x.transpose(0, 3, 1, 2)"
+        return f"{remarks}, such as x.transpose(0, 3, 1, 2)"
     if x.ndim != 4 or x.shape[1] not in (1, 3):
-        return f"{told}, points as float32 (n, d)"
+        return f"{remarks}, points as float32 (n, d)"
     if x.size == 0:
         return f"has shape {x.shape}: no rows"
-    return unscaled(x, LEVELS) if x.dtype == np.uint8 else scale_told(x, LEVELS)
+    return unscaled(x, LEVELS) if x.dtype == np.uint8 else scale_hint(x, LEVELS)
 
 
 def _of_no_points(x: NDArray[Any]) -> str | None:
@@ -316,9 +316,9 @@ def _with_classes(
             f"{name}: y holds {len(classes)} different labels for {n} rows: leave y out, or save "
             "the classes"
         )
-    told: dict[str, Any] = {"class_names": classes}
+    entries: dict[str, Any] = {"class_names": classes}
     notes: tuple[str, ...] = ()
     if y.dtype.kind not in "iu" or classes != [str(i) for i in range(len(classes))]:
-        told["options"] = {"labels": classes}
+        entries["options"] = {"labels": classes}
         notes = (f"{len(classes)} classes: {', '.join(map(repr, classes[:NAMED]))}",)
-    return replace(space, classes=len(classes)), told, notes
+    return replace(space, classes=len(classes)), entries, notes

@@ -23,7 +23,7 @@ _COPIES = ("c2st", "c_t", "authenticity")
 
 
 @dataclass(frozen=True, slots=True)
-class Extractor:
+class ExtractorChoice:
     """The extractor's name, its number of features, its entry where it comes with the suite."""
 
     name: str
@@ -33,7 +33,7 @@ class Extractor:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the protocol has to suit.
+    """The facts that the protocol has to suit.
 
     Parameters
     ----------
@@ -65,13 +65,13 @@ def suite_text(
     source: Source,
     split: Mapping[str, Any],
     facts: Facts,
-    extractor: Extractor,
+    extractor: ExtractorChoice,
 ) -> str:
     """A suite of these data: three profiles, budgets by the size of the train split."""
     space, n_samples = source.space, facts.n_samples
     epochs = 100 if space.kind == "image" else 20
     budget = max(10_000, min(300_000, epochs * facts.rows["train"]))
-    described = f"{sum(facts.rows.values())} rows of {_told(space)}."
+    described = f"{sum(facts.rows.values())} rows of {_space_text(space)}."
     parts = [
         "# Written by `genbench new suite`. Every field is explained in suites/README.md.",
         _table("", {"schema": 1}),
@@ -123,7 +123,7 @@ def _dataset(source: Source, split: Mapping[str, Any]) -> list[str]:
 
 
 def _metrics(
-    where: str, space: Space, facts: Facts, n_samples: int, extractor: Extractor
+    where: str, space: Space, facts: Facts, n_samples: int, extractor: ExtractorChoice
 ) -> list[str]:
     """The metrics that can exist for so many rows, as ``[[metrics]]`` below `where`."""
     ids = [*_ALWAYS]
@@ -161,7 +161,7 @@ def _downstream(space: Space, n: int) -> list[str]:
     return [_table("downstream.tstr", {"n": n, "steps": 500, "batch_size": 64})]
 
 
-def _profiles(space: Space, facts: Facts, budget: int, extractor: Extractor) -> list[str]:
+def _profiles(space: Space, facts: Facts, budget: int, extractor: ExtractorChoice) -> list[str]:
     n_smoke = min(1000, facts.n_samples)
     parts = [
         _table("profiles.smoke.protocol", {"n_samples": n_smoke}),
@@ -175,7 +175,7 @@ def _profiles(space: Space, facts: Facts, budget: int, extractor: Extractor) -> 
     return [*parts, _table("profiles.full.budget", {"examples": 10 * budget})]
 
 
-def _told(space: Space) -> str:
+def _space_text(space: Space) -> str:
     if space.kind == "points":
         return f"{space.shape[0]} numbers"
     channels, height, width = space.shape

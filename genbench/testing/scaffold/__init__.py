@@ -71,7 +71,7 @@ def _require_usable(name: str) -> None:
 
 
 def _words(name: str) -> dict[str, str]:
-    """What stands for ``$name``, ``$module`` and ``$cls`` in the templates."""
+    """The values of ``$name``, ``$module`` and ``$cls`` in the templates."""
     camel = "".join(part.capitalize() for part in name.split("-"))
     return {
         "name": name,

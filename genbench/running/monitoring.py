@@ -1,4 +1,4 @@
-"""Isolated work that tells of itself while it runs, and the process that listens."""
+"""Isolated work that reports to a ledger while it runs, and the process that listens."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from pathlib import Path
 from typing import Protocol
 
 from genbench.errors import ContractError
+from genbench.running.events import EventListener, EventSender, deliver
 from genbench.running.ledger import Ledger
-from genbench.running.telling import Telling, Wire, deliver
-from genbench.running.wire import Reader
-from genbench.system.isolation import Isolated, Outcome, start_isolated
+from genbench.running.wire import MessageReader
+from genbench.system.isolation import Isolated, ProcessOutcome, start_isolated
 
-# What telling a ledger of values of other types and sizes raises.
+# What a ledger raises at values of other types and sizes.
 _NO_MESSAGE = (ContractError, TypeError, ValueError, KeyError, AttributeError, OverflowError,
                RecursionError)  # fmt: skip
 
 
-class Attended:
-    """Isolated work that tells a ledger of itself; several can be attended at once.
+class MonitoredProcess:
+    """Isolated work whose events a ledger receives; several can be monitored at once.
 
     Parameters
     ----------
     work
-        Run in a process of its own, with a `Wire` to `ledger`.
+        Run in a process of its own, with an `EventSender` to `ledger`.
     log, timeout, memory_limit, scratch
         See `genbench.system.isolation.start_isolated`.
     """
 
     def __init__(
         self,
-        work: Callable[[Telling], None],
+        work: Callable[[EventListener], None],
         ledger: Ledger,
         *,
         log: Path | None,
@@ -41,10 +41,10 @@ class Attended:
         scratch: Path | None = None,
     ) -> None:
         self._ledger = ledger
-        self._reader = Reader(ledger.most_bytes)
+        self._reader = MessageReader(ledger.most_bytes)
         self._ours, theirs = socket.socketpair()
         self._running: Isolated = start_isolated(
-            lambda: work(Wire(theirs)),
+            lambda: work(EventSender(theirs)),
             log=log,
             timeout=timeout,
             memory_limit=memory_limit,
@@ -54,16 +54,16 @@ class Attended:
         theirs.close()
         self._ours.setblocking(False)
         ledger.cores = self._running.core_seconds
-        self._outcome: Outcome | None = None
+        self._outcome: ProcessOutcome | None = None
 
-    def poll(self, seconds: float) -> Outcome | None:
-        """Hear what is told within `seconds`; how it ended, once it has."""
+    def poll(self, seconds: float) -> ProcessOutcome | None:
+        """Receive events for at most `seconds`; how it ended, once it has."""
         if self._outcome is not None:
             return self._outcome
         ended = self._running.poll(0.0)  # first: what was sent before the end is there by now
         if self._open:
             if ended is not None or select.select([self._ours], [], [], seconds)[0]:
-                self._hear()
+                self._receive()
         elif ended is None:
             ended = self._running.poll(seconds)
         if ended is not None:
@@ -79,7 +79,7 @@ class Attended:
     def _open(self) -> bool:
         return self._ours.fileno() >= 0 and self._ledger.broken is None
 
-    def _hear(self) -> None:
+    def _receive(self) -> None:
         while self._open:
             try:
                 data = self._ours.recv(1 << 20)
@@ -99,21 +99,21 @@ class Attended:
                 self._running.kill()
 
 
-class Running(Protocol):
+class IsolatedWork(Protocol):
     """Isolated work under way."""
 
-    def poll(self, seconds: float) -> Outcome | None:
+    def poll(self, seconds: float) -> ProcessOutcome | None:
         """See `genbench.system.isolation.Isolated.poll`."""
 
     def stop(self) -> None:
         """Have the work told to end."""
 
 
-def attend(running: Running, stopping: Callable[[], bool]) -> Outcome:
+def wait_for_end(running: IsolatedWork, stopping: Callable[[], bool]) -> ProcessOutcome:
     """Wait for the end; once `stopping` turns true the work is told to stop."""
-    told = False
+    stop_sent = False
     while (outcome := running.poll(0.05)) is None:
-        if not told and stopping():
+        if not stop_sent and stopping():
             running.stop()
-            told = True
+            stop_sent = True
     return outcome

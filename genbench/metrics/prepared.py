@@ -23,7 +23,7 @@ _SPARE_ROUNDINGS = 24  # beyond one per dimension; the bound below needs 8
 
 
 @dataclass(frozen=True, slots=True)
-class Cloud:
+class PreparedRows:
     """One set of rows: as given, and centred and scaled for products.
 
     Parameters
@@ -33,7 +33,7 @@ class Cloud:
     order
         Row i of everything below is ``given[order[i]]``; None for the order given.
     centre
-        What was taken off, ``(d,)``, the same for every cloud that is compared.
+        What was taken off, ``(d,)``, the same for every set that is compared.
     unit
         A power of two: what 1 of `x` stands for. Coordinates of `x` lie within -1 and 1.
     x
@@ -41,9 +41,9 @@ class Cloud:
     lowered
         ``|x|^2 / 2 - slack``, ``(n,)``, in x's dtype.
     slack
-        ``(n,)``, float64. In place of ``h = -|x_i - y_j|^2 / 2`` a product form with `lowered`
-        gives an upper bound of h, and less ``2 (slack_i + slack_j)`` a lower one. 0 where the
-        product form is exact.
+        ``(n,)``, float64. In place of the closeness ``-|x_i - y_j|^2 / 2`` a product form with
+        `lowered` gives an upper bound of it, and less ``2 (slack_i + slack_j)`` a lower one. 0
+        where the product form is exact.
     by_differences
         Whether distances are to be made of the coordinates' differences instead of products.
     """
@@ -62,12 +62,12 @@ class Cloud:
 
     @property
     def exact(self) -> bool:
-        """Whether h has no error."""
+        """True where closeness has no error."""
         return self.by_differences or not self.slack.any()
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of h."""
+        """The dtype of closeness."""
         return _FLOAT64 if self.by_differences else self.x.dtype
 
     def rows(self, index: Any) -> Float64s:
@@ -83,20 +83,20 @@ class Cloud:
         return np.asarray((self.as_given(index) - self.centre) / self.unit)
 
 
-def make_clouds(
+def prepare(
     real: Rows,
     fake: Rows,
     order: NDArray[np.int64] | None = None,
     *,
     dtype: np.dtype[Any] | None = None,
-) -> tuple[Cloud, Cloud]:
+) -> tuple[PreparedRows, PreparedRows]:
     """Both sets, centred on the real mean; fake rows taken in `order` if given.
 
     Products are made in `dtype`, by default that of the rows.
 
     The centre lies on a grid so coarse that rows of whole numbers (times any power of two) stay
-    whole numbers: where those are small, every product is exact. Elsewhere `Cloud.slack` bounds
-    the error: with u the unit roundoff, a product of d terms is off by at most
+    whole numbers: where those are small, every product is exact. Elsewhere `PreparedRows.slack`
+    bounds the error: with u the unit roundoff, a product of d terms is off by at most
     ``d u / (1 - d u) |x| |y|`` (Higham 2002, Accuracy and Stability, section 3.1), and
     ``|x| |y| <= (|x|^2 + |y|^2) / 2``; rounding coordinates, norms and their differences adds a few
     more u.
@@ -112,23 +112,25 @@ def make_clouds(
         _on_grid(rows, centre, grid) for rows in (real, fake)
     )
     return (
-        _cloud(real, None, centre, unit, dtype, exact),
-        _cloud(fake, order, centre, unit, dtype, exact),
+        _prepare(real, None, centre, unit, dtype, exact),
+        _prepare(fake, order, centre, unit, dtype, exact),
     )
 
 
-def sharpened(cloud: Cloud) -> Cloud:
-    """The cloud in the next finer form, or itself where nothing finer is worth its time.
+def sharpened(prepared: PreparedRows) -> PreparedRows:
+    """The rows in the next finer form, or itself where nothing finer is worth its time.
 
     Differences where they cost little more than products, else products in float64.
     """
-    if cloud.exact:
-        return cloud
-    if cloud.x.shape[1] <= WIDE:
-        return replace(cloud, by_differences=True)
-    if cloud.x.dtype == _FLOAT64:
-        return cloud
-    return _cloud(cloud.given, cloud.order, cloud.centre, cloud.unit, _FLOAT64, exact=False)
+    if prepared.exact:
+        return prepared
+    if prepared.x.shape[1] <= WIDE:
+        return replace(prepared, by_differences=True)
+    if prepared.x.dtype == _FLOAT64:
+        return prepared
+    return _prepare(
+        prepared.given, prepared.order, prepared.centre, prepared.unit, _FLOAT64, exact=False
+    )
 
 
 def _centre(real: Rows, fake: Rows, dtype: np.dtype[Any]) -> tuple[Float64s, float, float]:
@@ -155,7 +157,7 @@ def _power_above(value: float) -> float:
 
 
 def _on_grid(rows: Rows, centre: Float64s, grid: float) -> bool:
-    """Whether all centred values are whole multiples of `grid`."""
+    """True if all centred values are whole multiples of `grid`."""
     for start in range(0, len(rows), STEP):
         steps = (rows[start : start + STEP] - centre) / grid
         if not np.array_equal(steps, np.rint(steps)):
@@ -163,27 +165,27 @@ def _on_grid(rows: Rows, centre: Float64s, grid: float) -> bool:
     return True
 
 
-def _cloud(
+def _prepare(
     rows: Rows,
     order: NDArray[np.int64] | None,
     centre: Float64s,
     unit: float,
     dtype: np.dtype[Any],
     exact: bool,
-) -> Cloud:
+) -> PreparedRows:
     n = len(rows)
-    cloud = Cloud(
+    prepared = PreparedRows(
         rows, order, centre, unit, np.empty(rows.shape, dtype), np.empty(n, dtype), np.zeros(n)
     )
     for start in range(0, n, STEP):
         part = slice(start, start + STEP)
-        centred = cloud.centred(part)
-        cloud.x[part] = centred
+        centred = prepared.centred(part)
+        prepared.x[part] = centred
         half_square = half_squares(centred)
         if not exact:
-            cloud.slack[part] = slack_of(half_square, centred.shape[1], dtype)
-        cloud.lowered[part] = half_square - cloud.slack[part]
-    return cloud
+            prepared.slack[part] = slack_of(half_square, centred.shape[1], dtype)
+        prepared.lowered[part] = half_square - prepared.slack[part]
+    return prepared
 
 
 def half_squares(x: Float64s) -> Float64s:
@@ -192,7 +194,7 @@ def half_squares(x: Float64s) -> Float64s:
 
 
 def slack_of(half_square: Float64s, d: int, dtype: np.dtype[Any]) -> Float64s:
-    """A row's part of the bound on the error of h made of products in `dtype`, see `make_clouds`.
+    """A row's part of the bound on the error of products in `dtype`, see `prepare`.
 
     It covers the rounding of distances summed in float64 as well: what they are compared with.
     """

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from genbench.data.split import Split
-from genbench.downstream.arms import Replicate, Rows
-from genbench.downstream.augmentation import Curve
-from genbench.downstream.imbalance import Rare
+from genbench.downstream.arms import LabelledRows, Replicate
+from genbench.downstream.augmentation import AugmentationResults
+from genbench.downstream.imbalance import ImbalanceResults
 from genbench.downstream.recipe import Recipe
-from genbench.downstream.robustness import Attacked
+from genbench.downstream.robustness import RobustnessResults
 from genbench.downstream.subsets import cut
 from genbench.downstream.tstr import train_on_synthetic
 from genbench.generator import Space
@@ -30,7 +30,7 @@ RARE, SMALL, RATIO, STEPS, BATCH = 3, 100, 4, 120, 64
 Values = dict[str, MetricValue]
 
 
-class Classroom:
+class KnownDigits:
     """Real digits, and the downstream protocols on them."""
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class Classroom:
     def _taught(self, kind: str) -> tuple[MetricValue, list[Any]]:
         """The gain, and every classifier with its rows and arm."""
         if kind not in self._lessons:
-            curve, kept = Curve(self._protocols(), self._digits[1]), []
+            curve, kept = AugmentationResults(self._protocols(), self._digits[1]), []
             for replicate in self._replicates(kind):
                 curve.add(replicate, _silent, lambda *one: kept.append(one))
             self._lessons[kind] = curve.value("selftest", "generator"), kept
@@ -72,19 +72,19 @@ class Classroom:
         """Recall of a rare class that is filled up with real rows of the class `turn` further."""
         train, test = self._digits
         y = np.asarray(train.y)
-        rare = Rare(Imbalance(TRAIN, (RARE,), 0.02, 2), test)
+        rare = ImbalanceResults(Imbalance(TRAIN, (RARE,), 0.02, 2), test)
         like = y == (RARE + turn) % CLASSES
-        synthetic = Rows(train.x[like], np.full(int(like.sum()), RARE))
+        synthetic = LabelledRows(train.x[like], np.full(int(like.sum()), RARE))
         for seed in (1, 2):
             kept = cut(y, (RARE,), 0.02, seed)
-            real = Rows(train.x[kept], y[kept])
+            real = LabelledRows(train.x[kept], y[kept])
             replicate = Replicate(real, synthetic, self._recipe(seed), None, None, None)
             rare.add(replicate, _silent)
         return rare.value("selftest", 0, "generator")
 
     def attacked(self, epsilon: float) -> MetricValue:
         """Accuracy under PGD of classifiers that fresh real rows were added to."""
-        found = Attacked(Robustness(SMALL, epsilon, 300, 5), RATIO, self._digits[1], SEED)
+        found = RobustnessResults(Robustness(SMALL, epsilon, 300, 5), RATIO, self._digits[1], SEED)
         for n, arm, classifier in self._taught("fresh")[1]:
             found.add(n, arm, classifier, _silent)
         return found.value("selftest", 0, "generator")
@@ -102,8 +102,8 @@ class Classroom:
             order = np.random.default_rng((SEED, seed)).permutation(TRAIN)
             few, others = order[:SMALL], order[SMALL : SMALL * (RATIO + 1)]
             rows = np.tile(few, RATIO) if kind == "again" else others
-            real = Rows(train.x[few], y[few])
-            synthetic = Rows(train.x[rows], self._turned(y[rows], int(kind == "wrong")))
+            real = LabelledRows(train.x[few], y[few])
+            synthetic = LabelledRows(train.x[rows], self._turned(y[rows], int(kind == "wrong")))
             made.append(Replicate(real, synthetic, self._recipe(seed), None, None, None))
         return made
 

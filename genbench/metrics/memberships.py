@@ -14,8 +14,8 @@ from genbench.metrics.pairs import TILE, Tile, split_evenly
 from genbench.metrics.uncertainty import Blocks, Estimate, block_jackknife, wider_of, wilson_share
 
 
-class Crossing:
-    """A `pairs.Reader` for `pairs.visit_between` (real rows, fake columns) over `columns`.
+class Memberships:
+    """A `pairs.Visitor` for `pairs.visit_between` (real rows, fake columns) over `columns`.
 
     A pair is in a ball if its distance is at most (closed) or less than (open) the radius.
 
@@ -68,7 +68,7 @@ class Crossing:
         return 0 if radii is None else len(radii.squares)
 
     def __call__(self, tile: Tile) -> None:
-        """See `pairs.Reader`."""
+        """See `pairs.Visitor`."""
         place = near(tile, self._lowest[tile.rows, None])
         if place is None:
             self._precise_and_dense_by_masks(tile)
@@ -109,7 +109,7 @@ class Crossing:
             self._any_by_block(full, tile, self._recalled)
             with self._lock:
                 self._reaching[tile.columns] |= full.any(axis=0)
-            place = np.flatnonzero((tile.h >= self._widest[tile.columns]) & ~full)
+            place = np.flatnonzero((tile.closeness >= self._widest[tile.columns]) & ~full)
         elif len(place):
             row, column = self._pairs(tile, place)
             found = reached(tile, place, radii.full.squares[column], closed=True)
@@ -135,7 +135,7 @@ class Crossing:
 
     def _pairs(self, tile: Tile, place: Indices) -> tuple[Indices, Indices]:
         """Rows and columns, of all, of the pairs at `place` in the tile."""
-        row, column = np.divmod(place, tile.h.shape[1])
+        row, column = np.divmod(place, tile.closeness.shape[1])
         return row + tile.rows.start, column + tile.columns.start
 
     def _any_by_block(self, mask: Mask, tile: Tile, out: Mask) -> None:

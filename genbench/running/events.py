@@ -1,4 +1,4 @@
-"""How a process that runs a generator tells of its work, in the same process or over a socket."""
+"""The events of a generator's work, received in the same process or over a socket."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from genbench.errors import ContractError
 from genbench.running.wire import Array, Message, send
 
 
-class Telling(Protocol):
-    """Who is told how the work goes."""
+class EventListener(Protocol):
+    """The receiver of the events of a generator's work."""
 
     def phase(self, name: str) -> None:
         """A phase begins, and with it the one before has ended well."""
@@ -20,7 +20,7 @@ class Telling(Protocol):
         """So much of the phase is done."""
 
     def fitted(self, facts: Mapping[str, Any]) -> None:
-        """What a fit leaves behind: the fields of `genbench.plugins.harnessed.FitResult`."""
+        """The fit ended, well or not: the fields of `genbench.plugins.driver.FitResult`."""
 
     def checkpointed(self) -> None:
         """A checkpoint lies in the work folder."""
@@ -29,7 +29,7 @@ class Telling(Protocol):
         """A chunk of samples, ``x`` and, if labelled, ``y``."""
 
     def notes(self, texts: Sequence[str]) -> None:
-        """What the generator itself says of its samples' values."""
+        """The generator's own notes on its samples' values."""
 
     def state(self, parameters: int, stored: bool, changed: bool) -> None:
         """The state's number of weights, whether it lies in the work folder, and whether it is
@@ -45,69 +45,69 @@ class Telling(Protocol):
         """The work ended, ``ok`` or by an error of that kind."""
 
 
-class Wire:
-    """A `Telling` that sends everything to the parent process."""
+class EventSender:
+    """An `EventListener` that sends everything to the parent process."""
 
     def __init__(self, to: socket.socket) -> None:
         self._to = to
 
     def phase(self, name: str) -> None:
-        """See `Telling`."""
+        """See `EventListener`."""
         send(self._to, "phase", {"name": name})
 
     def progress(self, done: int, total: int, scalars: Mapping[str, float]) -> None:
-        """See `Telling`."""
+        """See `EventListener`."""
         body = {"done": done, "total": total, "scalars": dict(scalars)}
         send(self._to, "progress", body)
 
     def fitted(self, facts: Mapping[str, Any]) -> None:
-        """See `Telling`."""
+        """See `EventListener`."""
         send(self._to, "fitted", {"facts": dict(facts)})
 
     def checkpointed(self) -> None:
-        """See `Telling`."""
+        """See `EventListener`."""
         send(self._to, "checkpointed")
 
     def rows(self, arrays: Mapping[str, Array]) -> None:
-        """See `Telling`."""
+        """See `EventListener`."""
         send(self._to, "rows", arrays=arrays)
 
     def notes(self, texts: Sequence[str]) -> None:
-        """See `Telling`."""
+        """See `EventListener`."""
         send(self._to, "notes", {"texts": list(texts)})
 
     def state(self, parameters: int, stored: bool, changed: bool) -> None:
-        """See `Telling`."""
+        """See `EventListener`."""
         body = {"parameters": parameters, "stored": stored, "changed": changed}
         send(self._to, "state", body)
 
     def log_probs(self, arrays: Mapping[str, Array]) -> None:
-        """See `Telling`."""
+        """See `EventListener`."""
         send(self._to, "log_probs", arrays=arrays)
 
     def no_log_probs(self, reason: str) -> None:
-        """See `Telling`."""
+        """See `EventListener`."""
         send(self._to, "no_log_probs", {"reason": reason})
 
     def ended(self, status: str, kind: str, message: str, trace: str) -> None:
-        """See `Telling`."""
+        """See `EventListener`."""
         body = {"status": status, "kind": kind, "message": message, "trace": trace}
         send(self._to, "ended", body)
 
 
-_TOLD = frozenset(name for name in vars(Wire) if not name.startswith("_"))
+_EVENTS = frozenset(name for name in vars(EventSender) if not name.startswith("_"))
 _OF_ARRAYS = ("rows", "log_probs")
 
 
-def deliver(message: Message, to: Telling) -> None:
-    """Tell `to` what a message says.
+def deliver(message: Message, to: EventListener) -> None:
+    """Call `to` with the event that a message holds.
 
     Raises
     ------
     ContractError, TypeError
-        If it says nothing that can be told.
+        If it is no event.
     """
-    if message.kind not in _TOLD:
+    if message.kind not in _EVENTS:
         raise ContractError("the generator's process sent no message of ours")
     tell: Any = getattr(to, message.kind)
     if message.kind in _OF_ARRAYS:

@@ -23,18 +23,18 @@ from genbench.errors import DataError, StoreError
 from genbench.results.progress import write_progress
 from genbench.results.records import digest
 from genbench.results.store import PROGRESS
-from genbench.running.attendance import Running
 from genbench.running.cellspec import CellSpec
+from genbench.running.monitoring import IsolatedWork
 from genbench.seeds import derive_seed
 from genbench.system import confinement
 from genbench.system.files import read_json, sha256_file, write_json
-from genbench.system.isolation import Outcome, run_isolated
+from genbench.system.isolation import ProcessOutcome, run_isolated
 from genbench.system.npzfile import load_arrays, save_arrays
 from genbench.system.slots import Slots
 from genbench.tasks.protocols import Protocols
 
 INDEX = "refits.json"
-OWN = -1  # the slot that the cell holds itself
+OWN_SLOT = -1  # the slot that the cell holds itself
 POLL_SECONDS = 0.1
 SPARE = 2  # rows drawn per row needed where a classifier labels and rejects them
 FILL = 4  # rows drawn per real row where classes cannot be asked for
@@ -62,8 +62,8 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Refitted:
-    """Where a job's rows and synthetic rows lie; or why there are none.
+class RefitResult:
+    """The place of a job's rows and synthetic rows; or the reason that there are none.
 
     Parameters
     ----------
@@ -94,8 +94,8 @@ def jobs(protocols: Protocols) -> Iterator[Job]:
         yield Job("imbalance", i.n, replicate, i.replicates)
 
 
-def why_not(spec: CellSpec) -> str | None:
-    """Why a generator has no place in protocols that must know what it saw; None if it has."""
+def why_not_refitted(spec: CellSpec) -> str | None:
+    """The reason that a generator has no place in protocols that refit; None if it has."""
     generator = spec.generator
     if generator.is_control:
         return "controls are not refitted"
@@ -112,7 +112,7 @@ def run_refits(
     stopping: Callable[[], bool],
     log: Path,
     slots: Slots,
-) -> dict[Job, Refitted]:
+) -> dict[Job, RefitResult]:
     """Draw the rows of every job, fit the generator on each, and say where the results are.
 
     Parameters
@@ -137,11 +137,11 @@ def run_refits(
 
 @dataclass(frozen=True, slots=True)
 class _Running:
-    """A refit under way, and the slot that it holds: `OWN` or another."""
+    """A refit under way, and the slot that it holds: `OWN_SLOT` or another."""
 
     folder: Path
     slot: int
-    process: Running
+    process: IsolatedWork
     log: Path
 
 
@@ -163,13 +163,13 @@ class _SideBySide:
         self._stopping = stopping
         self._log = log
         self._slots = slots
-        self._found: dict[Job, Refitted] = {}
+        self._found: dict[Job, RefitResult] = {}
         self._running: dict[Job, _Running] = {}
         self._hidden = spec.hidden()
-        self._told_to_stop = False
+        self._stop_sent = False
 
-    def run(self) -> dict[Job, Refitted]:
-        """What became of every job, in the order in which they were given."""
+    def run(self) -> dict[Job, RefitResult]:
+        """Run every job; the results in the order in which they were given."""
         known = {job: self._known(folder) for job, folder in self._todo.items()}
         self._found = {job: found for job, found in known.items() if found is not None}
         waiting = self._in_turn([job for job in self._todo if job not in self._found])
@@ -193,8 +193,8 @@ class _SideBySide:
         first = int(len(waiting) * (self._spec.seed * 0.618034 % 1))
         return deque(waiting[first:] + waiting[:first])
 
-    def _known(self, folder: Path) -> Refitted | None:
-        """What the cache holds of a refit; marked where a process may have written it."""
+    def _known(self, folder: Path) -> RefitResult | None:
+        """The cached result of a refit; marked where a process may have written it."""
         found = None if self._spec.fresh else _finished(folder)
         if found is None:
             return None
@@ -203,12 +203,12 @@ class _SideBySide:
 
     def _slot(self) -> int | None:
         used = {one.slot for one in self._running.values()}
-        if OWN not in used:
-            return OWN
+        if OWN_SLOT not in used:
+            return OWN_SLOT
         return self._slots.spare() if self._spec.device == "cpu" else None
 
     def _start(self, job: Job, slot: int) -> None:
-        from genbench.running import refit
+        from genbench.running import refit_worker
 
         folder = self._todo[job]
         found = self._known(folder)
@@ -216,11 +216,11 @@ class _SideBySide:
             self._found[job] = found
             self._free(slot)
             return
-        for name in (refit.RESULT, PROGRESS):
+        for name in (refit_worker.RESULT, PROGRESS):
             (folder / name).unlink(missing_ok=True)
         # A log of its own, put into the cell's when it ends: lines of several would be mixed.
         log = self._spec.folder / f"refit-{len(self._found) + len(self._running)}-{slot}.log"
-        process = refit.Refitting(
+        process = refit_worker.RefitProcess(
             folder,
             log=log,
             timeout=self._spec.timeout,
@@ -232,12 +232,12 @@ class _SideBySide:
         self._running[job] = _Running(folder, slot, process, log)
 
     def _free(self, slot: int) -> None:
-        if slot != OWN:
+        if slot != OWN_SLOT:
             self._slots.give(slot)
 
     def _pass_on_a_stop(self) -> None:
-        if self._stopping() and not self._told_to_stop:
-            self._told_to_stop = True
+        if self._stopping() and not self._stop_sent:
+            self._stop_sent = True
             for one in self._running.values():
                 one.process.stop()
 
@@ -249,15 +249,15 @@ class _SideBySide:
                 del self._running[job]
                 self._free(one.slot)
                 self._keep_log(job, one)
-                self._found[job] = _judged(one.folder, outcome)
+                self._found[job] = _result_of(one.folder, outcome)
 
     def _keep_log(self, job: Job, one: _Running) -> None:
         with contextlib.suppress(OSError):  # a full disk costs the log, not the cell
-            told = one.log.read_bytes() if one.log.is_file() else b""
+            text = one.log.read_bytes() if one.log.is_file() else b""
             one.log.unlink(missing_ok=True)
-            if told:
+            if text:
                 with self._log.open("ab") as file:
-                    file.write(f"--- refit: {job.what}\n".encode() + told)
+                    file.write(f"--- refit: {job.what}\n".encode() + text)
 
     def _tell(self) -> None:
         """Say how far all of them are, in examples served."""
@@ -279,34 +279,34 @@ def _served(folder: Path) -> int:
         return 0
 
 
-def _judged(folder: Path, outcome: Outcome) -> Refitted:
-    """What a refit that has ended left."""
+def _result_of(folder: Path, outcome: ProcessOutcome) -> RefitResult:
+    """The result of a refit that has ended."""
     finished = _finished(folder)
     if finished is not None:
         return replace(finished, unverified=False, core_seconds=outcome.core_seconds)
-    return Refitted(folder, _problem(folder), core_seconds=outcome.core_seconds)
+    return RefitResult(folder, _problem(folder), core_seconds=outcome.core_seconds)
 
 
 def _problem(folder: Path) -> str:
-    from genbench.running import refit
+    from genbench.running import refit_worker
 
     try:
-        result = read_json(folder / refit.RESULT)
+        result = read_json(folder / refit_worker.RESULT)
         return str(result.get("message") or result["status"])
     except (StoreError, KeyError, TypeError, AttributeError) as error:
         return f"its result cannot be read: {error}"
 
 
-def _finished(folder: Path) -> Refitted | None:
-    from genbench.running import refit
+def _finished(folder: Path) -> RefitResult | None:
+    from genbench.running import refit_worker
 
     try:
-        result = read_json(folder / refit.RESULT)
+        result = read_json(folder / refit_worker.RESULT)
         drawn = folder / SYNTHETIC
         if result["status"] != "ok" or result.get("sha256") != sha256_file(drawn):
             return None
         seconds = float(result["fit_s"]) + float(result["sample_s"])
-        return Refitted(folder, None, seconds, result.get("sandbox", "none") == "none")
+        return RefitResult(folder, None, seconds, result.get("sandbox", "none") == "none")
     except (StoreError, KeyError, TypeError, ValueError):
         return None
 
@@ -314,7 +314,7 @@ def _finished(folder: Path) -> Refitted | None:
 def _prepare(spec: CellSpec, protocols: Protocols) -> None:
     """In a process of its own: write the rows and the order of every job, and their folders."""
     from genbench.data import load_split
-    from genbench.running import refit
+    from genbench.running import refit_worker
 
     train = load_split(spec.suite.dataset, spec.suite.space, "train")
     folders = []
@@ -323,20 +323,20 @@ def _prepare(spec: CellSpec, protocols: Protocols) -> None:
         folder = spec.cache / "refits" / _key(spec, protocols, job, arrays)
         folder.mkdir(parents=True, exist_ok=True)
         folders.append(str(folder))
-        order = refit.RefitSpec(
+        order = refit_worker.RefitSpec(
             folder=folder,
             generator=spec.generator,
             space=spec.suite.space,
             seed=job.seed(spec.suite.task_hash),
             budget=protocols.augmentation.budget,
-            draw=_draw(spec, protocols, job),
+            draw=_rows_to_draw(spec, protocols, job),
             chunk=spec.suite.sample_chunk,
             device=spec.device,
             threads=spec.threads,
             what=job.what,
             progress=folder / PROGRESS,
         )
-        write_json(folder / refit.SPEC, order.to_json())
+        write_json(folder / refit_worker.SPEC, order.to_json())
         if not _holds(folder / ROWS, arrays):
             save_arrays(folder / ROWS, arrays)
     write_json(spec.folder / INDEX, folders)
@@ -360,7 +360,7 @@ def _rows(
     """The real rows of a job, and the labels that its generator will be asked for."""
     from genbench.data.split import proportional
     from genbench.downstream import subsets
-    from genbench.plugins.harnessed import permuted_labels
+    from genbench.plugins.driver import permuted_labels
 
     seed, classes = job.seed(spec.suite.task_hash), spec.suite.space.classes
     chosen = subsets.stratified(y, classes, job.n, seed)
@@ -377,7 +377,7 @@ def _rows(
     return arrays
 
 
-def _draw(spec: CellSpec, protocols: Protocols, job: Job) -> int:
+def _rows_to_draw(spec: CellSpec, protocols: Protocols, job: Job) -> int:
     if job.protocol == "imbalance":
         return FILL * job.n
     need = job.n * protocols.augmentation.ratios[-1]
@@ -397,7 +397,7 @@ def _key(spec: CellSpec, protocols: Protocols, job: Job, arrays: dict[str, Array
         "rows": content.hexdigest(),
         "seed": job.seed(spec.suite.task_hash),
         "budget": protocols.augmentation.budget,
-        "draw": _draw(spec, protocols, job),
+        "draw": _rows_to_draw(spec, protocols, job),
         "chunk": spec.suite.sample_chunk,
         "device": spec.device,
         "threads": spec.threads,

@@ -1,4 +1,4 @@
-"""What a record tells of its cell whoever writes it: the worker, or the harness in its place."""
+"""A record's account of its cell, whoever writes it: the worker, or the harness in its place."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from genbench.results.store import artifact, write_record
 from genbench.running.cellspec import CellSpec
 from genbench.system import confinement
 from genbench.system.files import read_json
-from genbench.system.keeper import settled
+from genbench.system.supervisor import settled
 
 LOG = "log.txt"
 GENERATION = "generation.json"
@@ -74,7 +74,7 @@ def record_of_loss(spec: CellSpec, status: Status, error: Mapping[str, Any]) -> 
     spec.folder.mkdir(parents=True, exist_ok=True)
     settled(spec.folder / LOG)  # the record has the log's digest
     body = {**error, "log_tail": log_tail(spec.folder)}
-    told = generation_of(spec.folder)
+    generation = generation_of(spec.folder)
     record = Record(
         record_id=spec.folder.name,
         cell_key=spec.cell_key,
@@ -82,11 +82,11 @@ def record_of_loss(spec: CellSpec, status: Status, error: Mapping[str, Any]) -> 
         cell=cell_of(spec),
         dataset=dataset_of(spec),
         metrics={},
-        curves=told.get("curves", {}),
-        timing=told.get("timing", {}),
-        examples_served=int(told.get("examples_served", 0)),
-        raw_access=bool(told.get("raw_access", False)),
-        resources=told.get("resources", {}),
+        curves=generation.get("curves", {}),
+        timing=generation.get("timing", {}),
+        examples_served=int(generation.get("examples_served", 0)),
+        raw_access=bool(generation.get("raw_access", False)),
+        resources=generation.get("resources", {}),
         environment={"device": spec.device, "threads": spec.threads} | isolation_of(spec),
         source=spec.source,
         attempt={"n": spec.attempt, "resumed_from": source_attempt(spec)},
@@ -98,15 +98,15 @@ def record_of_loss(spec: CellSpec, status: Status, error: Mapping[str, Any]) -> 
 
 
 def isolation_of(spec: CellSpec) -> dict[str, str]:
-    """What a record says of how far the generator was kept from everything else."""
+    """The record's account of how far the generator was kept from everything else."""
     if spec.generator.ref.inline:
-        told = "none: the generator ran in the caller's process, without limits"
-        return {"isolation": told, "sandbox": "none"}
+        isolation = "none: the generator ran in the caller's process, without limits"
+        return {"isolation": isolation, "sandbox": "none"}
     return {"sandbox": confinement.name(spec.sandbox)}
 
 
 def generation_of(folder: Path) -> dict[str, Any]:
-    """What was known of the generator's work when it was last written down; empty if nothing.
+    """The account of the generator's work as it was last written down; empty if nothing.
 
     Where nothing is confined the generator may write here too: one of another form tells nothing.
     """

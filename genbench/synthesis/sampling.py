@@ -1,6 +1,6 @@
 """Rows drawn from a stored generator, in a process of its own that never saw anything else.
 
-``python -m genbench.synthesis.draw ORDER.json`` is that process. It is started, not forked: the
+``python -m genbench.synthesis.sampling ORDER.json`` is that process. It is started, not forked: the
 caller has trained classifiers, and the threads of that would not survive a fork.
 """
 
@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 from genbench.errors import ContractError
 from genbench.generator import Space
 from genbench.plugins.choice import GeneratorChoice
-from genbench.plugins.harnessed import Harnessed
-from genbench.running.attendance import Attended, attend
+from genbench.plugins.driver import GeneratorDriver
+from genbench.running.events import EventListener
 from genbench.running.generation import configure_torch
 from genbench.running.ledger import Ledger
-from genbench.running.telling import Telling
+from genbench.running.monitoring import MonitoredProcess, wait_for_end
 from genbench.system import tensorfile
-from genbench.system.confinement import Sandbox, sandbox, scratch_folder, told_of
+from genbench.system.confinement import Sandbox, error_text, sandbox, scratch_folder
 from genbench.system.files import read_json, write_json
 from genbench.system.npzfile import load_arrays, save_arrays
 from genbench.system.subprocesses import python_module
@@ -63,7 +63,7 @@ class StoredGenerator:
     hidden: Sequence[Path] = ()
     sandbox: bool = True
 
-    def draw(self, n: int, seed: int, labels: NDArray[np.int64] | None) -> dict[str, Array]:
+    def sample(self, n: int, seed: int, labels: NDArray[np.int64] | None) -> dict[str, Array]:
         """Draw `n` rows as arrays ``x`` and, if labelled, ``y``.
 
         Raises
@@ -89,7 +89,7 @@ class StoredGenerator:
                 "hidden": [str(path.absolute()) for path in self.hidden],
             }
             write_json(folder / "order.json", order)
-            command = python_module("genbench.synthesis.draw", str(folder / "order.json"))
+            command = python_module("genbench.synthesis.sampling", str(folder / "order.json"))
             ended = subprocess.run(command, capture_output=True, text=True, errors="replace")
             if ended.returncode:
                 lines = ended.stderr.strip().splitlines()
@@ -114,8 +114,10 @@ def main(path: str) -> None:
             order["sandbox"], scratch, results=Path(order["results"]),
             hidden=[Path(path) for path in order["hidden"]],
         )  # fmt: skip
-        running = Attended(lambda told: _draw(order, told, box), ledger, log=None, scratch=scratch)
-        outcome = attend(running, lambda: False)
+        running = MonitoredProcess(
+            lambda events: _sample(order, events, box), ledger, log=None, scratch=scratch
+        )
+        outcome = wait_for_end(running, lambda: False)
     error = ledger.result.error or {}
     if ledger.samples is None or ledger.result.status != "ok":
         how = outcome.signal_name or f"exit code {outcome.code}"
@@ -123,7 +125,7 @@ def main(path: str) -> None:
     save_arrays(Path(order["to"]), ledger.samples)
 
 
-def _draw(order: Mapping[str, Any], told: Telling, box: Sandbox | None) -> None:
+def _sample(order: Mapping[str, Any], events: EventListener, box: Sandbox | None) -> None:
     configure_torch(order["threads"])
     device = torch.device(order["device"])
     state = tensorfile.load(Path(order["state"]), device=device)
@@ -132,17 +134,17 @@ def _draw(order: Mapping[str, Any], told: Telling, box: Sandbox | None) -> None:
     end = ("ok", "", "", "")
     try:
         choice = GeneratorChoice.from_json(order["generator"])
-        subject = Harnessed(choice, Space.from_json(order["space"]), device)
+        subject = GeneratorDriver(choice, Space.from_json(order["space"]), device)
         subject.generator.load_state_dict(state)
         labels = None if order["labels"] is None else np.array(order["labels"], np.int64)
-        told.phase("sample")
+        events.phase("sample")
         seed, chunk = int(order["seed"]), order["chunk"]
         for rows in subject.chunks(order["n"], chunk=chunk, seed=seed, labels=labels):
-            told.rows(rows)
+            events.rows(rows)
     except Exception as error:
-        message = f"{type(error).__name__}: {told_of(error, confined=box is not None)}"
+        message = f"{type(error).__name__}: {error_text(error, confined=box is not None)}"
         end = ("failed", type(error).__name__, message, "")
-    told.ended(*end)
+    events.ended(*end)
 
 
 if __name__ == "__main__":

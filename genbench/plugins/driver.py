@@ -1,7 +1,7 @@
-"""One generator on one device: fitted within a budget, drawn from in chunks, told to stop.
+"""One generator on one device, driven: fitted within a budget, sampled in chunks, stopped.
 
-What a cell's generation, the refits of the downstream protocols and `synthesize` share. What it
-returns is held against the contract by `genbench.plugins.contract`.
+Shared by a cell's generation, the refits of the downstream protocols and `synthesize`. What the
+generator returns is held to the contract by `genbench.plugins.contract`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from genbench.data.split import proportional
 from genbench.errors import shorten
 from genbench.generator import Space
 from genbench.plugins.choice import GeneratorChoice
-from genbench.plugins.contract import draw, log_prob_of, make_generator
+from genbench.plugins.contract import checked_log_prob, checked_samples, make_generator
 from genbench.plugins.training import Budget, HarnessRun, MemoryTrainData, Stopped
 from genbench.seeds import derive_seed
 
@@ -34,7 +34,7 @@ Report = Callable[[int, int, Mapping[str, float]], None]
 
 @dataclass
 class FitResult:
-    """What a fit leaves behind besides the generator; filled in even if the fit raises."""
+    """The results of a fit besides the generator; filled in even if the fit raises."""
 
     examples_served: int = 0
     raw_access: bool = False
@@ -44,8 +44,8 @@ class FitResult:
     curves: dict[str, Any] = field(default_factory=dict)
 
 
-class Harnessed:
-    """One generator on one device.
+class GeneratorDriver:
+    """The harness's driver of one generator on one device.
 
     Parameters
     ----------
@@ -111,8 +111,8 @@ class Harnessed:
             # A state that is not what this generator wrote shows when it is used, which is soon.
             if not result.resumed_at or result.checkpoints:
                 raise
-            told = shorten(f"{type(error).__name__}: {error}", 200)
-            print(f"genbench: starting afresh, not from the checkpoint: {told}", file=sys.stderr)
+            reason = shorten(f"{type(error).__name__}: {error}", 200)
+            print(f"genbench: starting afresh, not from the checkpoint: {reason}", file=sys.stderr)
             self.generator = self._made()
             self._fit(train, budget, seed, result, checkpoint_file, None, saved)
 
@@ -157,28 +157,23 @@ class Harnessed:
         if self._stopping():
             raise Stopped
 
-    def draw(self, n: int, *, chunk: int, seed: int, labels: Labels | None) -> dict[str, Array]:
-        """Draw `n` rows, at most `chunk` in a call, as arrays ``x`` and, if labelled, ``y``.
+    def chunks(
+        self, n: int, *, chunk: int, seed: int, labels: Labels | None
+    ) -> Iterator[dict[str, Array]]:
+        """`n` rows, at most `chunk` in a call of `sample`: arrays ``x`` and, if labelled, ``y``.
 
         Raises
         ------
         ContractError
             If what `sample` returns is not of the space, or its labels are not labels.
         """
-        parts = list(self.chunks(n, chunk=chunk, seed=seed, labels=labels))
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-    def chunks(
-        self, n: int, *, chunk: int, seed: int, labels: Labels | None
-    ) -> Iterator[dict[str, Array]]:
-        """What `draw` returns, chunk by chunk."""
         for start in range(0, n, chunk):
             if self._stopping():
                 raise Stopped
             size = min(chunk, n - start)
             part = None if labels is None else self._here(labels[start : start + size])
             seed_here = derive_seed(seed, "chunk", start)
-            drawn = draw(self.generator, self.space, size, seed=seed_here, labels=part)
+            drawn = checked_samples(self.generator, self.space, size, seed=seed_here, labels=part)
             rows = {"x": drawn.x.detach().cpu().numpy()}
             if drawn.y is not None:
                 rows["y"] = drawn.y.detach().cpu().numpy()
@@ -204,7 +199,7 @@ class Harnessed:
         """
         given = None if labels is None else self._here(labels)
         rows = self._here(x)
-        return log_prob_of(
+        return checked_log_prob(
             self.generator, rows, seed=seed, labels=given, draws=draws, first=first, of=of
         )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""How a metric of another package is made from the inputs, its answer trusted in nothing."""
+"""Metrics of other packages, made from the inputs; their answers are trusted in nothing."""
 
 from __future__ import annotations
 
@@ -10,33 +10,26 @@ import numpy as np
 
 from genbench.errors import MetricError
 from genbench.metrics.checks import as_probabilities, missing
-from genbench.metrics.custom import SEED, CustomMetric, find
-from genbench.metrics.outcomes import Inputs, Maker, Outcome
+from genbench.metrics.custom import SEED, CustomMetric
+from genbench.metrics.inputs import Inputs, Measurement
 from genbench.metrics.uncertainty import Estimate, normal
 
 NO_INTERVAL = "the metric's function gives no standard error"
 
 
-def foreign_outcome(name: str) -> Maker:
-    """The maker of the metric that a package announces under this name."""
-    metric = find(name)
-
-    def make(inputs: Inputs, parameters: Mapping[str, Any]) -> Outcome:
-        real, fake = inputs.pair
-        given = {key: _given(inputs, metric, key) for key in metric.keywords}
-        try:
-            answer = metric.function(_features(real), _features(fake), **given, **parameters)
-        except SystemExit as error:  # ends neither the worker nor the other metrics
-            raise MetricError(
-                f"its function called sys.exit({error.code})", status="failed"
-            ) from error
-        return _outcome(inputs, answer)
-
-    return make
+def measure(metric: CustomMetric, inputs: Inputs, parameters: Mapping[str, Any]) -> Measurement:
+    """The answer of a package's function to the inputs that it asks for."""
+    real, fake = inputs.pair
+    given = {key: _given(inputs, metric, key) for key in metric.keywords}
+    try:
+        answer = metric.function(_features(real), _features(fake), **given, **parameters)
+    except SystemExit as error:  # ends neither the worker nor the other metrics
+        raise MetricError(f"its function called sys.exit({error.code})", status="failed") from error
+    return _measurement(inputs, answer)
 
 
 def _given(inputs: Inputs, metric: CustomMetric, key: str) -> Any:
-    """What the function gets by a keyword; ``not_applicable`` where it is not at hand."""
+    """The function's argument of this name; ``not_applicable`` where it is not at hand."""
     if key == SEED:
         return inputs.seed
     if key == "train":
@@ -60,7 +53,7 @@ def _read_only(array: Any) -> Any:
     return view
 
 
-def _outcome(inputs: Inputs, answer: Any) -> Outcome:
+def _measurement(inputs: Inputs, answer: Any) -> Measurement:
     """The function's answer as an estimate; a broken answer is a MetricError."""
     parts = answer if isinstance(answer, tuple) else (answer, None)
     try:
@@ -73,11 +66,11 @@ def _outcome(inputs: Inputs, answer: Any) -> Outcome:
             status="failed",
         ) from wrong
     if error is None or not math.isfinite(value):
-        return Outcome(Estimate(value, no_interval=NO_INTERVAL if error is None else ""))
+        return Measurement(Estimate(value, no_interval=NO_INTERVAL if error is None else ""))
     if not (math.isfinite(error) and error >= 0):
         raise MetricError(
             f"its function returned the standard error {error}: "
             "return one that is finite and not negative, or the number alone",
             status="failed",
         )
-    return Outcome(inputs.maybe(normal(value, error)))
+    return Measurement(inputs.maybe(normal(value, error)))

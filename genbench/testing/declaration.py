@@ -1,4 +1,4 @@
-"""What a generator says of itself: its import, its spec, its parameters."""
+"""Checks of a generator's declaration: its import, its spec, its parameters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from genbench.errors import ContractError, PluginError, UsageError
 from genbench.generator import GeneratorSpec, Kind, Labels, Likelihood
 from genbench.plugins import finding as plugins
 from genbench.plugins.finding import Description, GeneratorRef
-from genbench.testing.patience import slowdown
+from genbench.testing.slowdown import slowdown
 from genbench.testing.subject import changed, random_states, require
 
 IMPORT_SECONDS = 10.0
@@ -56,7 +56,7 @@ def check_spec(ref: GeneratorRef, out: Path) -> None:
 
 
 def read_description(out: Path) -> Description:
-    """What `check_spec` wrote."""
+    """Read the description that `check_spec` wrote."""
     return Description.from_json(json.loads((out / DESCRIPTION).read_text()))
 
 
@@ -95,7 +95,7 @@ def _parameter_problems(description: Description) -> list[str]:
         if isinstance(parameter.default, list):
             continue
         try:
-            value = description.resolve({parameter.name: str(parameter.default)})[parameter.name]
+            value = description.parse({parameter.name: str(parameter.default)})[parameter.key]
         except UsageError as error:
             found.append(f"{where}: {error}")
             continue

@@ -33,13 +33,13 @@ from genbench.system.proctree import adopt_orphans, descendants, end_children, k
 LOG_MAX_BYTES = 4 << 20
 GRACE_SECONDS = 20.0
 OVERDUE_SECONDS = 2.0
-TOLD_BY = (signal.SIGTERM, signal.SIGUSR1)  # to stop, to end at once
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)  # to stop, to end at once
 _PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What a keeper is to do.
+class WorkOrder:
+    """The order to a supervisor.
 
     Parameters
     ----------
@@ -61,18 +61,18 @@ class Order:
     scratch: Path | None = None
 
 
-def keep(order: Order, caller: int, answer: int) -> NoReturn:
-    """Be the keeper: run the work to its end, tell `answer` how it ended, and end."""
+def supervise(order: WorkOrder, caller: int, answer: int) -> NoReturn:
+    """Be the supervisor: run the work to its end, tell `answer` how it ended, and end."""
     try:
         os.setsid()  # out of reach of signals to the caller's group, and of those to the work's
         gc.disable()  # memory that is not touched stays shared with the caller
         adopt_orphans()
-        keeper = _Keeper(order, caller)
+        supervisor = _Supervisor(order, caller)
         _close_others({answer, *order.keep})
-        told = keeper.run()
+        ending = supervisor.run()
         if order.scratch is not None:  # here, as the caller may have been killed
             shutil.rmtree(order.scratch, ignore_errors=True)
-        os.write(answer, json.dumps(told).encode())
+        os.write(answer, json.dumps(ending).encode())
     except BaseException:
         traceback.print_exc()
     finally:
@@ -92,9 +92,9 @@ def die_with_parent(parent: int) -> None:
 
 
 def settled(log: Path, seconds: float = 5.0) -> None:
-    """Wait until no keeper appends to `log`, at most `seconds`.
+    """Wait until no supervisor appends to `log`, at most `seconds`.
 
-    A keeper whose caller was killed needs a moment to notice it and to end its tree.
+    A supervisor whose caller was killed needs a moment to notice it and to end its tree.
     """
     deadline = time.monotonic() + seconds
     with contextlib.suppress(OSError), log.open("rb") as file:
@@ -129,24 +129,24 @@ def _close_others(kept: set[int]) -> None:
     os.close(devnull)
 
 
-def _work(order: Order, output: int) -> NoReturn:
+def _work(order: WorkOrder, output: int) -> NoReturn:
     """Be the work."""
     code = 1
     try:
-        keeper = os.getppid()
+        supervisor = os.getppid()
         os.setsid()
         gc.enable()
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGUSR1):
             signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, TOLD_BY)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         devnull = os.open(os.devnull, os.O_RDONLY)
         os.dup2(devnull, 0)
         os.dup2(output, 1)
         os.dup2(output, 2)
         _close_others(set(order.keep))
         faulthandler.enable(file=2, all_threads=False)
-        die_with_parent(keeper)
+        die_with_parent(supervisor)
         order.work()
         code = 0
     except BaseException:
@@ -158,10 +158,10 @@ def _work(order: Order, output: int) -> NoReturn:
         os._exit(code)
 
 
-class _Keeper:
+class _Supervisor:
     """Copies the log, samples memory, enforces the limits, ends the tree."""
 
-    def __init__(self, order: Order, caller: int) -> None:
+    def __init__(self, order: WorkOrder, caller: int) -> None:
         self._order = order
         self._caller = caller
         self._kept = 0
@@ -185,7 +185,7 @@ class _Keeper:
         pid = os.fork()
         if pid == 0:
             _work(self._order, writer)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, TOLD_BY)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         os.close(writer)
         for number in self._order.keep:  # whoever reads from the work hears when it ends
             os.close(number)

@@ -21,17 +21,17 @@ from genbench.data import Split
 from genbench.downstream.arms import ROWS, SYNTHETIC
 from genbench.generator import Space
 from genbench.plugins.choice import GeneratorChoice
-from genbench.plugins.harnessed import FitResult, Harnessed
+from genbench.plugins.driver import FitResult, GeneratorDriver
 from genbench.plugins.training import Stopped
 from genbench.results.progress import write_progress
-from genbench.running.attendance import Attended
+from genbench.running.events import EventListener
 from genbench.running.generation import configure_torch
 from genbench.running.ledger import Ledger
-from genbench.running.telling import Telling
+from genbench.running.monitoring import MonitoredProcess
 from genbench.system import confinement
 from genbench.system.confinement import Sandbox
 from genbench.system.files import read_json, write_bytes, write_json
-from genbench.system.isolation import Outcome
+from genbench.system.isolation import ProcessOutcome
 from genbench.system.npzfile import load_arrays, npz_bytes
 
 SPEC = "refit.json"
@@ -102,10 +102,10 @@ class RefitSpec:
         return cls(**values)
 
 
-class Refitting:
+class RefitProcess:
     """A refit under way: the order at `folder`, in an isolated and confined process.
 
-    What the process tells is checked here and written to the order's folder once it has ended:
+    What the process reports is checked here and written to the order's folder once it has ended:
     `SYNTHETIC`, and `RESULT` however it ended.
 
     Parameters
@@ -137,8 +137,8 @@ class Refitting:
         self._scratch = ExitStack()
         scratch = self._scratch.enter_context(confinement.scratch_folder())
         box = confinement.sandbox(sandbox, scratch, results=results, hidden=hidden)
-        self._running = Attended(
-            lambda told: _Refit(self._spec, self._arrays, told).run(box),
+        self._running = MonitoredProcess(
+            lambda events: _Refit(self._spec, self._arrays, events).run(box),
             self._ledger,
             log=log,
             timeout=timeout,
@@ -146,7 +146,7 @@ class Refitting:
             scratch=scratch,
         )
 
-    def poll(self, seconds: float) -> Outcome | None:
+    def poll(self, seconds: float) -> ProcessOutcome | None:
         """See `Isolated.poll`; what there is has been written by the end."""
         outcome = self._running.poll(seconds)
         if outcome is not None:
@@ -158,17 +158,17 @@ class Refitting:
         """Have it told to end."""
         self._running.stop()
 
-    def _keep(self, outcome: Outcome) -> None:
-        told, folder = self._ledger.result, self._spec.folder
+    def _keep(self, outcome: ProcessOutcome) -> None:
+        result, folder = self._ledger.result, self._spec.folder
         if (folder / RESULT).is_file():
             return
-        body: dict[str, Any] = {"status": told.status}
+        body: dict[str, Any] = {"status": result.status}
         if self._ledger.broken is not None:
             body |= {"status": "failed", "message": self._ledger.broken}
         elif outcome.status in _LIMITS:  # whatever it made of being told to end
             body |= {"status": outcome.status, "message": _LIMITS[outcome.status]}
-        elif told.error is not None:
-            body["message"] = f"{told.error['type']}: {told.error['message']}"
+        elif result.error is not None:
+            body["message"] = f"{result.error['type']}: {result.error['message']}"
         elif outcome.status != "returned" or self._ledger.samples is None:
             how = outcome.signal_name or outcome.status
             body |= {"status": "failed", "message": f"its process ended by {how}"}
@@ -176,9 +176,9 @@ class Refitting:
             data = npz_bytes(self._ledger.samples)
             write_bytes(folder / SYNTHETIC, data)
             body |= {
-                **told.timing,
-                "examples_served": told.examples_served,
-                "raw_access": told.raw_access,
+                **result.timing,
+                "examples_served": result.examples_served,
+                "raw_access": result.raw_access,
                 "sha256": hashlib.sha256(data).hexdigest(),
                 "sandbox": confinement.name(self._sandbox),
             }
@@ -193,24 +193,24 @@ class _Ledger(Ledger):
         self._spec = spec
 
     def progress(self, done: int, total: int, scalars: Mapping[str, float]) -> None:
-        """See `genbench.running.telling.Telling`."""
-        told = {k: float(v) for k, v in scalars.items() if v is not None}
-        write_progress(self._spec.progress, "refit", int(done), int(total), told, self._spec.what)
+        """See `genbench.running.events.EventListener`."""
+        known = {k: float(v) for k, v in scalars.items() if v is not None}
+        write_progress(self._spec.progress, "refit", int(done), int(total), known, self._spec.what)
 
 
 class _Refit:
     """In the process of the refit: fit on the rows, and draw."""
 
-    def __init__(self, spec: RefitSpec, arrays: Mapping[str, Any], told: Telling) -> None:
+    def __init__(self, spec: RefitSpec, arrays: Mapping[str, Any], events: EventListener) -> None:
         self._spec = spec
         self._arrays = arrays
-        self._told = told
+        self._events = events
         self._stopping = False
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def run(self, box: Sandbox | None) -> None:
-        """Do it; every way it can end is told."""
+        """Do it; every way it can end is reported."""
         configure_torch(self._spec.threads)
         end = ("ok", "", "", "")
         try:
@@ -221,31 +221,31 @@ class _Refit:
             end = ("interrupted", "Stopped", "the run was stopped", "")
         except Exception as error:
             traceback.print_exc()
-            message = confinement.told_of(error, confined=box is not None)
+            message = confinement.error_text(error, confined=box is not None)
             end = ("failed", type(error).__name__, message, "")
-        self._told.ended(*end)
+        self._events.ended(*end)
 
     def _fit_and_draw(self) -> None:
         spec, arrays = self._spec, self._arrays
-        self._told.phase("import")
-        subject = Harnessed(
+        self._events.phase("import")
+        subject = GeneratorDriver(
             spec.generator,
             spec.space,
             torch.device(spec.device),
             stopping=lambda: self._stopping,
-            report=self._told.progress,
+            report=self._events.progress,
         )
-        self._told.phase("fit")
+        self._events.phase("fit")
         fit = FitResult()
         try:
             subject.fit(Split(arrays["x"], arrays["y"]), spec.budget, spec.seed, fit)
         finally:
-            self._told.fitted(vars(fit))
-        self._told.phase("sample")
+            self._events.fitted(vars(fit))
+        self._events.phase("sample")
         labels = arrays.get("labels")
         n = spec.draw if labels is None else len(labels)
         for rows in subject.chunks(n, chunk=spec.chunk, seed=spec.seed, labels=labels):
-            self._told.rows(rows)
+            self._events.rows(rows)
 
     def _on_signal(self, number: int, frame: Any) -> None:
         self._stopping = True

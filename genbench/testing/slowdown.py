@@ -1,4 +1,4 @@
-"""How much longer everything takes here now than on an idle machine: limits are stretched by it."""
+"""The slowdown of this machine against an idle one: limits are stretched by it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,92 @@
+"""What the controls are made of: rows kept and drawn, sectors, moments, labels in proportion."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from genbench.errors import ContractError
+from genbench.generator import Samples
+
+SECTORS = 8  # modes of unlabelled points: equal angles around the mean, as in the ring of Gaussians
+
+
+class Rows:
+    """Real rows, drawn without replacement.
+
+    Parameters
+    ----------
+    owner
+        The control whose rows they are, to name it.
+    """
+
+    def __init__(self, owner: str, device: torch.device) -> None:
+        self._owner = owner
+        self._device = device
+        self.state: dict[str, Tensor] = {}
+
+    @property
+    def n(self) -> int:
+        """How many there are."""
+        return len(self.state["x"]) if self.state else 0
+
+    def keep(self, x: Tensor, y: Tensor | None) -> None:
+        """Take in rows of the space and their labels, int64 ``(n,)``."""
+        self.state = {"x": x.to(self._device)}
+        if y is not None:
+            self.state["y"] = y.to(self._device)
+
+    def draw(self, n: int, seed: int) -> Tensor | Samples:
+        """Different rows in random order; ContractError if there are fewer than `n`."""
+        if n > self.n:
+            raise ContractError(
+                f"{self._owner} was asked for {n} rows and has {self.n}: "
+                "ask for no more than available() says; rows are never repeated"
+            )
+        rng = torch.Generator().manual_seed(seed)
+        order = torch.randperm(self.n, generator=rng)
+        rows = order[:n].to(self._device)
+        x = self.state["x"][rows]
+        return Samples(x, self.state["y"][rows]) if "y" in self.state else x
+
+
+def sectors(x: Tensor) -> Tensor:
+    """The one of eight equal angles around the mean that each point lies in, int64 ``(n,)``.
+
+    Counter-clockwise in the first two coordinates; the first is centred on the first axis.
+    """
+    centred = x[:, :2] - x[:, :2].mean(0)
+    angle = torch.atan2(centred[:, 1], centred[:, 0])
+    return (angle / (2 * math.pi / SECTORS)).round().long() % SECTORS
+
+
+def mean_and_factor(x: Tensor, *, own_scales: bool) -> tuple[Tensor, Tensor]:
+    """Mean ``(d,)`` and a square root ``(d, d)`` of the covariance of ``(n, d)``, both float32.
+
+    A millionth of the mean variance is added to the diagonal, so that Cholesky also takes the
+    covariance of pixels that never change; rounding to grey levels hides it. With `own_scales` a
+    column gets at most a thousandth of its own variance: beside a column in thousands, one in
+    hundredths would else be nothing but that.
+    """
+    wide = x.double()
+    mean = wide.mean(0) if len(wide) else wide.new_zeros(wide.shape[1])
+    centred = wide - mean
+    covariance = centred.T @ centred / max(1, len(wide) - 1)
+    tiny = torch.finfo(torch.float64).tiny
+    jitter = 1e-6 * covariance.diagonal().mean() + tiny
+    if own_scales:
+        jitter = torch.minimum(jitter, 1e-3 * covariance.diagonal() + tiny)
+    covariance.diagonal().add_(jitter)
+    return mean.float(), torch.linalg.cholesky(covariance).float()
+
+
+def proportional_labels(count: Tensor, n: int, rng: torch.Generator) -> Tensor:
+    """`n` labels in the proportions of `count`, rows by class (largest remainder), shuffled."""
+    share = count.double() * (n / int(count.sum()))
+    quota = share.floor().long()
+    rest = n - int(quota.sum())
+    quota[torch.argsort(share - quota, descending=True, stable=True)[:rest]] += 1
+    labels = torch.repeat_interleave(torch.arange(len(count)), quota)
+    return labels[torch.randperm(n, generator=rng)]

@@ -1,0 +1,174 @@
+"""A generator's parameters: read from the dataclass it declares, set from text, named in records.
+
+A parameter has two names. Users and the generator's code call it by its field; cell keys, records
+and reports by its key, which a renamed field keeps, so that stored results stay its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from genbench.errors import PluginError, UsageError, did_you_mean
+from genbench.generator import GeneratorSpec
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One field of a generator's parameters, as the command line and a record need it.
+
+    Parameters
+    ----------
+    name, key
+        Its field, and its name in cell keys and records; both are understood where one is set.
+    type
+        Its annotation, such as ``float`` or ``tuple[int]``, without ``| None``.
+    optional
+        Whether it may be None.
+    added
+        It came after the generator's first results: left out of keys and records at its default.
+    """
+
+    name: str
+    key: str
+    type: str
+    default: Any
+    optional: bool = False
+    added: bool = False
+
+
+def declared(spec: GeneratorSpec) -> tuple[Parameter, ...]:
+    """The parameters that a spec's dataclass declares.
+
+    Raises
+    ------
+    PluginError
+        If one has no default, or two could be meant by one name.
+    """
+    hints = get_type_hints(spec.params)
+    found = []
+    for field in dataclasses.fields(spec.params):
+        if field.default is not dataclasses.MISSING:
+            default = field.default
+        elif field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        else:
+            raise PluginError(
+                f"generator {spec.name!r}: parameter {field.name!r} has no default: give it one"
+            )
+        kind, optional = _kind(hints[field.name])
+        added = bool(field.metadata.get("added", False))
+        found.append(Parameter(field.name, _key(field), kind, _plain(default), optional, added))
+    _require_distinct(spec.name, found)
+    return tuple(found)
+
+
+def by_field(params: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by key as the arguments of the dataclass `params`; lists become tuples again."""
+    fields = {_key(field): field.name for field in dataclasses.fields(params)}
+    return {
+        fields.get(key, key): tuple(value) if isinstance(value, list) else value
+        for key, value in values.items()
+    }
+
+
+def by_key(generator: str, parameters: Sequence[Parameter], given: Mapping[str, T]) -> dict[str, T]:
+    """What somebody set, whichever name he used, by key.
+
+    Raises
+    ------
+    UsageError
+        For an unknown name, and for one parameter under both of its names.
+    """
+    keys = {name: p.key for p in parameters for name in (p.key, p.name)}
+    found: dict[str, T] = {}
+    for name, value in given.items():
+        if name not in keys:
+            known = [p.name for p in parameters]
+            raise UsageError(
+                f"generator {generator!r} has no parameter {name!r}: {did_you_mean(name, known)}"
+            )
+        if keys[name] in found:
+            names = " and ".join(sorted(n for n in given if keys.get(n) == keys[name]))
+            raise UsageError(f"{generator}: {names} are one parameter: keep one")
+        found[keys[name]] = value
+    return found
+
+
+def parse(generator: str, parameter: Parameter, text: str) -> Any:
+    """`text` as a value of the parameter's type; UsageError if it is none."""
+    if parameter.optional and text.lower() == "none":
+        return None
+    try:
+        match parameter.type:
+            case "int":
+                return int(text)
+            case "float":
+                value = float(text)
+                if not abs(value) < float("inf"):
+                    raise ValueError("not finite")
+                return value
+            case "bool":
+                return {"true": True, "1": True, "yes": True, "false": False, "0": False,
+                        "no": False}[text.lower()]  # fmt: skip
+            case "str":
+                return text
+    except (ValueError, KeyError) as error:
+        raise UsageError(
+            f"{generator}:{parameter.name}={text!r} is not of type {parameter.type}: "
+            f"the default is {parameter.default!r}"
+        ) from error
+    raise UsageError(
+        f"{generator}:{parameter.name} is of type {parameter.type}, which cannot be set from text"
+    )
+
+
+def complete(parameters: Sequence[Parameter], given: Mapping[str, Any]) -> dict[str, Any]:
+    """All parameters by key: the defaults, with the values `given` by key laid over them.
+
+    One that was added later is left out at its default: the cell stays what it was without it.
+    """
+    values = {p.key: given.get(p.key, p.default) for p in parameters}
+    left_out = {p.key for p in parameters if p.added and _plain(values[p.key]) == p.default}
+    return {key: value for key, value in values.items() if key not in left_out}
+
+
+def _key(field: dataclasses.Field[Any]) -> str:
+    """The name under which a field enters cell keys and records."""
+    return str(field.metadata.get("key", field.name))
+
+
+def _require_distinct(generator: str, parameters: Sequence[Parameter]) -> None:
+    """Refuse a name that two parameters have, be it one's field and the other's key."""
+    owners: dict[str, str] = {}
+    for parameter in parameters:
+        for name in (parameter.name, parameter.key):
+            if not name.isidentifier():
+                raise PluginError(
+                    f"generator {generator!r}: parameter {parameter.name!r} has the key {name!r}, "
+                    "which cannot be set: give it a name like a field's"
+                )
+            if owners.setdefault(name, parameter.name) != parameter.name:
+                raise PluginError(
+                    f"generator {generator!r}: parameters {owners[name]!r} and "
+                    f"{parameter.name!r} are both called {name!r}: give one another key"
+                )
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it."""
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _kind(hint: Any) -> tuple[str, bool]:
+    """A type hint's name without ``| None``, and whether it had that."""
+    args = [a for a in get_args(hint) if a is not type(None)]
+    if type(None) in get_args(hint) and len(args) == 1:
+        return _kind(args[0])[0], True
+    if get_origin(hint) is tuple:
+        return f"tuple[{_kind(args[0])[0]}]", False
+    return getattr(hint, "__name__", str(hint)), False
