@@ -484,22 +484,24 @@ def test_doctor_names_more_threads_than_cores(monkeypatch: pytest.MonkeyPatch) -
     assert "OMP_NUM_THREADS" in diagnosis._threads().remedy
 
 
-def test_doctor_names_broken_loaders_extractors_and_metrics(
+def test_doctor_names_broken_loaders_extractors_metrics_and_kinds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     installed = {
         extensions.LOADERS: EntryPoint("rows", "json", extensions.LOADERS),
         extensions.EXTRACTORS: EntryPoint("eyes", "no_such_module:Eyes", extensions.EXTRACTORS),
         extensions.METRICS: EntryPoint("score", "json:dumps", extensions.METRICS),
+        extensions.KINDS: EntryPoint("spectrum", "json:dumps", extensions.KINDS),
     }
     monkeypatch.setattr(extensions.metadata, "entry_points", lambda group: [installed[group]])
     found = {check.name: check for check in diagnosis._extensions()}
     assert "lacks read, verify" in found["loader rows"].found
     assert "does not import: ModuleNotFoundError" in found["extractor eyes"].found
     assert "is of type function" in found["metric score"].found
+    assert "lacks name, dtype, tiny" in found["kind spectrum"].found
     assert not any(check.ok for check in found.values())
     installed[extensions.EXTRACTORS] = EntryPoint("eyes", "json:loads", extensions.EXTRACTORS)
-    assert [check.ok for check in diagnosis._extensions()] == [False, True, False]
+    assert [check.ok for check in diagnosis._extensions()] == [False, True, False, False]
 
 
 def test_doctor_names_a_broken_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:

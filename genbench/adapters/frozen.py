@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genbench import kinds
 from genbench.adapters.ranges import Range, Seen
 from genbench.errors import ContractError, PluginError
 from genbench.formats.layout import arranged, unclear_layout
@@ -158,7 +159,7 @@ def in_space(x: Any, space: Space, seen: Seen, name: str) -> Tensor:
     if (problem := unclear_layout(array.shape, space)) is not None:
         raise ContractError(f"generator {name!r}: the array that it returned {problem}")
     tensor = torch.from_numpy(np.ascontiguousarray(arranged(array, space)))
-    if space.kind == "image" and tensor.is_floating_point():
+    if kinds.of(space.kind).pictures and tensor.is_floating_point():
         if seen.values is None:
             raise ContractError(
                 f"generator {name!r} returned {tensor.dtype}: say which floats are black and white "
@@ -168,7 +169,7 @@ def in_space(x: Any, space: Space, seen: Seen, name: str) -> Tensor:
             raise ContractError(f"generator {name!r} returned NaN or infinity")
         seen.add(tensor.float())
         return to_uint8(tensor, seen.values.low, seen.values.high, space.levels)
-    if space.kind == "points":
+    if kinds.of(space.kind).columns:
         return tensor.float()
     return tensor
 

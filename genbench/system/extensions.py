@@ -1,4 +1,4 @@
-"""Extensions by installed packages' entry points: loaders, extractors, metrics.
+"""Extensions by installed packages' entry points: loaders, extractors, metrics, kinds.
 
 Names are read from package metadata; code is imported when its name is asked for, and only then.
 """
@@ -13,6 +13,7 @@ from genbench.errors import PluginError
 LOADERS = "genbench.loaders"
 EXTRACTORS = "genbench.extractors"
 METRICS = "genbench.metrics"
+KINDS = "genbench.kinds"
 
 
 def announced(group: str) -> dict[str, list[metadata.EntryPoint]]:
