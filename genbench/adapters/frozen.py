@@ -110,12 +110,7 @@ def frozen(
 
         def sample(self, n: int, *, seed: int, labels: Tensor | None = None) -> Tensor:
             """`n` examples of the model; what it draws of torch's global stream is seeded too."""
-            import torch
-
-            on_gpu = [self.device] if self.device.type == "cuda" else []
-            with torch.random.fork_rng(devices=on_gpu), torch.no_grad():
-                torch.manual_seed(seed)
-                drawn = self._loaded()(n, seed, labels)
+            drawn = _seeded(self._loaded(), n, seed, labels, self.device)
             return in_space(drawn, self.space, self._seen, name).to(self.device)
 
         def sample_notes(self) -> tuple[str, ...]:
@@ -138,6 +133,16 @@ def frozen(
     Adapted.__module__ = by.module
     Adapted.__doc__ = summary
     return Adapted
+
+
+def _seeded(draw: Draw, n: int, seed: int, labels: Tensor | None, device: torch.device) -> Any:
+    """`n` draws, with torch's global stream seeded for them and left as it was."""
+    import torch
+
+    on_gpu = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=on_gpu), torch.no_grad():
+        torch.manual_seed(seed)
+        return draw(n, seed, labels)
 
 
 def in_space(x: Any, space: Space, seen: Seen, name: str) -> Tensor:

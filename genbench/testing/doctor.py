@@ -158,6 +158,7 @@ def _extractors() -> Iterator[Check]:
 def _extensions() -> Iterator[Check]:
     """What other packages add besides generators, imported here as a run imports it."""
     from genbench.metrics.custom import find as find_metric
+    from genbench.running.executors import find as find_executor
 
     groups: tuple[tuple[str, str, Callable[[str], Any]], ...] = (
         ("loader", extensions.LOADERS,
@@ -166,6 +167,7 @@ def _extensions() -> Iterator[Check]:
          lambda name: extensions.load(extensions.EXTRACTORS, name)),
         ("metric", extensions.METRICS, find_metric),
         ("kind", extensions.KINDS, kinds.of),
+        ("executor", extensions.EXECUTORS, find_executor),
     )  # fmt: skip
     for kind, group, load in groups:
         for name, entries in sorted(extensions.announced(group).items()):
