@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from genbench.errors import UsageError, one_line
 from genbench.plugins.choice import GeneratorChoice
 from genbench.plugins.external import OnBad, stage
-from genbench.plugins.inline import choice_of
+from genbench.plugins.inline import choice_of, classes_by_name
 from genbench.plugins.probing import Prober
 from genbench.plugins.selection import choose, controls_of, require_kind
 from genbench.report import renew_report
@@ -27,14 +27,13 @@ from genbench.results.publish import outdated, shipped_controls, task_results
 from genbench.results.records import Record
 from genbench.results.store import SUITE, Store
 from genbench.running.cellspec import PARTS
-from genbench.running.executors import Executor
+from genbench.running.executors import Executor, find, started
 from genbench.running.executors.inprocess import InProcessExecutor
-from genbench.running.executors.local import HEAVY, LocalExecutor
 from genbench.running.narration import Lines
-from genbench.running.runner import Listener, RunOptions, RunResult, run_suite
+from genbench.running.runner import Listener, RunOptions, RunResult, run_suite, setting_of
 from genbench.running.runner import plan as plan_cells
 from genbench.system import environment
-from genbench.system.machine import CELL_BYTES, Jobs, auto_jobs, resolve_devices
+from genbench.system.machine import Jobs, resolve_devices
 from genbench.tasks.suite import Suite, load_suite
 
 if TYPE_CHECKING:
@@ -147,6 +146,7 @@ def run(
     jobs: Jobs = "auto",
     threads: int = 1,
     device: str = "auto",
+    executor: str = "local",
     parts: Sequence[str] = PARTS,
     fresh: bool = False,
     keep_failed: bool = False,
@@ -178,6 +178,8 @@ def run(
         allows, or one a GPU. No number of them changes a result.
     threads
         Threads that each cell fits, samples and refits with; another number gives other bytes.
+    executor
+        Who runs the cells: ``"local"``, in processes of this machine, or an installed one's name.
     parts
         Which of ``metrics`` and ``downstream`` to compute.
     controls
@@ -197,13 +199,16 @@ def run(
     """
     chosen = load_suite(str(suite), profile)
     store = Store(Path(results))
+    devices = resolve_devices(device, jobs)
     options = _options(
-        chosen, store, seeds, jobs, threads, device, parts, fresh, keep_failed, timeout,
-        memory_limit, sandbox,
-    )  # fmt: skip
+        chosen, seeds, threads, devices, parts, fresh, keep_failed, timeout, memory_limit, sandbox
+    )
     named = [g for g in generators if isinstance(g, str)]
     own = [(g, choice_of(g)) for g in generators if not isinstance(g, str)]
-    with Prober(HEAVY, sandbox=sandbox) as prober:
+    with (
+        Prober(sandbox=sandbox) as prober,
+        started(executor, setting_of(chosen, store, options, jobs, prober.forks)) as made,
+    ):
         choices = [choice for _, choice in own]
         for choice in choices:
             require_kind(choice, chosen)
@@ -211,7 +216,7 @@ def run(
             choices += choose(chosen, named, plugins, prober, controls=False, sweeps=sweeps)
         if controls:
             choices += controls_of(chosen, prober)
-        living_here = InProcessExecutor(LocalExecutor(prober.forks), _classes(own))
+        living_here = InProcessExecutor(made, classes_by_name(own))
         return _run(chosen, choices, store, options, living_here, show or lines, report)
 
 
@@ -226,6 +231,7 @@ def plan(
     results: str | Path = "results",
     jobs: Jobs = "auto",
     threads: int = 1,
+    executor: str = "local",
     parts: Sequence[str] = PARTS,
     fresh: bool = False,
     keep_failed: bool = False,
@@ -233,10 +239,8 @@ def plan(
 ) -> Plan:
     """The plan of `run` with these arguments."""
     chosen, store = load_suite(str(suite), profile), Store(Path(results))
-    # A plan is the same at any number of jobs.
-    options = _options(
-        chosen, store, seeds, 1, threads, "cpu", parts, fresh, keep_failed, None, None
-    )  # fmt: skip
+    find(executor)
+    options = _options(chosen, seeds, threads, ("cpu",), parts, fresh, keep_failed)
     with Prober() as prober:
         choices = choose(chosen, generators, plugins, prober, controls=controls, sweeps=sweeps)
         return Plan(chosen, tuple(plan_cells(chosen, choices, store, options)))
@@ -284,12 +288,14 @@ def score(
         raise UsageError(f"on_bad is {on_bad!r}: use 'fail' or 'skip'")
     chosen = load_suite(str(suite), profile)
     store = Store(Path(results))
-    options = _options(chosen, store, (0,), "auto", 1, device, parts, False, False, None, None)
+    options = _options(chosen, (0,), 1, resolve_devices(device, "auto"), parts)
     given = Path(samples) if isinstance(samples, str | Path) else samples
     label_file = None if labels is None else Path(labels)
     staged = stage(given, chosen, name, store, labels=label_file, on_bad=on_bad)
-    with Prober(HEAVY) as prober:
-        executor = LocalExecutor(prober.forks)
+    with (
+        Prober() as prober,
+        started("local", setting_of(chosen, store, options, "auto", prober.forks)) as executor,
+    ):
         wanted = controls_of(chosen, prober) if controls else []
         shipped = shipped_controls(chosen.task_hash) if controls else {}
         choices = [staged.choice, *(c for c in wanted if c.name not in shipped)]
@@ -319,16 +325,6 @@ def _references(suite: Suite, shipped: set[str], anew: set[str]) -> list[str]:
     return notes
 
 
-def _classes(own: Sequence[tuple[Any, GeneratorChoice]]) -> dict[str, type]:
-    """The classes to run in this process, by name; two under one name are refused."""
-    found: dict[str, type] = {}
-    for given, choice in own:
-        cls = given[0] if isinstance(given, tuple) else given
-        if found.setdefault(choice.name, cls) is not cls:
-            raise UsageError(f"two classes have the spec.name {choice.name!r}: rename one")
-    return found
-
-
 @contextmanager
 def lines(suite: Suite) -> Iterator[Listener]:
     """A listener that tells a run in lines on stderr."""
@@ -341,22 +337,18 @@ def _say(text: str) -> None:
 
 def _options(
     suite: Suite,
-    store: Store,
     seeds: Sequence[int] | None,
-    jobs: Jobs,
     threads: int,
-    device: str,
+    devices: tuple[str, ...],
     parts: Sequence[str],
-    fresh: bool,
-    keep_failed: bool,
-    timeout: float | None,
-    memory_limit: int | None,
+    fresh: bool = False,
+    keep_failed: bool = False,
+    timeout: float | None = None,
+    memory_limit: int | None = None,
     sandbox: bool = True,
 ) -> RunOptions:
-    devices = resolve_devices(device, jobs)
     return RunOptions(
         seeds=suite.seeds if seeds is None else tuple(seeds),
-        jobs=auto_jobs(devices, threads, _cell_bytes(store, suite)) if jobs == "auto" else jobs,
         threads=threads,
         device=devices[0],
         devices=devices,
@@ -368,17 +360,6 @@ def _options(
         sandbox=sandbox,
         argv_source=environment.source([Path(sys.argv[0]).name, *sys.argv[1:]]),
     )
-
-
-def _cell_bytes(store: Store, suite: Suite) -> int:
-    """The memory a cell is expected to need: that of the greediest cell of the task before."""
-    peaks = [
-        peak
-        for stored in store.records(store.root / suite.folder_name)
-        for name in ("peak_rss_bytes", "metrics_peak_rss_bytes")
-        if isinstance(peak := stored.record.resources.get(name), int) and peak > 0
-    ]
-    return max(peaks, default=CELL_BYTES)
 
 
 def _run(

@@ -12,20 +12,19 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
+from genbench import kinds
 from genbench.errors import ContractError
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-Kind = Literal["image", "points", "sequence", "waveform"]
+Kind = str  # the name of one: ``image``, ``points``, ``sequence``, ``waveform``, or a package's own
 Labels = Literal["none", "given", "own"]
 Likelihood = Literal["exact", "dequantized", "lower-bound"]
 
 # The version of this contract. A plugin that needs a newer one says so in its spec.
 CONTRACT = 1
-
-_DTYPE = {"image": "uint8", "points": "float32", "sequence": "int64", "waveform": "float32"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ class Space:
     @property
     def dtype(self) -> str:
         """Name of the torch dtype of a batch of examples."""
-        return _DTYPE[self.kind]
+        return kinds.of(self.kind).dtype
 
     def to_json(self) -> dict[str, Any]:
         """As JSON data."""
@@ -78,28 +77,7 @@ class Space:
 
         They are a tensor ``(n, *shape)`` of `dtype`, finite and within the space's range.
         """
-        import torch
-
-        if not isinstance(x, torch.Tensor):
-            return f"is a {type(x).__name__}, not a torch.Tensor: return a tensor"
-        want = (n, *self.shape)
-        if tuple(x.shape) != want:
-            return f"has shape {tuple(x.shape)}, expected {want}"
-        if x.dtype != getattr(torch, self.dtype):
-            remedy = "convert with to_uint8(x, low, high)" if self.kind == "image" else "cast it"
-            return f"has dtype {x.dtype}, expected torch.{self.dtype}: {remedy}"
-        if x.numel() == 0 or x.device.type == "meta":
-            return None
-        if x.is_floating_point() and not bool(torch.isfinite(x).all()):
-            rows = (~torch.isfinite(x)).flatten(1).any(1)
-            first = int(rows.nonzero()[0])
-            return f"holds NaN or infinity in {int(rows.sum())} of {n} rows (first: row {first})"
-        low, high = int(x.amin()), float(x.amax())
-        if self.levels and (low < 0 or high >= self.levels):
-            return f"has values in {low}..{high:g}, expected 0..{self.levels - 1}"
-        if self.kind == "waveform" and bool((x.abs() > 1).any()):
-            return "leaves [-1, 1]: scale or clip it"
-        return None
+        return kinds.of(self.kind).violation(self, x, n)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from genbench.running.ledger import AT_CHECKPOINT, LIKELIHOOD, Ledger, inherit_c
 from genbench.running.narration import Lines
 from genbench.running.plan import CHECKPOINT, WORKER_LOST, Cell, build_plan, cell_folder, cell_key
 from genbench.running.recording import GENERATION, generation_of, record_of_loss
+from genbench.running.sampling import Sampling
 from genbench.running.worker import Worker
 from genbench.system import tensorfile
 from genbench.system.files import write_json
@@ -225,17 +226,17 @@ def test_a_stop_after_the_fit_keeps_what_only_the_fitted_process_could_tell(
 ) -> None:
     """Its log_prob of a few training rows, without which its likelihood counts for nothing."""
 
-    def attended(self: Worker, work: object, ledger: Ledger) -> ProcessOutcome:
+    def attended(self: Sampling, work: object, ledger: Ledger) -> ProcessOutcome:
         for phase in ("sample", "state", PROBE):
             ledger.phase(phase)
             if phase == "sample":
                 ledger.rows({"x": np.zeros((suite.n_samples, 2), np.float32)})
         ledger.log_probs({PROBE: np.zeros(16)})
         ledger.ended("ok", "", "", "")
-        self._stopping = True
+        signal.raise_signal(signal.SIGTERM)
         return ProcessOutcome("returned", 0, None, 0, 1.0)
 
-    monkeypatch.setattr(Worker, "_monitored", attended)
+    monkeypatch.setattr(Sampling, "_monitored", attended)
     mine = replace(choice(), ref=GeneratorRef("slow", "Mine", "mine 1", module="mine"))
     spec = CellSpec(tmp_path / "one", tmp_path, cell_key(suite, mine, 0), suite, mine, 0)
     before = signal.getsignal(signal.SIGTERM)

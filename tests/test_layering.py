@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -42,7 +43,7 @@ ROOMS = (
 )  # fmt: skip
 LOOSE = {"__init__", "__main__", "api", "errors", "generator", "seeds"}
 # Rooms that no module-level import makes heavy: people wait for what stands on them.
-LIGHT = ("cli", "api", "report", "tasks", "results")
+LIGHT = ("cli", "api", "report", "tasks", "results", "kinds")
 
 
 def arrows() -> Iterator[tuple[str, str, str]]:
@@ -53,6 +54,28 @@ def arrows() -> Iterator[tuple[str, str, str]]:
             there = (*name.split("."), "")[1]
             if name.startswith("genbench.") and there in ROOMS and there != here in ROOMS:
                 yield str(file.relative_to(PACKAGE)), here, there
+
+
+LONGEST_BODY, MEDIAN_BODY = 50, 6  # lines
+
+
+def bodies(folder: Path) -> dict[str, int]:
+    """Lines of every function, from the first statement after its docstring to the last."""
+    found = {}
+    for file in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+                lines = (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+                found[f"{file.name}:{node.lineno} {node.name}"] = lines
+    return found
+
+
+@pytest.mark.parametrize("folder", [PACKAGE, BASELINES], ids=lambda folder: folder.name)
+def test_functions_are_short_enough_to_be_read_whole(folder: Path) -> None:
+    found = bodies(folder)
+    assert {name: n for name, n in found.items() if n > LONGEST_BODY} == {}
+    assert statistics.median(found.values()) <= MEDIAN_BODY
 
 
 def test_the_house_has_its_rooms_and_nothing_lies_about() -> None:

@@ -216,7 +216,8 @@ def test_a_baseline_is_its_file_and_those_beside_it_that_it_imports(tmp_path: Pa
 @pytest.mark.parametrize("name", ["gan", "vae", "flow", "dna", "noise"])
 def test_every_file_that_a_baseline_imports_is_covered(name: str) -> None:
     code = (
-        "import sys; from genbench.plugins import finding as plugins; from dataclasses import replace\n"
+        "import sys; from genbench.plugins import finding as plugins\n"
+        "from dataclasses import replace\n"
         f"ref = replace(plugins.find({name!r}), track_source=True)\n"
         "covers = plugins.describe(ref).covers\n"
         "ours = [m.split('.')[-1] for m in sys.modules if m.startswith('genbench.baselines.')]\n"

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from genbench.errors import UsageError
 from genbench.metrics.values import Interval, MetricValue
-from genbench.results.aggregation import RowKey, Summary, difference, group, summarize
+from genbench.results.aggregation import RowKey, Summary, group, summarize
+from genbench.results.differences import difference
 from genbench.results.margins import Margin, margin_of
 from genbench.results.ranking import holm, pareto_front, standings
 from genbench.results.records import Record

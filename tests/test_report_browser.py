@@ -11,7 +11,8 @@ import pytest
 
 from genbench.metrics.values import Interval, MetricValue
 from genbench.report import Entry, TaskResults, build_report
-from genbench.results.aggregation import difference, summarize
+from genbench.results.aggregation import summarize
+from genbench.results.differences import difference
 from tests import report_fixtures as fixtures
 from tests.report_downstream import everything
 from tests.report_evil import evil_task

@@ -29,7 +29,7 @@ from genbench.results.records import Record
 from genbench.results.store import Store, write_record
 from genbench.running import narration, runner
 from genbench.running.cellspec import CellSpec
-from genbench.running.executors.local import Ended
+from genbench.running.executors import Ended
 from genbench.running.plan import Cell, build_plan
 from genbench.running.runner import RunOptions, run_suite
 from genbench.running.timeleft import Progress, Running, TimeLeft
@@ -45,7 +45,7 @@ from tests.test_store_faults import TASK, put
 
 @pytest.mark.parametrize("jobs", [1, 2, 8])
 def test_a_cell_has_one_thread_however_many_go_on_at_a_time(tmp_path: Path, jobs: int) -> None:
-    seen = run(tmp_path, RunOptions((0, 1, 2), jobs=jobs))
+    seen = run(tmp_path, RunOptions((0, 1, 2)), Executor(jobs))
     assert [s.threads for s in seen.started] == [1, 1, 1]
     assert seen.most == min(jobs, 3)
 
@@ -111,7 +111,11 @@ def test_a_control_groups_memory_counts(monkeypatch: pytest.MonkeyPatch) -> None
 class Executor:
     """Runs nothing; ends one cell per poll, the one that began first, with a record."""
 
-    def __init__(self, oom_beside_others: bool = False) -> None:
+    stopping = False
+
+    def __init__(self, jobs: int = 1, oom_beside_others: bool = False, here: bool = True) -> None:
+        self.jobs = jobs
+        self.here = here
         self._oom_beside_others = oom_beside_others
         self.started: list[CellSpec] = []
         self.under_way: list[CellSpec] = []
@@ -123,6 +127,10 @@ class Executor:
         self.under_way.append(spec)
         self.most = max(self.most, len(self.under_way))
         self.together.append([s.device for s in self.under_way])
+
+    def stop(self) -> None: ...
+    def kill(self) -> None: ...
+    def close(self) -> None: ...
 
     def poll(self, seconds: float) -> list[Ended]:
         spec = self.under_way.pop(0)
@@ -154,14 +162,14 @@ def choice() -> GeneratorChoice:
 def run(tmp_path: Path, options: RunOptions, executor: Executor | None = None) -> Executor:
     executor = executor or Executor()
     suite = load_suite(str(TINY))
-    run_suite(suite, [choice()], Store(tmp_path), options, executor, Silent())  # type: ignore[arg-type]
+    run_suite(suite, [choice()], Store(tmp_path), options, executor, Silent())
     return executor
 
 
 def test_each_device_takes_as_many_cells_as_the_others(tmp_path: Path) -> None:
     devices = ("cuda:0", "cuda:1")
-    options = RunOptions(tuple(range(6)), jobs=4, device="cuda:0", devices=devices)
-    seen = run(tmp_path, options)
+    options = RunOptions(tuple(range(6)), device="cuda:0", devices=devices)
+    seen = run(tmp_path, options, Executor(4))
     assert len(seen.started) == 6
     assert seen.most == 4
     for together in seen.together:
@@ -170,7 +178,7 @@ def test_each_device_takes_as_many_cells_as_the_others(tmp_path: Path) -> None:
 
 
 def test_a_cell_that_had_too_little_memory_beside_others_runs_again_alone(tmp_path: Path) -> None:
-    seen = run(tmp_path, RunOptions((0, 1, 2), jobs=2), Executor(oom_beside_others=True))
+    seen = run(tmp_path, RunOptions((0, 1, 2)), Executor(2, oom_beside_others=True))
     assert [(s.seed, s.slots, s.attempt) for s in seen.started] == [
         (0, 2, 1), (1, 2, 1), (2, 2, 1), (1, 1, 2),
     ]  # fmt: skip
@@ -179,9 +187,16 @@ def test_a_cell_that_had_too_little_memory_beside_others_runs_again_alone(tmp_pa
     assert len(seen.together[-1]) == 1, "nothing ran beside it"
 
 
+def test_cells_that_run_elsewhere_share_nothing_of_this_machine(tmp_path: Path) -> None:
+    executor = Executor(40, oom_beside_others=True, here=False)
+    seen = run(tmp_path, RunOptions(tuple(range(50))), executor)
+    assert seen.most == 40
+    assert {(s.slots, s.memory_limit) for s in seen.started} == {(1, None)}
+
+
 def test_a_limit_that_the_user_set_is_the_last_word(tmp_path: Path) -> None:
-    options = RunOptions((0, 1), jobs=2, memory_limit=1 << 30)
-    assert len(run(tmp_path, options, Executor(oom_beside_others=True)).started) == 2
+    options = RunOptions((0, 1), memory_limit=1 << 30)
+    assert len(run(tmp_path, options, Executor(2, oom_beside_others=True)).started) == 2
 
 
 def test_the_report_is_renewed_seldom_and_never_keeps_a_cell_waiting(
@@ -189,7 +204,7 @@ def test_the_report_is_renewed_seldom_and_never_keeps_a_cell_waiting(
 ) -> None:
     now = [0.0]
     monkeypatch.setattr(runner.time, "monotonic", lambda: now[0])
-    executor, made = Executor(), []
+    executor, made = Executor(2), []
 
     def renew() -> None:
         made.append((len(executor.started), len(executor.under_way)))
@@ -202,9 +217,9 @@ def test_the_report_is_renewed_seldom_and_never_keeps_a_cell_waiting(
         return poll(seconds)
 
     executor.poll = slow_poll  # type: ignore[method-assign]
-    options = RunOptions(tuple(range(12)), jobs=2)
+    options = RunOptions(tuple(range(12)))
     suite = load_suite(str(TINY))
-    run_suite(suite, [choice()], Store(tmp_path), options, executor, Silent(), renew)  # type: ignore[arg-type]
+    run_suite(suite, [choice()], Store(tmp_path), options, executor, Silent(), renew)
     assert 2 <= len(made) <= 3
     for started, under_way in made:
         assert under_way == 2 or started == 12
@@ -484,22 +499,26 @@ def test_doctor_names_more_threads_than_cores(monkeypatch: pytest.MonkeyPatch) -
     assert "OMP_NUM_THREADS" in diagnosis._threads().remedy
 
 
-def test_doctor_names_broken_loaders_extractors_and_metrics(
+def test_doctor_names_broken_entry_points_of_every_group(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     installed = {
         extensions.LOADERS: EntryPoint("rows", "json", extensions.LOADERS),
         extensions.EXTRACTORS: EntryPoint("eyes", "no_such_module:Eyes", extensions.EXTRACTORS),
         extensions.METRICS: EntryPoint("score", "json:dumps", extensions.METRICS),
+        extensions.KINDS: EntryPoint("spectrum", "json:dumps", extensions.KINDS),
+        extensions.EXECUTORS: EntryPoint("grid", "json:JSONDecoder", extensions.EXECUTORS),
     }
     monkeypatch.setattr(extensions.metadata, "entry_points", lambda group: [installed[group]])
     found = {check.name: check for check in diagnosis._extensions()}
     assert "lacks read, verify" in found["loader rows"].found
     assert "does not import: ModuleNotFoundError" in found["extractor eyes"].found
     assert "is of type function" in found["metric score"].found
+    assert "lacks name, dtype, tiny" in found["kind spectrum"].found
+    assert "lacks submit, poll, stop, kill, close" in found["executor grid"].found
     assert not any(check.ok for check in found.values())
     installed[extensions.EXTRACTORS] = EntryPoint("eyes", "json:loads", extensions.EXTRACTORS)
-    assert [check.ok for check in diagnosis._extensions()] == [False, True, False]
+    assert [check.ok for check in diagnosis._extensions()] == [False, True, False, False, False]
 
 
 def test_doctor_names_a_broken_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genbench import kinds
 from genbench.adapters.ranges import Range, Seen
 from genbench.errors import ContractError, PluginError
 from genbench.formats.layout import arranged, unclear_layout
@@ -109,12 +110,7 @@ def frozen(
 
         def sample(self, n: int, *, seed: int, labels: Tensor | None = None) -> Tensor:
             """`n` examples of the model; what it draws of torch's global stream is seeded too."""
-            import torch
-
-            on_gpu = [self.device] if self.device.type == "cuda" else []
-            with torch.random.fork_rng(devices=on_gpu), torch.no_grad():
-                torch.manual_seed(seed)
-                drawn = self._loaded()(n, seed, labels)
+            drawn = _seeded(self._loaded(), n, seed, labels, self.device)
             return in_space(drawn, self.space, self._seen, name).to(self.device)
 
         def sample_notes(self) -> tuple[str, ...]:
@@ -139,6 +135,16 @@ def frozen(
     return Adapted
 
 
+def _seeded(draw: Draw, n: int, seed: int, labels: Tensor | None, device: torch.device) -> Any:
+    """`n` draws, with torch's global stream seeded for them and left as it was."""
+    import torch
+
+    on_gpu = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=on_gpu), torch.no_grad():
+        torch.manual_seed(seed)
+        return draw(n, seed, labels)
+
+
 def in_space(x: Any, space: Space, seen: Seen, name: str) -> Tensor:
     """A model's rows, an array or tensor, as a tensor of the space as far as that needs no guess.
 
@@ -158,7 +164,7 @@ def in_space(x: Any, space: Space, seen: Seen, name: str) -> Tensor:
     if (problem := unclear_layout(array.shape, space)) is not None:
         raise ContractError(f"generator {name!r}: the array that it returned {problem}")
     tensor = torch.from_numpy(np.ascontiguousarray(arranged(array, space)))
-    if space.kind == "image" and tensor.is_floating_point():
+    if kinds.of(space.kind).pictures and tensor.is_floating_point():
         if seen.values is None:
             raise ContractError(
                 f"generator {name!r} returned {tensor.dtype}: say which floats are black and white "
@@ -168,7 +174,7 @@ def in_space(x: Any, space: Space, seen: Seen, name: str) -> Tensor:
             raise ContractError(f"generator {name!r} returned NaN or infinity")
         seen.add(tensor.float())
         return to_uint8(tensor, seen.values.low, seen.values.high, space.levels)
-    if space.kind == "points":
+    if kinds.of(space.kind).columns:
         return tensor.float()
     return tensor
 

@@ -14,7 +14,8 @@ import click
 from genbench.cli.output import Sheet, echo, echo_json, heading
 from genbench.errors import GenbenchError, UsageError, did_you_mean, shorten
 
-SECTIONS = ("suites", "generators", "metrics", "extractors")
+DOUBLED = "two packages claim this name: uninstall one"
+SECTIONS = ("suites", "generators", "metrics", "extractors", "executors")
 
 
 @click.command("list")
@@ -22,12 +23,12 @@ SECTIONS = ("suites", "generators", "metrics", "extractors")
 @click.option(
     "--check",
     is_flag=True,
-    help="Import each generator (in a process of its own) and each metric of another package,"
-    " and show the broken ones.",
+    help="Import each generator (in a process of its own), each metric of another package and each"
+    " executor, and show the broken ones.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_(section: str | None, check: bool, as_json: bool) -> int:
-    """List suites, generators, metrics and extractors.
+    """List suites, generators, metrics, extractors and executors.
 
     Reads metadata only; a plugin that does not import is still listed. Use --check to find it.
     """
@@ -38,6 +39,8 @@ def list_(section: str | None, check: bool, as_json: bool) -> int:
         _check(found["generators"])
     if check and "metrics" in found:
         _check_metrics(found["metrics"])
+    if check and "executors" in found:
+        _check_executors(found["executors"])
     if as_json:
         echo_json(found, indent=1, sort_keys=True)
     else:
@@ -149,7 +152,7 @@ def _generators() -> list[dict[str, Any]]:
             "about": "control" if control else "generator",
         }
         if len(owners) > 1:
-            row["problem"] = "two packages claim this name: uninstall one"
+            row["problem"] = DOUBLED
         rows.append(row)
     return rows
 
@@ -176,7 +179,7 @@ def _metrics() -> list[dict[str, Any]]:
         }
         problem = custom.complaint(name)
         if problem is None and len(entries) > 1:
-            problem = "two packages claim this name: uninstall one"
+            problem = DOUBLED
         rows.append(row if problem is None else {**row, "problem": problem})
     return rows
 
@@ -214,11 +217,26 @@ def _extractors() -> list[dict[str, Any]]:
     return rows
 
 
+def _executors() -> list[dict[str, Any]]:
+    from genbench.system import extensions
+
+    return [
+        {
+            "name": name,
+            "provider": " and ".join(sorted(map(extensions.owner, entries))),
+            "where": ", ".join(entry.value for entry in entries),
+            **({"problem": DOUBLED} if len(entries) > 1 else {}),
+        }
+        for name, entries in sorted(extensions.announced(extensions.EXECUTORS).items())
+    ]
+
+
 _LISTS = {
     "suites": _suites,
     "generators": _generators,
     "metrics": _metrics,
     "extractors": _extractors,
+    "executors": _executors,
 }
 
 
@@ -246,6 +264,18 @@ def _check_metrics(rows: list[dict[str, Any]]) -> None:
                 row.update(_facts(custom.described(row["name"])))
             except GenbenchError as error:
                 row["problem"] = shorten(str(error), 300)
+
+
+def _check_executors(rows: list[dict[str, Any]]) -> None:
+    """Import the executors, and tell what they say of themselves."""
+    from genbench.running import executors
+
+    for row in rows:
+        try:
+            doc = executors.find(row["name"]).__doc__ or ""
+            row["about"] = doc.strip().partition("\n")[0]
+        except GenbenchError as error:
+            row["problem"] = shorten(str(error), 300)
 
 
 def _print(title: str, rows: list[dict[str, Any]]) -> None:

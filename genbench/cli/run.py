@@ -95,6 +95,13 @@ def _jobs(context: click.Context, option: click.Parameter, text: str) -> int | L
     help="Train and score here; auto takes every GPU that there is, or else the CPU.",
 )
 @click.option(
+    "--executor",
+    default="local",
+    show_default=True,
+    metavar="NAME",
+    help="Have the cells run by this executor (see `genbench list executors`).",
+)
+@click.option(
     "--only",
     type=click.Choice(["metrics", "downstream"]),
     help="Compute this part of the scores alone.",
@@ -148,6 +155,7 @@ def run(
     jobs: int | Literal["auto"],
     threads: int,
     device: str,
+    executor: str,
     only: str | None,
     skip: str | None,
     fresh: bool,
@@ -189,6 +197,7 @@ def run(
         "results": results,
         "jobs": jobs,
         "threads": threads,
+        "executor": executor,
         "parts": parts_of(only, skip),
         "fresh": fresh,
         "keep_failed": keep_failed,

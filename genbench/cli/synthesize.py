@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from genbench.cli.output import echo
+
+if TYPE_CHECKING:
+    from genbench.synthesis.card import Provenance
 
 
 @click.command()
@@ -158,13 +162,17 @@ def synthesize(
     made = build_set(
         trained.ended.suite, cell.generator, stored, trained.store, request, options, out, progress
     )
+    _print(made, out)
+    return 0
+
+
+def _print(made: Provenance, out: Path) -> None:
     for reason, count in made.removed.items():
         echo(f"{reason + ':':32}{count:>9,} left out")
     if made.near is not None:
         echo(f"near copies lie within {made.near:.1f} grey levels of a training row")
     echo(f"{made.n:,} rows of {made.drawn:,} drawn, version {made.version}")
     echo(f"{out}: README.md, metadata.json (Croissant), data.npz, images/")
-    return 0
 
 
 def _confidence(text: str | None) -> float | None:

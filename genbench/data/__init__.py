@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol, cast, get_args
 
 import numpy as np
 
+from genbench import kinds
 from genbench.data.files import FileCheck, locate, places
 from genbench.data.readers import reader_of
 from genbench.data.split import Split
@@ -130,6 +131,8 @@ def _check(rows: Split, space: Space, where: str) -> None:
             f"{where} has values in {x.min()}..{x.max()}, the space has levels "
             f"0..{space.levels - 1}: correct [dataset.space] levels or the data"
         )
+    if (left := kinds.of(space.kind).outside(x)) is not None:
+        raise DataError(f"{where} leaves {left}: scale or clip the data")
     if space.classes == 0:
         return
     if y is None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from genbench import kinds
 from genbench.data.files import FileCheck, check_files, declared, read_checked
 from genbench.data.rows import chosen_rows, row_range
 from genbench.data.split import Split
@@ -31,7 +32,7 @@ def read(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
     entry = declared(dataset, rows.file)
     arrays = _arrays(read_checked(dataset, entry), entry["path"], space.classes > 0)
     x = arrays["x"]
-    if space.kind == "points" and x.dtype == np.float64:
+    if kinds.of(space.kind).columns and x.dtype == np.float64:
         x = as_float32(x, f"data file {entry['path']}")
     part = chosen_rows(dataset, rows, x)
     if space.classes == 0:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from genbench import kinds
 from genbench.errors import MetricError
 from genbench.generator import Space
 from genbench.seeds import derive_seed
@@ -151,7 +152,7 @@ def predict(
 
 def check_space(space: Space) -> None:
     """Refuse what the fixed classifier cannot read."""
-    if space.kind != "image" or min(space.shape[1:]) < 8:
+    if not kinds.of(space.kind).classifiable(space):
         raise MetricError(
             f"the downstream classifier reads images of at least 8x8 pixels, the suite has "
             f"{space.kind} of shape {space.shape}: leave [downstream] out",

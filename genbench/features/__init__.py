@@ -15,6 +15,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from genbench import kinds
 from genbench.errors import PluginError, UsageError, did_you_mean
 from genbench.generator import Space
 from genbench.system import extensions
@@ -100,7 +101,7 @@ class ExtractorInfo:
 
     def mismatch(self, space: Space) -> str | None:
         """The reason that this extractor cannot read samples of `space`, or None if it can."""
-        if self.kind != space.kind:
+        if self.kind != space.kind and not (self.name == IDENTITY and _columns(space)):
             return f"reads {self.kind}, the suite has {space.kind}"
         if self.shape and self.shape != space.shape:
             return f"reads shape {self.shape}, the suite has {space.shape}"
@@ -109,6 +110,11 @@ class ExtractorInfo:
         if self.name in (INCEPTION, EFFICIENTNET) and space.shape[0] not in self.channels:
             return f"reads 1 or 3 channels, the suite has {space.shape[0]}"
         return None
+
+
+def _columns(space: Space) -> bool:
+    """Whether rows are measured numbers, which may be compared as they are."""
+    return kinds.of(space.kind).columns
 
 
 class Extractor(Protocol):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from genbench import kinds
 from genbench.generator import Space
 
 
@@ -15,7 +16,7 @@ def arranged(x: NDArray[Any], space: Space) -> NDArray[Any]:
 
     Grey images may come flat or without their channel axis, colour ones with it last.
     """
-    if space.kind != "image" or x.shape[1:] == space.shape:
+    if not kinds.of(space.kind).pictures or x.shape[1:] == space.shape:
         return x
     channels, height, width = space.shape
     if x.shape[1:] == (height, width, channels):
@@ -33,7 +34,7 @@ def unclear_layout(shape: tuple[int, ...], space: Space) -> str | None:
     shape
         Of the array, ``n`` first.
     """
-    if space.kind != "image" or space.shape[0] == 1 or shape[1:] != (space.dims,):
+    if not kinds.of(space.kind).pictures or space.shape[0] == 1 or shape[1:] != (space.dims,):
         return None
     channels, height, width = space.shape
     return (
@@ -45,7 +46,7 @@ def unclear_layout(shape: tuple[int, ...], space: Space) -> str | None:
 
 def assumed_layout(shape: tuple[int, ...], space: Space) -> str | None:
     """The reading of an array whose shape allows channels first and last alike; or None."""
-    if space.kind != "image" or space.shape[0] == 1 or shape[1:] != space.shape:
+    if not kinds.of(space.kind).pictures or space.shape[0] == 1 or shape[1:] != space.shape:
         return None
     channels, height, width = space.shape
     if (height, width, channels) != space.shape:

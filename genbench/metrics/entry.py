@@ -9,6 +9,8 @@ from importlib import import_module
 from operator import attrgetter
 from typing import Any, Literal
 
+from genbench import kinds
+
 Need = Literal["features", "probabilities", "labels", "train", "log_prob", "classifier", "pixels"]
 Scale = Literal["log", "linear"]
 Pairs = Literal["kernel", "closed balls", "open balls"]
@@ -161,8 +163,8 @@ class MetricInfo:
         return "pixels" in self.needs
 
     def unit_for(self, kind: str) -> str | None:
-        """The unit on data of this kind: likelihoods of points are in nats, not bits/dim."""
-        return "nats" if self.unit == "bits/dim" and kind == "points" else self.unit
+        """The unit on data of this kind, which says what its likelihoods are told in."""
+        return kinds.of(kind).likelihood.unit if "log_prob" in self.needs else self.unit
 
     def load_maker(self) -> Callable[..., Any]:
         """The function that `maker` names, imported now."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleType
 from typing import Any
 
-from genbench.errors import PluginError
+from genbench.errors import PluginError, UsageError
 from genbench.generator import GeneratorSpec
 from genbench.plugins import finding as plugins
 from genbench.plugins.choice import GeneratorChoice
@@ -56,6 +56,22 @@ def choice_of(given: type | tuple[type, Mapping[str, Any]]) -> GeneratorChoice:
         description = replace(description, source=source_of(cls), summary=summary)
     passed = by_key(ref.name, description.parameters, params)
     return GeneratorChoice(ref, description, description.complete(passed), passed)
+
+
+def classes_by_name(own: Iterable[tuple[Any, GeneratorChoice]]) -> dict[str, type]:
+    """The classes given with their choices, by generator name.
+
+    Raises
+    ------
+    UsageError
+        If two have one name.
+    """
+    found: dict[str, type] = {}
+    for given, choice in own:
+        cls = given[0] if isinstance(given, tuple) else given
+        if found.setdefault(choice.name, cls) is not cls:
+            raise UsageError(f"two classes have the spec.name {choice.name!r}: rename one")
+    return found
 
 
 def _ref(cls: Any) -> GeneratorRef:

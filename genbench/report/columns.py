@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from genbench import kinds
 from genbench.errors import shorten
 from genbench.metrics.entry import MetricInfo
 from genbench.metrics.table import METRICS
@@ -92,9 +93,9 @@ def columns(suite: Mapping[str, Any], records: Sequence[Record]) -> list[Column]
 def _column(name: str, suite: Mapping[str, Any], primary: str, records: Sequence[Record]) -> Column:
     base, _, extractor = name.partition("@")
     info = METRICS.get(base)
+    units = [r.metrics[name].unit for r in records if name in r.metrics]
+    unit = next((shorten(text, 30) for text in units if text), None)
     if info is None:
-        units = [r.metrics[name].unit for r in records if name in r.metrics]
-        unit = next((shorten(text, 30) for text in units if text), None)
         about = "A metric of another package or version; unit and direction are the records' own."
         up = direction(records, name)
         return Column(name, name, "", about, unit, up, False, name == primary, "")
@@ -108,7 +109,7 @@ def _column(name: str, suite: Mapping[str, Any], primary: str, records: Sequence
         name=info.title,
         features=shown,
         description=info.description,
-        unit=info.unit_for(kind),
+        unit=unit if kinds.built_in(kind) is None else info.unit_for(kind),
         higher_is_better=info.higher_is_better,
         logarithmic=info.scale == "log",
         primary=name == primary,

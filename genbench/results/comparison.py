@@ -9,16 +9,14 @@ from pathlib import Path
 from genbench.errors import StoreError, UsageError, shorten
 from genbench.results.aggregation import (
     LEVEL,
-    Difference,
     Summary,
     asked_for,
-    difference,
     direction,
     environment_mark,
     group,
-    paired_difference,
     summarize,
 )
+from genbench.results.differences import Difference, difference, paired_difference
 from genbench.results.entries import TaskResults
 from genbench.results.publish import gather
 from genbench.results.ranking import holm_adjusted

@@ -14,7 +14,8 @@ from typing import Literal
 from scipy import special
 
 from genbench.metrics.table import METRICS
-from genbench.results.aggregation import LEVEL, Difference, Summary, difference
+from genbench.results.aggregation import LEVEL, Summary
+from genbench.results.differences import Difference, difference
 from genbench.results.margins import Margin
 
 FloorVerdict = Literal["at", "worse", "cannot tell"]

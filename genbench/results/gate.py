@@ -16,16 +16,9 @@ from pathlib import Path
 
 from genbench.errors import GenbenchError, UsageError, did_you_mean
 from genbench.metrics.table import METRICS, split_id
-from genbench.results.aggregation import (
-    RowKey,
-    Summary,
-    difference,
-    direction,
-    is_control,
-    mean_of,
-    summarize,
-)
+from genbench.results.aggregation import RowKey, Summary, direction, is_control, summarize
 from genbench.results.comparison import number, rows_of, same_environment, tasks_of
+from genbench.results.differences import difference, mean_of
 from genbench.results.entries import TaskResults
 from genbench.results.judgement import (
     COST_TOLERANCE,

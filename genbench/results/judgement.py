@@ -14,14 +14,8 @@ from typing import Literal
 from scipy import special
 
 from genbench.errors import shorten
-from genbench.results.aggregation import (
-    Difference,
-    Summary,
-    difference,
-    incomparable,
-    paired_difference,
-    quantile,
-)
+from genbench.results.aggregation import Summary, quantile
+from genbench.results.differences import Difference, difference, incomparable, paired_difference
 from genbench.results.power import Trial
 from genbench.results.records import Record
 

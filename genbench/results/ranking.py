@@ -14,17 +14,8 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from genbench.errors import UsageError
-from genbench.results.aggregation import (
-    LEVEL,
-    Basis,
-    Difference,
-    RowKey,
-    Summary,
-    difference,
-    group,
-    is_control,
-    summarize,
-)
+from genbench.results.aggregation import LEVEL, Basis, RowKey, Summary, group, is_control, summarize
+from genbench.results.differences import Difference, difference
 from genbench.results.floor import Floor, FloorVerdict, floor_verdict, floors_of, partner_ids
 from genbench.results.margins import Margin
 from genbench.results.records import Record

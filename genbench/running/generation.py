@@ -18,6 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from genbench import kinds
 from genbench.data import Split, load_split
 from genbench.errors import UsageError, shorten
 from genbench.metrics.table import is_likelihood
@@ -101,6 +102,7 @@ class Generation:
     ) -> None:
         self.spec = spec
         self.space = spec.suite.space
+        self._told_in = kinds.of(self.space.kind).likelihood
         self.device = torch.device(spec.device)
         self.events = events
         self._sandbox = sandbox
@@ -276,7 +278,7 @@ class Generation:
                 one = self._log_prob_rows(subject, reference, prior, rows, 1)
                 arrays[f"{name}_one_draw"] = one
             arrays[f"{name}_asked"] = np.array([ask["rows"], ask["draws"]])
-        if self.space.kind == "points" and self.space.dims <= MOST_DIMS:
+        if self._told_in.integrable and self.space.dims <= MOST_DIMS:
             shares = None if prior is None else np.exp(prior)
             arrays[MASS] = masses(subject, reference.x, shares, self.spec.seed)
         self.events.log_probs(arrays)
@@ -285,7 +287,7 @@ class Generation:
         """Whether the likelihood has noise to average: not if exact, nor a density of points."""
         likelihood = self.spec.generator.description.likelihood
         return likelihood == "lower-bound" or (
-            likelihood == "dequantized" and self.space.kind != "points"
+            likelihood == "dequantized" and self._told_in.dequantised
         )
 
     def _label_prior(self) -> npt.NDArray[np.float64]:

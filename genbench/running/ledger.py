@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from genbench import kinds
 from genbench.errors import ContractError, StoreError, shorten
 from genbench.formats.arrayvalues import unscaled
 from genbench.generator import Space
@@ -98,10 +99,10 @@ class Ledger:
 
     def fitted(self, facts: Mapping[str, Any]) -> None:
         """See `genbench.running.events.EventListener`."""
-        kinds = {"examples_served": int, "raw_access": bool, "checkpoints": int,
+        types = {"examples_served": int, "raw_access": bool, "checkpoints": int,
                  "resumed_at": int, "seconds_before": float | int, "curves": dict}  # fmt: skip
-        for name, kind in kinds.items():
-            if not isinstance(facts[name], kind):
+        for name, wanted in types.items():
+            if not isinstance(facts[name], wanted):
                 raise ContractError(f"the generator's process told {name} of another type")
             setattr(self.result, name, facts[name])
 
@@ -174,8 +175,9 @@ class Ledger:
         self.samples = {n: np.concatenate([c[n] for c in self._chunks]) for n in names}
         self._chunks = []
         self.result.resources["n_sampled"] = count
-        if self.space.kind == "image" and (dark := unscaled(self.samples["x"], self.space.levels)):
-            self._note([dark])
+        if kinds.of(self.space.kind).pictures:
+            dark = unscaled(self.samples["x"], self.space.levels)
+            self._note([] if dark is None else [dark])
 
     def _note(self, texts: Iterable[str]) -> None:
         """Keep what is odd about the samples' values."""
@@ -307,8 +309,8 @@ def _violation(space: Space, arrays: Mapping[str, Array]) -> str | None:
         return "hold NaN or infinity"
     if space.levels and x.size and (x.min() < 0 or x.max() >= space.levels):
         return f"leave 0..{space.levels - 1}"
-    if space.kind == "waveform" and x.size and np.abs(x).max() > 1:
-        return "leave [-1, 1]"
+    if x.size and (left := kinds.of(space.kind).outside(x)) is not None:
+        return f"leave {left}"
     if y is None:
         return None
     if y.shape != x.shape[:1] or y.dtype != np.int64:

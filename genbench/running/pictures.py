@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from genbench import kinds
 from genbench.data import Split
 from genbench.generator import Space
 from genbench.system.files import write_bytes
@@ -30,12 +31,21 @@ def write_pictures(
     Images: ``grid`` and ``real`` show `COLUMNS` rows of each class, ``neighbours`` shows generated
     rows above the training rows nearest to them in pixels. Points: the first `POINTS` rows.
     """
-    if space.kind == "points":
-        save_arrays(folder / "points.npz", {"x": samples["x"][:POINTS]})
-        save_arrays(folder / "real-points.npz", {"x": real.x[:POINTS]})
-        return {"points": "points.npz", "real-points": "real-points.npz"}
-    if space.kind != "image":
-        return {}
+    drawn = _DRAWN.get(kinds.of(space.kind).shown_as)
+    return {} if drawn is None else drawn(folder, space, samples, real, train)
+
+
+def _scatter(
+    folder: Path, space: Space, samples: Mapping[str, Array], real: Split, train: Split
+) -> dict[str, str]:
+    save_arrays(folder / "points.npz", {"x": samples["x"][:POINTS]})
+    save_arrays(folder / "real-points.npz", {"x": real.x[:POINTS]})
+    return {"points": "points.npz", "real-points": "real-points.npz"}
+
+
+def _grid(
+    folder: Path, space: Space, samples: Mapping[str, Array], real: Split, train: Split
+) -> dict[str, str]:
     top = space.levels - 1
     picks = _per_class(samples["x"], samples.get("y"), space.classes)
     save_png(folder / "grid.png", picks, top)
@@ -47,6 +57,10 @@ def write_pictures(
         rows += [chosen[start : start + COLUMNS], near[start : start + COLUMNS]]
     save_png(folder / "neighbours.png", rows, top)
     return {"grid": "grid.png", "real": "real.png", "neighbours": "neighbours.png"}
+
+
+# A way that nobody draws yet leaves a cell without pictures.
+_DRAWN: Mapping[str, Callable[..., dict[str, str]]] = {"grid": _grid, "scatter": _scatter}
 
 
 def nearest(x: Array, train: Array) -> npt.NDArray[np.int64]:

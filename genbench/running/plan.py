@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from genbench import kinds
 from genbench.metrics.custom import provider
 from genbench.metrics.table import METRICS, is_likelihood
 from genbench.metrics.values import MetricValue
@@ -126,6 +127,9 @@ def scoring_keys(suite: Suite) -> dict[str, str]:
     packages = {id_: package for id_, package in packages.items() if package is not None}
     if packages:  # their next version may answer otherwise
         bodies["metrics"]["packages"] = packages
+    unit = kinds.of(suite.space.kind).likelihood.signed
+    if unit:  # those that were told in another one before
+        bodies["metrics"]["unit"] = unit
     return {part: digest(body) for part, body in bodies.items()}
 
 

@@ -15,12 +15,12 @@ from genbench.plugins.choice import GeneratorChoice
 from genbench.results.records import Record
 from genbench.results.store import CACHE, RECORD, Store, Stored, new_ulid, newest, read_record
 from genbench.running.cellspec import PARTS, CellSpec
-from genbench.running.executors import Executor
-from genbench.running.executors.local import Ended
+from genbench.running.executors import Ended, Executor, RunSetting
 from genbench.running.plan import WORKER_LOST, Cell, build_plan
 from genbench.running.recording import record_of_loss
 from genbench.running.timeleft import Progress, Running, TimeLeft, read_progress
-from genbench.system.machine import default_memory_limit
+from genbench.system.forking import ForkServerClient
+from genbench.system.machine import CELL_BYTES, Jobs, auto_jobs, default_memory_limit
 from genbench.tasks.suite import Suite
 
 POLL_SECONDS = 0.25
@@ -32,8 +32,6 @@ class RunOptions:
 
     Parameters
     ----------
-    jobs
-        Cells and refits that go on at a time.
     threads
         Threads that a cell fits, samples and refits with.
     parts
@@ -45,14 +43,14 @@ class RunOptions:
     keep_failed
         Leave failed cells alone.
     timeout, memory_limit
-        Seconds and bytes for each cell's generator; memory defaults to 80 % of RAM over `jobs`,
-        and a cell that this ends runs once more, alone, with all of the 80 %.
+        Seconds and bytes for each cell's generator; where cells share this machine, bytes default
+        to 80 % of its memory over their number, and a cell that this ends runs once more, alone,
+        with all of the 80 %.
     sandbox
         Whether processes that import a generator are confined, where the system can.
     """
 
     seeds: tuple[int, ...]
-    jobs: int = 1
     threads: int = 1
     device: str = "cpu"
     devices: tuple[str, ...] = ()
@@ -134,13 +132,34 @@ def run_suite(
     """
     store.prepare()
     cells = plan(suite, choices, store, options)
-    listener.planned(cells, options.jobs)
+    listener.planned(cells, executor.jobs)
     store.write_suite(suite.folder_name, suite.describe())
     loop = _Loop(suite, cells, store, options, executor, listener, after_cell)
     with _signals(loop):
         loop.run()
     stored = [s for cell in cells if (s := _latest(store, cell)) is not None]
     return RunResult(suite, tuple(cells), tuple(stored), loop.stops > 0)
+
+
+def setting_of(
+    suite: Suite, store: Store, options: RunOptions, jobs: Jobs, forks: ForkServerClient
+) -> RunSetting:
+    """The run as its executor is told of it; `jobs` as the user gave it."""
+    here = jobs
+    if here == "auto":
+        here = auto_jobs(options.devices, options.threads, _cell_bytes(store, suite))
+    return RunSetting(store.root.absolute(), jobs, here, forks)
+
+
+def _cell_bytes(store: Store, suite: Suite) -> int:
+    """What a cell is expected to need: what the greediest cell of the task needed before."""
+    peaks = [
+        peak
+        for stored in store.records(store.root / suite.folder_name)
+        for name in ("peak_rss_bytes", "metrics_peak_rss_bytes")
+        if isinstance(peak := stored.record.resources.get(name), int) and peak > 0
+    ]
+    return max(peaks, default=CELL_BYTES)
 
 
 def plan(
@@ -183,7 +202,7 @@ class _Loop:
         self._listener = listener
         self._report = _Seldom(after_cell)
         self._under_way: dict[Path, _UnderWay] = {}
-        self._eta = TimeLeft(suite, store, options.jobs)
+        self._eta = TimeLeft(suite, store, executor.jobs)
 
     def run(self) -> None:
         while ((self._waiting or self._alone) and not self.stops) or self._under_way:
@@ -211,14 +230,15 @@ class _Loop:
 
     def _fill(self) -> None:
         """Start as many cells as may go on at a time."""
-        jobs = self._options.jobs
+        jobs = self._executor.jobs
         while self._waiting and not self.stops and len(self._under_way) < jobs:
-            self._start(self._waiting.pop(0), jobs)
+            self._start(self._waiting.pop(0), jobs if self._executor.here else 1)
         if self._alone and not self._waiting and not self.stops and not self._under_way:
             self._start(self._alone.pop(0), 1)
 
-    def _start(self, cell: Cell, jobs: int) -> None:
+    def _start(self, cell: Cell, slots: int) -> None:
         options = self._options
+        share = default_memory_limit(slots) if self._executor.here else None
         folder = self._store.root / cell.folder / new_ulid()
         scores_again = cell.todo == "score" and cell.source is not None
         spec = CellSpec(
@@ -235,8 +255,8 @@ class _Loop:
             resume=None if cell.checkpoint is None else cell.checkpoint.resolve(),
             parts=cell.parts,
             timeout=options.timeout,
-            memory_limit=options.memory_limit or default_memory_limit(jobs),
-            slots=jobs,
+            memory_limit=options.memory_limit or share,
+            slots=slots,
             fresh=options.fresh,
             sandbox=options.sandbox,
             source=options.argv_source,

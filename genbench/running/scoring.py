@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from genbench import kinds
 from genbench.data import Split, load_split
 from genbench.data.rows import APART, COPIES, UNRELIABLE, share_in
 from genbench.data.toy import log_density
@@ -79,6 +80,7 @@ class Scorer:
     ) -> None:
         self.spec = spec
         self.space = spec.suite.space
+        self._told_in = kinds.of(self.space.kind).likelihood
         self.samples = samples
         self.likelihood = likelihood
         self.likelihood_error = likelihood_error
@@ -281,6 +283,8 @@ class Scorer:
         context = {"kind": kind, "reference": self._reference}
         if labelled:
             context["labels"] = "joint"
+        if self._told_in.signed:
+            context["unit"] = self._told_in.signed
         return MetricValue(
             status="ok",
             value=estimate.value,
@@ -309,10 +313,12 @@ class Scorer:
         return self._nll(id_, "exact", parameters)
 
     def _mean(self, log_prob: Array) -> Estimate:
-        """bits/dim of images, nats of everything else."""
-        if self.space.kind == "image":
-            return nll_bits_per_dim(log_prob, self.space.dims)
-        return nll_nats(log_prob)
+        """In the unit of the kind, of the first rows of the reference."""
+        if not self._told_in.in_bits:
+            return nll_nats(log_prob)
+        rows = self.split(self._reference).x[: len(log_prob)]
+        parts = kinds.of(self.space.kind).parts(self.space, rows)
+        return nll_bits_per_dim(log_prob * (self.space.dims / parts), self.space.dims)
 
     def _downstream(self) -> dict[str, MetricValue]:
         if not self.spec.suite.document.get("downstream"):

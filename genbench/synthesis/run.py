@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from genbench import kinds
 from genbench.data import Split, load_split, sources
 from genbench.downstream.classifier import NAME, VERSION, Classifier, predict
 from genbench.downstream.recipe import Recipe
@@ -122,7 +123,7 @@ def require_buildable(suite: Suite, request: Request, options: Options) -> None:
         options need.
     """
     lacks = None
-    if suite.space.kind != "image":
+    if kinds.of(suite.space.kind).synthesised_as != "images":
         lacks = f"holds {suite.space.kind}: synthesize builds image data sets"
     elif request.balance and not suite.space.classes:
         lacks = "has no class labels: leave --balance out"

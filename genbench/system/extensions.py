@@ -1,4 +1,4 @@
-"""Extensions by installed packages' entry points: loaders, extractors, metrics.
+"""Extensions by entry points of packages: loaders, extractors, metrics, kinds, executors.
 
 Names are read from package metadata; code is imported when its name is asked for, and only then.
 """
@@ -13,6 +13,8 @@ from genbench.errors import PluginError
 LOADERS = "genbench.loaders"
 EXTRACTORS = "genbench.extractors"
 METRICS = "genbench.metrics"
+KINDS = "genbench.kinds"
+EXECUTORS = "genbench.executors"
 
 
 def announced(group: str) -> dict[str, list[metadata.EntryPoint]]:

@@ -38,7 +38,7 @@ class ForkServerClient:
     """
 
     def __init__(self, heavy: Sequence[str], log: IO[bytes] | None = None) -> None:
-        self._heavy = heavy
+        self._heavy = tuple(heavy)
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
         self._ids = (str(i) for i in itertools.count())
@@ -51,6 +51,10 @@ class ForkServerClient:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def import_first(self, modules: Sequence[str]) -> None:
+        """Have modules imported before anything is forked, unless the server has started."""
+        self._heavy = tuple(dict.fromkeys((*self._heavy, *modules)))
 
     def fork(self, call: str, args: Mapping[str, Any]) -> str:
         """Have ``module:function`` called in a process of its own; the order's id."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+from genbench import kinds
 from genbench.errors import GenbenchError, UsageError, did_you_mean, shorten
 from genbench.metrics import custom
 from genbench.metrics.table import METRICS, split_id
@@ -273,7 +274,7 @@ class Checker:
             and all(type(v) in numbers and abs(v) <= LARGEST for v in table[key])
             for key in ("centre", "spread")
         )
-        if space["kind"] != "points" or not good or min(table["spread"]) <= 0:
+        if not kinds.of(space["kind"]).columns or not good or min(table["spread"]) <= 0:
             self._fail(
                 f"centre and spread of extractor {table['name']!r} do not fit the space",
                 f"give {space['shape'][0]} finite numbers each, spreads above 0, on points",
@@ -282,7 +283,7 @@ class Checker:
 
     def _class_names(self, dataset: Mapping[str, Any]) -> None:
         space = dataset["space"]
-        width = space["shape"][0] if space["kind"] == "points" else 0
+        width = space["shape"][0] if kinds.of(space["kind"]).columns else 0
         for key, things, n in (
             ("class_names", "classes", space.get("classes", 0)),
             ("column_names", "columns", width),
@@ -343,11 +344,12 @@ class Checker:
         shape = table["shape"]
         if not shape or not all(isinstance(s, int) and 0 < s <= 1 << 20 for s in shape):
             self._fail(f"shape is {shape!r}", "list positive whole numbers", "shape")
-        if table["kind"] not in ("image", "points", "sequence", "waveform"):
-            kinds = ("image", "points", "sequence", "waveform")
-            self._fail(f"kind {table['kind']!r} is unknown", did_you_mean(table["kind"], kinds))
-        if table["kind"] == "image" and not 2 <= table.get("levels", 0) <= 256:
-            self._fail("an image space needs levels", "set levels between 2 and 256", "levels")
+        if table["kind"] not in kinds.names():
+            known = kinds.names()
+            self._fail(f"kind {table['kind']!r} is unknown", did_you_mean(table["kind"], known))
+        wrong = kinds.of(table["kind"]).complaint(table)
+        if wrong is not None:
+            self._fail(*wrong)
 
     def _fail(
         self, what: str, remedy: str, key: str | None = None, *, below: str | None = None

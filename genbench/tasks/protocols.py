@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from genbench import kinds
+
 TABLES = ("augmentation", "classical", "imbalance", "robustness")
 
 
@@ -176,7 +178,7 @@ def complaints(document: Mapping[str, Any]) -> Iterator[Complaint]:
         return
     space = document["dataset"]["space"]
     classes = space.get("classes", 0)
-    if space["kind"] != "image" or classes < 2:
+    if not kinds.of(space["kind"]).pictures or classes < 2:
         what = "[downstream.augmentation] needs images with class labels"
         yield Complaint(what, "leave it out", "augmentation")
     a = tables["augmentation"]

@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 from typing import Any, get_args
 
+from genbench import kinds
 from genbench.errors import ContractError, PluginError, UsageError
-from genbench.generator import GeneratorSpec, Kind, Labels, Likelihood
+from genbench.generator import GeneratorSpec, Labels, Likelihood
 from genbench.plugins import finding as plugins
 from genbench.plugins.finding import Description, GeneratorRef
 from genbench.testing.slowdown import slowdown
@@ -70,9 +71,9 @@ def _field_problems(spec: GeneratorSpec) -> list[str]:
         for name in ("version", "family")
         if not isinstance(getattr(spec, name), str) or not getattr(spec, name)
     ]
-    kinds: Any = spec.kinds
-    if not isinstance(kinds, tuple) or not kinds or not set(kinds) <= set(get_args(Kind)):
-        found.append(f"spec.kinds is {kinds!r}: give a tuple of {_either(get_args(Kind))}")
+    given: Any = spec.kinds
+    if not isinstance(given, tuple) or not given or not set(given) <= set(kinds.names()):
+        found.append(f"spec.kinds is {given!r}: give a tuple of {_either(kinds.names())}")
     if spec.labels not in get_args(Labels):
         found.append(f"spec.labels is {spec.labels!r}: give {_either(get_args(Labels))}")
     if spec.likelihood is not None and spec.likelihood not in get_args(Likelihood):

@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 
+from genbench import kinds
 from genbench.data import verify_files
 from genbench.errors import GenbenchError
 from genbench.features import list_extractors, load_extractor
@@ -145,7 +146,7 @@ def _extractors() -> Iterator[Check]:
     for name, info in list_extractors().items():
         if not info.file:
             continue
-        space = Space("image", info.shape, info.levels, info.classes)
+        space = Space(info.kind, info.shape, info.levels, info.classes)
         try:
             load_extractor(name, space)
         except GenbenchError as error:
@@ -155,8 +156,9 @@ def _extractors() -> Iterator[Check]:
 
 
 def _extensions() -> Iterator[Check]:
-    """Loaders, extractors and metrics of other packages, imported here as a run imports them."""
+    """What other packages add besides generators, imported here as a run imports it."""
     from genbench.metrics.custom import find as find_metric
+    from genbench.running.executors import find as find_executor
 
     groups: tuple[tuple[str, str, Callable[[str], Any]], ...] = (
         ("loader", extensions.LOADERS,
@@ -164,6 +166,8 @@ def _extensions() -> Iterator[Check]:
         ("extractor", extensions.EXTRACTORS,
          lambda name: extensions.load(extensions.EXTRACTORS, name)),
         ("metric", extensions.METRICS, find_metric),
+        ("kind", extensions.KINDS, kinds.of),
+        ("executor", extensions.EXECUTORS, find_executor),
     )  # fmt: skip
     for kind, group, load in groups:
         for name, entries in sorted(extensions.announced(group).items()):

@@ -88,7 +88,7 @@ class Examiner:
         here = self._folder("import")
         self._session([_Task("import", lambda: declaration.check_import(ref, here))], here)
         self._session([_Task("spec", lambda: declaration.check_spec(ref, scratch))], here)
-        self._emit_all(rule.id for rule in RULES.values() if not rule.kinds)
+        self._emit_all(rule.id for rule in RULES.values() if rule.scope == "generator")
         if self._found["spec"].status != "passed":
             return
         general = dict(self._found)
@@ -98,7 +98,7 @@ class Examiner:
 
     def _examine(self, kind: str) -> None:
         """All checks in one kind of space."""
-        rules = [rule for rule in RULES.values() if kind in rule.kinds and rule.id in self._wanted]
+        rules = [rule for rule in RULES.values() if rule.about(kind) and rule.id in self._wanted]
         here = self._folder(f"{kind}-here")
         subject = Subject(
             self._order.ref,

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+from genbench import kinds
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,27 +20,32 @@ class Rule:
         What must hold.
     needs
         Checks that must have passed before this one means anything.
-    kinds
-        The kinds of space it is about; empty for a rule that is checked once per generator.
+    scope
+        Checked once per ``generator``, for every ``kind`` of space that it declares, or for the
+        kinds that name it among their `checks` (``some``).
     """
 
     id: str
     sentence: str
     needs: tuple[str, ...] = ()
-    kinds: tuple[str, ...] = ("image", "points", "sequence", "waveform")
+    scope: Literal["generator", "kind", "some"] = "kind"
+
+    def about(self, kind: str) -> bool:
+        """Whether it is checked in spaces of this kind."""
+        return self.scope == "kind" or self.id in kinds.of(kind).checks
 
 
 _ALL = (
     Rule(
         "import",
         "Importing it takes seconds, leaves no file and changes no random state.",
-        kinds=(),
+        scope="generator",
     ),
     Rule(
         "spec",
         "Its spec is complete and every parameter has a default of its type.",
         ("import",),
-        kinds=(),
+        scope="generator",
     ),
     Rule("fit", "It fits tiny data of every kind that it declares.", ("spec",)),
     Rule("samples", "Samples have the space's shape, dtype and range, for 1, 7 and 128.", ("fit",)),
@@ -51,7 +59,7 @@ _ALL = (
         "density",
         "Over the plane its density integrates to 1 within 2 %; a bound to at most that.",
         ("log-prob", "samples"),
-        ("points",),
+        "some",
     ),
     Rule("copies", "Samples are not copies of training rows.", ("samples",)),
     Rule("files", "Fitting and sampling leave no file in the working folder.", ("samples",)),
@@ -65,7 +73,7 @@ _ALL = (
         "Over the 256 images of 2 x 2 pixels and 4 levels, exact probabilities sum to 1 "
         "within 0.001; bounds to at most that.",
         ("log-prob",),
-        ("image",),
+        "some",
     ),
 )
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from genbench import kinds
 from genbench.errors import DataError
 from genbench.formats.arrayfiles import StoredArray, array_of, in_native_order, open_arrays
 from genbench.formats.arraysets import one_set
@@ -16,7 +17,7 @@ from genbench.formats.arrayvalues import masked_fill, no_numbers, scale_hint, un
 from genbench.formats.layout import arranged, assumed_layout, unclear_layout
 from genbench.generator import Space
 from genbench.plugins.external.labels import Found, class_numbers, labels_per_row
-from genbench.plugins.external.rows import StagedRows, points_of, reading_order
+from genbench.plugins.external.rows import StagedRows, points_of, reading_order, require_in_space
 from genbench.tasks.suite import Suite
 
 Array = NDArray[Any]
@@ -84,7 +85,7 @@ def _chosen(x: StoredArray, y: StoredArray | None, suite: Suite, name: str) -> S
     _check_shape(x, space, name)
     found = arranged(x.take(rows), space)
     rounding = ""
-    if space.kind == "points" and found.dtype.kind == "f":
+    if kinds.of(space.kind).columns and found.dtype.kind == "f":
         found, rounding = points_of(found, suite, name)
     _check(found, space, name)
     chosen = Found(None) if y is None else class_numbers(y.take(rows), suite, name)
@@ -104,15 +105,10 @@ def _check_shape(x: StoredArray, space: Space, name: str) -> None:
 
 
 def _check(x: Array, space: Space, name: str) -> None:
-    import torch
-
-    if space.kind == "image" and x.dtype != np.uint8:
+    pictures = kinds.of(space.kind).pictures
+    if pictures and x.dtype != np.uint8:
         raise DataError(f"{name}: array x {scale_hint(x, space.levels)}")
-    try:
-        problem = space.violation(torch.from_numpy(np.ascontiguousarray(x)), len(x))
-    except TypeError as error:
-        problem = f"has a dtype that is no tensor's ({error})"
-    if problem is None:
-        problem = unscaled(x, space.levels) if space.kind == "image" else masked_fill(x)
+    require_in_space(x, space, f"{name}: array x")
+    problem = unscaled(x, space.levels) if pictures else masked_fill(x)
     if problem is not None:
         raise DataError(f"{name}: array x {problem}")

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from genbench import kinds
 from genbench.errors import DataError
 from genbench.formats.arrayvalues import unscaled
 from genbench.formats.imagefiles import ImageFiles, open_images
@@ -35,7 +36,7 @@ def read_images(place: Path, suite: Suite, labels: Path | None, on_bad: OnBad) -
         of the suite's space, each named with its reason.
     """
     space = suite.space
-    if space.kind != "image":
+    if "images" not in kinds.of(space.kind).scored_from:
         raise DataError(f"{place.name} holds images, suite {suite.name!r} holds {space.kind}")
     with open_images(place) as files:
         listing = files.listing

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from genbench.errors import DataError
 from genbench.formats.precision import as_float32, lost_at
+from genbench.generator import Space
 from genbench.seeds import derive_seed
 from genbench.tasks.suite import Suite
 
@@ -41,6 +42,18 @@ def reading_order(total: int, suite: Suite) -> NDArray[np.intp]:
     """A permutation of `total` rows that the task alone decides; its beginning is the subset."""
     seed = derive_seed(0, "subset", suite.task_hash)
     return np.random.default_rng(seed).permutation(total)
+
+
+def require_in_space(x: NDArray[Any], space: Space, what: str) -> None:
+    """Raise `DataError` about `what` unless `x` is rows of the space."""
+    import torch
+
+    try:
+        problem = space.violation(torch.from_numpy(np.ascontiguousarray(x)), len(x))
+    except TypeError as error:
+        problem = f"has a dtype that is no tensor's ({error})"
+    if problem is not None:
+        raise DataError(f"{what} {problem}")
 
 
 def points_of(x: NDArray[Any], suite: Suite, where: str) -> tuple[NDArray[np.float32], str]:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from genbench import kinds
 from genbench.errors import DataError, UsageError, shorten
 from genbench.formats.csvfiles import Layout, Numbers, first_cells, parse_csv
-from genbench.plugins.external.rows import StagedRows, points_of, reading_order
+from genbench.plugins.external.rows import StagedRows, points_of, reading_order, require_in_space
 from genbench.tasks.suite import Suite
 
 MOST_BYTES = 4 << 30
@@ -27,7 +28,7 @@ def read_table(file: Path, suite: Suite) -> StagedRows:
     DataError
         As `genbench.formats.csvfiles.parse_csv`; if the columns are not the suite's.
     """
-    if suite.space.kind != "points":
+    if "csv" not in kinds.of(suite.space.kind).scored_from:
         raise DataError(f"{file.name} holds points, suite {suite.name!r} holds {suite.space.kind}")
     try:
         if file.stat().st_size > MOST_BYTES:
@@ -42,6 +43,7 @@ def read_table(file: Path, suite: Suite) -> StagedRows:
         raise DataError(f"{file.name} holds {len(x)} rows: at least 2 are needed")
     rows = np.sort(reading_order(len(x), suite)[: suite.n_samples])
     found, points_note = points_of(x[rows], suite, file.name)
+    require_in_space(found, suite.space, file.name)
     notes = tuple(text for text in (*table.notes, note, points_note) if text)
     return StagedRows(found, None, len(x), file.name, notes)
 

@@ -1,31 +1,159 @@
-"""Executors, which start workers: local processes now. Specs cross the wire, never pickles."""
+"""Executors, which start workers: processes of this machine, or wherever one takes its cells.
+
+An executor is a class that a package announces under the entry-point group ``genbench.executors``,
+as ``local`` is by this one. It starts a worker for each order that it gets, and tells when that has
+ended; everything else passes through files of the attempt's folder, which all machines must see.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from genbench.errors import GenbenchError, PluginError, UsageError, did_you_mean, shorten
+from genbench.running.cellspec import CellSpec, write_spec
+from genbench.system import extensions
+from genbench.system.machine import Jobs
+from genbench.system.subprocesses import python_module
 
 if TYPE_CHECKING:
-    from genbench.running.cellspec import CellSpec
-    from genbench.running.executors.local import Ended
+    from genbench.system.forking import ForkServerClient
+
+__all__ = ["Ended", "Executor", "RunSetting", "find", "started", "worker_command"]
+
+METHODS = ("submit", "poll", "stop", "kill", "close")
+ATTRIBUTES = ("jobs", "here", "stopping")
+
+
+@dataclass(frozen=True, slots=True)
+class RunSetting:
+    """The run that an executor is made for.
+
+    Parameters
+    ----------
+    results
+        The results directory. What an executor keeps of its own lies below ``.queue/`` in it.
+    jobs
+        How many cells the user wants to go on at a time; ``"auto"`` leaves it to the executor.
+    jobs_here
+        The same as a number: for ``"auto"``, as many as this machine has room for.
+    forks
+        A fork server of this process, started when it is first used and ended with the run.
+    """
+
+    results: Path
+    jobs: Jobs
+    jobs_here: int
+    forks: ForkServerClient
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A worker that ended: the order that was submitted, and an exit code, negative for a signal.
+
+    The code matters where no record was written: it is what the harness writes in its place.
+    """
+
+    spec: CellSpec
+    code: int
 
 
 class Executor(Protocol):
-    """The run loop's view of whoever runs cells.
+    """Whoever runs cells for the run loop.
 
-    `stopping` turns true as soon as a stop is asked for. A signal may set it at any moment, also
-    while `submit` is busy; `stop` follows when the loop comes round.
+    It is made by ``cls(RunSetting)`` before anything else is done: one that cannot work here raises
+    a `GenbenchError` that says so.
+
+    A worker is `worker_command`, or whatever calls `genbench.running.worker.run_cell`. It ends by
+    itself once its record is written. SIGTERM has it finish writing and end, a Ctrl-C of the
+    terminal does not reach it, SIGKILL takes its generator down with it. Of an unconfined run
+    (``spec.sandbox`` is False, or there is no Landlock) it believes no file of the cache that
+    others wrote: only an executor that hears of their digests where no generator can reach them may
+    pass them on, as `local` does.
+
+    Attributes
+    ----------
+    jobs
+        How many cells it takes at a time, at least 1. No number of them changes a result.
+    here
+        Whether they run beside each other on this machine: then each may hold a `jobs`-th of its
+        memory, and one that this ends runs once more, alone. Elsewhere only a limit that the user
+        set holds, and whatever the place itself sets.
+    stopping
+        False at first; turns true as soon as a stop is asked for. A signal may set it at any
+        moment, also while `submit` is busy; `stop` follows when the loop comes round.
     """
 
+    jobs: int
+    here: bool
     stopping: bool
 
     def submit(self, spec: CellSpec) -> None:
-        """Start a worker for a cell."""
+        """Start a worker for a cell, or see to it that one is started."""
 
     def poll(self, seconds: float) -> list[Ended]:
-        """Wait at most `seconds` for workers to end."""
+        """Wait at most `seconds` for workers to end; each is told of once, a lost one too."""
 
     def stop(self) -> None:
-        """Ask every worker to finish writing and end."""
+        """Ask every worker to finish writing and end; one that has not begun need not begin."""
 
     def kill(self) -> None:
         """End every worker now."""
+
+    def close(self) -> None:
+        """End what still runs and let go of everything: the run is over, in whatever way."""
+
+
+def worker_command(spec: CellSpec) -> list[str]:
+    """Write the order for a cell into its folder; the command that runs it, in any process.
+
+    It works on any machine that sees the folder and the same installation, tells what happens in
+    the attempt's log, and knows of no other worker: refits of its cell go on one at a time.
+    """
+    return python_module("genbench.running.worker", str(write_spec(replace(spec, slots=1))))
+
+
+def find(name: str) -> Any:
+    """The class that a package announces as this executor. Executes the package's code.
+
+    Raises
+    ------
+    UsageError
+        If none is announced under this name.
+    PluginError
+        If two packages claim it, it does not import, or it lacks a method.
+    """
+    known = extensions.announced(extensions.EXECUTORS)
+    if name not in known:  # none at all: metadata from before there were any
+        hint = did_you_mean(name, known) if known else "install genbench again"
+        raise UsageError(f"unknown executor {shorten(name)!r}: {hint}")
+    return extensions.load(extensions.EXECUTORS, name, METHODS)
+
+
+@contextmanager
+def started(name: str, setting: RunSetting) -> Iterator[Executor]:
+    """An executor by name, made for a run and closed at its end.
+
+    Raises
+    ------
+    GenbenchError
+        As `find`, and if it cannot be made or lacks an attribute.
+    """
+    cls = find(name)
+    try:
+        made: Executor = cls(setting)
+    except GenbenchError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise PluginError(f"executor {name!r} cannot be made: {reason}") from error
+    try:
+        missing = [attr for attr in ATTRIBUTES if not hasattr(made, attr)]
+        if missing:
+            raise PluginError(f"executor {name!r} lacks {', '.join(missing)}: add it")
+        yield made
+    finally:
+        made.close()

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from genbench.running.cellspec import CellSpec
-from genbench.running.executors import Executor
-from genbench.running.executors.local import Ended
+from genbench.running.executors import Ended, Executor
 from genbench.running.ledger import LIKELIHOOD, CellLedger, inherit_checkpoint
 from genbench.system.npzfile import save_arrays
 
@@ -26,7 +25,17 @@ class InProcessExecutor:
     def __init__(self, inner: Executor, classes: Mapping[str, type]) -> None:
         self._inner = inner
         self._classes = classes
-        self.stopping = False
+        self.jobs = inner.jobs
+        self.here = inner.here
+
+    @property
+    def stopping(self) -> bool:
+        """See `genbench.running.executors.Executor`."""
+        return self._inner.stopping
+
+    @stopping.setter
+    def stopping(self, value: bool) -> None:
+        self._inner.stopping = value
 
     def submit(self, spec: CellSpec) -> None:
         """Run the generator here if it lives here, then start a worker that scores."""
@@ -59,6 +68,10 @@ class InProcessExecutor:
     def kill(self) -> None:
         """End every worker now; what runs here ends at its next batch."""
         self._inner.kill()
+
+    def close(self) -> None:
+        """End what still runs."""
+        self._inner.close()
 
 
 @contextmanager

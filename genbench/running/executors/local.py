@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from genbench.running.cellspec import CellSpec, write_spec
-from genbench.system.forking import ForkServerClient
+from genbench.running.executors import Ended, RunSetting
 
 # What every worker needs, imported once.
 HEAVY = (
@@ -24,26 +23,21 @@ HEAVY = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A worker that ended: its cell and exit code, negative for a signal."""
-
-    spec: CellSpec
-    code: int
-
-
 class LocalExecutor:
     """Runs cells in processes of this machine.
 
     Parameters
     ----------
-    forks
-        The server that forks them; whoever made it ends it, and every worker with it.
+    run
+        Its fork server forks them; whoever made that ends it, and every worker with it.
     """
 
-    def __init__(self, forks: ForkServerClient) -> None:
-        self._forks = forks
+    def __init__(self, run: RunSetting) -> None:
+        self.jobs = run.jobs_here
+        self.here = True
         self.stopping = False
+        self._forks = run.forks
+        self._forks.import_first(HEAVY)
         self._running: dict[str, CellSpec] = {}
         # Digests of the cache files that workers of this run wrote; no generator can reach them.
         self._trusted_digests: dict[str, str] = {}
@@ -68,6 +62,11 @@ class LocalExecutor:
     def kill(self) -> None:
         """End every worker now."""
         self._forks.say("kill")
+
+    def close(self) -> None:
+        """End what still runs."""
+        if self._running:
+            self.kill()
 
 
 def _digests(answer: Mapping[str, Any]) -> dict[str, str]:

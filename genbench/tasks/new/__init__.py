@@ -10,10 +10,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from genbench import kinds
 from genbench.data import Split, SplitName, load_split
 from genbench.data.rows import COPIES, share_in
 from genbench.errors import DataError, GenbenchError, UsageError
-from genbench.features import INCEPTION, STANDARDISED, load_extractor
+from genbench.features import STANDARDISED, load_extractor
 from genbench.formats.csvfiles import Layout
 from genbench.generator import Space
 from genbench.system.files import write_bytes
@@ -156,7 +157,7 @@ def _split(source: Source, shares: tuple[float, float, float]) -> dict[str, Any]
     split: dict[str, Any] = {
         name: {"file": source.role, "share": ends[i : i + 2]} for i, name in enumerate(SPLITS)
     }
-    split[COPIES] = source.copies.choice(source.space.kind, min(shares))
+    split[COPIES] = source.copies.choice(kinds.of(source.space.kind), min(shares))
     return split
 
 
@@ -175,7 +176,7 @@ def _finished(draft: _Draft, asked: str | None, n_samples: int | None) -> NewSui
     notes = [*source.notes, *source.copies.notes(draft.split[COPIES])]
     notes += [facts.copies] if facts.copies else []
     notes += absent(counts, source.dataset.get("class_names", ()))
-    if source.space.kind == "points":
+    if kinds.of(source.space.kind).columns:
         notes += without_spread(splits["train"].x, source.dataset.get("column_names", ()))
     notes += power(facts.compared(n))
     place = str(source.dataset.get("folder", ""))
@@ -207,8 +208,9 @@ def _extractor(
 ) -> ExtractorChoice:
     """The feature space that was asked for, made where it comes with the suite."""
     space, train = draft.source.space, splits["train"].x
-    chosen = asked or _default(space)
-    if chosen == STANDARDISED and space.kind == "points":
+    kind = kinds.of(space.kind)
+    chosen = asked or kind.default_extractor(space.classes)
+    if chosen == STANDARDISED and kind.columns:
         if space.shape[0] > MOST_MOMENTS:
             raise UsageError(
                 f"{space.shape[0]:,} columns are too many to standardise: --extractor identity "
@@ -223,12 +225,6 @@ def _extractor(
     draft.written.append(weights)
     found = load_extractor(own.name, space, [{**own.table, "path": str(weights)}])
     return ExtractorChoice(own.name, found.extract(train[:2]).features.shape[1], own.table)
-
-
-def _default(space: Space) -> str:
-    if space.kind == "points":
-        return STANDARDISED
-    return TRAIN if space.classes >= 2 else INCEPTION
 
 
 def _dims(name: str, space: Space, x: NDArray[Any]) -> int:

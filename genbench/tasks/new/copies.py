@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from genbench.data.rows import APART, TOGETHER
+from genbench.kinds import DataKind
 
 MANY = 0.05  # of all rows that are copies of others
 MOST_OF_A_SPLIT = 0.2  # that copies of one picture may fill
@@ -34,14 +35,14 @@ class Copies:
     torn: int
     total: int
 
-    def choice(self, kind: str, smallest_share: float) -> str:
+    def choice(self, kind: DataKind, smallest_share: float) -> str:
         """The treatment of copies by the splits: ``together`` or ``apart``.
 
         Points are numbers that may repeat by right, and a split of them is a random sample. Of
         images and texts copies are one picture twice, unless so many are that keeping them together
         would make splits of other proportions.
         """
-        if kind == "points":
+        if kind.repeats:
             return APART
         skewed = self.largest > max(1.0, MOST_OF_A_SPLIT * smallest_share * self.total)
         return APART if self.rows - self.groups >= MANY * self.total or skewed else TOGETHER

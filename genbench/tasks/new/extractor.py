@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from genbench import kinds
 from genbench.data import load_split
 from genbench.errors import UsageError
 from genbench.features import STANDARDISED, moments_digest
@@ -80,7 +81,7 @@ def train_for(
     UsageError
         If there are no labelled images to train on.
     """
-    if space.kind != "image" or space.classes < 2:
+    if not kinds.of(space.kind).pictures or space.classes < 2:
         raise UsageError(
             "there are no labelled images to train an extractor on: put the images into one folder "
             "per class, or choose another with --extractor"

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from genbench import kinds
 from genbench.data.image_folder import ROLE, ImageEntry, write_table
 from genbench.data.readers import stated
 from genbench.data.rows import digests
@@ -126,7 +127,7 @@ def npz_source(name: str, file: Path, folder: Path) -> Source:
         x = found.x.all()
         y = None if found.y is None else found.y.all()
     space, remarks = _space_of(file.name, x)
-    if space.kind == "points":
+    if kinds.of(space.kind).columns:
         x = as_float32(x, file.name)
     dataset: dict[str, Any] = {"name": name, "loader": "arrays", **stated("arrays")}
     if y is not None:
@@ -300,8 +301,8 @@ def _with_classes(
     name: str, space: Space, y: NDArray[Any], n: int
 ) -> tuple[Space, dict[str, Any], tuple[str, ...]]:
     """The space with the classes that the labels name; what the data set says of them; notes."""
-    if space.kind != "image":
-        raise DataError(f"{name}: points have no labels: leave y out")
+    if not kinds.of(space.kind).labelled:
+        raise DataError(f"{name}: {space.kind} have no labels: leave y out")
     try:
         names = names_of_labels(y)
     except TypeError as error:

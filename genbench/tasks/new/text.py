@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from genbench import kinds
 from genbench.features import IDENTITY, STANDARDISED
 from genbench.generator import Space
+from genbench.kinds import Draft
 from genbench.tasks.new.sources import Source
 
 MOST_SAMPLES = 10_000
@@ -16,8 +18,6 @@ NLL_ROWS = 10_000
 TIGHT_ROWS, TIGHT_DRAWS = 500, 64
 
 _ALWAYS = ("fid", "fid_infinity", "kid", "precision", "recall", "density", "coverage")
-_IMAGES = ("vendi",)
-_LABELLED = ("fid_per_class", "classifier_score")
 _TRANSPORT = ("emd", "sliced_wasserstein")
 _COPIES = ("c2st", "c_t", "authenticity")
 
@@ -69,9 +69,9 @@ def suite_text(
 ) -> str:
     """A suite of these data: three profiles, budgets by the size of the train split."""
     space, n_samples = source.space, facts.n_samples
-    epochs = 100 if space.kind == "image" else 20
-    budget = max(10_000, min(300_000, epochs * facts.rows["train"]))
-    described = f"{sum(facts.rows.values())} rows of {_space_text(space)}."
+    draft = _draft(space)
+    budget = max(10_000, min(300_000, draft.epochs * facts.rows["train"]))
+    described = f"{sum(facts.rows.values())} rows of {kinds.of(space.kind).described(space)}."
     parts = [
         "# Written by `genbench new suite`. Every field is explained in suites/README.md.",
         _table("", {"schema": 1}),
@@ -80,7 +80,7 @@ def suite_text(
             "version": "1.0.0",
             "title": name,
             "description": " ".join(filter(None, (described, facts.copies))),
-            "primary": "fid" if space.kind == "image" else "emd",
+            "primary": draft.primary,
         }),
         *_dataset(source, split),
         _table("protocol", {
@@ -129,10 +129,10 @@ def _metrics(
     ids = [*_ALWAYS]
     if facts.compared(n_samples) < infinity_rows(extractor.dims):
         ids.remove("fid_infinity")
-    if space.kind == "image":
-        ids += [*(_LABELLED if space.classes else ()), *_IMAGES]
-        if facts.fewest < 2:
-            ids.remove("fid_per_class")
+    draft = _draft(space)
+    ids += [*(draft.of_labels if space.classes else ()), *draft.metrics]
+    if facts.fewest < 2 and "fid_per_class" in ids:
+        ids.remove("fid_per_class")
     bodies: list[dict[str, Any]] = [{"id": i} for i in (*ids, *_TRANSPORT)]
     if extractor.name == STANDARDISED:
         bodies.append({"id": f"emd@{IDENTITY}"})
@@ -149,14 +149,14 @@ def infinity_rows(dims: int) -> int:
 
 
 def _controls(space: Space, dropped: int) -> list[str]:
-    names = ["heldout", "train-copy", "gaussian", "noise"]
-    if not space.classes:
-        return [_table("controls", {"names": names})]
-    return [_table("controls", {"names": [*names, "mode-dropped"], "dropped_class": dropped})]
+    made = kinds.of(space.kind).controls
+    names = [name for name in made if name != "mode-dropped" or space.classes]
+    told = {"dropped_class": dropped} if "mode-dropped" in names else {}
+    return [_table("controls", {"names": names, **told})]
 
 
 def _downstream(space: Space, n: int) -> list[str]:
-    if space.classes < 2 or min(space.shape[1:]) < 8:
+    if space.classes < 2 or not kinds.of(space.kind).classifiable(space):
         return []
     return [_table("downstream.tstr", {"n": n, "steps": 500, "batch_size": 64})]
 
@@ -175,13 +175,10 @@ def _profiles(space: Space, facts: Facts, budget: int, extractor: ExtractorChoic
     return [*parts, _table("profiles.full.budget", {"examples": 10 * budget})]
 
 
-def _space_text(space: Space) -> str:
-    if space.kind == "points":
-        return f"{space.shape[0]} numbers"
-    channels, height, width = space.shape
-    colour = "grey" if channels == 1 else "colour"
-    classes = f", {space.classes} classes" if space.classes else ", no labels"
-    return f"{colour} images of {width} x {height} pixels{classes}"
+def _draft(space: Space) -> Draft:
+    draft = kinds.of(space.kind).draft
+    assert draft is not None, "sources are of kinds that have one"
+    return draft
 
 
 def _table(name: str, body: Mapping[str, Any], *, array: bool = False) -> str:

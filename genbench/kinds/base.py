@@ -1,0 +1,209 @@
+"""The questions that a kind of data answers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Shown = Literal["grid", "scatter", "text", "player", ""]
+Check = Literal["density", "probability"]
+Control = Literal["heldout", "train-copy", "gaussian", "noise", "mode-dropped"]
+Files = Literal["arrays", "csv", "images"]
+
+
+class SpaceFields(Protocol):
+    """The fields of a `genbench.generator.Space`."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def levels(self) -> int: ...
+    @property
+    def classes(self) -> int: ...
+    @property
+    def pad(self) -> int | None: ...
+    @property
+    def dims(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LikelihoodUnit:
+    """How the likelihood of a kind is told.
+
+    Parameters
+    ----------
+    unit
+        ``nats`` of a row, or bits by the part of a row that `DataKind.parts` counts.
+    dequantised
+        Whether ``dequantized`` likelihoods have noise to average over: not those of measured
+        numbers, whose density is asked for itself.
+    integrable
+        Whether log_prob is a density over the plane or the line, that a grid can integrate.
+    signed
+        The unit as signatures say it; empty where they do not, because it was never another.
+    """
+
+    unit: str
+    dequantised: bool = True
+    integrable: bool = False
+    signed: str = ""
+
+    @property
+    def in_bits(self) -> bool:
+        """Whether it is counted in bits by parts of a row."""
+        return self.unit != "nats"
+
+
+@dataclass(frozen=True, slots=True)
+class Tiny:
+    """The fields of the space that generators of a kind are checked on."""
+
+    shape: tuple[int, ...]
+    levels: int = 0
+    classes: int = 0
+    pad: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What `genbench new suite` writes for a kind that it can read.
+
+    Parameters
+    ----------
+    primary
+        The metric that ranks.
+    epochs
+        Passes over the train split that the budget allows.
+    metrics, of_labels
+        Metrics beyond those that every suite gets; those that need labels.
+    """
+
+    primary: str
+    epochs: int
+    metrics: tuple[str, ...] = ()
+    of_labels: tuple[str, ...] = ()
+
+
+class DataKind(ABC):
+    """A kind of data, and all that the rest of genbench has to know of it.
+
+    Attributes
+    ----------
+    name
+        As suites and specs have it.
+    dtype
+        Name of the torch and NumPy dtype of a batch.
+    cast
+        The remedy for rows of another dtype.
+    tiny
+        The space that generators are checked on; its rows are `tiny_rows`.
+    checks
+        Checks of generators that this kind makes possible, beside those of all kinds.
+    likelihood
+        How likelihoods are told.
+    pictures
+        Whether rows are pictures ``(C, H, W)``, levels shades: rows that come in another layout or
+        on another scale are recognised, and floats between black and white become levels.
+    columns
+        Whether rows are measured numbers in columns ``(d,)`` with a name, a spread and a precision
+        each, that come in float64 and are kept in float32: the extractors ``identity`` and
+        ``standardised`` read them.
+    labelled
+        Whether rows of a user's own file may come with class labels.
+    repeats
+        Whether equal rows are no copies of each other, as those of rounded numbers are not.
+    shown_as
+        How samples are shown; a report shows what somebody draws.
+    scored_from
+        The files that rows made elsewhere may come in.
+    synthesised_as
+        The files of a data set of synthetic rows; empty where there is none to write.
+    controls
+        The controls that can make rows of it; ``mode-dropped`` needs classes or points.
+    draft
+        What a new suite of it looks like; None where ``genbench new suite`` reads none.
+    """
+
+    name: str
+    dtype: str
+    cast: str = "cast it"
+    tiny: Tiny
+    checks: tuple[Check, ...] = ()
+    likelihood: LikelihoodUnit = LikelihoodUnit("nats")
+    pictures: bool = False
+    columns: bool = False
+    labelled: bool = False
+    repeats: bool = False
+    shown_as: Shown = ""
+    scored_from: tuple[Files, ...] = ("arrays",)
+    synthesised_as: Files | None = None
+    controls: tuple[Control, ...] = ("heldout", "train-copy")
+    draft: Draft | None = None
+
+    @abstractmethod
+    def tiny_rows(self, space: SpaceFields, n: int) -> Tensor:
+        """`n` rows ``(n, *shape)`` of a tiny space, the same every time, hardly two alike."""
+
+    def complaint(self, table: Mapping[str, Any]) -> tuple[str, str, str] | None:
+        """What is wrong with the fields of a space, the remedy and the key; or None.
+
+        Parameters
+        ----------
+        table
+            ``[dataset.space]`` of a suite, whose keys and types are right already.
+        """
+        return None
+
+    def outside(self, x: Any) -> str | None:
+        """The range that values leave, such as ``[-1, 1]``; or None.
+
+        Parameters
+        ----------
+        x
+            Rows as an array or tensor of the right shape and dtype, finite, not empty.
+        """
+        return None
+
+    def violation(self, space: SpaceFields, x: Any, n: int) -> str | None:
+        """What keeps `x` from being `n` examples of a space of this kind; or None."""
+        import torch
+
+        if not isinstance(x, torch.Tensor):
+            return f"is a {type(x).__name__}, not a torch.Tensor: return a tensor"
+        want = (n, *space.shape)
+        if tuple(x.shape) != want:
+            return f"has shape {tuple(x.shape)}, expected {want}"
+        if x.dtype != getattr(torch, self.dtype):
+            return f"has dtype {x.dtype}, expected torch.{self.dtype}: {self.cast}"
+        if x.numel() == 0 or x.device.type == "meta":
+            return None
+        if x.is_floating_point() and not bool(torch.isfinite(x).all()):
+            rows = (~torch.isfinite(x)).flatten(1).any(1)
+            first = int(rows.nonzero()[0])
+            return f"holds NaN or infinity in {int(rows.sum())} of {n} rows (first: row {first})"
+        low, high = int(x.amin()), float(x.amax())
+        if space.levels and (low < 0 or high >= space.levels):
+            return f"has values in {low}..{high:g}, expected 0..{space.levels - 1}"
+        left = self.outside(x)
+        return None if left is None else f"leaves {left}: scale or clip it"
+
+    def parts(self, space: SpaceFields, rows: Any) -> float:
+        """The parts of a row that bits are counted by: its scalars, on average over `rows`."""
+        return space.dims
+
+    def classifiable(self, space: SpaceFields) -> bool:
+        """Whether the classifier of the downstream protocols can read such rows."""
+        return False
+
+    def default_extractor(self, classes: int) -> str:
+        """The feature space of a new suite: an extractor, or ``train`` for one trained on it."""
+        return "identity"
+
+    def described(self, space: SpaceFields) -> str:
+        """One row in words, such as ``2 numbers``, for the description of a new suite."""
+        return f"{self.name} of shape {space.shape}"

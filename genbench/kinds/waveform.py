@@ -1,0 +1,40 @@
+"""Waveforms: float32 ``(n, T)`` in ``[-1, 1]``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from genbench.kinds.base import DataKind, LikelihoodUnit, SpaceFields, Tiny
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Waveform(DataKind):
+    """Sounds of one channel and one length. Their likelihood is a density over ``[-1, 1]^T``."""
+
+    name = "waveform"
+    dtype = "float32"
+    tiny = Tiny((32,))
+    likelihood = LikelihoodUnit("bits/sample", signed="bits/sample")
+    shown_as = "player"
+
+    def tiny_rows(self, space: SpaceFields, n: int) -> Tensor:
+        """A tone of one pitch and any phase, with noise."""
+        import torch
+
+        rng = torch.Generator().manual_seed(0)
+        phase = 6.3 * torch.rand(n, 1, generator=rng)
+        noise = 0.05 * torch.randn(n, space.dims, generator=rng)
+        return (0.8 * torch.sin(torch.arange(space.dims) / 3 + phase) + noise).clamp(-1, 1)
+
+    def outside(self, x: Any) -> str | None:
+        """What a loudspeaker would clip."""
+        return "[-1, 1]" if bool((abs(x) > 1).any()) else None
+
+    def default_extractor(self, classes: int) -> str:
+        """None of genbench's hears."""
+        return ""
+
+
+WAVEFORM = Waveform()
