@@ -235,10 +235,9 @@ def of_extractor(copy: Copy, out: dict[str, str]) -> None:
 
 
 def of_executor(copy: Copy, out: dict[str, str]) -> None:
-    listed, again = (text for line, text in out.items() if "list" in line or "--dry-run" in line)
+    listed = out["genbench list executors --check"]
     assert "Runs each cell by a command, in a session of its own." in listed
     assert [record["status"] for record in copy.records().values()] == ["ok"]
-    assert "0 of 1 cells to do" in again
 
 
 def of_kind(copy: Copy, out: dict[str, str]) -> None:
