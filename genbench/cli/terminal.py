@@ -19,7 +19,7 @@ from genbench.cli.output import Sheet, above, echo, echo_json, harmless, room
 from genbench.report.brief import brief
 from genbench.report.rows import table
 from genbench.report.text import shorten
-from genbench.results.aggregation import is_control
+from genbench.results.aggregation import is_control_record
 from genbench.results.publish import task_results
 from genbench.results.records import Record
 from genbench.results.store import Stored
@@ -177,7 +177,7 @@ def _without_value(stored: Sequence[Stored]) -> list[str]:
     """A line per metric and reason for values that should be there and are not."""
     found: dict[tuple[str, str], list[str]] = {}
     for one in stored:
-        control = is_control(one.record)  # may lack a class on purpose
+        control = is_control_record(one.record)  # may lack a class on purpose
         for name, value in one.record.metrics.items():
             if value.status == "failed" or (value.status == "undefined" and not control):
                 who = f"{shorten(one.record.label, 100)} seed {one.record.seed}"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from genbench.metrics.values import MetricValue
-from genbench.results.aggregation import is_control
+from genbench.results.aggregation import is_control_record
 from genbench.results.records import Record
 
 # An exact copy is never authentic, and neither is one that was moved a little; held-out rows of
@@ -82,7 +82,7 @@ def reference_mark(records: Sequence[Record]) -> Mark | None:
 
     They are such rows, or were made of the training rows alone.
     """
-    if is_control(records[0]):
+    if is_control_record(records[0]):
         return None
     done = [record for record in records if record.status == "ok"]
     if any(_marked(record, "exact") for record in done):
