@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from genbench.report.copying import Mark
 from genbench.report.text import finite
-from genbench.results.aggregation import is_control_record, is_fixed
-from genbench.results.records import Record
+from genbench.results import Record, is_control_record, is_fixed
 
 _FEW = 0.5  # of the budget
 

@@ -10,8 +10,7 @@ from genbench.report.columns import Column
 from genbench.report.figures import GREY, Choice, Figure, axis, spec, value_axis
 from genbench.report.rows import Row, Table
 from genbench.report.text import number, plot_label, shorten
-from genbench.results.aggregation import Summary, asked_for, group, is_control_record, summarize
-from genbench.results.entries import Snapshot
+from genbench.results import Snapshot, Summary, asked_for, group, is_control_record, summarize
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from genbench.results.aggregation import is_control_record
-from genbench.results.records import Record
-from genbench.results.wording import plain
+from genbench.results import Record, is_control_record, plain
 
 _SCORED = "scored"
 # Options of `run` and `score` that take no value: the word after one is not its value.

@@ -13,13 +13,20 @@ from genbench.report.access import access_mark
 from genbench.report.columns import Column, Scale, columns, scale
 from genbench.report.copying import Mark, copying_marks
 from genbench.report.text import finite, shorten, with_error
-from genbench.results.aggregation import RowKey, group, is_control_record, is_fixed
-from genbench.results.controls import is_ours
-from genbench.results.entries import Entry, TaskResults
-from genbench.results.margins import margin_of
-from genbench.results.ranking import Standing, standings
-from genbench.results.records import Record
-from genbench.results.wording import plain
+from genbench.results import (
+    Entry,
+    Record,
+    RowKey,
+    Standing,
+    TaskResults,
+    group,
+    is_control_record,
+    is_fixed,
+    is_ours,
+    margin_of,
+    plain,
+    standings,
+)
 
 MARKS = {"not_applicable": "n/a", "failed": "failed", "undefined": "undefined", "missing": "—"}
 

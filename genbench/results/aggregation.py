@@ -15,8 +15,7 @@ from typing import Literal
 from scipy import special
 
 from genbench.errors import UsageError
-from genbench.metrics.table import METRICS, is_likelihood
-from genbench.metrics.values import Interval, MetricValue
+from genbench.metrics import METRICS, Interval, MetricValue, is_likelihood
 from genbench.results import controls
 from genbench.results.records import Record, canonical_json, digest
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from genbench.errors import GenbenchError, UsageError, did_you_mean
-from genbench.metrics.table import METRICS, split_id
+from genbench.metrics import METRICS, split_id
 from genbench.results.aggregation import RowKey, Summary, direction, is_control_record, summarize
 from genbench.results.comparison import number, rows_of, same_environment, tasks_of
 from genbench.results.differences import difference, mean_of
