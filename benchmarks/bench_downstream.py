@@ -15,7 +15,7 @@ import time
 import torch
 from torch.nn import functional as F
 
-from genbench.data import load_split
+from genbench.data.loading import load_split
 from genbench.downstream.classifier import PEAK_RATE, TwoConvNet, predict, train_classifier
 from genbench.errors import DataError
 from genbench.generator import Space

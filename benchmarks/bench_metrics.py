@@ -83,7 +83,7 @@ def print_ties(n: int, d: int) -> None:
 
 def neighbours(rows: dict[str, Any]) -> Result:
     """Precision, recall, density and coverage."""
-    from genbench.metrics import evaluate
+    from genbench.metrics.evaluation import evaluate
 
     found = evaluate(rows["real"], rows["fake"], TIMED[3:])
     return {name: value.value for name, value in found.items()}
@@ -91,7 +91,7 @@ def neighbours(rows: dict[str, Any]) -> Result:
 
 def genbench(rows: dict[str, Any], intervals: bool) -> Result:
     """All seven values, and per-metric seconds."""
-    from genbench.metrics import evaluate
+    from genbench.metrics.evaluation import evaluate
 
     p = np.exp(rows["logits"])
     p /= p.sum(axis=1, keepdims=True)

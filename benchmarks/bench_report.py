@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from genbench.metrics.values import MetricValue
-from genbench.report import Entry, TaskResults, build_report
+from genbench.report.writing import Entry, TaskResults, build_report
 from tests import report_downstream as downstream
 from tests import report_fixtures as fixtures
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from genbench.metrics import evaluate
+from genbench.metrics.evaluation import evaluate
 from genbench.metrics.values import MetricValue
 
 METRICS = (

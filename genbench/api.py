@@ -17,30 +17,41 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genbench.errors import UsageError, one_line
-from genbench.plugins.choice import GeneratorChoice
-from genbench.plugins.external import OnBad, stage
-from genbench.plugins.inline import choice_of, classes_by_name
-from genbench.plugins.probing import Prober
-from genbench.plugins.selection import choose, controls_of, require_kind
+from genbench.plugins import (
+    GeneratorChoice,
+    OnBad,
+    Prober,
+    choice_of,
+    choose,
+    classes_by_name,
+    controls_of,
+    require_kind,
+    stage,
+)
 from genbench.report import renew_report
-from genbench.results.publish import outdated, shipped_controls, task_results
-from genbench.results.records import Record
-from genbench.results.store import SUITE, Store
-from genbench.running.cellspec import PARTS
-from genbench.running.executors import Executor, find, started
-from genbench.running.executors.inprocess import InProcessExecutor
-from genbench.running.narration import Lines
-from genbench.running.runner import Listener, RunOptions, RunResult, run_suite, setting_of
-from genbench.running.runner import plan as plan_cells
-from genbench.system import environment
-from genbench.system.machine import Jobs, resolve_devices
-from genbench.tasks.suite import Suite, load_suite
+from genbench.results import SUITE, Record, Store, outdated, shipped_controls, task_results
+from genbench.running import (
+    PARTS,
+    Executor,
+    InProcessExecutor,
+    Lines,
+    Listener,
+    RunOptions,
+    RunResult,
+    find,
+    plan_cells,
+    run_suite,
+    setting_of,
+    started,
+)
+from genbench.system import Jobs, environment, resolve_devices
+from genbench.tasks import Suite, load_suite
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from genbench.report.brief import Brief
-    from genbench.running.plan import Cell
+    from genbench.report import Brief
+    from genbench.running import Cell
 
 __all__ = ["Plan", "Result", "plan", "run", "score"]
 
@@ -97,8 +108,7 @@ class Result:
         return self._brief().html()
 
     def _brief(self) -> Brief:
-        from genbench.report.brief import brief
-        from genbench.report.rows import table
+        from genbench.report import brief, table
 
         return brief(table(task_results(self.folder, published=True)))
 
@@ -116,8 +126,7 @@ class Result:
         superseded
             Rows of earlier versions of a generator too, such as a plugin before it was edited.
         """
-        from genbench.report.exports import frame
-        from genbench.report.rows import table
+        from genbench.report import frame, table
 
         return frame(table(task_results(self.folder, published=True, superseded=superseded)))
 

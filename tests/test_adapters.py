@@ -15,7 +15,10 @@ import pytest
 import torch
 from torch import nn
 
-from genbench.adapters import command, diffusers_pipeline, function, onnx, torch_module, torchscript
+from genbench.adapters.commands import command
+from genbench.adapters.diffusion import diffusers_pipeline
+from genbench.adapters.functions import function
+from genbench.adapters.networks import onnx, torch_module, torchscript
 from genbench.errors import ContractError, GenbenchError, PluginError
 from genbench.generator import Space, to_uint8
 from genbench.plugins.finding import GeneratorRef, checked, classes_in, description_of
@@ -448,7 +451,7 @@ def test_a_plugin_file_of_three_lines_is_a_generator(tmp_path: Path) -> None:
 
 WRONG_RANGE = """
 import numpy as np
-from genbench.adapters import function
+from genbench.adapters.functions import function
 
 def draw(n, seed):
     return np.random.default_rng(seed).random((n, 1, 8, 8))

@@ -12,9 +12,11 @@ from genbench.errors import ContractError, UsageError
 from genbench.plugins import finding as plugins
 from genbench.plugins.finding import GeneratorRef
 from genbench.plugins.probing import Prober
-from genbench.testing import RULES, CheckResult, check_generator, declaration
-from genbench.testing.checking import check_all
+from genbench.testing import declaration
+from genbench.testing.checking import check_all, check_generator
 from genbench.testing.examination import examine
+from genbench.testing.results import CheckResult
+from genbench.testing.rules import RULES
 from tests.conftest import PLUGINS, Command
 
 FILE = PLUGINS / "nonconforming.py"

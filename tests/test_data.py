@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from genbench.data import load_split, toy, verify_files
+from genbench.data import toy
 from genbench.data.idx import parse_idx
+from genbench.data.loading import load_split, verify_files
 from genbench.errors import DataError, UsageError
 from genbench.generator import Space
 

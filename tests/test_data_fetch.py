@@ -15,9 +15,10 @@ import pytest
 from click.testing import CliRunner
 
 from genbench.cli import cli
-from genbench.data import files, load_split, verify_files
+from genbench.data import files
 from genbench.data.fetching import fetch
 from genbench.data.files import locate, places
+from genbench.data.loading import load_split, verify_files
 from genbench.errors import DataError
 from genbench.tasks.suite import load_suite
 from tests.test_data import IMAGES, idx_set, images

@@ -9,7 +9,7 @@ import pytest
 
 from genbench.metrics.table import METRICS
 from genbench.results.store import Store
-from genbench.running.plan import PARTS, expected
+from genbench.running.cells import PARTS, expected
 from genbench.tasks.suite import load_suite
 from tests.conftest import Command
 

@@ -153,7 +153,7 @@ def test_bring_your_own_samples_and_data(run_genbench: Command, tmp_path: Path) 
     import pandas as pd
     from PIL import Image
 
-    from genbench.data import load_split
+    from genbench.data.loading import load_split
     from genbench.tasks.suite import load_suite
 
     mnist = load_suite("mnist")
@@ -213,7 +213,7 @@ def test_the_tour_of_the_readme_and_of_publishing(run_genbench: Command, tmp_pat
     """Every command from run to selftest, in the order of the page, on digits at a glance."""
     import numpy as np
 
-    from genbench.data import load_split
+    from genbench.data.loading import load_split
     from genbench.tasks.suite import load_suite
 
     digits = load_suite("digits")

@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
-from genbench.data import Split
+from genbench.data.split import Split
 from genbench.downstream.classifier import predict, train_classifier
 from genbench.downstream.tstr import train_on_synthetic
 from genbench.errors import MetricError

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from genbench.errors import PluginError, UsageError
-from genbench.features import Features
-from genbench.metrics import CustomMetric, evaluate, split_id
-from genbench.metrics.custom import described, find
-from genbench.metrics.table import metric_info
+from genbench.features.extractors import Features
+from genbench.metrics.custom import CustomMetric, described, find
+from genbench.metrics.evaluation import evaluate
+from genbench.metrics.table import metric_info, split_id
 from genbench.results.records import metric_value
 from genbench.tasks.suite import load_suite
 from tests.conftest import ROOT, TINY

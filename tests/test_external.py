@@ -26,7 +26,7 @@ import genbench.formats.imagefiles
 from genbench.errors import DataError
 from genbench.plugins.external import Staged, _slug, samples_path, stage
 from genbench.results.store import CACHE, Store
-from genbench.running.plan import _file_name
+from genbench.running.cells import _file_name
 from genbench.system.npzfile import load_arrays
 from genbench.tasks.suite import Suite, load_suite
 from tests.conftest import TINY, Command

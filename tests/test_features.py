@@ -16,9 +16,9 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 import genbench.features as features
-from genbench.data import load_split, verify_files
+from genbench.data.loading import load_split, verify_files
 from genbench.errors import ContractError, DataError, UsageError
-from genbench.features import list_extractors, load_extractor
+from genbench.features.extractors import list_extractors, load_extractor
 from genbench.features.training import (
     PLANS,
     Hyperparameters,

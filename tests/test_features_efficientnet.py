@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 from sklearn.datasets import load_sample_image
 
 from genbench.errors import ContractError, DataError, UsageError
-from genbench.features import load_extractor
+from genbench.features.extractors import load_extractor
 from genbench.generator import Space
 
 DAISY = 985  # in the order of ImageNet's 1,000 classes

@@ -16,7 +16,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from torch_fidelity import feature_extractor_inceptionv3 as reference
 
 from genbench.errors import ContractError, DataError, UsageError
-from genbench.features import INCEPTION, load_extractor
+from genbench.features.extractors import INCEPTION, load_extractor
 from genbench.features.inception import FILE, VARIABLE
 from genbench.generator import Space
 from genbench.metrics.frechet import frechet_distance

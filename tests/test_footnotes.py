@@ -12,10 +12,10 @@ import pytest
 
 from genbench.cli import output
 from genbench.cli.footnotes import price_of_ranks, table_notes
-from genbench.report import build_report
-from genbench.report.brief import metric_text
 from genbench.report.gaps import notes as notes_of
 from genbench.report.rows import Table, Value, table
+from genbench.report.short_table import metric_text
+from genbench.report.writing import build_report
 from genbench.results.entries import Entry, TaskResults
 from genbench.results.records import Record
 from tests import report_fixtures as fixtures

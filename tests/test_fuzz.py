@@ -33,8 +33,8 @@ from genbench.formats.arrayfiles import open_arrays
 from genbench.formats.imagefiles import open_images
 from genbench.formats.imagepixels import BadImage, decode
 from genbench.generator import Space
-from genbench.report import Entry, TaskResults
 from genbench.report.images import ArtefactError, cloud, grid_picture
+from genbench.report.writing import Entry, TaskResults
 from genbench.results.records import Record, digest
 from genbench.results.store import read_record
 from genbench.system.files import write_json
@@ -211,7 +211,7 @@ def test_any_value_in_a_record_is_used_or_refused(
 
 def show(folder: Path, record: Record) -> None:
     """Everything that reads a record once it has been accepted."""
-    from genbench.report import build_report
+    from genbench.report.writing import build_report
     from genbench.results import archive
 
     suite = fixtures.suite(task=record.cell["suite"]["task"])

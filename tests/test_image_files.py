@@ -14,7 +14,8 @@ import pytest
 from numpy.testing import assert_array_equal
 from PIL import Image, ImageOps
 
-from genbench.data import load_split, readers
+from genbench.data import readers
+from genbench.data.loading import load_split
 from genbench.errors import DataError
 from genbench.formats.imagepixels import BadImage, decode, header
 from genbench.generator import Space

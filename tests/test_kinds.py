@@ -19,7 +19,7 @@ import pytest
 
 import genbench
 from genbench import kinds
-from genbench.data import Split
+from genbench.data.split import Split
 from genbench.errors import PluginError, UsageError
 from genbench.generator import Space
 from genbench.metrics.table import METRICS
@@ -28,8 +28,8 @@ from genbench.plugins.finding import find
 from genbench.plugins.probing import Prober
 from genbench.results.controls import CONTROLS
 from genbench.results.records import digest
+from genbench.running.cells import SCORING_VERSION, scoring_keys
 from genbench.running.cellspec import CellSpec
-from genbench.running.plan import SCORING_VERSION, scoring_keys
 from genbench.running.scoring import Scorer
 from genbench.system import extensions
 from genbench.tasks.suite import load_suite

@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from genbench.data import load_split
+from genbench.data.loading import load_split
 from genbench.errors import DataError, UsageError
 from genbench.tasks.new import NewSuite, new_suite
 from genbench.tasks.new import extractor as on_the_spot

@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,38 @@ def test_the_house_has_its_rooms_and_nothing_lies_about() -> None:
     for name in folders:
         doc = ast.get_docstring(ast.parse((PACKAGE / name / "__init__.py").read_text()))
         assert doc, f"{name} does not say what it is for"
+
+
+def entrances() -> Iterator[tuple[str, str, str, str]]:
+    """Every name that a room takes from another: importing file, the other room, module, name."""
+    for file in PACKAGE.rglob("*.py"):
+        here = file.relative_to(PACKAGE).parts[0]
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("genbench."):
+                room, _, inner = str(node.module).removeprefix("genbench.").partition(".")
+                if room != here and (PACKAGE / room).is_dir():
+                    for alias in node.names:
+                        yield str(file.relative_to(PACKAGE)), room, inner, alias.name
+
+
+def test_a_room_is_entered_by_its_face() -> None:
+    """``from genbench.results import Record``: where it stands is the room's own matter."""
+    seen = list(entrances())
+    assert len(seen) > 300
+    past = [(file, f"{room}.{inner}", name) for file, room, inner, name in seen if inner]
+    assert past == []
+    for file, room, _, name in seen:
+        assert name in import_module(f"genbench.{room}").__all__, f"{file}: {room}.{name}"
+
+
+def test_every_name_of_a_face_is_there_and_somebody_uses_it() -> None:
+    used = {(room, name) for _, room, _, name in entrances()}
+    public = ("metrics", "features", "data", "adapters", "testing")
+    for stub in PACKAGE.glob("*/__init__.pyi"):
+        room = import_module(f"genbench.{stub.parent.name}")
+        for name in room.__all__:
+            getattr(room, name)
+            assert stub.parent.name in public or (stub.parent.name, name) in used, name
 
 
 def test_every_import_between_rooms_goes_down() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genbench.data import load_split
+from genbench.data.loading import load_split
 from genbench.tasks.suite import load_suite
 from tests.conftest import PLUGINS, TINY, Command
 from tests.test_run import records

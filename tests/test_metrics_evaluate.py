@@ -13,17 +13,16 @@ from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
 from genbench.errors import MetricError, UsageError
-from genbench.metrics import (
-    density_coverage,
-    evaluate,
+from genbench.metrics import frechet as frechet_module
+from genbench.metrics.evaluation import evaluate
+from genbench.metrics.frechet import (
     frechet_distance,
     frechet_distance_infinity,
     frechet_distance_per_class,
-    inception_score,
-    kernel_distance,
-    precision_recall,
 )
-from genbench.metrics import frechet as frechet_module
+from genbench.metrics.inception import inception_score
+from genbench.metrics.kernel import kernel_distance
+from genbench.metrics.neighbours import density_coverage, precision_recall
 
 ON_PAIRS: dict[str, Callable[[Any, Any], Any]] = {
     "frechet": frechet_distance,

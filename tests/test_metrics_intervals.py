@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from genbench.metrics import METRICS, evaluate
 from genbench.metrics.copying import COMPONENTS
+from genbench.metrics.evaluation import evaluate
 from genbench.metrics.inputs import few_rows
+from genbench.metrics.table import METRICS
 from genbench.metrics.uncertainty import (
     block_jackknife,
     crossed,

@@ -14,17 +14,16 @@ from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
 from genbench.errors import MetricError
-from genbench.metrics import (
-    classifier_two_sample,
-    data_copying,
-    density_coverage,
+from genbench.metrics.copying import data_copying
+from genbench.metrics.frechet import (
     frechet_distance,
     frechet_distance_infinity,
     frechet_distance_per_class,
-    inception_score,
-    kernel_distance,
-    precision_recall,
 )
+from genbench.metrics.inception import inception_score
+from genbench.metrics.kernel import kernel_distance
+from genbench.metrics.neighbours import density_coverage, precision_recall
+from genbench.metrics.two_sample import classifier_two_sample
 
 Rows = NDArray[Any]
 Metric = Callable[[Rows, Rows], float]

@@ -14,9 +14,11 @@ from scipy.spatial.distance import cdist
 from scipy.stats import t as student
 
 from genbench.errors import MetricError
-from genbench.metrics import authenticity, density_coverage, evaluate, precision_recall
+from genbench.metrics.authentic import authenticity
 from genbench.metrics.differences import squares_of_block, squares_of_pairs, squares_to_lists
+from genbench.metrics.evaluation import evaluate
 from genbench.metrics.kernel import kernel_distance
+from genbench.metrics.neighbours import density_coverage, precision_recall
 from genbench.metrics.prepared import prepare
 from genbench.metrics.search import nearest_rows
 from genbench.metrics.uncertainty import make_blocks

@@ -11,14 +11,11 @@ import pytest
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
-from genbench.metrics import (
-    density_coverage,
-    evaluate,
-    frechet_distance,
-    inception_score,
-    kernel_distance,
-    precision_recall,
-)
+from genbench.metrics.evaluation import evaluate
+from genbench.metrics.frechet import frechet_distance
+from genbench.metrics.inception import inception_score
+from genbench.metrics.kernel import kernel_distance
+from genbench.metrics.neighbours import density_coverage, precision_recall
 from tests.oracles.torch_fidelity import torch_fidelity_scores
 
 Rows = NDArray[Any]

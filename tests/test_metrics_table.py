@@ -10,9 +10,9 @@ import pytest
 
 import genbench.metrics
 from genbench.errors import UsageError
-from genbench.metrics import METRICS, signature, split_id
 from genbench.metrics.entry import MetricInfo
-from genbench.metrics.signatures import with_defaults
+from genbench.metrics.signatures import signature, with_defaults
+from genbench.metrics.table import METRICS, split_id
 
 FEATURES = [info for info in METRICS.values() if info.source == "features"]
 IDS = [

@@ -10,17 +10,16 @@ from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
 from genbench.errors import MetricError
-from genbench.metrics import (
-    density_coverage,
+from genbench.metrics.frechet import (
     frechet_distance,
+    frechet_distance_from_moments,
     frechet_distance_infinity,
     frechet_distance_per_class,
-    inception_score,
-    kernel_distance,
-    precision_recall,
 )
-from genbench.metrics.frechet import frechet_distance_from_moments
+from genbench.metrics.inception import inception_score
+from genbench.metrics.kernel import kernel_distance
 from genbench.metrics.moments import Moments
+from genbench.metrics.neighbours import density_coverage, precision_recall
 from tests.oracles.kernel import u_statistic_in_fractions
 
 

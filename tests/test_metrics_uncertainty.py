@@ -12,18 +12,13 @@ import scipy.stats
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
-from genbench.metrics import (
-    density_coverage,
-    evaluate,
-    frechet_distance,
-    frechet_distance_per_class,
-    inception_score,
-    kernel_distance,
-    precision_recall,
-)
 from genbench.metrics import moments as moments_module
-from genbench.metrics.inception import inception_estimate
+from genbench.metrics.evaluation import evaluate
+from genbench.metrics.frechet import frechet_distance, frechet_distance_per_class
+from genbench.metrics.inception import inception_estimate, inception_score
+from genbench.metrics.kernel import kernel_distance
 from genbench.metrics.moments import distances_without_blocks, moments
+from genbench.metrics.neighbours import density_coverage, precision_recall
 from genbench.metrics.uncertainty import (
     BLOCKS,
     block_jackknife,

@@ -18,9 +18,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
 from genbench.baselines.controls import Gaussian, NoParams
-from genbench.data import Split, load_split, readers, verify_files
+from genbench.data import readers
+from genbench.data.loading import load_split, verify_files
+from genbench.data.split import Split
 from genbench.errors import DataError, GenbenchError, MetricError, PluginError, UsageError
-from genbench.features import Features, extractor_problems, load_extractor
+from genbench.features.extractors import Features, extractor_problems, load_extractor
 from genbench.formats.csvfiles import Layout
 from genbench.generator import Space
 from genbench.metrics.frechet import infinity_sizes

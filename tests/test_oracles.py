@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from genbench.metrics import METRICS, MetricInfo, evaluate
+from genbench.metrics.entry import MetricInfo
+from genbench.metrics.evaluation import evaluate
 from genbench.metrics.likelihood import nll_bits_per_dim, nll_nats
+from genbench.metrics.table import METRICS
 from genbench.testing.selftest import Laboratory
 
 ORACLES = Path(__file__).parent / "oracles"

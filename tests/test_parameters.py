@@ -22,7 +22,7 @@ from genbench.plugins.inline import choice_of
 from genbench.plugins.parameters import by_field, complete, declared
 from genbench.plugins.probing import Prober
 from genbench.plugins.selection import choose
-from genbench.running.plan import cell_folder, cell_key
+from genbench.running.cells import cell_folder, cell_key
 from genbench.tasks.suite import load_suite
 from tests.conftest import PLUGINS, ROOT, TINY, Command
 

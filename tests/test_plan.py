@@ -13,7 +13,7 @@ from genbench.plugins.choice import GeneratorChoice
 from genbench.plugins.finding import Description, GeneratorRef
 from genbench.results.records import Artifact
 from genbench.results.store import Store, write_record
-from genbench.running.plan import Cell, build_plan, cell_folder, cell_key, part_of, scoring_keys
+from genbench.running.cells import Cell, build_plan, cell_folder, cell_key, part_of, scoring_keys
 from genbench.system import extensions
 from genbench.system.files import sha256_file, write_bytes
 from genbench.tasks.suite import Suite, load_suite

@@ -15,13 +15,13 @@ from genbench.data.toy import entropy
 from genbench.metrics.values import Interval, MetricValue
 from genbench.plugins import finding as plugins
 from genbench.plugins.choice import GeneratorChoice
-from genbench.report import renew_report
 from genbench.report.rows import table
+from genbench.report.writing import renew_report
 from genbench.results import archive
 from genbench.results.publish import outdated, published_entries, task_results
 from genbench.results.records import Record, digest
 from genbench.results.store import Store, Stored, write_record
-from genbench.running.plan import cell_key, expected
+from genbench.running.cells import cell_key, expected
 from genbench.system.files import write_json
 from genbench.tasks.suite import load_suite
 from tests import report_fixtures as fixtures

@@ -21,12 +21,12 @@ from PIL import Image
 from genbench.errors import StoreError
 from genbench.features.inception import SHA256_PREFIX
 from genbench.metrics.values import MetricValue
-from genbench.report import Entry, TaskResults, build_report
 from genbench.report import text as text_module
 from genbench.report.columns import Column, columns, scale
 from genbench.report.images import ArtefactError, grid_picture, read
 from genbench.report.rows import table
 from genbench.report.tradeoffs import agreement
+from genbench.report.writing import Entry, TaskResults, build_report
 from genbench.results.records import Artifact, Record
 from tests import report_fixtures as fixtures
 from tests.report_evil import PAYLOADS, evil_task

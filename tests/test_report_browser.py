@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from genbench.metrics.values import Interval, MetricValue
-from genbench.report import Entry, TaskResults, build_report
+from genbench.report.writing import Entry, TaskResults, build_report
 from genbench.results.aggregation import summarize
 from genbench.results.differences import difference
 from tests import report_fixtures as fixtures

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from genbench.errors import StoreError
-from genbench.report import build_report, halves
+from genbench.report import halves
 from genbench.report.halves import in_halves
+from genbench.report.writing import build_report
 from tests import report_fixtures as fixtures
 
 

@@ -11,9 +11,9 @@ from click.testing import CliRunner
 
 from genbench.cli import cli
 from genbench.errors import UsageError
-from genbench.report import build_report
 from genbench.report.history import history
 from genbench.report.rows import table
+from genbench.report.writing import build_report
 from genbench.results.publish import gather
 from genbench.results.revisions import extract
 from genbench.results.store import RECORD

@@ -11,7 +11,7 @@ import pytest
 
 from genbench.errors import UsageError
 from genbench.plugins.finding import GeneratorRef, describe
-from genbench.testing import check_generator
+from genbench.testing.checking import check_generator
 from genbench.testing.scaffold import new_generator
 from tests.conftest import Command
 

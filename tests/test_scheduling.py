@@ -21,16 +21,16 @@ from genbench.cli.terminal import print_table
 from genbench.errors import DataError, PluginError
 from genbench.plugins.choice import GeneratorChoice
 from genbench.plugins.finding import Description, GeneratorRef
-from genbench.report import Entry, TaskResults
 from genbench.report.rows import table
 from genbench.report.tradeoffs import quality_cost
+from genbench.report.writing import Entry, TaskResults
 from genbench.results.progress import overview
 from genbench.results.records import Record
 from genbench.results.store import Store, write_record
 from genbench.running import narration, runner
+from genbench.running.cells import Cell, build_plan
 from genbench.running.cellspec import CellSpec
 from genbench.running.executors import Ended
-from genbench.running.plan import Cell, build_plan
 from genbench.running.runner import RunOptions, run_suite
 from genbench.running.timeleft import Progress, Running, TimeLeft
 from genbench.system import extensions, machine

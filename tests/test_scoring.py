@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from genbench.errors import DataError
-from genbench.features import INCEPTION, load_extractor
+from genbench.features.extractors import INCEPTION, load_extractor
 from genbench.features.inception import VARIABLE
 from genbench.generator import Space
 from genbench.metrics.values import MetricValue

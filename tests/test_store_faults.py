@@ -319,7 +319,7 @@ def test_names_that_differ_by_case_or_unicode_form_stay_apart(tmp_path: Path) ->
             metrics={"fid": fixtures.metric("fid", index + 1.0, 0)},
         )
         entries.append(fixtures.Entry(made))
-    from genbench.report import TaskResults, build_report
+    from genbench.report.writing import TaskResults, build_report
 
     build_report([TaskResults(fixtures.suite(), entries)], tmp_path)
     pages = [p.name for p in (tmp_path / "cells").glob("*.json")]

@@ -58,7 +58,7 @@ def test_it_writes_images_arrays_card_and_metadata(made: Path) -> None:
 
 
 def test_no_row_repeats_and_none_is_a_training_row(made: Path) -> None:
-    from genbench.data import load_split
+    from genbench.data.loading import load_split
     from genbench.tasks.suite import load_suite
 
     suite = load_suite(str(IMAGES))

@@ -104,7 +104,7 @@ def test_every_command_of_the_page_does_what_it_says(away: Away, tmp_path: Path)
 
 
 def test_the_page_tells_every_check() -> None:
-    from genbench.testing import RULES
+    from genbench.testing.rules import RULES
 
     rows = dict(re.findall(r"^\| `([a-z-]+)` \| (.+?) \|$", PAGE, re.MULTILINE))
     for rule in RULES.values():

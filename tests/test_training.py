@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genbench.data import Split
+from genbench.data.split import Split
 from genbench.errors import StoreError, UsageError
 from genbench.generator import Space
 from genbench.plugins.driver import FitResult, GeneratorDriver

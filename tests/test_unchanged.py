@@ -18,11 +18,11 @@ import pytest
 
 from genbench.plugins.finding import Description, GeneratorRef, describe
 from genbench.plugins.selection import choose
-from genbench.report import build_report
+from genbench.report.writing import build_report
 from genbench.results.publish import gather
 from genbench.results.records import Record, digest
 from genbench.results.store import RECORD
-from genbench.running.plan import cell_folder, cell_key, scoring_keys
+from genbench.running.cells import cell_folder, cell_key, scoring_keys
 from genbench.tasks.suite import load_suite, profiles_of, shipped
 
 HERE = Path(__file__).parent

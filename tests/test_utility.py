@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from genbench.data import load_split
+from genbench.data.loading import load_split
 from genbench.results.records import Record
 from genbench.tasks.suite import load_suite
 from tests.conftest import HERE, PLUGINS, Command, genbench

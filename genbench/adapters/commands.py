@@ -16,7 +16,7 @@ from genbench.adapters.frozen import UNKNOWN, Caller, Draw, caller, frozen, loca
 from genbench.adapters.ranges import stated
 from genbench.errors import ContractError, PluginError
 from genbench.generator import Kind, Space
-from genbench.plugins.source import files_of_module, files_of_script
+from genbench.plugins import files_of_module, files_of_script
 
 if TYPE_CHECKING:
     import torch
@@ -100,7 +100,7 @@ def _scripts(words: Sequence[str], by: Caller) -> list[Path]:
 def _run(name: str, words: Sequence[str], by: Caller, n: int, seed: int, labels: Any) -> Any:
     import numpy as np
 
-    from genbench.formats.arrayfiles import open_arrays
+    from genbench.formats import open_arrays
 
     with tempfile.TemporaryDirectory(prefix="genbench-") as folder:
         out, label_file = Path(folder) / "samples.npz", Path(folder) / "labels.npy"
@@ -127,7 +127,7 @@ def _run(name: str, words: Sequence[str], by: Caller, n: int, seed: int, labels:
 
 def _ended(words: list[str], by: Caller) -> subprocess.CompletedProcess[str]:
     """Run the command until it ends, or we do: a worker that is killed takes it along."""
-    from genbench.system.supervisor import killed_with_parent
+    from genbench.system import killed_with_parent
 
     with warnings.catch_warnings():
         # Python 3.12 warns of a fork beside threads; ours goes on to the command at once.

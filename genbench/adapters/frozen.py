@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from genbench import kinds
 from genbench.adapters.ranges import Range, Seen
 from genbench.errors import ContractError, PluginError
-from genbench.formats.layout import arranged, unclear_layout
+from genbench.formats import arranged, unclear_layout
 from genbench.generator import GeneratorSpec, Kind, Run, Space, TrainData, to_uint8
 
 if TYPE_CHECKING:
@@ -181,8 +181,7 @@ def in_space(x: Any, space: Space, seen: Seen, name: str) -> Tensor:
 
 def _native(x: Any, name: str) -> Any:
     """An array, or torch's tensor as one, that torch can take back."""
-    from genbench.formats.arrayfiles import array_of
-    from genbench.formats.arrayvalues import without_mask
+    from genbench.formats import array_of, without_mask
 
     try:
         array = without_mask(array_of(x) if hasattr(x, "detach") else x)

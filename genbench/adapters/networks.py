@@ -12,7 +12,7 @@ from genbench.adapters.onnxfile import external_files
 from genbench.adapters.ranges import stated
 from genbench.errors import PluginError
 from genbench.generator import Kind, Space
-from genbench.plugins.source import files_of_module
+from genbench.plugins import files_of_module
 
 if TYPE_CHECKING:
     import torch

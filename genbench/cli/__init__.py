@@ -26,7 +26,9 @@ from genbench.cli import (
     synthesize,
 )
 from genbench.errors import GenbenchError, did_you_mean
-from genbench.system.threads import short_spinning
+from genbench.system import short_spinning
+
+__all__ = ["main"]
 
 
 class _Group(click.Group):

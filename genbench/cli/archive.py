@@ -11,7 +11,7 @@ import click
 from genbench.cli.output import echo
 
 if TYPE_CHECKING:
-    from genbench.results.store import Problem
+    from genbench.results import Problem
 
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 

@@ -10,7 +10,7 @@ import click
 from genbench.cli.output import echo, echo_json
 
 if TYPE_CHECKING:
-    from genbench.plugins.finding import GeneratorRef
+    from genbench.plugins import GeneratorRef
     from genbench.testing import CheckResult, Conformance
 
 _MARKS = {
@@ -52,9 +52,8 @@ def check(
       genbench check my_model.py
       genbench check my_model.py:Mine --shape 3,32,32
     """
-    from genbench.plugins.probing import Prober
-    from genbench.testing.checking import check_all
-    from genbench.testing.examination import EXAMINED
+    from genbench.plugins import Prober
+    from genbench.testing import EXAMINED, check_all
 
     with Prober(EXAMINED, sandbox=not no_sandbox) as prober:
         reports = check_all(

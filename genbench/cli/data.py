@@ -17,8 +17,8 @@ def data() -> None:
 @data.command("list")
 def list_() -> int:
     """Show every suite's data set: its licence, and where its files are looked for."""
-    from genbench.data.files import locate, places
-    from genbench.tasks.suite import load_suite, shipped
+    from genbench.data import locate, places
+    from genbench.tasks import load_suite, shipped
 
     for name in shipped():
         dataset = load_suite(name).dataset
@@ -40,7 +40,7 @@ def verify(names: tuple[str, ...]) -> int:
     Exit code 6 if a file is altered, or missing from a suite that was named.
     """
     from genbench.data import verify_files
-    from genbench.tasks.suite import load_suite, shipped
+    from genbench.tasks import load_suite, shipped
 
     bad = 0
     for name in names or tuple(shipped()):
@@ -62,10 +62,10 @@ def fetch(name: str, mirror: str | None) -> int:
 
     They go to $GENBENCH_DATA/NAME, or to genbench/NAME in the XDG data home.
     """
-    from genbench.data.fetching import Fetched, fetch_file
-    from genbench.data.fetching import fetch as fetch_files
+    from genbench.data import Fetched, fetch_file
+    from genbench.data import fetch as fetch_files
     from genbench.features import INCEPTION
-    from genbench.tasks.suite import load_suite
+    from genbench.tasks import load_suite
 
     def progress(url: str, done: int, total: int) -> None:
         if sys.stderr.isatty():
@@ -74,7 +74,7 @@ def fetch(name: str, mirror: str | None) -> int:
 
     found: list[Fetched]
     if name == INCEPTION:
-        from genbench.features.inception import FILE, SHA256_PREFIX, URL, places
+        from genbench.features import FILE, SHA256_PREFIX, URL, places
 
         url = f"{mirror.rstrip('/')}/{FILE}" if mirror else URL
         found = [fetch_file(url, places()[-1], SHA256_PREFIX, progress)]

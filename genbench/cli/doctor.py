@@ -23,7 +23,7 @@ def doctor(results: Path, as_json: bool) -> int:
 
     Says what to do about each problem. Exit code 6 if there is one.
     """
-    from genbench.testing.doctor import diagnose
+    from genbench.testing import diagnose
 
     checks = diagnose(results)
     if as_json:

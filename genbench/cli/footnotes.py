@@ -6,12 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from genbench.report.columns import Column
-from genbench.report.gaps import notes
-from genbench.report.rows import Table
-from genbench.report.text import finite, shorten
-from genbench.results.aggregation import is_control, is_fixed
-from genbench.results.records import Record
+from genbench.report import Column, Table, finite, notes, shorten
+from genbench.results import Record, is_control_record, is_fixed
 
 MORE_SEEDS = "0,1,2"
 
@@ -66,7 +62,7 @@ def price_of_ranks(records: Iterable[Record]) -> Price | None:
     Price or None
         None where no generator was trained, or where one has several seeds already.
     """
-    trained = [r for r in records if not is_control(r) and not is_fixed(r)]
+    trained = [r for r in records if not is_control_record(r) and not is_fixed(r)]
     seeds = {r.seed for r in trained}
     if len(seeds) != 1:
         return None

@@ -42,8 +42,8 @@ def gate(
     Exit codes: 0 pass, 4 regression, 5 inconclusive or nothing to compare.
     """
     from genbench.results import gate as library
-    from genbench.results.comparison import number
-    from genbench.system.files import write_bytes
+    from genbench.results import number
+    from genbench.system import write_bytes
 
     found = library.judge(baseline, candidate, library.parse_tolerances(tolerances))
     if out is not None:

@@ -83,9 +83,8 @@ def show(what: str, sweep: bool, as_json: bool) -> None:
 
 
 def _show_sweeps(place: Path, *, as_json: bool) -> None:
-    from genbench.report.rows import table
-    from genbench.report.sweeps import lines, measured, sweeps
-    from genbench.results.publish import gather
+    from genbench.report import lines, measured, sweeps, table
+    from genbench.results import gather
 
     if not place.is_dir():
         raise UsageError(f"--sweep reads a results folder: {shorten(str(place))} is none")
@@ -124,7 +123,7 @@ def _print_sweep(part: Mapping[str, Any]) -> None:
 
 
 def _suites() -> list[dict[str, Any]]:
-    from genbench.tasks.suite import load_suite, profiles_of, shipped
+    from genbench.tasks import load_suite, profiles_of, shipped
 
     rows = []
     for name in shipped():
@@ -139,8 +138,8 @@ def _suites() -> list[dict[str, Any]]:
 
 
 def _generators() -> list[dict[str, Any]]:
-    from genbench.plugins.finding import installed
-    from genbench.results.controls import is_control
+    from genbench.plugins import installed
+    from genbench.results import is_control
 
     rows = []
     for name, owners in installed().items():
@@ -163,8 +162,7 @@ _OF_METRICS = ("id", "title", "description", "unit", "higher_is_better", "needs"
 
 
 def _metrics() -> list[dict[str, Any]]:
-    from genbench.metrics import custom
-    from genbench.metrics.table import METRICS
+    from genbench.metrics import METRICS, custom
     from genbench.system import extensions
 
     rows = [
@@ -241,8 +239,7 @@ _LISTS = {
 
 
 def _check(rows: list[dict[str, Any]]) -> None:
-    from genbench.plugins.finding import find
-    from genbench.plugins.probing import Prober
+    from genbench.plugins import Prober, find
 
     with Prober() as prober:
         for row in rows:
@@ -254,8 +251,7 @@ def _check(rows: list[dict[str, Any]]) -> None:
 
 def _check_metrics(rows: list[dict[str, Any]]) -> None:
     """Import the metrics of other packages, and tell what they say of themselves."""
-    from genbench.metrics import custom
-    from genbench.metrics.table import METRICS
+    from genbench.metrics import METRICS, custom
 
     for row in rows:
         if row["name"] not in METRICS and "problem" not in row:
@@ -292,19 +288,18 @@ def _print(title: str, rows: list[dict[str, Any]]) -> None:
 
 def _find(what: str) -> dict[str, Any]:
     from genbench.features import list_extractors
-    from genbench.metrics import custom
-    from genbench.metrics.table import METRICS
-    from genbench.plugins.finding import installed
+    from genbench.metrics import METRICS, custom
+    from genbench.plugins import installed
     from genbench.system import extensions
-    from genbench.tasks.suite import load_suite, shipped
+    from genbench.tasks import load_suite, shipped
 
     if what == "schema":
-        from genbench.results.schema import record_schema
+        from genbench.results import record_schema
 
         return record_schema()
     path = Path(what)
     if path.suffix == ".json" or os.path.isfile(path / "record.json"):
-        from genbench.system.files import read_json
+        from genbench.system import read_json
 
         body = read_json(path / "record.json" if os.path.isdir(path) else path)
         if not isinstance(body, dict):
@@ -331,9 +326,7 @@ def _find(what: str) -> dict[str, Any]:
 
 
 def _generator(what: str) -> dict[str, Any]:
-    from genbench.plugins.finding import find, installed
-    from genbench.plugins.probing import Prober
-    from genbench.plugins.selection import from_files
+    from genbench.plugins import Prober, find, from_files, installed
 
     with Prober() as prober:
         refs = [find(what)] if what in installed() else [r for _, r in from_files([what], prober)]

@@ -30,7 +30,7 @@ def generator(name: str, parent: Path) -> None:
 
     It has one module for images and points, a pyproject.toml that announces it, and a test.
     """
-    from genbench.testing.scaffold import new_generator
+    from genbench.testing import new_generator
 
     files = new_generator(name, parent)
     for path in files:

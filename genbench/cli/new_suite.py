@@ -112,8 +112,8 @@ def suite(
       genbench new suite orbits --csv orbits.csv
       genbench new suite orbits --csv pandas.csv --drop-column '#1' --split 0.6,0.2,0.2
     """
-    from genbench.formats.csvfiles import Layout
-    from genbench.tasks.new import new_suite
+    from genbench.formats import Layout
+    from genbench.tasks import new_suite
 
     layout = Layout(None if header is None else header == "yes", drop, keep)
     made = new_suite(

@@ -7,7 +7,7 @@ import click
 
 def parts_of(only: str | None, skip: str | None) -> list[str]:
     """The parts that are left."""
-    from genbench.running.cellspec import PARTS
+    from genbench.running import PARTS
 
     if only and skip:
         raise click.UsageError("--only and --skip exclude each other: give one")

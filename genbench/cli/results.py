@@ -59,8 +59,7 @@ def report(
     from tempfile import TemporaryDirectory
 
     from genbench.report import build_report
-    from genbench.results.publish import gather
-    from genbench.results.revisions import extract
+    from genbench.results import extract, gather
 
     places = places or (Path("results"),)
     with TemporaryDirectory() as scratch:
@@ -131,7 +130,7 @@ def compare(a: Path, b: Path | None, rows: tuple[str, str] | None) -> int:
 @click.option("--watch", is_flag=True, help="Show it again every two seconds until Ctrl-C.")
 def status(place: Path, watch: bool) -> int:
     """Show what is done, running and failed in a results folder. Reads files only."""
-    from genbench.results.progress import overview
+    from genbench.results import overview
 
     while True:
         lines = overview(place)

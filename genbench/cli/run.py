@@ -187,7 +187,7 @@ def run(
     from genbench import api
     from genbench.cli.parts import parts_of
     from genbench.cli.terminal import listener, print_plan, print_result
-    from genbench.plugins.selection import parse_seeds
+    from genbench.plugins import parse_seeds
 
     asked: dict[str, Any] = {
         "plugins": plugins,

@@ -10,7 +10,7 @@ import click
 from genbench.cli.output import echo, echo_json
 
 if TYPE_CHECKING:
-    from genbench.testing.selftest import Verdict
+    from genbench.testing import Verdict
 
 
 @click.command()

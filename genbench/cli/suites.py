@@ -23,8 +23,7 @@ def check(names: tuple[str, ...]) -> int:
     """
     from genbench.data import verify_files
     from genbench.features import extractor_problems
-    from genbench.tasks.lock import check_lock
-    from genbench.tasks.suite import load_suite, profiles_of, shipped
+    from genbench.tasks import check_lock, load_suite, profiles_of, shipped
 
     problems = []
     for name in names or tuple(shipped()):
@@ -54,7 +53,7 @@ def check(names: tuple[str, ...]) -> int:
 )
 def lock(folder: Path, replace: bool) -> int:
     """Write the hashes of every suite in FOLDER into its suites.lock.json."""
-    from genbench.tasks.lock import write_lock
+    from genbench.tasks import write_lock
 
     for line in write_lock(folder, replace=replace) or ["nothing to lock"]:
         echo(line)

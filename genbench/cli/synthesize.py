@@ -11,7 +11,7 @@ import click
 from genbench.cli.output import echo
 
 if TYPE_CHECKING:
-    from genbench.synthesis.card import Provenance
+    from genbench.synthesis import Provenance
 
 
 @click.command()
@@ -120,13 +120,10 @@ def synthesize(
 
     from genbench import api
     from genbench.cli.terminal import listener
-    from genbench.synthesis.build import Request
-    from genbench.synthesis.evidence import require_help
-    from genbench.synthesis.run import Options, require_buildable
-    from genbench.synthesis.run import synthesize as build_set
-    from genbench.synthesis.write import require_free
-    from genbench.system.machine import resolve_device
-    from genbench.tasks.suite import load_suite
+    from genbench.synthesis import Options, Request, require_buildable, require_free, require_help
+    from genbench.synthesis import synthesize as build_set
+    from genbench.system import resolve_device
+    from genbench.tasks import load_suite
 
     options = Options(
         _confidence(filter_), drop_near_copies, resolve_device(device), not no_sandbox

@@ -16,18 +16,10 @@ from genbench.api import Result
 from genbench.cli import again
 from genbench.cli.footnotes import price_of_ranks, table_notes
 from genbench.cli.output import Sheet, above, echo, echo_json, harmless, room
-from genbench.report.brief import brief
-from genbench.report.rows import table
-from genbench.report.text import shorten
-from genbench.results.aggregation import is_control
-from genbench.results.publish import task_results
-from genbench.results.records import Record
-from genbench.results.store import Stored
-from genbench.running.narration import Lines, describe, left
-from genbench.running.plan import Cell
-from genbench.running.runner import Listener
-from genbench.running.timeleft import Progress
-from genbench.tasks.suite import Suite
+from genbench.report import brief, shorten, table
+from genbench.results import Record, Stored, is_control_record, task_results
+from genbench.running import Cell, Lines, Listener, Progress, describe, left
+from genbench.tasks import Suite
 
 
 @contextmanager
@@ -177,7 +169,7 @@ def _without_value(stored: Sequence[Stored]) -> list[str]:
     """A line per metric and reason for values that should be there and are not."""
     found: dict[tuple[str, str], list[str]] = {}
     for one in stored:
-        control = is_control(one.record)  # may lack a class on purpose
+        control = is_control_record(one.record)  # may lack a class on purpose
         for name, value in one.record.metrics.items():
             if value.status == "failed" or (value.status == "undefined" and not control):
                 who = f"{shorten(one.record.label, 100)} seed {one.record.seed}"

@@ -19,10 +19,7 @@ from genbench.data.files import FileCheck, check_files, declared, read_checked
 from genbench.data.rows import chosen_rows, row_range
 from genbench.data.split import Split
 from genbench.errors import DataError, UsageError
-from genbench.formats.arrayfiles import StoredArray
-from genbench.formats.arraysets import one_set
-from genbench.formats.labelnames import names_of_labels
-from genbench.formats.precision import as_float32
+from genbench.formats import StoredArray, as_float32, names_of_labels, one_set
 from genbench.generator import Space
 
 

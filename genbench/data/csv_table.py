@@ -16,8 +16,7 @@ from genbench.data.readers import READERS, reader_of, superseded
 from genbench.data.rows import chosen_rows, row_range
 from genbench.data.split import Split
 from genbench.errors import DataError, UsageError
-from genbench.formats.csvfiles import Layout, parse_csv
-from genbench.formats.precision import as_float32
+from genbench.formats import Layout, as_float32, parse_csv
 from genbench.generator import Space
 
 

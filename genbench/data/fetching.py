@@ -11,7 +11,7 @@ from typing import Any
 
 from genbench.data.files import MOST_BYTES, check_file, locate, unpacked
 from genbench.errors import DataError
-from genbench.system.files import data_home, write_bytes
+from genbench.system import data_home, write_bytes
 
 CHUNK = 1 << 18
 TIMEOUT_SECONDS = 30.0

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from genbench.errors import DataError, UsageError
-from genbench.system.files import data_home
+from genbench.system import data_home
 
 MOST_BYTES = 4 << 30  # of one file's content: a bomb must not fill the memory
 

@@ -22,8 +22,7 @@ from genbench.data.readers import reader_of
 from genbench.data.rows import places, row_range
 from genbench.data.split import Split
 from genbench.errors import DataError
-from genbench.formats.imagefiles import Folder
-from genbench.formats.imagepixels import BadImage, decode
+from genbench.formats import BadImage, Folder, decode
 from genbench.generator import Space
 
 ROLE = "table"

@@ -1,1 +1,5 @@
 """The worth of synthetic data to a classifier: the fixed classifier and the protocols."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from genbench.downstream.classical import RandomAffine
 from genbench.downstream.classifier import Classifier, predict
 from genbench.downstream.recipe import Recipe
-from genbench.system.npzfile import load_arrays
+from genbench.system import load_arrays
 
 Array = NDArray[Any]
 ROWS = "rows.npz"  # x, y, and the labels asked for, where the generator takes labels

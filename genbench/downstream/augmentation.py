@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genbench.data.split import Split
+from genbench.data import Split
 from genbench.downstream.arms import Replicate
 from genbench.downstream.classifier import Classifier
 from genbench.downstream.gains import METHOD, Gain, paired, verdicts
 from genbench.downstream.recipe import correct
-from genbench.metrics.values import Interval, MetricValue
-from genbench.tasks.protocols import Protocols
+from genbench.metrics import Interval, MetricValue
+from genbench.tasks import Protocols
 
 REAL, CLASSICAL, ADDED = "real", "real+classical", "real+synthetic"
 BOTH, ALONE = "real+synthetic+classical", "synthetic"

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from genbench.tasks.protocols import Classical
+from genbench.tasks import Classical
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from genbench.metrics.uncertainty import crossed, quantile, satterthwaite
-from genbench.results.ranking import holm
+from genbench.metrics import crossed, quantile, satterthwaite
+from genbench.results import holm
 
 LEAST = 3  # replicates: with two, one degree of freedom tells next to nothing
 METHOD = "t-over-replicates-and-rows"

@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genbench.data.split import Split
+from genbench.data import Split
 from genbench.downstream.arms import LabelledRows, Replicate
 from genbench.downstream.classifier import Classifier
 from genbench.downstream.gains import METHOD, paired, verdicts
 from genbench.downstream.recipe import correct
 from genbench.downstream.subsets import missing
-from genbench.metrics.uncertainty import trainings_mean
-from genbench.metrics.values import MetricValue
-from genbench.tasks.protocols import Imbalance
+from genbench.metrics import MetricValue, trainings_mean
+from genbench.tasks import Imbalance
 
 AS_IS, OVERSAMPLED, WEIGHTED, FILLED = "as it is", "oversampled", "class weights", "filled"
 

@@ -24,8 +24,7 @@ from genbench.downstream.classifier import (
 from genbench.errors import StoreError
 from genbench.generator import Space
 from genbench.seeds import derive_seed
-from genbench.system import tensorfile
-from genbench.system.cachetrust import trusted_files
+from genbench.system import tensorfile, trusted_files
 
 Array = NDArray[Any]
 

@@ -9,15 +9,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from genbench.data.split import Split
+from genbench.data import Split
 from genbench.downstream.attacks import fgsm, pgd
 from genbench.downstream.augmentation import ADDED, REAL, Arm
 from genbench.downstream.classifier import Classifier
 from genbench.downstream.gains import METHOD, paired, verdicts
-from genbench.metrics.uncertainty import trainings_mean
-from genbench.metrics.values import MetricValue
+from genbench.metrics import MetricValue, trainings_mean
 from genbench.seeds import derive_seed
-from genbench.tasks.protocols import Robustness
+from genbench.tasks import Robustness
 
 CHUNK = 500
 Array = NDArray[np.float64]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from genbench.data.split import proportional
+from genbench.data import proportional
 from genbench.errors import MetricError
 
 Labels = NDArray[np.int64]

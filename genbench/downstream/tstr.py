@@ -17,13 +17,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from genbench.data.split import Split
+from genbench.data import Split
 from genbench.downstream.classifier import check_space, predict
 from genbench.downstream.recipe import Recipe, correct
 from genbench.errors import MetricError
 from genbench.generator import Space
-from genbench.metrics.uncertainty import Estimate, trainings_mean, wilson_share
-from genbench.metrics.values import MetricValue
+from genbench.metrics import Estimate, MetricValue, trainings_mean, wilson_share
 from genbench.seeds import derive_seed
 
 Array = NDArray[Any]

@@ -17,7 +17,7 @@ from safetensors.torch import load as parse_tensors
 from torch import Tensor
 
 from genbench.errors import ContractError, DataError
-from genbench.features import ExtractorInfo, Features
+from genbench.features.extractors import ExtractorInfo, Features
 from genbench.features.network import ClassifierNet
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from genbench.errors import DataError
-from genbench.features import ExtractorInfo
+from genbench.features.extractors import ExtractorInfo
 from genbench.features.imagenet import ImageNetExtractor
 from genbench.generator import Space
 

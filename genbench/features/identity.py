@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genbench.errors import ContractError
-from genbench.features import ExtractorInfo, Features
+from genbench.features.extractors import ExtractorInfo, Features
 from genbench.generator import Space
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from genbench.errors import ContractError
-from genbench.features import ExtractorInfo, Features
 from genbench.features.classifier import plain_float32
+from genbench.features.extractors import ExtractorInfo, Features
 from genbench.generator import Space
 
 if TYPE_CHECKING:

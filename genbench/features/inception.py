@@ -15,10 +15,10 @@ from typing import Any
 import torch
 
 from genbench.errors import DataError
-from genbench.features import ExtractorInfo
+from genbench.features.extractors import ExtractorInfo
 from genbench.features.imagenet import ImageNetExtractor
 from genbench.generator import Space
-from genbench.system.files import data_home
+from genbench.system import data_home
 
 VARIABLE = "GENBENCH_INCEPTION"
 SHA256_PREFIX = "6726825d"  # torch hub writes it into the name

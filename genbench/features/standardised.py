@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genbench.errors import ContractError, DataError
-from genbench.features import Features, moments_problem
+from genbench.features.extractors import Features, moments_problem
 from genbench.generator import Space
 
 if TYPE_CHECKING:

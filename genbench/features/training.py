@@ -23,8 +23,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from genbench.data import Split, load_split
-from genbench.features import ExtractorInfo
 from genbench.features.classifier import ClassifierExtractor
+from genbench.features.extractors import ExtractorInfo
 from genbench.features.network import FEATURES, ClassifierNet
 from genbench.generator import Space
 

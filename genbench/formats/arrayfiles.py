@@ -20,7 +20,7 @@ import numpy.lib.format as npy
 from numpy.typing import NDArray
 
 from genbench.errors import DataError
-from genbench.system.npzfile import READ_ERRORS
+from genbench.system import READ_ERRORS
 
 SUFFIXES = (".npz", ".npy", ".pt", ".pth", ".safetensors")
 MOST_BYTES = 64 << 30  # of one array, as its header claims; rows are read as they are needed

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from genbench.errors import DataError
 from genbench.formats.imagepixels import BadImage
-from genbench.system.npzfile import READ_ERRORS
+from genbench.system import READ_ERRORS
 
 SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff",

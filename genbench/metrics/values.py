@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from genbench.system.jsontext import plain_data
+from genbench.system import plain_data
 
 MetricStatus = Literal["ok", "not_applicable", "failed", "undefined"]
 METRIC_STATUSES = ("ok", "not_applicable", "failed", "undefined")

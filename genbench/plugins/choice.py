@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from genbench.plugins.finding import Description, GeneratorRef
-from genbench.results.controls import is_control
+from genbench.results import is_control
 
 
 @dataclass(frozen=True, slots=True)

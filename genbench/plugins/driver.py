@@ -18,8 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from genbench.data import Split
-from genbench.data.split import proportional
+from genbench.data import Split, proportional
 from genbench.errors import shorten
 from genbench.generator import Space
 from genbench.plugins.choice import GeneratorChoice

@@ -25,7 +25,7 @@ from genbench.generator import CONTRACT, GeneratorSpec
 from genbench.plugins import parameters
 from genbench.plugins.parameters import Parameter
 from genbench.plugins.source import Sources, sources_of
-from genbench.results.controls import poses_as_control
+from genbench.results import poses_as_control
 from genbench.system import extensions
 
 GROUP = "genbench.generators"

@@ -8,7 +8,7 @@ from typing import IO, Any
 
 from genbench.errors import GenbenchError, PluginError
 from genbench.plugins.finding import Description, GeneratorRef, classes_in, describe
-from genbench.system.forking import ForkServerClient
+from genbench.system import ForkServerClient
 
 PROBE_SECONDS = 60.0
 PROBED = ("torch", "torch._dynamo")  # what nearly every generator imports, 2.6 s the second

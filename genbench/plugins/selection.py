@@ -12,8 +12,8 @@ from genbench.plugins import finding as plugins
 from genbench.plugins.choice import GeneratorChoice
 from genbench.plugins.finding import GeneratorRef
 from genbench.plugins.probing import Prober
-from genbench.results.controls import CONTROLS, is_ours
-from genbench.tasks.suite import Suite
+from genbench.results import CONTROLS, is_ours
+from genbench.tasks import Suite
 
 
 def choose(

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from genbench.report.copying import Mark
 from genbench.report.text import finite
-from genbench.results.aggregation import is_control, is_fixed
-from genbench.results.records import Record
+from genbench.results import Record, is_control_record, is_fixed
 
 _FEW = 0.5  # of the budget
 
@@ -41,7 +40,7 @@ def access_mark(records: Sequence[Record], budget: float | None) -> Mark | None:
     budget
         Examples that every generator of the suite is served.
     """
-    if is_control(records[0]) or is_fixed(records[0]):
+    if is_control_record(records[0]) or is_fixed(records[0]):
         return None
     found = [_of(record, budget) for record in records if record.status == "ok"]
     return next((m for m in (RAW_TRAINING, UNCOUNTED, RAW) if m in found), None)

@@ -26,9 +26,8 @@ from genbench.report.halves import in_halves
 from genbench.report.images import Picture
 from genbench.report.page import Page, compare_data, cost_columns, page, page_id, verdict
 from genbench.report.rows import Row
-from genbench.results.entries import Entry, TaskResults
-from genbench.results.wording import plain
-from genbench.system.files import write_bytes
+from genbench.results import Entry, TaskResults, plain
+from genbench.system import write_bytes
 
 MANIFEST = "manifest.json"
 PLOTLY = "plotly-cartesian.min.js"

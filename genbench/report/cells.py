@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from genbench.metrics.values import MetricValue
+from genbench.metrics import MetricValue
 from genbench.report.curves import MAX_CURVES, svg
 from genbench.report.images import (
     ArtefactError,
@@ -23,8 +23,7 @@ from genbench.report.images import (
 from genbench.report.page import Page, Place, Shown, grid
 from genbench.report.reproduce import command
 from genbench.report.rows import Row
-from genbench.results.entries import Entry
-from genbench.results.records import Record
+from genbench.results import Entry, Record
 
 _GRIDS = (
     ("real", "Real test rows"),

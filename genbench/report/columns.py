@@ -9,11 +9,8 @@ from typing import Any
 
 from genbench import kinds
 from genbench.errors import shorten
-from genbench.metrics.entry import MetricInfo
-from genbench.metrics.table import METRICS
-from genbench.metrics.values import MetricValue
-from genbench.results.aggregation import direction
-from genbench.results.records import Record
+from genbench.metrics import METRICS, MetricInfo, MetricValue
+from genbench.results import Record, direction
 
 TF_INCEPTION = "inception-v3-compat"
 TF_WEIGHTS = ":6726825d"  # of the published file, in a signature; others make no canonical FID

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from genbench.metrics.values import MetricValue
-from genbench.results.aggregation import is_control
-from genbench.results.records import Record
+from genbench.metrics import MetricValue
+from genbench.results import Record, is_control_record
 
 # An exact copy is never authentic, and neither is one that was moved a little; held-out rows of
 # digits and MNIST score about 0.6.
@@ -82,7 +81,7 @@ def reference_mark(records: Sequence[Record]) -> Mark | None:
 
     They are such rows, or were made of the training rows alone.
     """
-    if is_control(records[0]):
+    if is_control_record(records[0]):
         return None
     done = [record for record in records if record.status == "ok"]
     if any(_marked(record, "exact") for record in done):

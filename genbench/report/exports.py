@@ -12,7 +12,7 @@ from genbench.report.curves import recorded
 from genbench.report.page import Page
 from genbench.report.rows import Row, Table
 from genbench.report.text import finite
-from genbench.results.wording import spreadsheet
+from genbench.results import spreadsheet
 
 if TYPE_CHECKING:
     import pandas as pd

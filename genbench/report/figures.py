@@ -10,7 +10,7 @@ from typing import Any
 
 from plotly.io import to_json
 
-from genbench.metrics.table import is_likelihood
+from genbench.metrics import is_likelihood
 from genbench.report.columns import Column
 from genbench.report.rows import Row, Table, Value
 from genbench.report.text import count, finite, number, plot_label, plot_labels

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from genbench.report.columns import Column
 from genbench.report.rows import Row, Table
 from genbench.report.text import shorten
-from genbench.results.entries import Entry
-from genbench.results.ranking import ONE_SEED
+from genbench.results import ONE_SEED, Entry
 
 
 @dataclass(frozen=True, slots=True)

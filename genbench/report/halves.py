@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from genbench.system.machine import available_cores
+from genbench.system import available_cores
 
 T = TypeVar("T")
 Work = Callable[[Sequence[T]], Mapping[str, str]]

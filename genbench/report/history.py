@@ -10,8 +10,7 @@ from genbench.report.columns import Column
 from genbench.report.figures import GREY, Choice, Figure, axis, spec, value_axis
 from genbench.report.rows import Row, Table
 from genbench.report.text import number, plot_label, shorten
-from genbench.results.aggregation import Summary, asked_for, group, is_control, summarize
-from genbench.results.entries import Snapshot
+from genbench.results import Snapshot, Summary, asked_for, group, is_control_record, summarize
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,7 @@ def _at(snapshot: Snapshot, when: str, column: Column) -> list[_Point]:
     """Values of one metric at one time; of several versions there the one made last."""
     newest: dict[tuple[str, str], tuple[str, _Point]] = {}
     for key, records in group(e.record for e in snapshot.entries).items():
-        if is_control(records[0]):
+        if is_control_record(records[0]):
             continue
         summary = summarize(records, column.id)
         if summary.mean is None:

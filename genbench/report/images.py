@@ -15,9 +15,8 @@ import numpy as np
 from PIL import Image
 
 from genbench.errors import DataError
-from genbench.results.entries import Entry
-from genbench.results.records import Artifact
-from genbench.system.npzfile import read_npz
+from genbench.results import Artifact, Entry
+from genbench.system import read_npz
 
 MAX_BYTES = 8_000_000
 MAX_PIXELS = 4_000_000

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from genbench.report import sweeps, utility
+from genbench.report import swept, utility
 from genbench.report.copying import Mark
 from genbench.report.curves import training_curves
 from genbench.report.figures import Figure, colours, likelihoods, per_class, strips
@@ -26,9 +26,7 @@ from genbench.report.images import (
 from genbench.report.rows import Row, Table, table
 from genbench.report.text import shorten, slug
 from genbench.report.tradeoffs import correlations, metric_pairs, quality_cost
-from genbench.results.aggregation import environment_mark
-from genbench.results.entries import Entry, TaskResults
-from genbench.results.margins import Margin, margin_of
+from genbench.results import Entry, Margin, TaskResults, environment_mark, margin_of
 
 Place = Callable[[Picture], str]
 
@@ -107,7 +105,7 @@ def page(task: TaskResults, identity: str, place: Place) -> Page:
     found = (
         quality_cost(board, colour),
         strips(board, colour),
-        sweeps.figure(board),
+        swept.figure(board),
         utility.replacement(board, colour),
         utility.augmentation(board, colour),
         utility.rare_classes(board, colour),

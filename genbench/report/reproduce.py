@@ -5,9 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from genbench.results.aggregation import is_control
-from genbench.results.records import Record
-from genbench.results.wording import plain
+from genbench.results import Record, is_control_record, plain
 
 _SCORED = "scored"
 # Options of `run` and `score` that take no value: the word after one is not its value.
@@ -33,7 +31,7 @@ def command(record: Record) -> str:
         parts = ["score", samples, *profile, "--name", record.generator, *_kept(given, _SCORE)]
     else:
         # Controls cannot be asked for: they come with whatever was run.
-        who = _kept(given, _CHOICE) if is_control(record) else ["-g", _asked(record)]
+        who = _kept(given, _CHOICE) if is_control_record(record) else ["-g", _asked(record)]
         parts = ["run", *profile, *_kept(given, _RUN), *who, "--seeds", str(record.seed)]
     return shlex.join(["genbench", *parts])
 

@@ -13,13 +13,20 @@ from genbench.report.access import access_mark
 from genbench.report.columns import Column, Scale, columns, scale
 from genbench.report.copying import Mark, copying_marks
 from genbench.report.text import finite, shorten, with_error
-from genbench.results.aggregation import is_fixed
-from genbench.results.controls import is_ours
-from genbench.results.entries import Entry, TaskResults
-from genbench.results.margins import margin_of
-from genbench.results.ranking import RowKey, Standing, group, is_control, standings
-from genbench.results.records import Record
-from genbench.results.wording import plain
+from genbench.results import (
+    Entry,
+    Record,
+    RowKey,
+    Standing,
+    TaskResults,
+    group,
+    is_control_record,
+    is_fixed,
+    is_ours,
+    margin_of,
+    plain,
+    standings,
+)
 
 MARKS = {"not_applicable": "n/a", "failed": "failed", "undefined": "undefined", "missing": "—"}
 
@@ -223,7 +230,7 @@ def _marks(
     budget = task.suite.get("budget")
     examples = finite(budget.get("examples")) if isinstance(budget, Mapping) else None
     heldout = [r for key, members in groups.items() for r in members
-               if key.name == "heldout" and is_control(r)]  # fmt: skip
+               if key.name == "heldout" and is_control_record(r)]  # fmt: skip
     return {
         key: tuple(
             m for m in (*copying_marks(members, heldout), access_mark(members, examples)) if m
@@ -246,7 +253,7 @@ def _counted(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def _planned(groups: Mapping[RowKey, Sequence[Record]]) -> int:
-    models = [r for members in groups.values() for r in members if not is_control(r)]
+    models = [r for members in groups.values() for r in members if not is_control_record(r)]
     return len({r.seed for r in models} or {r.seed for m in groups.values() for r in m})
 
 
@@ -313,7 +320,7 @@ def _row(
     records = [entry.record for entry in entries]
     done = [r for r in records if r.status == "ok"]
     first = records[0]
-    control = is_control(first)
+    control = is_control_record(first)
     standing = rank[cols[0].id][key] if cols else None
     cell = first.cell["generator"]
     return Row(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from genbench.errors import visible
-from genbench.results.wording import dumps
+from genbench.results import dumps
 
 # With the wide forms, which some spreadsheets take for the narrow ones.
 _ISLAND = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}

@@ -26,7 +26,7 @@ from genbench.report.figures import (
 )
 from genbench.report.rows import Row, Table, Value
 from genbench.report.text import plot_label, plot_labels
-from genbench.results.ranking import pareto_front
+from genbench.results import pareto_front
 
 
 @dataclass(frozen=True, slots=True)

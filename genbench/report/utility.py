@@ -25,7 +25,7 @@ from genbench.report.details import (
 from genbench.report.figures import GREY, Choice, Figure, axis, spec
 from genbench.report.rows import Row, Table
 from genbench.report.text import number, plot_label, plot_labels, shorten
-from genbench.results.aggregation import quantile
+from genbench.results import quantile
 
 T = TypeVar("T")
 _Read = Sequence[tuple[Row, T | str]]

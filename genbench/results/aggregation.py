@@ -15,8 +15,7 @@ from typing import Literal
 from scipy import special
 
 from genbench.errors import UsageError
-from genbench.metrics.table import METRICS, is_likelihood
-from genbench.metrics.values import Interval, MetricValue
+from genbench.metrics import METRICS, Interval, MetricValue, is_likelihood
 from genbench.results import controls
 from genbench.results.records import Record, canonical_json, digest
 
@@ -121,7 +120,7 @@ class Summary:
         return len(self.values)
 
 
-def is_control(record: Record) -> bool:
+def is_control_record(record: Record) -> bool:
     """Whether `record` calibrates the table and is never ranked."""
     cell = record.cell["generator"]
     return controls.is_control(cell["name"], cell["provider"])
@@ -222,11 +221,11 @@ def summarize(
         records = [record for record in records if record.seed in only]
     if not records:
         reason = "it has none of the seeds asked for"
-        return Summary(RowKey.of(first), metric_id, is_control(first), "missing", reason)
+        return Summary(RowKey.of(first), metric_id, is_control_record(first), "missing", reason)
     first = records[0]
     found = {r.seed: r.metrics[metric_id] for r in records if _has_value(r, metric_id)}
     problems = {r.seed: _problem(r, metric_id) for r in records if r.seed not in found}
-    row, control = RowKey.of(first), is_control(first)
+    row, control = RowKey.of(first), is_control_record(first)
     if not found:
         return Summary(
             row, metric_id, control, *_status(first, metric_id), problems=problems,
@@ -250,14 +249,14 @@ def _summary(
     sampling = math.sqrt(math.fsum(e[0] ** 2 for e in errors) / len(errors)) if errors else None
     error, df, basis = sampling, min((e[1] for e in errors), default=math.inf), "sampling"
     # Identical values at every seed (a coarse metric) do not make the sampling error zero.
-    if sd is not None and not (sampling is not None and (is_control(first) or sd == 0)):
+    if sd is not None and not (sampling is not None and (is_control_record(first) or sd == 0)):
         error, df, basis = sd / math.sqrt(len(values)), len(values) - 1.0, "seeds"
     any_value = next(iter(found.values()))
     own = any_value.interval if len(found) == 1 else None
     return Summary(
         row=RowKey.of(first),
         metric=metric_id,
-        control=is_control(first),
+        control=is_control_record(first),
         status="ok",
         mean=mean,
         values=values,

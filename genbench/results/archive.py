@@ -31,7 +31,7 @@ from genbench.results.store import (
     read_suite,
 )
 from genbench.results.wording import spreadsheet
-from genbench.system.files import LINK, exists, inside, sha256_file, write_bytes
+from genbench.system import LINK, exists, inside, sha256_file, write_bytes
 
 if TYPE_CHECKING:
     import pandas as pd

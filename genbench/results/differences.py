@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from scipy import special
 
-from genbench.metrics.values import Interval
+from genbench.metrics import Interval
 from genbench.results.aggregation import LEVEL, Basis, Summary, t_interval
 
 

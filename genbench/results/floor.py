@@ -13,7 +13,7 @@ from typing import Literal
 
 from scipy import special
 
-from genbench.metrics.table import METRICS
+from genbench.metrics import METRICS
 from genbench.results.aggregation import LEVEL, Summary
 from genbench.results.differences import Difference, difference
 from genbench.results.margins import Margin

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from genbench.errors import GenbenchError, UsageError, did_you_mean
-from genbench.metrics.table import METRICS, split_id
-from genbench.results.aggregation import RowKey, Summary, direction, is_control, summarize
+from genbench.metrics import METRICS, split_id
+from genbench.results.aggregation import RowKey, Summary, direction, is_control_record, summarize
 from genbench.results.comparison import number, rows_of, same_environment, tasks_of
 from genbench.results.differences import difference, mean_of
 from genbench.results.entries import TaskResults
@@ -147,7 +147,7 @@ def _judge_task(
     theirs = rows_of(new)
     for label, before in rows_of(old).items():
         after = theirs.get(label, [])
-        if is_control(before[0]) or not any(r.status == "ok" for r in before):
+        if is_control_record(before[0]) or not any(r.status == "ok" for r in before):
             continue
         name = row_name(before)
         yield _cells(task, name, before, after)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from genbench.metrics.table import METRICS
+from genbench.metrics import METRICS
 
 # A twentieth of the way to a control that is worse beyond doubt: small beside what such a control
 # lacks (all but two moments, or everything), and within reach of some thousand rows.

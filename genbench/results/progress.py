@@ -21,7 +21,7 @@ from genbench.results.store import (
     folders_in,
     newest,
 )
-from genbench.system.files import read_json, write_bytes
+from genbench.system import read_json, write_bytes
 
 # A worker says something at least this often while it fits; scoring may be silent for longer.
 STALE_SECONDS = 120.0

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from genbench.errors import UsageError
-from genbench.results.aggregation import RowKey, asked_for, is_control
+from genbench.results.aggregation import RowKey, asked_for, is_control_record
 from genbench.results.entries import Entry, Snapshot, TaskResults
 from genbench.results.records import Record
 from genbench.results.store import SUITE, Problem, Store, Stored, read_suite
@@ -37,7 +37,7 @@ def _task(
 ) -> TaskResults:
     """A task; published entries stand beside those of generators that were run."""
     kept, hidden = (entries, 0) if superseded else _newest_versions(entries)
-    ran = any(not is_control(e.record) for e in kept)
+    ran = any(not is_control_record(e.record) for e in kept)
     beside = published_entries(suite["task"]) if published and ran else ()
     return TaskResults(suite, [*kept, *beside], superseded=hidden)
 
@@ -94,7 +94,7 @@ def shipped_controls(task: str) -> dict[str, Record]:
     return {
         entry.record.generator: entry.record
         for entry in published_entries(task)
-        if is_control(entry.record) and entry.record.status == "ok"
+        if is_control_record(entry.record) and entry.record.status == "ok"
     }
 
 

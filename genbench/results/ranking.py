@@ -14,26 +14,18 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from genbench.errors import UsageError
-from genbench.results.aggregation import LEVEL, Basis, RowKey, Summary, group, is_control, summarize
-from genbench.results.differences import Difference, difference
+from genbench.results.aggregation import (
+    LEVEL,
+    Basis,
+    RowKey,
+    Summary,
+    group,
+    summarize,
+)
+from genbench.results.differences import difference
 from genbench.results.floor import Floor, FloorVerdict, floor_verdict, floors_of, partner_ids
 from genbench.results.margins import Margin
 from genbench.results.records import Record
-
-__all__ = [
-    "Difference",
-    "RowKey",
-    "Standing",
-    "Summary",
-    "difference",
-    "group",
-    "holm",
-    "holm_adjusted",
-    "is_control",
-    "pareto_front",
-    "standings",
-    "summarize",
-]
 
 ONE_SEED = "one seed: the spread between trainings is unknown"
 ALONE = "no other row here can be ranked: they were trained at one seed"

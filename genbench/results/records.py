@@ -16,8 +16,8 @@ from typing import Any, Literal
 import orjson
 
 from genbench.errors import StoreError, shorten
-from genbench.metrics.values import METRIC_STATUSES, Interval, MetricValue
-from genbench.system.jsontext import plain_data
+from genbench.metrics import METRIC_STATUSES, Interval, MetricValue
+from genbench.system import plain_data
 
 SCHEMA = "genbench.record/1"
 

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from genbench.errors import UsageError, shorten
 from genbench.results.store import RECORD, SUITE
-from genbench.system.files import MAX_JSON_BYTES, write_bytes
+from genbench.system import MAX_JSON_BYTES, write_bytes
 
 GIT_SECONDS = 30.0
 FILE_MODES = (b"100644", b"100755")  # links and submodules are not followed

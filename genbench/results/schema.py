@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from genbench.metrics.values import METRIC_STATUSES
+from genbench.metrics import METRIC_STATUSES
 from genbench.results.records import SCHEMA, STATUSES
 
 _NUMBER = {"type": ["number", "null"]}

@@ -20,7 +20,7 @@ from typing import Any
 
 from genbench.errors import StoreError, shorten
 from genbench.results.records import Artifact, Record, storable
-from genbench.system.files import LINK, exists, inside, read_json, sha256_file, write_json
+from genbench.system import LINK, exists, inside, read_json, sha256_file, write_json
 
 RECORD = "record.json"
 PROGRESS = "progress.json"

@@ -11,8 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from genbench.system.isolation import Isolated, start_isolated
-from genbench.system.slots import Slots
+from genbench.system import Isolated, Slots, start_isolated
 
 OWN_SLOT = -1  # the slot that the caller holds
 POLL_SECONDS = 0.1

@@ -6,12 +6,12 @@ import traceback
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from genbench.metrics.values import MetricValue
-from genbench.results.records import Status
+from genbench.metrics import MetricValue
+from genbench.results import Status
 from genbench.running.cellspec import CellSpec
 from genbench.running.ledger import Ledger
 from genbench.running.refit_scheduler import Job, RefitResult
-from genbench.system.isolation import ProcessOutcome
+from genbench.system import ProcessOutcome
 
 
 @dataclass

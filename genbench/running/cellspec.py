@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from genbench.data import sources
-from genbench.plugins.choice import GeneratorChoice
-from genbench.results.controls import CONTROLS
-from genbench.results.store import SPEC, Store
-from genbench.system.files import read_json, write_json
-from genbench.tasks.suite import Suite
+from genbench.plugins import GeneratorChoice
+from genbench.results import CONTROLS, SPEC, Store
+from genbench.system import read_json, write_json
+from genbench.tasks import Suite
 
 SCHEMA = "genbench.cellspec/1"
 PARTS = ("metrics", "downstream")

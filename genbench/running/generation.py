@@ -21,18 +21,15 @@ from torch import Tensor
 from genbench import kinds
 from genbench.data import Split, load_split
 from genbench.errors import UsageError, shorten
-from genbench.metrics.table import is_likelihood
-from genbench.plugins.driver import FitResult, GeneratorDriver, requested_labels
-from genbench.plugins.training import Stopped
-from genbench.results.store import CHECKPOINT
+from genbench.metrics import is_likelihood
+from genbench.plugins import FitResult, GeneratorDriver, Stopped, requested_labels
+from genbench.results import CHECKPOINT
 from genbench.running.cellspec import CellSpec
 from genbench.running.events import EventListener
 from genbench.running.ledger import STATE, WORK
 from genbench.running.mass import MASS, MOST_DIMS, masses
 from genbench.seeds import derive_seed
-from genbench.system import tensorfile
-from genbench.system.confinement import Sandbox, error_text
-from genbench.system.threads import limit_threads
+from genbench.system import Sandbox, error_text, limit_threads, tensorfile
 
 PROBES = 16  # training rows whose log_prob the stored state must bring back
 PROBE = "probe"

@@ -21,14 +21,12 @@ import numpy as np
 
 from genbench import kinds
 from genbench.errors import ContractError, StoreError, shorten
-from genbench.formats.arrayvalues import unscaled
+from genbench.formats import unscaled
 from genbench.generator import Space
-from genbench.results.progress import write_progress
-from genbench.results.store import CHECKPOINT, PROGRESS
+from genbench.results import CHECKPOINT, PROGRESS, write_progress
 from genbench.running.recording import GENERATION
 from genbench.running.wire import Array
-from genbench.system.files import read_json, write_bytes, write_json
-from genbench.system.npzfile import npz_bytes
+from genbench.system import npz_bytes, read_json, write_bytes, write_json
 
 SAMPLES = "samples.npz"
 STATE = "state.safetensors"

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from genbench.plugins.driver import GeneratorDriver
+from genbench.plugins import GeneratorDriver
 from genbench.seeds import derive_seed
 
 MASS = "mass"

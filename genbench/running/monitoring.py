@@ -12,7 +12,7 @@ from genbench.errors import ContractError
 from genbench.running.events import EventListener, EventSender, deliver
 from genbench.running.ledger import Ledger
 from genbench.running.wire import MessageReader
-from genbench.system.isolation import Isolated, ProcessOutcome, start_isolated
+from genbench.system import Isolated, ProcessOutcome, start_isolated
 
 # What a ledger raises at values of other types and sizes.
 _NO_MESSAGE = (ContractError, TypeError, ValueError, KeyError, AttributeError, OverflowError,

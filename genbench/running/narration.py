@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from genbench.errors import one_line, shorten
-from genbench.results.records import Record
-from genbench.running.plan import Cell
+from genbench.results import Record
+from genbench.running.cells import Cell
 from genbench.running.timeleft import Progress
-from genbench.tasks.suite import Suite
+from genbench.tasks import Suite
 
 SAY_SECONDS = 15.0
 

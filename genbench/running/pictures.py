@@ -14,8 +14,7 @@ from PIL import Image
 from genbench import kinds
 from genbench.data import Split
 from genbench.generator import Space
-from genbench.system.files import write_bytes
-from genbench.system.npzfile import save_arrays
+from genbench.system import save_arrays, write_bytes
 
 Array = npt.NDArray[Any]
 

@@ -8,12 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from genbench.errors import StoreError
-from genbench.results.records import Artifact, Record, Status
-from genbench.results.store import artifact, write_record
+from genbench.results import Artifact, Record, Status, artifact, write_record
 from genbench.running.cellspec import CellSpec
-from genbench.system import confinement
-from genbench.system.files import read_json
-from genbench.system.supervisor import settled
+from genbench.system import confinement, read_json, settled
 
 LOG = "log.txt"
 GENERATION = "generation.json"

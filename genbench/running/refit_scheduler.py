@@ -18,20 +18,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genbench.downstream.arms import ROWS, SYNTHETIC
+from genbench.downstream import ROWS, SYNTHETIC
 from genbench.errors import DataError, StoreError
-from genbench.results.progress import write_progress
-from genbench.results.records import digest
-from genbench.results.store import PROGRESS
+from genbench.results import PROGRESS, digest, write_progress
 from genbench.running.cellspec import CellSpec
 from genbench.running.monitoring import IsolatedWork
 from genbench.seeds import derive_seed
-from genbench.system import confinement
-from genbench.system.files import read_json, sha256_file, write_json
-from genbench.system.isolation import ProcessOutcome, run_isolated
-from genbench.system.npzfile import load_arrays, save_arrays
-from genbench.system.slots import Slots
-from genbench.tasks.protocols import Protocols
+from genbench.system import (
+    ProcessOutcome,
+    Slots,
+    confinement,
+    load_arrays,
+    read_json,
+    run_isolated,
+    save_arrays,
+    sha256_file,
+    write_json,
+)
+from genbench.tasks import Protocols
 
 INDEX = "refits.json"
 OWN_SLOT = -1  # the slot that the cell holds itself
@@ -358,9 +362,9 @@ def _rows(
     spec: CellSpec, protocols: Protocols, job: Job, x: Array, y: NDArray[np.int64]
 ) -> dict[str, Array]:
     """The real rows of a job, and the labels that its generator will be asked for."""
-    from genbench.data.split import proportional
+    from genbench.data import proportional
     from genbench.downstream import subsets
-    from genbench.plugins.driver import permuted_labels
+    from genbench.plugins import permuted_labels
 
     seed, classes = job.seed(spec.suite.task_hash), spec.suite.space.classes
     chosen = subsets.stratified(y, classes, job.n, seed)

@@ -18,21 +18,24 @@ from typing import Any
 import torch
 
 from genbench.data import Split
-from genbench.downstream.arms import ROWS, SYNTHETIC
+from genbench.downstream import ROWS, SYNTHETIC
 from genbench.generator import Space
-from genbench.plugins.choice import GeneratorChoice
-from genbench.plugins.driver import FitResult, GeneratorDriver
-from genbench.plugins.training import Stopped
-from genbench.results.progress import write_progress
+from genbench.plugins import FitResult, GeneratorChoice, GeneratorDriver, Stopped
+from genbench.results import write_progress
 from genbench.running.events import EventListener
 from genbench.running.generation import configure_torch
 from genbench.running.ledger import Ledger
 from genbench.running.monitoring import MonitoredProcess
-from genbench.system import confinement
-from genbench.system.confinement import Sandbox
-from genbench.system.files import read_json, write_bytes, write_json
-from genbench.system.isolation import ProcessOutcome
-from genbench.system.npzfile import load_arrays, npz_bytes
+from genbench.system import (
+    ProcessOutcome,
+    Sandbox,
+    confinement,
+    load_arrays,
+    npz_bytes,
+    read_json,
+    write_bytes,
+    write_json,
+)
 
 SPEC = "refit.json"
 RESULT = "result.json"

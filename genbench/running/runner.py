@@ -11,17 +11,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from genbench.errors import StoreError
-from genbench.plugins.choice import GeneratorChoice
-from genbench.results.records import Record
-from genbench.results.store import CACHE, RECORD, Store, Stored, new_ulid, newest, read_record
+from genbench.plugins import GeneratorChoice
+from genbench.results import CACHE, RECORD, Record, Store, Stored, new_ulid, newest, read_record
+from genbench.running.cells import WORKER_LOST, Cell, build_plan
 from genbench.running.cellspec import PARTS, CellSpec
 from genbench.running.executors import Ended, Executor, RunSetting
-from genbench.running.plan import WORKER_LOST, Cell, build_plan
 from genbench.running.recording import record_of_loss
 from genbench.running.timeleft import Progress, Running, TimeLeft, read_progress
-from genbench.system.forking import ForkServerClient
-from genbench.system.machine import CELL_BYTES, Jobs, auto_jobs, default_memory_limit
-from genbench.tasks.suite import Suite
+from genbench.system import CELL_BYTES, ForkServerClient, Jobs, auto_jobs, default_memory_limit
+from genbench.tasks import Suite
 
 POLL_SECONDS = 0.25
 
@@ -131,7 +129,7 @@ def run_suite(
         short, so that it takes less than a twentieth of the time.
     """
     store.prepare()
-    cells = plan(suite, choices, store, options)
+    cells = plan_cells(suite, choices, store, options)
     listener.planned(cells, executor.jobs)
     store.write_suite(suite.folder_name, suite.describe())
     loop = _Loop(suite, cells, store, options, executor, listener, after_cell)
@@ -162,7 +160,7 @@ def _cell_bytes(store: Store, suite: Suite) -> int:
     return max(peaks, default=CELL_BYTES)
 
 
-def plan(
+def plan_cells(
     suite: Suite, choices: Sequence[GeneratorChoice], store: Store, options: RunOptions
 ) -> list[Cell]:
     """The cells of a run and what is to be done about each."""

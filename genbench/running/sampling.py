@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from genbench.errors import StoreError
-from genbench.results.store import CHECKPOINT, read_record
+from genbench.results import CHECKPOINT, read_record
 from genbench.running.attempt import Attempt, judge, take_over
 from genbench.running.cellspec import CellSpec
 from genbench.running.events import EventListener
@@ -28,10 +28,15 @@ from genbench.running.ledger import (
 )
 from genbench.running.monitoring import MonitoredProcess, wait_for_end
 from genbench.running.recording import LOG, ROLES, generation_of
-from genbench.system.confinement import Sandbox, sandbox, scratch_folder
-from genbench.system.files import sha256_file
-from genbench.system.isolation import ProcessOutcome
-from genbench.system.npzfile import load_arrays, save_arrays
+from genbench.system import (
+    ProcessOutcome,
+    Sandbox,
+    load_arrays,
+    sandbox,
+    save_arrays,
+    scratch_folder,
+    sha256_file,
+)
 
 
 class Sampling:
@@ -49,7 +54,7 @@ class Sampling:
 
     def run(self, attempt: Attempt) -> None:
         """Have samples lie in the attempt's folder, sealed, or its error say why not."""
-        from genbench.plugins.external import samples_path
+        from genbench.plugins import samples_path
 
         if self._spec.generator.is_external:
             source = samples_path(self._spec.cache, self._spec.generator.description.source)
@@ -191,7 +196,7 @@ class Sampling:
 
     def _keeps(self, metric: str) -> bool:
         """Whether a stored value belongs to a part that is not being computed now."""
-        from genbench.running.plan import part_of
+        from genbench.running.cells import part_of
 
         return part_of(metric) not in self._spec.parts
 

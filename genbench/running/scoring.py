@@ -15,32 +15,32 @@ import numpy as np
 import numpy.typing as npt
 
 from genbench import kinds
-from genbench.data import Split, load_split
-from genbench.data.rows import APART, COPIES, UNRELIABLE, share_in
-from genbench.data.toy import log_density
+from genbench.data import APART, COPIES, UNRELIABLE, Split, load_split, log_density, share_in
 from genbench.errors import GenbenchError
 from genbench.features import IDENTITY, Extractor, Features, load_extractor
-from genbench.metrics.custom import described
-from genbench.metrics.evaluation import evaluate
-from genbench.metrics.likelihood import nll_bits_per_dim, nll_nats
-from genbench.metrics.reference_copies import (
+from genbench.metrics import (
     FAKE_ROWS,
+    METRICS,
     REAL_ROWS,
+    Estimate,
+    MetricValue,
+    described,
+    evaluate,
     exact_copies,
+    is_likelihood,
+    metric_info,
     near_copies,
+    nll_bits_per_dim,
+    nll_nats,
     random_rows,
+    signature,
+    split_id,
 )
-from genbench.metrics.signatures import signature
-from genbench.metrics.table import METRICS, is_likelihood, metric_info, split_id
-from genbench.metrics.uncertainty import Estimate
-from genbench.metrics.values import MetricValue
 from genbench.running.cellspec import CellSpec
 from genbench.running.mass import MASS, impossible
 from genbench.running.refit_scheduler import Job, RefitResult
 from genbench.seeds import derive_seed
-from genbench.system.cachetrust import trusted_files
-from genbench.system.npzfile import load_arrays, save_arrays
-from genbench.system.slots import Slots
+from genbench.system import Slots, load_arrays, save_arrays, trusted_files
 
 Array = npt.NDArray[Any]
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genbench.errors import StoreError
-from genbench.results.store import PROGRESS, Store
-from genbench.running.plan import Cell
-from genbench.system.files import read_json
-from genbench.tasks.suite import Suite
+from genbench.results import PROGRESS, Store
+from genbench.running.cells import Cell
+from genbench.system import read_json
+from genbench.tasks import Suite
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,30 +14,32 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from genbench.data.split import Split
-from genbench.downstream.arms import Replicate
-from genbench.downstream.augmentation import Arm, AugmentationResults
-from genbench.downstream.classical import RandomAffine
-from genbench.downstream.classifier import NAME, VERSION, Classifier
-from genbench.downstream.gains import METHOD
-from genbench.downstream.imbalance import ImbalanceResults
-from genbench.downstream.recipe import Recipe
-from genbench.downstream.robustness import RobustnessResults
-from genbench.downstream.subsets import stratified
-from genbench.downstream.tstr import train_on_synthetic
+from genbench.data import Split
+from genbench.downstream import (
+    METHOD,
+    NAME,
+    VERSION,
+    Arm,
+    AugmentationResults,
+    Classifier,
+    ImbalanceResults,
+    RandomAffine,
+    Recipe,
+    Replicate,
+    RobustnessResults,
+    stratified,
+    train_on_synthetic,
+)
 from genbench.errors import GenbenchError, MetricError, StoreError
-from genbench.metrics.table import METRICS
-from genbench.metrics.values import MetricValue
-from genbench.results.records import digest, metric_value
+from genbench.metrics import METRICS, MetricValue
+from genbench.results import digest, metric_value
 from genbench.running.ahead import train_ahead
 from genbench.running.cellspec import CellSpec
 from genbench.running.recording import LOG
 from genbench.running.refit_scheduler import Job, RefitResult, why_not_refitted
-from genbench.system.cachetrust import trusted_files
-from genbench.system.files import read_json, write_json
-from genbench.system.slots import Slots
+from genbench.system import Slots, read_json, trusted_files, write_json
+from genbench.tasks import Protocols
 from genbench.tasks import protocols as tables
-from genbench.tasks.protocols import Protocols
 
 Array = NDArray[Any]
 Progress = Callable[[str], None]

@@ -21,9 +21,15 @@ from pathlib import Path
 from typing import Any
 
 from genbench.errors import GenbenchError, StoreError
-from genbench.results.progress import write_progress
-from genbench.results.records import Artifact, Record
-from genbench.results.store import CHECKPOINT, PROGRESS, artifact, write_record
+from genbench.results import (
+    CHECKPOINT,
+    PROGRESS,
+    Artifact,
+    Record,
+    artifact,
+    write_progress,
+    write_record,
+)
 from genbench.running import refit_scheduler
 from genbench.running.attempt import Attempt, error_of, stopped
 from genbench.running.cellspec import CellSpec, read_spec
@@ -40,11 +46,17 @@ from genbench.running.recording import (
 )
 from genbench.running.refit_scheduler import Job, RefitResult
 from genbench.running.sampling import Sampling
-from genbench.system import cachetrust, confinement, environment
-from genbench.system.files import sha256_file
-from genbench.system.npzfile import load_arrays
-from genbench.system.slots import Slots
-from genbench.system.threads import counted, limit_interop_threads, limit_threads
+from genbench.system import (
+    Slots,
+    cachetrust,
+    confinement,
+    counted,
+    environment,
+    limit_interop_threads,
+    limit_threads,
+    load_arrays,
+    sha256_file,
+)
 from genbench.tasks import protocols
 
 
@@ -123,8 +135,8 @@ class Worker:
 
     def _score(self, attempt: Attempt) -> None:
         from genbench.running import pictures
+        from genbench.running.cells import scoring_keys
         from genbench.running.generation import configure_torch
-        from genbench.running.plan import scoring_keys
         from genbench.running.scoring import Scorer
 
         configure_torch(1)  # whatever the fit took: no value depends on the number of cores

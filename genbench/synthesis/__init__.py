@@ -1,1 +1,5 @@
 """Data sets built from a stored generator: drawn, filtered, balanced, documented."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

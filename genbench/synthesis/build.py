@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genbench.data.split import proportional
+from genbench.data import proportional
 from genbench.errors import UsageError
-from genbench.plugins.driver import permuted_labels
+from genbench.plugins import permuted_labels
 from genbench.seeds import derive_seed
 from genbench.synthesis.filters import Filters
 from genbench.synthesis.sampling import StoredGenerator

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from genbench.formats.arraysets import ARRAYS, IMAGES
-from genbench.metrics.table import METRICS
-from genbench.results.aggregation import summarize
-from genbench.results.records import Record
-from genbench.tasks.suite import Suite
+from genbench.formats import ARRAYS, IMAGES
+from genbench.metrics import METRICS
+from genbench.results import Record, summarize
+from genbench.tasks import Suite
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from genbench.errors import Declined, UsageError
-from genbench.results.records import Record
+from genbench.results import Record
 
 
 def nearest_point(record: Record, n: int) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genbench.metrics.search import nearest_rows
+from genbench.metrics import nearest_rows
 
 Array = NDArray[Any]
 NEAR_QUANTILE = 0.01

@@ -10,21 +10,18 @@ import numpy as np
 
 from genbench import kinds
 from genbench.data import Split, load_split, sources
-from genbench.downstream.classifier import NAME, VERSION, Classifier, predict
-from genbench.downstream.recipe import Recipe
+from genbench.downstream import NAME, VERSION, Classifier, Recipe, predict
 from genbench.errors import UsageError
-from genbench.plugins.choice import GeneratorChoice
-from genbench.results.store import CACHE, Store, Stored
+from genbench.plugins import GeneratorChoice
+from genbench.results import CACHE, Store, Stored
 from genbench.synthesis.build import Built, Request, build
 from genbench.synthesis.card import Provenance
 from genbench.synthesis.evidence import describe, nearest_point
 from genbench.synthesis.filters import Filters, near_threshold
 from genbench.synthesis.sampling import StoredGenerator
 from genbench.synthesis.write import write
-from genbench.system import confinement
-from genbench.system.cachetrust import MARK
-from genbench.system.threads import one_torch_thread
-from genbench.tasks.suite import Suite
+from genbench.system import MARK, confinement, one_torch_thread
+from genbench.tasks import Suite
 
 Progress = Callable[[str, int, int], None]
 

@@ -20,17 +20,20 @@ from numpy.typing import NDArray
 
 from genbench.errors import ContractError
 from genbench.generator import Space
-from genbench.plugins.choice import GeneratorChoice
-from genbench.plugins.driver import GeneratorDriver
-from genbench.running.events import EventListener
-from genbench.running.generation import configure_torch
-from genbench.running.ledger import Ledger
-from genbench.running.monitoring import MonitoredProcess, wait_for_end
-from genbench.system import tensorfile
-from genbench.system.confinement import Sandbox, error_text, sandbox, scratch_folder
-from genbench.system.files import read_json, write_json
-from genbench.system.npzfile import load_arrays, save_arrays
-from genbench.system.subprocesses import python_module
+from genbench.plugins import GeneratorChoice, GeneratorDriver
+from genbench.running import EventListener, Ledger, MonitoredProcess, configure_torch, wait_for_end
+from genbench.system import (
+    Sandbox,
+    error_text,
+    load_arrays,
+    python_module,
+    read_json,
+    sandbox,
+    save_arrays,
+    scratch_folder,
+    tensorfile,
+    write_json,
+)
 
 Array = NDArray[Any]
 

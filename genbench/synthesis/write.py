@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from genbench.errors import UsageError
-from genbench.formats.arraysets import ARRAYS, CLASSES, IMAGES, METADATA
+from genbench.formats import ARRAYS, CLASSES, IMAGES, METADATA
 from genbench.synthesis.build import Array, Built
 from genbench.synthesis.card import Provenance, croissant, readme
 

@@ -1,1 +1,5 @@
 """Tasks: suites read, checked, hashed, locked and made new."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -10,10 +10,8 @@ from typing import Any, NoReturn
 
 from genbench import kinds
 from genbench.errors import GenbenchError, UsageError, did_you_mean, shorten
-from genbench.metrics import custom
-from genbench.metrics.table import METRICS, split_id
-from genbench.results import margins
-from genbench.results.controls import CONTROLS
+from genbench.metrics import METRICS, custom, split_id
+from genbench.results import CONTROLS, margins
 from genbench.tasks import protocols
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")

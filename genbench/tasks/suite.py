@@ -18,9 +18,8 @@ from typing import Any
 
 from genbench.errors import UsageError, did_you_mean, shorten
 from genbench.generator import Space
-from genbench.metrics.table import split_id
-from genbench.results.controls import CONTROLS
-from genbench.results.records import digest
+from genbench.metrics import split_id
+from genbench.results import CONTROLS, digest
 from genbench.tasks.format import DEFAULT_PROFILE, Checker
 
 MAX_BYTES = 1 << 20

@@ -7,10 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from genbench.errors import ContractError, PluginError, UsageError
+from genbench.plugins import GeneratorRef, Prober, file_and_class, from_files
 from genbench.plugins import finding as plugins
-from genbench.plugins.finding import GeneratorRef
-from genbench.plugins.probing import Prober
-from genbench.plugins.selection import file_and_class, from_files
 from genbench.testing.examination import EXAMINED, examine, import_path
 from genbench.testing.order import CHECK_SECONDS
 from genbench.testing.results import CheckResult, Conformance
@@ -27,7 +25,7 @@ def check_generator(
 
     ::
 
-        from genbench.testing import check_generator
+        from genbench.testing.checking import check_generator
 
         def test_mine_obeys_the_contract():
             check_generator("mine")

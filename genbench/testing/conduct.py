@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from genbench.plugins.contract import checked_log_prob
+from genbench.plugins import checked_log_prob
 from genbench.testing.subject import (
     SAMPLE_SEED,
     NotChecked,

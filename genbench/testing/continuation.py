@@ -10,8 +10,7 @@ from dataclasses import replace
 import torch
 
 from genbench.errors import ContractError
-from genbench.plugins.contract import checked_log_prob
-from genbench.plugins.training import Budget, Stopped
+from genbench.plugins import Budget, Stopped, checked_log_prob
 from genbench.system import tensorfile
 from genbench.testing.slowdown import slowdown
 from genbench.testing.subject import BUDGET, SAMPLE_SEED, NotChecked, Subject, require

@@ -10,8 +10,8 @@ from typing import Any, get_args
 from genbench import kinds
 from genbench.errors import ContractError, PluginError, UsageError
 from genbench.generator import GeneratorSpec, Labels, Likelihood
+from genbench.plugins import Description, GeneratorRef
 from genbench.plugins import finding as plugins
-from genbench.plugins.finding import Description, GeneratorRef
 from genbench.testing.slowdown import slowdown
 from genbench.testing.subject import changed, random_states, require
 

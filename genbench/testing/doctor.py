@@ -18,12 +18,10 @@ from genbench.data import verify_files
 from genbench.errors import GenbenchError
 from genbench.features import list_extractors, load_extractor
 from genbench.generator import Space
-from genbench.plugins.finding import find, installed
-from genbench.plugins.probing import Prober
-from genbench.results.store import Store
-from genbench.system import environment, extensions
-from genbench.system.machine import available_cores
-from genbench.tasks.suite import load_suite, shipped
+from genbench.plugins import Prober, find, installed
+from genbench.results import Store
+from genbench.system import available_cores, environment, extensions
+from genbench.tasks import load_suite, shipped
 
 LEAST_DISK_BYTES = 1 << 30
 
@@ -157,8 +155,8 @@ def _extractors() -> Iterator[Check]:
 
 def _extensions() -> Iterator[Check]:
     """What other packages add besides generators, imported here as a run imports it."""
-    from genbench.metrics.custom import find as find_metric
-    from genbench.running.executors import find as find_executor
+    from genbench.metrics import find as find_metric
+    from genbench.running import find as find_executor
 
     groups: tuple[tuple[str, str, Callable[[str], Any]], ...] = (
         ("loader", extensions.LOADERS,

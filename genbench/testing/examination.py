@@ -9,11 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from genbench.errors import GenbenchError, UsageError, did_you_mean
-from genbench.plugins.finding import GeneratorRef
-from genbench.plugins.probing import PROBED, Prober
-from genbench.results.controls import is_control
-from genbench.system.files import write_json
-from genbench.system.forking import ForkServerClient
+from genbench.plugins import PROBED, GeneratorRef, Prober
+from genbench.results import is_control
+from genbench.system import ForkServerClient, write_json
 from genbench.testing.order import CHECK_SECONDS, ORDER, RESULTS, Order
 from genbench.testing.results import CheckResult
 from genbench.testing.rules import RULES

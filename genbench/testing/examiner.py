@@ -19,10 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from genbench.errors import GenbenchError
-from genbench.running.generation import configure_torch
-from genbench.system.confinement import sandbox
-from genbench.system.files import read_json
-from genbench.system.isolation import ProcessOutcome, run_isolated
+from genbench.running import configure_torch
+from genbench.system import ProcessOutcome, read_json, run_isolated, sandbox
 from genbench.testing import conduct, continuation, declaration, normalisation
 from genbench.testing.order import RESULTS, Order
 from genbench.testing.results import CheckResult

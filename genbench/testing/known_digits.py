@@ -11,17 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from genbench.data.split import Split
-from genbench.downstream.arms import LabelledRows, Replicate
-from genbench.downstream.augmentation import AugmentationResults
-from genbench.downstream.imbalance import ImbalanceResults
-from genbench.downstream.recipe import Recipe
-from genbench.downstream.robustness import RobustnessResults
-from genbench.downstream.subsets import cut
-from genbench.downstream.tstr import train_on_synthetic
+from genbench.data import Split
+from genbench.downstream import (
+    AugmentationResults,
+    ImbalanceResults,
+    LabelledRows,
+    Recipe,
+    Replicate,
+    RobustnessResults,
+    cut,
+    train_on_synthetic,
+)
 from genbench.generator import Space
-from genbench.metrics.values import MetricValue
-from genbench.tasks.protocols import Augmentation, Imbalance, Protocols, Robustness
+from genbench.metrics import MetricValue
+from genbench.tasks import Augmentation, Imbalance, Protocols, Robustness
 
 CLASSES, TRAIN, SEED = 10, 1000, 20260101
 SPACE = Space("image", (1, 8, 8), 17, CLASSES)

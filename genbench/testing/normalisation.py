@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from genbench.generator import Space
-from genbench.plugins.contract import checked_log_prob
-from genbench.plugins.training import Stopped
+from genbench.plugins import Stopped, checked_log_prob
 from genbench.testing.subject import NotChecked, Subject, require
 from genbench.testing.tiny import tiny_rows
 

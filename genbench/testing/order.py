@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genbench.plugins.finding import GeneratorRef
+from genbench.plugins import GeneratorRef
 
 ORDER = "order.json"
 RESULTS = "results.jsonl"

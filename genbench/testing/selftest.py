@@ -19,9 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genbench.errors import GenbenchError, MetricError, UsageError, did_you_mean
-from genbench.metrics.entry import Claim
-from genbench.metrics.table import METRICS
-from genbench.metrics.values import MetricValue
+from genbench.metrics import METRICS, Claim, MetricValue
 
 if TYPE_CHECKING:
     from genbench.testing.known_digits import KnownDigits
@@ -92,7 +90,7 @@ class Laboratory:
 
     def of(self, metric: str, real: Any, fake: Any, **more: Any) -> float:
         """The metric of given rows; an untold one raises MetricError with its reason."""
-        from genbench.metrics.evaluation import evaluate
+        from genbench.metrics import evaluate
 
         found = evaluate(real, fake, [metric], seed=SEED, intervals=False, **more)[metric]
         if found.value is None:
@@ -123,7 +121,7 @@ class Laboratory:
 
     def nll(self, metric: str, log_prob: Rows, dims: int | None) -> float:
         """Mean negative log-likelihood: bits/dim, or nats if `dims` is None."""
-        from genbench.metrics.likelihood import nll_bits_per_dim, nll_nats
+        from genbench.metrics import nll_bits_per_dim, nll_nats
 
         found = nll_nats(log_prob) if dims is None else nll_bits_per_dim(log_prob, dims)
         return self.reported(metric, found.value)

@@ -14,9 +14,16 @@ from torch import Tensor
 
 from genbench.errors import ContractError
 from genbench.generator import Space
-from genbench.plugins.contract import CheckedSamples, checked_samples, make_generator
-from genbench.plugins.finding import Description, GeneratorRef
-from genbench.plugins.training import Budget, HarnessRun, MemoryTrainData
+from genbench.plugins import (
+    Budget,
+    CheckedSamples,
+    Description,
+    GeneratorRef,
+    HarnessRun,
+    MemoryTrainData,
+    checked_samples,
+    make_generator,
+)
 from genbench.testing.tiny import ROWS, tiny_labels, tiny_rows
 
 FIT_SEED = 1

@@ -13,15 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from genbench.errors import DataError
-from genbench.formats.arraysets import ARRAYS, synthesised
+from genbench.formats import ARRAYS, synthesised
 from genbench.plugins.choice import GeneratorChoice
 from genbench.plugins.external.arrays import read_arrays, rows_of
 from genbench.plugins.external.images import OnBad, read_images
 from genbench.plugins.external.rows import StagedRows
 from genbench.plugins.external.tables import read_table
 from genbench.plugins.finding import Description, GeneratorRef
-from genbench.results.store import CACHE, Store
-from genbench.tasks.suite import Suite
+from genbench.results import CACHE, Store
+from genbench.tasks import Suite
 
 __all__ = ["OnBad", "Staged", "samples_path", "stage"]
 
@@ -104,7 +104,7 @@ def _require(path: Path) -> None:
 
 
 def _keep(rows: StagedRows, suite: Suite, title: str, store: Store) -> GeneratorChoice:
-    from genbench.system.npzfile import save_arrays
+    from genbench.system import save_arrays
 
     arrays = {"x": np.ascontiguousarray(rows.x)}
     if rows.y is not None:

@@ -11,14 +11,25 @@ from numpy.typing import NDArray
 
 from genbench import kinds
 from genbench.errors import DataError
-from genbench.formats.arrayfiles import StoredArray, array_of, in_native_order, open_arrays
-from genbench.formats.arraysets import one_set
-from genbench.formats.arrayvalues import masked_fill, no_numbers, scale_hint, unscaled, without_mask
-from genbench.formats.layout import arranged, assumed_layout, unclear_layout
+from genbench.formats import (
+    StoredArray,
+    arranged,
+    array_of,
+    assumed_layout,
+    in_native_order,
+    masked_fill,
+    no_numbers,
+    one_set,
+    open_arrays,
+    scale_hint,
+    unclear_layout,
+    unscaled,
+    without_mask,
+)
 from genbench.generator import Space
 from genbench.plugins.external.labels import Found, class_numbers, labels_per_row
 from genbench.plugins.external.rows import StagedRows, points_of, reading_order, require_in_space
-from genbench.tasks.suite import Suite
+from genbench.tasks import Suite
 
 Array = NDArray[Any]
 

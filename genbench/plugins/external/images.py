@@ -10,13 +10,11 @@ from numpy.typing import NDArray
 
 from genbench import kinds
 from genbench.errors import DataError
-from genbench.formats.arrayvalues import unscaled
-from genbench.formats.imagefiles import ImageFiles, open_images
-from genbench.formats.imagepixels import BadImage, decode
+from genbench.formats import BadImage, ImageFiles, decode, open_images, unscaled
 from genbench.generator import Space
 from genbench.plugins.external.labels import labels_by_file, labels_by_folder
 from genbench.plugins.external.rows import StagedRows, reading_order
-from genbench.tasks.suite import Suite
+from genbench.tasks import Suite
 
 OnBad = Literal["fail", "skip"]
 

@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genbench.errors import DataError, did_you_mean, shorten
-from genbench.formats.arrayfiles import open_arrays
-from genbench.formats.labelnames import is_number, names_of_labels
-from genbench.tasks.suite import Suite
+from genbench.formats import is_number, names_of_labels, open_arrays
+from genbench.tasks import Suite
 
 Labels = NDArray[np.int64]
 

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genbench.errors import DataError
-from genbench.formats.precision import as_float32, lost_at
+from genbench.formats import as_float32, lost_at
 from genbench.generator import Space
 from genbench.seeds import derive_seed
-from genbench.tasks.suite import Suite
+from genbench.tasks import Suite
 
 
 @dataclass(frozen=True, slots=True)

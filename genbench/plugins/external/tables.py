@@ -10,9 +10,9 @@ import numpy as np
 
 from genbench import kinds
 from genbench.errors import DataError, UsageError, shorten
-from genbench.formats.csvfiles import Layout, Numbers, first_cells, parse_csv
+from genbench.formats import Layout, Numbers, first_cells, parse_csv
 from genbench.plugins.external.rows import StagedRows, points_of, reading_order, require_in_space
-from genbench.tasks.suite import Suite
+from genbench.tasks import Suite
 
 MOST_BYTES = 4 << 30
 

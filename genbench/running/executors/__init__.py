@@ -15,12 +15,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from genbench.errors import GenbenchError, PluginError, UsageError, did_you_mean, shorten
 from genbench.running.cellspec import CellSpec, write_spec
-from genbench.system import extensions
-from genbench.system.machine import Jobs
-from genbench.system.subprocesses import python_module
+from genbench.system import Jobs, extensions, python_module
 
 if TYPE_CHECKING:
-    from genbench.system.forking import ForkServerClient
+    from genbench.system import ForkServerClient
 
 __all__ = ["Ended", "Executor", "RunSetting", "find", "started", "worker_command"]
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from genbench.running.cellspec import CellSpec
 from genbench.running.executors import Ended, Executor
 from genbench.running.ledger import LIKELIHOOD, CellLedger, inherit_checkpoint
-from genbench.system.npzfile import save_arrays
+from genbench.system import save_arrays
 
 
 class InProcessExecutor:

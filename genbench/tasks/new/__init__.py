@@ -11,13 +11,12 @@ from typing import Any
 from numpy.typing import NDArray
 
 from genbench import kinds
-from genbench.data import Split, SplitName, load_split
-from genbench.data.rows import COPIES, share_in
+from genbench.data import COPIES, Split, SplitName, load_split, share_in
 from genbench.errors import DataError, GenbenchError, UsageError
 from genbench.features import STANDARDISED, load_extractor
-from genbench.formats.csvfiles import Layout
+from genbench.formats import Layout
 from genbench.generator import Space
-from genbench.system.files import write_bytes
+from genbench.system import write_bytes
 from genbench.tasks.format import NAME
 from genbench.tasks.new.extractor import standardised_table, train_for
 from genbench.tasks.new.facts import (

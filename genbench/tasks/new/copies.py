@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from genbench.data.rows import APART, TOGETHER
+from genbench.data import APART, TOGETHER
 from genbench.kinds import DataKind
 
 MANY = 0.05  # of all rows that are copies of others

@@ -86,7 +86,7 @@ def train_for(
             "there are no labelled images to train an extractor on: put the images into one folder "
             "per class, or choose another with --extractor"
         )
-    from genbench.features.training import ExtractorPlan, Hyperparameters, accuracy, train_on
+    from genbench.features import ExtractorPlan, Hyperparameters, accuracy, train_on
 
     train = load_split(dataset, space, "train")
     epochs = max(2, min(MOST_EPOCHS, STEPS * BATCH // len(train.x)))

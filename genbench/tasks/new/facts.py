@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genbench.data import Split, SplitName
-from genbench.data.rows import UNRELIABLE
-from genbench.data.split import counts_in_proportion
+from genbench.data import UNRELIABLE, Split, SplitName, counts_in_proportion
 from genbench.generator import Space
 
 FEW = 1000  # compared rows below which near generators cannot be told apart

@@ -14,18 +14,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genbench import kinds
-from genbench.data.image_folder import ROLE, ImageEntry, write_table
-from genbench.data.readers import stated
-from genbench.data.rows import digests
+from genbench.data import ROLE, ImageEntry, digests, stated, write_table
 from genbench.errors import DataError, shorten
-from genbench.formats.arrayfiles import open_arrays
-from genbench.formats.arraysets import IMAGES, one_set, synthesised
-from genbench.formats.arrayvalues import masked_fill, no_numbers, scale_hint, unscaled
-from genbench.formats.csvfiles import Layout, parse_csv
-from genbench.formats.imagefiles import ImageFiles, open_images
-from genbench.formats.imagepixels import BadImage, decode, header
-from genbench.formats.labelnames import in_order, names_of_labels
-from genbench.formats.precision import as_float32
+from genbench.formats import (
+    IMAGES,
+    BadImage,
+    ImageFiles,
+    Layout,
+    as_float32,
+    decode,
+    header,
+    in_order,
+    masked_fill,
+    names_of_labels,
+    no_numbers,
+    one_set,
+    open_arrays,
+    open_images,
+    parse_csv,
+    scale_hint,
+    synthesised,
+    unscaled,
+)
 from genbench.generator import Space
 from genbench.tasks.new.copies import Copies, find_copies
 

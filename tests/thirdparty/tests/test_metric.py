@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from genbench.metrics import evaluate
+from genbench.metrics.evaluation import evaluate
 
 
 def test_rows_on_a_circle_lie_at_its_radius() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genbench.metrics import CustomMetric
+from genbench.metrics.custom import CustomMetric
 
 
 def off_centre(

@@ -9,16 +9,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from genbench import kinds
-from genbench.metrics.custom import provider
-from genbench.metrics.table import METRICS, is_likelihood
-from genbench.metrics.values import MetricValue
-from genbench.plugins.choice import GeneratorChoice
-from genbench.results.records import digest
-from genbench.results.store import CHECKPOINT, Problem, Store, Stored, newest
+from genbench.metrics import METRICS, MetricValue, is_likelihood, provider
+from genbench.plugins import GeneratorChoice
+from genbench.results import CHECKPOINT, Problem, Store, Stored, digest, newest
 from genbench.running.cellspec import PARTS
-from genbench.system.files import inside
-from genbench.tasks import protocols
-from genbench.tasks.suite import Suite
+from genbench.system import inside
+from genbench.tasks import Suite, protocols
 
 # Raise it when scoring itself changes what a stored value would be.
 SCORING_VERSION = 2

@@ -23,8 +23,7 @@ from genbench.report.figures import (
 )
 from genbench.report.rows import Row, Table
 from genbench.report.text import finite, plot_label, plot_labels
-from genbench.results.records import canonical_json
-from genbench.results.wording import plain
+from genbench.results import canonical_json, plain
 
 MOST = 8  # parameters in one figure; the table shows them all
 

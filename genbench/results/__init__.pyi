@@ -1,0 +1,103 @@
+from . import archive, comparison, gate, margins
+from .aggregation import (
+    RowKey,
+    Summary,
+    asked_for,
+    direction,
+    environment_mark,
+    group,
+    is_control_record,
+    is_fixed,
+    quantile,
+    summarize,
+)
+from .comparison import number
+from .controls import CONTROLS, is_control, is_ours, poses_as_control
+from .entries import Entry, Snapshot, TaskResults
+from .margins import Margin, margin_of
+from .progress import overview, write_progress
+from .publish import gather, outdated, shipped_controls, task_results
+from .ranking import ONE_SEED, Standing, holm, pareto_front, standings
+from .records import Artifact, Record, Status, canonical_json, digest, metric_value
+from .revisions import extract
+from .schema import record_schema
+from .store import (
+    CACHE,
+    CHECKPOINT,
+    PROGRESS,
+    RECORD,
+    SPEC,
+    SUITE,
+    Problem,
+    Store,
+    Stored,
+    artifact,
+    new_ulid,
+    newest,
+    read_record,
+    write_record,
+)
+from .wording import dumps, plain, spreadsheet
+
+__all__ = [
+    "Artifact",
+    "CACHE",
+    "CHECKPOINT",
+    "CONTROLS",
+    "Entry",
+    "Margin",
+    "ONE_SEED",
+    "PROGRESS",
+    "Problem",
+    "RECORD",
+    "Record",
+    "RowKey",
+    "SPEC",
+    "SUITE",
+    "Snapshot",
+    "Standing",
+    "Status",
+    "Store",
+    "Stored",
+    "Summary",
+    "TaskResults",
+    "archive",
+    "artifact",
+    "asked_for",
+    "canonical_json",
+    "comparison",
+    "digest",
+    "direction",
+    "dumps",
+    "environment_mark",
+    "extract",
+    "gate",
+    "gather",
+    "group",
+    "holm",
+    "is_control",
+    "is_control_record",
+    "is_fixed",
+    "is_ours",
+    "margin_of",
+    "margins",
+    "metric_value",
+    "new_ulid",
+    "newest",
+    "number",
+    "outdated",
+    "overview",
+    "pareto_front",
+    "plain",
+    "poses_as_control",
+    "quantile",
+    "read_record",
+    "record_schema",
+    "shipped_controls",
+    "spreadsheet",
+    "standings",
+    "summarize",
+    "task_results",
+    "write_progress",
+    "write_record",
+]
