@@ -102,12 +102,13 @@ GROUPS = {f"genbench.{name}" for name in ("generators", "loaders", "extractors",
 
 
 def exists(name: str) -> bool:
-    """Whether a dotted name is a module, or the rest of it stands in the module's file."""
+    """Whether a dotted name is a module, or the rest of it stands in the module's file or stub."""
     module, rest = name, list[str]()
     while True:
         with contextlib.suppress(ModuleNotFoundError):
             if (found := find_spec(module)) is not None and found.origin is not None:
-                text = Path(found.origin).read_text()
+                stub = Path(found.origin).with_suffix(".pyi")
+                text = Path(found.origin).read_text() + (stub.read_text() if stub.is_file() else "")
                 return all(re.search(rf"\b{word}\b", text) for word in rest)
         module, _, word = module.rpartition(".")
         rest.append(word)

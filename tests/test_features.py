@@ -15,9 +15,9 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
-import genbench.features as features
 from genbench.data.loading import load_split, verify_files
 from genbench.errors import ContractError, DataError, UsageError
+from genbench.features import extractors
 from genbench.features.extractors import list_extractors, load_extractor
 from genbench.features.training import (
     PLANS,
@@ -132,9 +132,9 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = Path(str(resources.files("genbench.suites")))
     shutil.copytree(root / "weights", tmp_path / "weights")
     monkeypatch.setattr(resources, "files", lambda package: tmp_path)
-    features._table.cache_clear()
+    extractors._table.cache_clear()
     yield tmp_path / "weights"
-    features._table.cache_clear()
+    extractors._table.cache_clear()
 
 
 def test_altered_weights_are_refused(weights):
@@ -156,7 +156,7 @@ def test_weights_of_another_network_are_refused(weights):
     table = json.loads((weights / "extractors.json").read_text())
     table["mnist-cnn"]["channels"] = [8, 16]
     (weights / "extractors.json").write_text(json.dumps(table))
-    features._table.cache_clear()
+    extractors._table.cache_clear()
     with pytest.raises(DataError, match="do not fit"):
         load_extractor("mnist-cnn", MNIST)
 

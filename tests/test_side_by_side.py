@@ -181,6 +181,9 @@ class Spec:
         self.cache = folder / ".cache"
         vars(self).update(changes)
 
+    def hidden(self) -> list[Path]:
+        return []
+
 
 def refitted(
     monkeypatch: pytest.MonkeyPatch,

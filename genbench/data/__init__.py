@@ -7,4 +7,7 @@ add loaders of their own under the entry-point group ``genbench.loaders``.
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+# The other names of the stub are for the rest of the house.
+__getattr__, __dir__, _ = lazy_loader.attach_stub(__name__, __file__)
+
+__all__ = ["LOADERS", "FileCheck", "Split", "SplitName", "load_split", "verify_files"]

@@ -1,36 +1,24 @@
-from .fetching import Fetched, fetch, fetch_file
-from .files import FileCheck, locate, places
-from .image_folder import ROLE, ImageEntry, write_table
-from .loading import LOADERS, SplitName, load_split, sources, verify_files
-from .readers import stated
-from .rows import APART, COPIES, TOGETHER, UNRELIABLE, digests, share_in
-from .split import Split, counts_in_proportion, proportional
-from .toy import log_density
+from .fetching import Fetched as Fetched
+from .fetching import fetch as fetch
+from .fetching import fetch_file as fetch_file
+from .files import FileCheck
+from .files import locate as locate
+from .files import places as places
+from .image_folder import ROLE as ROLE
+from .image_folder import ImageEntry as ImageEntry
+from .image_folder import write_table as write_table
+from .loading import LOADERS, SplitName, load_split, verify_files
+from .loading import sources as sources
+from .readers import stated as stated
+from .rows import APART as APART
+from .rows import COPIES as COPIES
+from .rows import TOGETHER as TOGETHER
+from .rows import UNRELIABLE as UNRELIABLE
+from .rows import digests as digests
+from .rows import share_in as share_in
+from .split import Split
+from .split import counts_in_proportion as counts_in_proportion
+from .split import proportional as proportional
+from .toy import log_density as log_density
 
-__all__ = [
-    "APART",
-    "COPIES",
-    "Fetched",
-    "FileCheck",
-    "ImageEntry",
-    "LOADERS",
-    "ROLE",
-    "Split",
-    "SplitName",
-    "TOGETHER",
-    "UNRELIABLE",
-    "counts_in_proportion",
-    "digests",
-    "fetch",
-    "fetch_file",
-    "load_split",
-    "locate",
-    "log_density",
-    "places",
-    "proportional",
-    "share_in",
-    "sources",
-    "stated",
-    "verify_files",
-    "write_table",
-]
+__all__ = ["LOADERS", "FileCheck", "Split", "SplitName", "load_split", "verify_files"]

@@ -6,4 +6,7 @@ weights, `load_extractor` builds the network and checks the weights against that
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+# The other names of the stub are for the rest of the house.
+__getattr__, __dir__, _ = lazy_loader.attach_stub(__name__, __file__)
+
+__all__ = ["Extractor", "ExtractorInfo", "Features", "list_extractors", "load_extractor"]

@@ -1,35 +1,16 @@
-from .extractors import (
-    IDENTITY,
-    INCEPTION,
-    STANDARDISED,
-    Extractor,
-    ExtractorInfo,
-    Features,
-    extractor_problems,
-    list_extractors,
-    load_extractor,
-    moments_digest,
-)
-from .inception import FILE, SHA256_PREFIX, URL, places
-from .training import ExtractorPlan, Hyperparameters, accuracy, train_on
+from .extractors import IDENTITY as IDENTITY
+from .extractors import INCEPTION as INCEPTION
+from .extractors import STANDARDISED as STANDARDISED
+from .extractors import Extractor, ExtractorInfo, Features, list_extractors, load_extractor
+from .extractors import extractor_problems as extractor_problems
+from .extractors import moments_digest as moments_digest
+from .inception import FILE as FILE
+from .inception import SHA256_PREFIX as SHA256_PREFIX
+from .inception import URL as URL
+from .inception import places as places
+from .training import ExtractorPlan as ExtractorPlan
+from .training import Hyperparameters as Hyperparameters
+from .training import accuracy as accuracy
+from .training import train_on as train_on
 
-__all__ = [
-    "Extractor",
-    "ExtractorInfo",
-    "ExtractorPlan",
-    "FILE",
-    "Features",
-    "Hyperparameters",
-    "IDENTITY",
-    "INCEPTION",
-    "SHA256_PREFIX",
-    "STANDARDISED",
-    "URL",
-    "accuracy",
-    "extractor_problems",
-    "list_extractors",
-    "load_extractor",
-    "moments_digest",
-    "places",
-    "train_on",
-]
+__all__ = ["Extractor", "ExtractorInfo", "Features", "list_extractors", "load_extractor"]

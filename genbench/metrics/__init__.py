@@ -6,4 +6,29 @@ for. `METRICS` says what each metric is; `evaluate` computes several at once and
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+# The other names of the stub are for the rest of the house.
+__getattr__, __dir__, _ = lazy_loader.attach_stub(__name__, __file__)
+
+__all__ = [
+    "METRICS",
+    "CustomMetric",
+    "MetricInfo",
+    "authenticity",
+    "bits_per_dim",
+    "classifier_two_sample",
+    "data_copying",
+    "density_coverage",
+    "earth_movers_distance",
+    "evaluate",
+    "frechet_distance",
+    "frechet_distance_infinity",
+    "frechet_distance_per_class",
+    "inception_score",
+    "kernel_distance",
+    "metric_info",
+    "precision_recall",
+    "signature",
+    "sliced_wasserstein",
+    "split_id",
+    "vendi_score",
+]
