@@ -41,7 +41,7 @@ class NoParams:
 
 @dataclass(frozen=True, slots=True)
 class ModeDroppedParams:
-    """What a suite's ``[controls]`` can set of `ModeDropped`."""
+    """The settings of `ModeDropped` in a suite's ``[controls]``."""
 
     dropped_class: int = 0
     """The class left out; without classes, the sector (0 to 7, counter-clockwise from the first
@@ -81,7 +81,7 @@ class HeldOut:
         self._rows.keep(state["x"], state.get("y"))
 
     def available(self) -> int | None:
-        """How many rows can be drawn."""
+        """The number of rows that can be drawn."""
         return self._rows.n
 
 
@@ -106,7 +106,7 @@ class TrainCopy:
         self._rows.keep(state["x"], state.get("y"))
 
     def available(self) -> int | None:
-        """How many rows can be drawn."""
+        """The number of rows that can be drawn."""
         return self._rows.n
 
 
@@ -145,7 +145,7 @@ class ModeDropped:
         self._rows.keep(state["x"], state.get("y"))
 
     def available(self) -> int | None:
-        """How many rows can be drawn."""
+        """The number of rows that can be drawn."""
         return self._rows.n
 
 

@@ -1,4 +1,4 @@
-"""What the controls are made of: rows kept and drawn, sectors, moments, labels in proportion."""
+"""The parts of the controls: rows kept and drawn, sectors, moments, labels in proportion."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Rows:
 
     @property
     def n(self) -> int:
-        """How many there are."""
+        """The number of rows."""
         return len(self.state["x"]) if self.state else 0
 
     def keep(self, x: Tensor, y: Tensor | None) -> None:

@@ -40,7 +40,7 @@ SAMPLE_CHUNK = 500  # rows sampled at once, to bound memory
 
 @dataclass(frozen=True, slots=True)
 class DNAParams:
-    """What can be set with ``-g dna:name=value``; noise in units of the data's deviation."""
+    """The settings of ``-g dna:name=value``; noise in units of the data's deviation."""
 
     width: int = 24
     """Channels at the U-Net's higher resolution (images)."""
@@ -80,7 +80,7 @@ class DNAParams:
 
 @dataclass(slots=True)
 class Training:
-    """What changes during training: all that a checkpoint needs."""
+    """The state of training: all that a checkpoint needs."""
 
     net: Denoiser
     average: Denoiser

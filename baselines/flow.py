@@ -46,7 +46,7 @@ USUAL: dict[str, dict[str, int]] = {
 
 @dataclass(frozen=True, slots=True)
 class FlowParams:
-    """What can be set with ``-g flow:name=value``; 0 stands for the kind's own default, `USUAL`."""
+    """The settings of ``-g flow:name=value``; 0 stands for the kind's own default, `USUAL`."""
 
     dim: int = 64
     """Width of the transformer over rows."""
@@ -78,7 +78,7 @@ class FlowParams:
 
 @dataclass(slots=True)
 class Training:
-    """What changes during training: all that a checkpoint needs."""
+    """The state of training: all that a checkpoint needs."""
 
     net: Density
     average: Density

@@ -1,4 +1,4 @@
-"""What both networks of ``vae`` are made of: diagonal Gaussians, and the terms of its bound."""
+"""The parts that both networks of ``vae`` need: diagonal Gaussians, and the terms of its bound."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class SpaceFields(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LikelihoodUnit:
-    """How the likelihood of a kind is told.
+    """The unit in which the likelihood of a kind is reported.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class Tiny:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What `genbench new suite` writes for a kind that it can read.
+    """The entries that `genbench new suite` writes for a kind that it can read.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ class DataKind(ABC):
         """`n` rows ``(n, *shape)`` of a tiny space, the same every time, hardly two alike."""
 
     def complaint(self, table: Mapping[str, Any]) -> tuple[str, str, str] | None:
-        """What is wrong with the fields of a space, the remedy and the key; or None.
+        """The fault in the fields of a space, the remedy and the key; or None.
 
         Parameters
         ----------
@@ -170,7 +170,7 @@ class DataKind(ABC):
         return None
 
     def violation(self, space: SpaceFields, x: Any, n: int) -> str | None:
-        """What keeps `x` from being `n` examples of a space of this kind; or None."""
+        """The reason that `x` is not `n` examples of a space of this kind; or None."""
         import torch
 
         if not isinstance(x, torch.Tensor):

@@ -29,7 +29,7 @@ class Waveform(DataKind):
         return (0.8 * torch.sin(torch.arange(space.dims) / 3 + phase) + noise).clamp(-1, 1)
 
     def outside(self, x: Any) -> str | None:
-        """What a loudspeaker would clip."""
+        """Values that a loudspeaker would clip."""
         return "[-1, 1]" if bool((abs(x) > 1).any()) else None
 
     def default_extractor(self, classes: int) -> str:

@@ -121,7 +121,7 @@ def provider(metric: str) -> str | None:
 
 
 def complaint(name: str) -> str | None:
-    """Why a package's metric cannot have this name, or None if it can."""
+    """The reason that a package's metric cannot have this name, or None if it can."""
     if name in METRICS:
         return f"metric {name!r} of another package would hide genbench's own: rename it"
     if not re.fullmatch(NAME, name):

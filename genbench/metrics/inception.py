@@ -28,7 +28,7 @@ class InceptionScore:
 
 
 def inception_score(probabilities: Any, *, splits: int = 10, seed: int = 0) -> InceptionScore:
-    """How surely and how evenly a classifier names generated rows.
+    """The inception score: how surely and how evenly a classifier names generated rows.
 
     ``exp(E_x KL(p(y | x) || p(y)))`` within each of `splits` parts of the permuted rows, ``p(y)``
     being the part's mean; then mean and std over the parts.

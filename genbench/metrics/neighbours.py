@@ -74,7 +74,7 @@ def precision_recall(real: Any, fake: Any, *, k: int = 3) -> PrecisionRecall:
 
 
 def density_coverage(real: Any, fake: Any, *, k: int = 5) -> DensityCoverage:
-    """How densely generated rows fill real neighbourhoods, and how many of those they reach.
+    """Density and coverage: how densely generated rows fill real neighbourhoods, and how many.
 
     With ``B_i`` the open ball around real row i that reaches its k-th nearest other real row:
     density is ``1 / (k n_fake) sum_j #{i: f_j in B_i}``, coverage the share of real rows whose

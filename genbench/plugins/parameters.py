@@ -77,7 +77,7 @@ def by_field(params: type, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def by_key(generator: str, parameters: Sequence[Parameter], given: Mapping[str, T]) -> dict[str, T]:
-    """What somebody set, whichever name he used, by key.
+    """The values that somebody set, whichever name was used, by key.
 
     Raises
     ------

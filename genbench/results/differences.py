@@ -102,7 +102,7 @@ def mean_of(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def incomparable(a: Summary, b: Summary) -> str | None:
-    """Why two numbers must not be compared, or None if they may."""
+    """The reason that two numbers must not be compared, or None if they may."""
     for side in (a, b):
         if side.mean is None:
             return f"{side.row.name} has no {side.metric}: {side.reason}"

@@ -150,7 +150,7 @@ def setting_of(
 
 
 def _cell_bytes(store: Store, suite: Suite) -> int:
-    """What a cell is expected to need: what the greediest cell of the task needed before."""
+    """The memory a cell is expected to need: that of the greediest cell of the task before."""
     peaks = [
         peak
         for stored in store.records(store.root / suite.folder_name)

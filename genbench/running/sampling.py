@@ -1,4 +1,4 @@
-"""How an attempt comes by its samples: drawn in isolation, in the caller's process, or before.
+"""The samples of an attempt: drawn in isolation, in the caller's process, or before.
 
 Log-probabilities of reference rows belong to it: they too come from the generator alone.
 """
@@ -216,7 +216,7 @@ class Sampling:
 
 
 def _unlike(before: Any, after: Any) -> str | None:
-    """Why a stored state is not what was fitted, by log_prob of the same rows; None if it is."""
+    """The difference of a stored state from the fitted one by log_prob of the rows; or None."""
     if before is None:
         return "log_prob was not to be had from the fitted generator itself: run it with --fresh"
     if len(after) == len(before) and np.allclose(after, before, rtol=1e-3, atol=1e-2):

@@ -154,7 +154,7 @@ def _extractors() -> Iterator[Check]:
 
 
 def _extensions() -> Iterator[Check]:
-    """What other packages add besides generators, imported here as a run imports it."""
+    """The extensions of other packages, imported here as a run imports them."""
     from genbench.metrics import find as find_metric
     from genbench.running import find as find_executor
 
