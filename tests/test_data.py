@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from genbench.data import toy
 from genbench.data.idx import parse_idx
-from genbench.data.loading import load_split, verify_files
+from genbench.data.loading import load_split, sources, verify_files
 from genbench.errors import DataError, UsageError
 from genbench.generator import Space
 
@@ -304,3 +304,14 @@ def test_moons_quadrature_agrees_with_a_fine_riemann_sum():
 def test_checkerboard_points_lie_on_their_squares_in_float32():
     x = toy.sample("checkerboard", 200_000, seed=0)
     assert np.isfinite(toy.log_density("checkerboard", x)).all()
+
+
+def test_the_sources_of_a_data_set_are_its_files_and_not_the_folder_they_lie_in(
+    tmp_path: Path,
+) -> None:
+    """They are hidden from generators, whose own code may lie beside them."""
+    table = {"name": "t", "loader": "csv", "root": str(tmp_path / "suites"), "folder": "../mine",
+             "files": [{"path": "rows.csv", "role": "rows", "sha256": ""}]}  # fmt: skip
+    found = {path.resolve() for path in sources(table)}
+    assert {tmp_path / "mine" / "rows.csv", tmp_path / "suites" / "rows.csv"} <= found
+    assert not found & {tmp_path, tmp_path / "mine", tmp_path / "suites"}

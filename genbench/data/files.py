@@ -133,13 +133,19 @@ def locate(dataset: Mapping[str, Any], entry: Mapping[str, Any]) -> Path:
 
     Where it is nowhere, the path in the folder or beside the suite, whose absence the reader tells.
     """
+    tried = candidates(dataset, entry)
+    absent = tried[0] if dataset.get("folder") is None else tried[1]
+    return next((path for path in tried if path.is_file()), absent)
+
+
+def candidates(dataset: Mapping[str, Any], entry: Mapping[str, Any]) -> list[Path]:
+    """The paths at which `locate` looks for a declared file, in its order."""
     beside = _path(dataset, entry)
     name = beside.name.removesuffix(".gz")
     folder = dataset.get("folder")
     own = [] if folder is None else [Path(dataset["root"]) / str(folder) / beside.name]
-    others = (place / kind for place in places(dataset) for kind in (name, f"{name}.gz"))
-    tried = (beside, *own, *others)
-    return next((path for path in tried if path.is_file()), own[0] if own else beside)
+    others = [place / kind for place in places(dataset) for kind in (name, f"{name}.gz")]
+    return [beside, *own, *others]
 
 
 def _path(dataset: Mapping[str, Any], entry: Mapping[str, Any]) -> Path:

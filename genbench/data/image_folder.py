@@ -65,6 +65,13 @@ def verify(dataset: Mapping[str, Any]) -> list[FileCheck]:
         return [FileCheck(entry["path"], table.bytes, table.sha256, False, str(error))]
 
 
+def sources(dataset: Mapping[str, Any]) -> list[Path]:
+    """The class folders, or the images, that the table lists in the folder of images."""
+    root = _folder(dataset).root
+    entries = _table(dataset, ROLE)
+    return sorted({root / PurePosixPath(entry.path).parts[0] for entry in entries})
+
+
 def write_table(entries: list[ImageEntry]) -> bytes:
     """The table as `read` reads it."""
     buffer = io.StringIO()

@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol, cast, get_args
 import numpy as np
 
 from genbench import kinds
-from genbench.data.files import FileCheck, locate, places
+from genbench.data.files import FileCheck, candidates, places
 from genbench.data.readers import reader_of
 from genbench.data.split import Split
 from genbench.errors import DataError, UsageError, did_you_mean
@@ -95,9 +95,7 @@ def sources(dataset: Mapping[str, Any]) -> list[Path]:
 
     A loader of another package tells by a function ``sources(dataset)``, if it has one.
     """
-    folder = dataset.get("folder")
-    found = [Path(dataset["root"]) / str(folder)] if folder else []
-    found += [locate(dataset, entry) for entry in dataset.get("files", ())]
+    found = [path for entry in dataset.get("files", ()) for path in candidates(dataset, entry)]
     tells = getattr(_loader(dataset), "sources", None)
     return [*found, *places(dataset), *(tells(dataset) if tells else ())]
 

@@ -28,6 +28,7 @@ SPEC = "spec.json"
 CHECKPOINT = "checkpoint.safetensors"
 SUITE = "suite.json"
 CACHE = ".cache"
+OURS = (CACHE, ".queue", "report")  # beside the folders of tasks, NAME@VERSION-HASH-PROFILE
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -100,8 +101,13 @@ class Store:
             ) from error
 
     def hidden(self) -> list[Path]:
-        """The folders that hold other cells' rows and the caches: no generator is to read them."""
-        return [self.root / CACHE, *self.task_folders()]
+        """Folders that hold other cells' rows, caches and reports: no generator is to read them.
+
+        Also those of tasks that cannot be used; what else lies beside them is not of the store.
+        """
+        with contextlib.suppress(OSError), os.scandir(self.root) as entries:
+            return [Path(e.path) for e in entries if "@" in e.name or e.name in OURS]
+        return []
 
     def write_suite(self, folder_name: str, body: Mapping[str, Any]) -> Path:
         """Keep the resolved suite in its task folder, for reports; returns the folder."""

@@ -72,6 +72,12 @@ class CellSpec:
         """Files and folders with rows that the generator's processes may not read."""
         return [*Store(self.cache.parent).hidden(), *sources(self.suite.dataset)]
 
+    def readable(self) -> list[Path]:
+        """What they may read all the same: their own attempt and the folder of the plugin."""
+        file = self.generator.ref.file
+        found = [self.folder, self.resume, Path(file).parent if file else None]
+        return [path for path in found if path is not None]
+
     def to_json(self) -> dict[str, Any]:
         """As JSON data."""
         body: dict[str, Any] = {

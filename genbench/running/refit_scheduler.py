@@ -169,7 +169,6 @@ class _SideBySide:
         self._slots = slots
         self._found: dict[Job, RefitResult] = {}
         self._running: dict[Job, _Running] = {}
-        self._hidden = spec.hidden()
         self._stop_sent = False
 
     def run(self) -> dict[Job, RefitResult]:
@@ -231,7 +230,8 @@ class _SideBySide:
             memory_limit=self._spec.memory_limit,
             sandbox=self._spec.sandbox,
             results=self._spec.cache.parent,
-            hidden=self._hidden,
+            hidden=self._spec.hidden,
+            readable=self._spec.readable(),
         )
         self._running[job] = _Running(folder, slot, process, log)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import signal
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,8 +117,8 @@ class RefitProcess:
         Whether the process is confined, where the system can.
     results
         The results directory, in which it may write nothing.
-    hidden
-        Files and folders that it may not read.
+    hidden, readable
+        Files and folders that it may not read, and what it may all the same.
     """
 
     def __init__(
@@ -130,7 +130,8 @@ class RefitProcess:
         memory_limit: int | None,
         sandbox: bool,
         results: Path,
-        hidden: Sequence[Path] = (),
+        hidden: Callable[[], Iterable[Path]] = tuple,
+        readable: Sequence[Path] = (),
     ) -> None:
         self._spec = RefitSpec.from_json(read_json(folder / SPEC))
         self._sandbox = sandbox
@@ -139,7 +140,9 @@ class RefitProcess:
         self._ledger = _Ledger(self._spec, self._spec.draw if labels is None else len(labels))
         self._scratch = ExitStack()
         scratch = self._scratch.enter_context(confinement.scratch_folder())
-        box = confinement.sandbox(sandbox, scratch, results=results, hidden=hidden)
+        box = confinement.sandbox(
+            sandbox, scratch, results=results, hidden=hidden, readable=readable
+        )
         self._running = MonitoredProcess(
             lambda events: _Refit(self._spec, self._arrays, events).run(box),
             self._ledger,

@@ -151,8 +151,7 @@ class Sampling:
         with scratch_folder() as scratch:
             box = sandbox(
                 spec.sandbox, scratch, work_folder, results=spec.cache.parent,
-                hidden=spec.hidden(),
-                readable=[spec.folder, *([spec.resume] if spec.resume else [])],
+                hidden=spec.hidden, readable=spec.readable(),
             )  # fmt: skip
             running = MonitoredProcess(
                 lambda events: work(events, box),

@@ -90,6 +90,7 @@ class StoredGenerator:
                 "sandbox": self.sandbox,
                 "results": str(self.results.resolve()),
                 "hidden": [str(path.absolute()) for path in self.hidden],
+                "readable": [str(Path(file).parent)] if (file := self.choice.ref.file) else [],
             }
             write_json(folder / "order.json", order)
             command = python_module("genbench.synthesis.sampling", str(folder / "order.json"))
@@ -115,7 +116,7 @@ def main(path: str) -> None:
     with scratch_folder() as scratch:
         box = sandbox(
             order["sandbox"], scratch, results=Path(order["results"]),
-            hidden=[Path(path) for path in order["hidden"]],
+            hidden=lambda: map(Path, order["hidden"]), readable=[*map(Path, order["readable"])],
         )  # fmt: skip
         running = MonitoredProcess(
             lambda events: _sample(order, events, box), ledger, log=None, scratch=scratch

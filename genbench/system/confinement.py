@@ -17,7 +17,7 @@ import struct
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -78,13 +78,14 @@ class Sandbox:
     protected
         Nothing that holds one of these, or lies in one, is opened besides: results, data.
     hidden, readable
-        Files and folders whose content it may not read, and what of them it may.
+        Files and folders whose content it may not read, asked for when it is confined, and folders
+        that it may read all the same but for what is hidden in them.
     """
 
     scratch: Path
     folders: tuple[Path, ...] = ()
     protected: tuple[Path, ...] = field(default=())
-    hidden: tuple[Path, ...] = ()
+    hidden: Callable[[], Iterable[Path]] = tuple
     readable: tuple[Path, ...] = ()
 
     def enter(self) -> None:
@@ -101,7 +102,7 @@ class Sandbox:
         if not level():
             return
         allowed = [self.scratch, *self.folders, *open_caches, *self._shared_memory()]
-        readable = [*self.readable, *_all_but(self.hidden)] if self.hidden else []
+        readable = _all_but(list(self.hidden()), [*self.readable, *_imported_from()])
         _restrict(allowed, _devices(), readable)
 
     def _caches(self) -> list[Path]:
@@ -134,7 +135,7 @@ def sandbox(
     scratch: Path,
     *folders: Path,
     results: Path | None = None,
-    hidden: Sequence[Path] = (),
+    hidden: Callable[[], Iterable[Path]] = tuple,
     readable: Sequence[Path] = (),
 ) -> Sandbox | None:
     """The sandbox of a process that may write in these folders; None unless `enabled`.
@@ -150,7 +151,7 @@ def sandbox(
         return None
     ours = [data_home(), PACKAGE, *([results] if results else [])]
     data = (data_home(), Path(str(resources.files("genbench.suites"))) / "data")
-    return Sandbox(scratch, folders, tuple(ours), (*hidden, *data), tuple(readable))
+    return Sandbox(scratch, folders, tuple(ours), lambda: (*hidden(), *data), tuple(readable))
 
 
 @contextmanager
@@ -194,18 +195,39 @@ def error_text(error: BaseException, *, confined: bool) -> str:
     return f"{text}: {REMEDY}" if confined and refused else text
 
 
-def _all_but(hidden: Sequence[Path]) -> list[Path]:
+def _imported_from() -> list[Path]:
+    """Where Python imports from: to be read even where a folder above cannot be listed."""
+    return [
+        Path(entry) for entry in (*sys.path, sys.prefix, sys.base_prefix, str(PACKAGE)) if entry
+    ]
+
+
+def _all_but(hidden: Sequence[Path], needed: Sequence[Path]) -> list[Path]:
     """Files and folders that hold everything there is now but `hidden`: a rule can only allow.
 
-    Links need no rule: what counts is where they lead.
+    What is `needed` is among them also where it lies in something hidden.
     """
     ends = {path.resolve() for path in hidden if path.exists()}
-    ways = {parent for path in ends for parent in path.parents}
-    beside = []
-    for folder in sorted(ways - ends):
+    if not ends:
+        return []
+    tops = {path.resolve() for path in needed if path.exists()} - ends
+    outer = {path for path in ends if not ends & set(path.parents)}
+    found = _beside(Path("/"), outer)
+    for top in tops:
+        found += _beside(top, {path for path in ends if top in path.parents})
+    return found
+
+
+def _beside(top: Path, ends: Set[Path]) -> list[Path]:
+    """Everything in `top` but `ends`. Links need no rule: what counts is where they lead."""
+    if not ends:
+        return [top]
+    ways = {parent for path in ends for parent in path.parents if parent.is_relative_to(top)}
+    found = []
+    for folder in sorted(path for path in ways if not ends & {path, *path.parents}):
         with contextlib.suppress(OSError), os.scandir(folder) as entries:
-            beside += [Path(e.path) for e in entries if not e.is_symlink()]
-    return [path for path in beside if path not in ends and path not in ways] or [Path("/")]
+            found += [Path(e.path) for e in entries]
+    return [p for p in found if p not in ends and p not in ways and not os.path.islink(p)]
 
 
 def _restrict(folders: Sequence[Path], devices: Sequence[Path], readable: Sequence[Path]) -> None:
@@ -219,8 +241,9 @@ def _restrict(folders: Sequence[Path], devices: Sequence[Path], readable: Sequen
             _allow(ruleset, path, handled)
         for path in devices:
             _allow(ruleset, path, handled & _OF_FILES)
-        for path in readable:
-            _allow(ruleset, path, _READ_FILE)
+        for path in readable:  # one that cannot be opened could not be read either
+            with contextlib.suppress(OSError, GenbenchError):
+                _allow(ruleset, path, _READ_FILE)
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0):
             raise GenbenchError("the process cannot be confined (prctl): pass --no-sandbox")

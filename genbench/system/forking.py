@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import select
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -58,6 +59,7 @@ class ForkServerClient:
 
     def fork(self, call: str, args: Mapping[str, Any]) -> str:
         """Have ``module:function`` called in a process of its own; the order's id."""
+        self._started()
         id_ = next(self._ids)
         self._under_way.add(id_)
         self._send({"op": "fork", "id": id_, "call": call, "args": dict(args)})
@@ -85,6 +87,8 @@ class ForkServerClient:
                     "move slow work from the module into fit()"
                 )
             self._keep(self._answers(1.0))
+            if self._process is None and id_ not in self._kept:
+                raise GenbenchError("the worker process is gone: run again, or `genbench doctor`")
         answer = self._kept.pop(id_)
         if "value" in answer:
             return answer["value"]
@@ -98,13 +102,15 @@ class ForkServerClient:
 
     def say(self, op: str) -> None:
         """``stop`` or ``kill`` everything that is forked; no matter if the server is gone."""
-        with contextlib.suppress(GenbenchError):
-            self._send({"op": op})
+        if self._process is not None:
+            with contextlib.suppress(GenbenchError):
+                self._send({"op": op})
 
     def close(self) -> None:
-        """End the server and with it everything it forked."""
+        """End the server and with it everything it forked; who waits for that hears of it."""
         if self._process is None:
             return
+        self._keep([{"id": id_, "code": -signal.SIGKILL} for id_ in sorted(self._under_way)])
         process, self._process = self._process, None
         if process.stdin is not None:
             with contextlib.suppress(OSError):
@@ -136,7 +142,7 @@ class ForkServerClient:
             self._buffer = b""
             deadline = time.monotonic() + START_SECONDS
             while not any(a.get("event") == "ready" for a in self._answers(1.0)):
-                if time.monotonic() > deadline:
+                if self._process is None or time.monotonic() > deadline:
                     raise GenbenchError("the worker process did not start: run `genbench doctor`")
         return self._process
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from pathlib import Path
 
 _RUN = (
     "import runpy, sys; entries = int(sys.argv[1]); sys.path[:] = sys.argv[2 : 2 + entries]; "
@@ -15,7 +15,10 @@ def python_module(module: str, *words: str) -> list[str]:
     """The command ``python -m module words`` with this process's ``sys.path``.
 
     ``-m`` would put the working directory first: in a checkout an installed genbench would import
-    half of the other one, and a user's own folder could stand in for ours.
+    half of the other one, and a user's own folder could stand in for ours. It comes last, so that a
+    plugin finds the modules beside which it is run.
     """
-    path = [entry or str(Path.cwd()) for entry in sys.path]
+    path = [os.path.abspath(os.fspath(entry)) for entry in sys.path]
+    if os.getcwd() not in path:
+        path.append(os.getcwd())
     return [sys.executable, "-P", "-c", _RUN, str(len(path)), *path, module, *words]
