@@ -184,6 +184,9 @@ class Spec:
     def hidden(self) -> list[Path]:
         return []
 
+    def readable(self) -> list[Path]:
+        return []
+
 
 def refitted(
     monkeypatch: pytest.MonkeyPatch,
