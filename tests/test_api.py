@@ -119,6 +119,7 @@ def defined(text: str) -> Any:
     return names["Mine"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new"),
     [
@@ -160,6 +161,7 @@ class Mine:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new"),
     [
@@ -189,6 +191,7 @@ def test_a_digest_of_code_is_the_same_in_every_process() -> None:
     assert source_of(defined(VALUES)) == source_of(defined(other))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("import_", ["import parts_of_mine as p", "from parts_of_mine import f"])
 def test_an_edited_module_that_a_notebook_uses_is_another_generator(
     import_: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

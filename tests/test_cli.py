@@ -71,6 +71,7 @@ def test_malformed_toml_names_the_line(run_genbench: Command, tmp_path: Path) ->
     assert "line 2" in done.err
 
 
+@pytest.mark.slow
 def test_corrupt_data_is_named_with_both_checksums(run_genbench: Command, tmp_path: Path) -> None:
     from genbench.tasks.suite import shipped
 

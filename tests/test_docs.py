@@ -74,6 +74,7 @@ def test_the_readme_shows_commands() -> None:
     assert len(commands()) >= 12
 
 
+@pytest.mark.slow
 def test_the_readmes_plugin_runs(run_genbench: Command, tmp_path: Path) -> None:
     (code,) = blocks(README, "python")
     (tmp_path / "mine.py").write_text(code)

@@ -137,6 +137,7 @@ def test_a_cell_without_held_out_rows_is_skipped():
     assert result.skipped == 1
 
 
+@pytest.mark.slow
 def test_under_the_null_z_is_standard_normal():
     rng = np.random.default_rng(0)
     z = []
@@ -147,6 +148,7 @@ def test_under_the_null_z_is_standard_normal():
     assert np.std(z) == pytest.approx(1.0, abs=4 / math.sqrt(200))
 
 
+@pytest.mark.slow
 def test_the_standard_error_is_the_spread_over_fresh_generated_rows():
     rng = np.random.default_rng(1)
     train, test = rng.standard_normal((300, 3)), rng.standard_normal((200, 3))
