@@ -342,8 +342,8 @@ class Checker:
         shape = table["shape"]
         if not shape or not all(isinstance(s, int) and 0 < s <= 1 << 20 for s in shape):
             self._fail(f"shape is {shape!r}", "list positive whole numbers", "shape")
-        if table["kind"] not in kinds.names():
-            known = kinds.names()
+        # Our own first: which others there are takes a look at every installed package.
+        if kinds.built_in(table["kind"]) is None and table["kind"] not in (known := kinds.names()):
             self._fail(f"kind {table['kind']!r} is unknown", did_you_mean(table["kind"], known))
         wrong = kinds.of(table["kind"]).complaint(table)
         if wrong is not None:
