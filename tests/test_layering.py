@@ -125,6 +125,10 @@ def test_every_name_of_a_face_is_there_and_somebody_uses_it() -> None:
     for stub in PACKAGE.glob("*/__init__.pyi"):
         room = import_module(f"genbench.{stub.parent.name}")
         assert set(room.__all__) <= face(stub.parent.name)
+        (promised,) = [
+            n.value for n in ast.parse(stub.read_text()).body if isinstance(n, ast.Assign)
+        ]
+        assert set(room.__all__) == set(ast.literal_eval(promised)), stub
         for name in face(stub.parent.name):
             getattr(room, name)
             assert stub.parent.name in public or (stub.parent.name, name) in used, name

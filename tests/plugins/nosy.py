@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
-from intruder import Intruder, IntruderParams
+from intruder import Intruder
 
-from genbench.generator import GeneratorSpec, Run, TrainData
+from genbench.generator import Run, TrainData
 
 
 def readable() -> list[str]:
@@ -35,15 +36,7 @@ def look() -> None:
 class Nosy(Intruder):
     """Noise around the mean of the training rows."""
 
-    spec = GeneratorSpec(
-        name="nosy",
-        version="1",
-        family="test",
-        kinds=("image", "points"),
-        labels="none",
-        likelihood="exact",
-        params=IntruderParams,
-    )
+    spec = replace(Intruder.spec, name="nosy")
 
     def fit(self, train: TrainData, run: Run) -> None:
         look()
