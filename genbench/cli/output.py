@@ -125,9 +125,11 @@ def refusal(error: OSError) -> str:
 class Sheet:
     """A table without lines, whose every cell is plain text."""
 
-    def __init__(self) -> None:
+    def __init__(self, titles: Iterable[str] = ()) -> None:
         self._heads: list[tuple[str, Literal["left", "right"], bool]] = []
         self._rows: list[list[str] | None] = []
+        for title in titles:
+            self.column(title)
 
     def column(self, title: str, *, right: bool = False, wrap: bool = True) -> None:
         """One more column; `wrap` allows lines to be broken in it."""
