@@ -19,124 +19,49 @@ VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+-]{0,31}")
 DEFAULT_PROFILE = "standard"
 LARGEST = 1e300  # of a moment: NaN and numbers that are no float are no less
 
-# What each table may hold: key -> (type, required). A dict stands for a table that a loader or a
-# metric reads with keys of its own.
-TABLES: dict[str, dict[str, tuple[type | tuple[type, ...], bool]]] = {
-    "": {
-        "schema": (int, True),
-        "suite": (dict, True),
-        "dataset": (dict, True),
-        "protocol": (dict, True),
-        "budget": (dict, True),
-        "metrics": (list, True),
-        "extractors": (list, False),
-        "downstream": (dict, False),
-        "controls": (dict, False),
-        "floor": (dict, False),
-        "profiles": (dict, False),
-    },
-    "suite": {
-        "name": (str, True),
-        "version": (str, True),
-        "title": (str, True),
-        "description": (str, True),
-        "primary": (str, True),
-    },
-    "dataset": {
-        "name": (str, True),
-        "loader": (str, True),
-        "reader": (int, False),
-        "licence": (str, True),
-        "credit": (str, False),
-        "content_sha256": (str, False),
-        "folder": (str, False),
-        "class_names": (list, False),
-        "column_names": (list, False),
-        "options": (dict, False),
-        "space": (dict, True),
-        "files": (list, False),
-        "split": (dict, True),
-    },
-    "dataset.space": {
-        "kind": (str, True),
-        "shape": (list, True),
-        "levels": (int, False),
-        "classes": (int, False),
-        "pad": (int, False),
-    },
-    "dataset.files[]": {
-        "role": (str, True),
-        "path": (str, True),
-        "bytes": (int, True),
-        "sha256": (str, True),
-        "content_sha256": (str, False),
-        "urls": (list, False),
-    },
-    "extractors[]": {
-        "name": (str, True),
-        "version": (str, True),
-        "path": (str, False),
-        "sha256": (str, True),
-        "channels": (list, False),
-        "centre": (list, False),
-        "spread": (list, False),
-        "accuracy": (float, False),
-        "trained_on": (str, True),
-        "licence": (str, False),
-    },
-    "protocol": {
-        "n_samples": (int, True),
-        "seeds": (list, True),
-        "reference": (str, True),
-        "extractor": (str, True),
-        "sample_chunk": (int, False),
-    },
-    "budget": {"examples": (int, True)},
-    "controls": {"names": (list, False), "dropped_class": (int, False)},
-    "floor": {"margin": ((int, float, dict), True)},
-    "downstream": {
-        "tstr": (dict, False),
-        "augmentation": (dict, False),
-        "classical": (dict, False),
-        "imbalance": (dict, False),
-        "robustness": (dict, False),
-    },
-    "downstream.tstr": {
-        "n": (int, True),
-        "steps": (int, True),
-        "batch_size": (int, True),
-        "replicates": (int, False),
-    },
-    "downstream.augmentation": {
-        "n": (list, True),
-        "ratios": (list, True),
-        "replicates": (int, True),
-        "steps": (int, True),
-        "batch_size": (int, True),
-        "budget": (int, True),
-        "headline_n": (int, True),
-        "headline_ratio": (int, True),
-        "confidence": ((int, float), False),
-        "test_rows": (int, False),
-    },
-    "downstream.classical": {
-        "shift": ((int, float), False),
-        "rotation": ((int, float), False),
-        "scale": ((int, float), False),
-        "flip": (bool, False),
-    },
-    "downstream.imbalance": {
-        "n": (int, True),
-        "classes": (list, True),
-        "keep": ((int, float), True),
-        "replicates": (int, True),
-    },
-    "downstream.robustness": {
-        "n": (int, True),
-        "epsilon": ((int, float), True),
-        "rows": (int, True),
-        "steps": (int, True),
-    },
+Keys = Mapping[str, tuple[type | tuple[type, ...], bool]]
+
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "str": str, "int": int, "float": float, "list": list, "dict": dict, "number": (int, float),
+    "margin": (int, float, dict),
+}  # fmt: skip
+
+
+def _keys(text: str) -> Keys:
+    """Keys of a table with their types and whether they are required: ``name:str`` or not,
+    ``credit?:str``.
+    """
+    parts = (word.split(":") for word in text.split())
+    return {key.removesuffix("?"): (_TYPES[kind], not key.endswith("?")) for key, kind in parts}
+
+
+# What each table may hold. A dict stands for a table that a loader or a metric reads with keys of
+# its own.
+TABLES: dict[str, Keys] = {
+    "": _keys(
+        "schema:int suite:dict dataset:dict protocol:dict budget:dict metrics:list "
+        "extractors?:list downstream?:dict controls?:dict floor?:dict profiles?:dict"
+    ),
+    "suite": _keys("name:str version:str title:str description:str primary:str"),
+    "dataset": _keys(
+        "name:str loader:str reader?:int licence:str credit?:str content_sha256?:str folder?:str "
+        "class_names?:list column_names?:list options?:dict space:dict files?:list split:dict"
+    ),
+    "dataset.space": _keys("kind:str shape:list levels?:int classes?:int pad?:int"),
+    "dataset.files[]": _keys(
+        "role:str path:str bytes:int sha256:str content_sha256?:str urls?:list"
+    ),
+    "extractors[]": _keys(
+        "name:str version:str path?:str sha256:str channels?:list centre?:list spread?:list "
+        "accuracy?:float trained_on:str licence?:str"
+    ),
+    "protocol": _keys("n_samples:int seeds:list reference:str extractor:str sample_chunk?:int"),
+    "budget": _keys("examples:int"),
+    "controls": _keys("names?:list dropped_class?:int"),
+    "floor": _keys("margin:margin"),
+    "downstream": _keys("tstr?:dict " + " ".join(f"{name}?:dict" for name in protocols.TABLES)),
+    "downstream.tstr": _keys("n:int steps:int batch_size:int replicates?:int"),
+    **{f"downstream.{name}": protocols.keys_of(kind) for name, kind in protocols.TABLES.items()},
 }
 
 
@@ -186,12 +111,7 @@ class Checker:
             if not isinstance(metric, dict) or not isinstance(metric.get("id"), str):
                 self._fail(f"[[metrics]] entry {index + 1} has no id", 'add id = "fid"', "metrics")
 
-    def _table(
-        self,
-        where: str,
-        table: Mapping[str, Any],
-        keys: Mapping[str, tuple[type | tuple[type, ...], bool]],
-    ) -> None:
+    def _table(self, where: str, table: Mapping[str, Any], keys: Keys) -> None:
         place = f"[{where}]" if where else "the top level"
         for key in table:
             if key not in keys:

@@ -8,12 +8,10 @@ classifiers of the augmentation, attacked.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, NamedTuple
 
 from genbench import kinds
-
-TABLES = ("augmentation", "classical", "imbalance", "robustness")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +119,26 @@ class Robustness:
     steps: int
 
 
+# The tables by name: their keys are the fields, required unless there is a default.
+TABLES: Mapping[str, Any] = {
+    "augmentation": Augmentation,
+    "classical": Classical,
+    "imbalance": Imbalance,
+    "robustness": Robustness,
+}
+_TYPES: Mapping[str, Any] = {
+    "int": int,
+    "float": (int, float),
+    "bool": bool,
+    "tuple[int, ...]": list,
+}
+
+
+def keys_of(kind: Any) -> dict[str, tuple[Any, bool]]:
+    """The keys of a table as TOML has them: their types, and whether they are required."""
+    return {f.name: (_TYPES[f.type], f.default is MISSING) for f in fields(kind)}
+
+
 @dataclass(frozen=True, slots=True)
 class Protocols:
     """The downstream protocols of a suite beyond TSTR."""
@@ -152,12 +170,7 @@ def read(document: Mapping[str, Any]) -> Protocols | None:
     tables = document.get("downstream", {})
     if "augmentation" not in tables:
         return None
-    return Protocols(
-        _make(Augmentation, tables["augmentation"]),
-        _make(Classical, tables.get("classical")),
-        _make(Imbalance, tables.get("imbalance")),
-        _make(Robustness, tables.get("robustness")),
-    )
+    return Protocols(**{name: _make(kind, tables.get(name)) for name, kind in TABLES.items()})
 
 
 def _make(kind: Any, table: Mapping[str, Any] | None) -> Any:
@@ -171,7 +184,7 @@ def complaints(document: Mapping[str, Any]) -> Iterator[Complaint]:
     tables = document.get("downstream", {})
     yield from _least(tables, "tstr", n=1, steps=1, batch_size=2, replicates=1)
     if "augmentation" not in tables:
-        for name in TABLES[1:]:
+        for name in TABLES:
             if name in tables:
                 what = f"[downstream.{name}] stands without [downstream.augmentation]"
                 yield Complaint(what, "add it: the classifiers are trained there", name)
