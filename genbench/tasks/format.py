@@ -86,9 +86,8 @@ class Checker:
         chosen: dict[str, Any] = resolved
         for name, override in profiles.items():
             if not NAME.fullmatch(name):
-                self._fail(
-                    f"profile {shorten(name)!r} has no usable name", "use lower case, digits and -"
-                )
+                what = f"profile {shorten(name)!r} has no usable name"
+                self._fail(what, "use lower case, digits and -")
             merged = _merge(resolved, override)
             self._keys(merged)
             self._values(merged)
@@ -131,18 +130,12 @@ class Checker:
         suite, protocol = document["suite"], document["protocol"]
         if document["schema"] != 1:
             self._fail(f"schema {document['schema']} is unknown", "use schema = 1", "schema")
-        if not NAME.fullmatch(suite["name"]):
-            self._fail(
-                f"name {shorten(suite['name'])!r} is not usable",
-                "use lower case, digits and -",
-                "name",
-            )
-        if not VERSION.fullmatch(suite["version"]):  # it becomes part of a folder's name
-            self._fail(
-                f"version {shorten(suite['version'])!r} is not usable",
-                "use digits, letters, dots",
-                "version",
-            )
+        for key, form, remedy in (
+            ("name", NAME, "use lower case, digits and -"),
+            ("version", VERSION, "use digits, letters, dots"),  # part of a folder's name
+        ):
+            if not form.fullmatch(suite[key]):
+                self._fail(f"{key} {shorten(suite[key])!r} is not usable", remedy, key)
         for table, key, low in (
             (protocol, "n_samples", 2),
             (document["budget"], "examples", 1),
@@ -170,20 +163,15 @@ class Checker:
     def _extractor(self, table: Mapping[str, Any], space: Mapping[str, Any]) -> None:
         """An extractor of the suite's own: weights in a file, or the moments of points."""
         given = {key for key in ("path", "channels", "centre", "spread") if key in table}
+        who = f"extractor {table['name']!r}"
         if given == {"centre", "spread"}:
             self._moments(table, space)
         elif given != {"path", "channels"}:
-            self._fail(
-                f"extractor {table['name']!r} has {', '.join(sorted(given)) or 'nothing'}",
-                "give path and channels of a classifier, or centre and spread of points",
-                table["name"],
-            )
+            remedy = "give path and channels of a classifier, or centre and spread of points"
+            self._fail(f"{who} has {', '.join(sorted(given)) or 'nothing'}", remedy, table["name"])
         elif Path(table["path"]).is_absolute() or ".." in Path(table["path"]).parts:
-            self._fail(
-                f"extractor {table['name']!r} lies at {table['path']!r}",
-                "put it beside the suite",
-                table["path"],
-            )
+            where = table["path"]
+            self._fail(f"{who} lies at {where!r}", "put it beside the suite", where)
 
     def _moments(self, table: Mapping[str, Any], space: Mapping[str, Any]) -> None:
         numbers = (int, float)
@@ -224,17 +212,14 @@ class Checker:
         if len(set(ids)) != len(ids):
             self._fail("a metric id stands twice in [[metrics]]", "keep one", "metrics")
         primary = document["suite"]["primary"]
+        who = f"primary {primary!r}"
         if primary not in ids:
-            self._fail(
-                f"primary {primary!r} is not among [[metrics]]",
-                did_you_mean(primary, ids),
-                "primary",
-            )
+            self._fail(f"{who} is not among [[metrics]]", did_you_mean(primary, ids), "primary")
         info = METRICS.get(split_id(primary)[0])
         if info is None:  # reports rank without importing anybody's package
-            self._fail(f"primary {primary!r} is another package's", "choose a built-in", "primary")
+            self._fail(f"{who} is another package's", "choose a built-in", "primary")
         if info.higher_is_better is None:
-            self._fail(f"primary {primary!r} has no direction", "choose another", "primary")
+            self._fail(f"{who} has no direction", "choose another", "primary")
 
     def _floor(self, document: Mapping[str, Any], metrics: list[str]) -> None:
         if "floor" in document:
@@ -304,8 +289,6 @@ def _merge(base: Mapping[str, Any], override: Any) -> dict[str, Any]:
         raise UsageError(f"a profile must be a table, got {type(override).__name__}")
     merged = dict(base)
     for key, value in override.items():
-        if isinstance(value, dict) and isinstance(base.get(key), dict):
-            merged[key] = _merge(base[key], value)
-        else:
-            merged[key] = value
+        both = isinstance(value, dict) and isinstance(base.get(key), dict)
+        merged[key] = _merge(base[key], value) if both else value
     return merged

@@ -55,16 +55,9 @@ class Augmentation:
 class Classical:
     """``[downstream.classical]``: random transforms that leave the label as it is.
 
-    Parameters
-    ----------
-    shift
-        Greatest shift to each side, as a share of the image's side.
-    rotation
-        Greatest rotation, degrees.
-    scale
-        Greatest change of size: 0.1 is 0.9 to 1.1.
-    flip
-        Whether left and right are exchanged half of the time.
+    The greatest shift to each side, as a share of the image's side; the greatest rotation in
+    degrees; the greatest change of size, of which 0.1 is 0.9 to 1.1; whether left and right are
+    exchanged half of the time.
     """
 
     shift: float = 0.1
@@ -75,18 +68,8 @@ class Classical:
 
 @dataclass(frozen=True, slots=True)
 class Imbalance:
-    """``[downstream.imbalance]``.
-
-    Parameters
-    ----------
-    n
-        Real rows before the cut.
-    classes
-        The classes that are cut.
-    keep
-        Share of each cut class that stays.
-    replicates
-        Independent repetitions.
+    """``[downstream.imbalance]``: real rows before the cut, the classes that are cut, the share of
+    each that stays, and the number of independent repetitions.
     """
 
     n: int
@@ -99,18 +82,9 @@ class Imbalance:
 class Robustness:
     """``[downstream.robustness]``: attacks on classifiers of the augmentation.
 
-    Those of `n` real rows, without and with synthetic rows at the headline ratio.
-
-    Parameters
-    ----------
-    n
-        One of the augmentation's.
-    epsilon
-        Greatest change of a pixel, as a share of the grey range.
-    rows
-        Test rows attacked.
-    steps
-        Steps of projected gradient descent.
+    Those of `n` real rows (one of the augmentation's), without and with synthetic rows at the
+    headline ratio. `epsilon` is the greatest change of a pixel, as a share of the grey range;
+    `rows` are the test rows attacked, `steps` those of projected gradient descent.
     """
 
     n: int
@@ -136,7 +110,7 @@ _TYPES: Mapping[str, Any] = {
 
 def keys_of(kind: Any) -> dict[str, tuple[Any, bool]]:
     """The keys of a table as TOML has them: their types, and whether they are required."""
-    return {f.name: (_TYPES[f.type], f.default is MISSING) for f in fields(kind)}
+    return {f.name: (_TYPES[str(f.type)], f.default is MISSING) for f in fields(kind)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +125,8 @@ class Protocols:
     @property
     def metrics(self) -> tuple[str, ...]:
         """The metric ids they make."""
-        found = ["augmentation_gain"]
-        found += ["imbalance_recall"] if self.imbalance else []
-        found += ["robust_accuracy"] if self.robustness else []
-        return tuple(found)
+        rare = ("imbalance_recall",) if self.imbalance else ()
+        return ("augmentation_gain", *rare, *(("robust_accuracy",) if self.robustness else ()))
 
 
 class Complaint(NamedTuple):
