@@ -59,12 +59,7 @@ def auto_jobs(devices: tuple[str, ...], threads: int, cell_bytes: int) -> int:
     """The default number of cells and refits that run at a time.
 
     One a card on a GPU; else as many as cores are free, for `threads` each, and as have room in
-    the memory that is available.
-
-    Parameters
-    ----------
-    cell_bytes
-        What a cell is expected to need.
+    the memory that is available, where a cell is expected to need `cell_bytes`.
     """
     if devices[0] != "cpu":
         return len(devices)
@@ -75,10 +70,7 @@ def auto_jobs(devices: tuple[str, ...], threads: int, cell_bytes: int) -> int:
 def resolve_devices(text: str, jobs: Jobs) -> tuple[str, ...]:
     """The devices that `jobs` workers share: every GPU for ``auto`` and ``cuda``, or the one named.
 
-    Raises
-    ------
-    UsageError
-        If it is not there.
+    `UsageError` if it is not there.
     """
     first = resolve_device(text)
     if jobs == 1 or first == "cpu" or ":" in text:
@@ -91,10 +83,7 @@ def resolve_devices(text: str, jobs: Jobs) -> tuple[str, ...]:
 def resolve_device(text: str) -> str:
     """``auto``, ``cpu``, ``cuda`` or ``cuda:i`` as a device that is there. Imports torch if asked.
 
-    Raises
-    ------
-    UsageError
-        If it is not there.
+    `UsageError` if it is not there.
     """
     if text == "cpu":
         return "cpu"
