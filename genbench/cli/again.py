@@ -11,14 +11,9 @@ from click.core import ParameterSource
 
 
 def command(without: Sequence[str] = (), **changes: Any) -> str:
-    """The running command as a shell takes it.
+    """The running command as a shell takes it, with `changes` of options by name.
 
-    Parameters
-    ----------
-    without
-        Names of options to leave out.
-    changes
-        Values for options by name; None leaves one out.
+    Options named in `without` are left out, and those whose value is None.
     """
     context = click.get_current_context()
     values = {name: v for name, v in _given(context).items() if name not in without}

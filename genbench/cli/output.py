@@ -56,13 +56,7 @@ def _encodable(text: str, stream: Any) -> str:
 
 
 def echo(text: str = "", *, err: bool = False, mark: str = "", colour: str | None = None) -> None:
-    """Print one line.
-
-    Parameters
-    ----------
-    mark, colour
-        A word of ours before the text, in this colour where there is a terminal.
-    """
+    """Print one line, a `mark` of ours before it, in this colour where there is a terminal."""
     line = harmless(text, err=err)
     _write(f"{click.style(mark, fg=colour)} {line}" if mark else line, err=err)
 

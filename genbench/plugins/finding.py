@@ -174,10 +174,7 @@ def import_plugin(ref: GeneratorRef) -> Any:
 def load(ref: GeneratorRef) -> Any:
     """Import a generator's class and check its spec. Executes the plugin's code.
 
-    Raises
-    ------
-    PluginError
-        If it does not import, has no such class, or its spec breaks the contract.
+    `PluginError` if it does not import, has no such class, or its spec breaks the contract.
     """
     module = import_plugin(ref)
     try:
