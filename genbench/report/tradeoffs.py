@@ -106,11 +106,10 @@ def _quality_cost(
     y = [float(v.number or 0.0) for v in values]
     front = pareto_front(x, y, bool(column.higher_is_better))
     shapes = symbols(table.generators)
-    marks = {row.id: shapes[row.id] + ("-open" if row.unranked else "") for row in rows}
+    signs = [shapes[row.id] + ("-open" if row.unranked else "") for row in rows]
     texts = [plot_label(row.label, 22) for row in rows]
     families = [plot_label(row.family) for row in rows]
     shades = [colour[row.id] for row in rows]
-    signs = [marks[row.id] for row in rows]
     clear = [1.0 if on else 0.65 for on in front]
     dots: list[dict[str, Any]]
     if crowded(rows):  # one trace of all: a page of many generators would hold megabytes of traces

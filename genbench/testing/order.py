@@ -40,6 +40,8 @@ class Order:
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Order:
         """Undo `to_json`."""
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in body.items()}
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in body.items()
+        }
         ref, scratch = GeneratorRef.from_json(body["ref"]), Path(body["scratch"])
         return cls(**{**values, "ref": ref, "scratch": scratch})
