@@ -70,7 +70,10 @@ def auto_jobs(devices: tuple[str, ...], threads: int, cell_bytes: int) -> int:
 def resolve_devices(text: str, jobs: Jobs) -> tuple[str, ...]:
     """The devices that `jobs` workers share: every GPU for ``auto`` and ``cuda``, or the one named.
 
-    `UsageError` if it is not there.
+    Raises
+    ------
+    UsageError
+        If it is not there.
     """
     first = resolve_device(text)
     if jobs == 1 or first == "cpu" or ":" in text:
@@ -83,7 +86,10 @@ def resolve_devices(text: str, jobs: Jobs) -> tuple[str, ...]:
 def resolve_device(text: str) -> str:
     """``auto``, ``cpu``, ``cuda`` or ``cuda:i`` as a device that is there. Imports torch if asked.
 
-    `UsageError` if it is not there.
+    Raises
+    ------
+    UsageError
+        If it is not there.
     """
     if text == "cpu":
         return "cpu"
