@@ -78,8 +78,8 @@ def _parsed(text: str, suite: Suite, prober: Prober) -> list[tuple[str, dict[str
     if what != "family":
         return [_parse(text)]
     known = _families(set(plugins.installed()) - set(CONTROLS), suite, prober)
-    if found := [(name, {}) for name, given in known.items() if given == family]:
-        return found
+    if found := [name for name, given in known.items() if given == family]:
+        return [(name, {}) for name in found]
     raise UsageError(
         f"no generator of {suite.space.kind} is of the family {shorten(family)!r}: "
         f"{did_you_mean(family, set(known.values()))}"
