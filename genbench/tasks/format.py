@@ -22,8 +22,7 @@ LARGEST = 1e300  # of a moment: NaN and numbers that are no float are no less
 Keys = Mapping[str, tuple[type | tuple[type, ...], bool]]
 
 _TYPES: dict[str, type | tuple[type, ...]] = {
-    "str": str, "int": int, "float": float, "list": list, "dict": dict, "number": (int, float),
-    "margin": (int, float, dict),
+    "str": str, "int": int, "float": float, "list": list, "dict": dict, "margin": (int, float, dict),
 }  # fmt: skip
 
 
@@ -40,7 +39,7 @@ def _keys(text: str) -> Keys:
 TABLES: dict[str, Keys] = {
     "": _keys(
         "schema:int suite:dict dataset:dict protocol:dict budget:dict metrics:list "
-        "extractors?:list downstream?:dict controls?:dict floor?:dict profiles?:dict"
+        "extractors?:list downstream?:dict generators?:dict controls?:dict floor?:dict profiles?:dict"
     ),
     "suite": _keys("name:str version:str title:str description:str primary:str"),
     "dataset": _keys(
@@ -57,6 +56,7 @@ TABLES: dict[str, Keys] = {
     ),
     "protocol": _keys("n_samples:int seeds:list reference:str extractor:str sample_chunk?:int"),
     "budget": _keys("examples:int"),
+    "generators": _keys("names:list"),
     "controls": _keys("names?:list dropped_class?:int"),
     "floor": _keys("margin:margin"),
     "downstream": _keys("tstr?:dict " + " ".join(f"{name}?:dict" for name in protocols.TABLES)),
@@ -149,6 +149,11 @@ class Checker:
             )
         self._seeds(protocol["seeds"])
         self._metrics(document)
+        for name in document.get("generators", {}).get("names", ()):
+            if not isinstance(name, str):
+                self._fail(
+                    f"generator {name!r} is no name", "give texts: see genbench list", "names"
+                )
         for name in document.get("controls", {}).get("names", ()):
             if name not in CONTROLS:
                 self._fail(f"unknown control {name!r}", did_you_mean(str(name), CONTROLS), "names")
