@@ -22,24 +22,27 @@ LARGEST = 1e300  # of a moment: NaN and numbers that are no float are no less
 Keys = Mapping[str, tuple[type | tuple[type, ...], bool]]
 
 _TYPES: dict[str, type | tuple[type, ...]] = {
-    "str": str, "int": int, "float": float, "list": list, "dict": dict, "margin": (int, float, dict),
-}  # fmt: skip
+    "str": str,
+    "int": int,
+    "float": float,
+    "list": list,
+    "dict": dict,
+    "margin": (int, float, dict),
+}
 
 
 def _keys(text: str) -> Keys:
-    """Keys of a table with their types and whether they are required: ``name:str`` or not,
-    ``credit?:str``.
-    """
+    """The keys of a table: ``name:str`` for one that it must have, ``credit?:str`` for others."""
     parts = (word.split(":") for word in text.split())
     return {key.removesuffix("?"): (_TYPES[kind], not key.endswith("?")) for key, kind in parts}
 
 
-# What each table may hold. A dict stands for a table that a loader or a metric reads with keys of
-# its own.
+# What each table may hold: key -> (type, required). A dict stands for a table that a loader or a
+# metric reads with keys of its own.
 TABLES: dict[str, Keys] = {
     "": _keys(
-        "schema:int suite:dict dataset:dict protocol:dict budget:dict metrics:list "
-        "extractors?:list downstream?:dict generators?:dict controls?:dict floor?:dict profiles?:dict"
+        "schema:int suite:dict dataset:dict protocol:dict budget:dict metrics:list extractors?:list "
+        "downstream?:dict generators?:dict controls?:dict floor?:dict profiles?:dict"
     ),
     "suite": _keys("name:str version:str title:str description:str primary:str"),
     "dataset": _keys(
