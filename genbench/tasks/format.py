@@ -41,8 +41,9 @@ def _keys(text: str) -> Keys:
 # metric reads with keys of its own.
 TABLES: dict[str, Keys] = {
     "": _keys(
-        "schema:int suite:dict dataset:dict protocol:dict budget:dict metrics:list extractors?:list "
-        "downstream?:dict generators?:dict controls?:dict floor?:dict profiles?:dict"
+        "schema:int suite:dict dataset:dict protocol:dict budget:dict metrics:list "
+        "extractors?:list downstream?:dict generators?:dict controls?:dict floor?:dict "
+        "profiles?:dict"
     ),
     "suite": _keys("name:str version:str title:str description:str primary:str"),
     "dataset": _keys(
