@@ -143,7 +143,7 @@ def frame(x: np.ndarray) -> Limits:
 
 def _counts(x: np.ndarray, limits: Limits, cells: int) -> np.ndarray:
     across = [[limits[2], limits[3]], [limits[0], limits[1]]]
-    return np.histogram2d(x[:, 1], x[:, 0], bins=cells, range=across)[0]
+    return np.asarray(np.histogram2d(x[:, 1], x[:, 0], bins=cells, range=across)[0])
 
 
 def density_picture(x: np.ndarray, limits: Limits, cells: int = 72) -> Picture:

@@ -82,7 +82,8 @@ class ForkServer:
                     self._execute(json.loads(line))
 
     def _waits(self) -> list[int]:
-        return [fd for one in (*self._running.values(), *self._asked) for fd in one.answer.waits]
+        answers = [one.answer for one in self._running.values()]
+        return [fd for one in (*answers, *(a.answer for a in self._asked)) for fd in one.waits]
 
     def _execute(self, order: dict[str, Any]) -> None:
         match order["op"]:
