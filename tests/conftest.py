@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -30,6 +32,51 @@ ROOT = HERE.parent
 collect_ignore = ["thirdparty"]  # another author's package, with a test of its own
 TINY = HERE / "tiny.toml"
 PLUGINS = HERE / "plugins"
+# Fixtures of several files, by how a test that takes one of them names it.
+SHARED = {"prober": "prober(: Prober)?", "wheel": "wheel: Path|away: Away"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A worker of pytest-xdist has a thread that hears its orders, and forks all the same."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        config.addinivalue_line(
+            "filterwarnings", "ignore:.*multi-threaded, use of fork:DeprecationWarning"
+        )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests begin where several processes share them, so that all processes end together."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        slow = {_company(item) for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: _company(item) not in slow)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """What is dear and made once for many tests is made in one process; all else goes anywhere."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _company(nodeid)
+
+    config.option.loadscopereorder = False
+    return Together(config, log)
+
+
+def _company(test: pytest.Item | str) -> str:
+    """Those that share what a test takes: of a fixture, of a file that makes its own, or none."""
+    nodeid = test if isinstance(test, str) else test.nodeid
+    return _fixtures_of(nodeid.partition("::")[0]) or nodeid
+
+
+@functools.cache
+def _fixtures_of(file: str) -> str:
+    text = (ROOT / file).read_text("utf-8")
+    for name, parameters in SHARED.items():
+        if re.search(rf"\b({parameters})[,)]", text):
+            return name
+    return file if 'scope="module"' in text else ""
 
 
 @dataclass(frozen=True)

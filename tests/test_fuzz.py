@@ -247,13 +247,13 @@ def test_a_record_of_a_million_metrics_is_refused_in_bounded_time(tmp_path: Path
     for count, told in ((1_000, None), (1_001, "1,001 metrics"), (300_000, "more than 100,000")):
         metrics = {f"m{i}": {"status": "undefined"} for i in range(count)}
         (tmp_path / "record.json").write_text(json.dumps(signed({**RECORD, "metrics": metrics})))
-        start = time.monotonic()
+        start = time.process_time()
         if told is None:
             assert len(read_record(tmp_path / "record.json").metrics) == count
         else:
             with pytest.raises(StoreError, match=told):
                 read_record(tmp_path / "record.json")
-        assert time.monotonic() - start < 2
+        assert time.process_time() - start < 2
     with (tmp_path / "large.json").open("wb") as file:
         file.truncate(65 << 20)
     with pytest.raises(StoreError, match="larger than"):

@@ -177,7 +177,7 @@ def test_daemons_that_fork_themselves_onward_do_not_outlive_their_generator(
     tmp_path: Path, daemons: int, own_group: bool
 ) -> None:
     before = below()
-    for _ in range(5):
+    for _ in range(2):
         assert isolated(hopping(daemons, own_group), tmp_path).status == "returned"
         for _ in range(5):
             assert below() <= before
