@@ -251,7 +251,7 @@ def test_several_at_once_are_told_apart(tmp_path: Path) -> None:
     ended = until_end(waiting)
     assert (ended.status, ended.signal_name) == ("killed", "SIGTERM")
     assert waiting.poll(0) == ended
-    assert ended.seconds < 10
+    assert ended.seconds < 30, "it would have waited for 60"
 
 
 def spin(seconds: float) -> None:
