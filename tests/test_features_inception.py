@@ -195,7 +195,7 @@ def test_a_run_says_what_is_missing_and_the_next_one_computes_just_that(
     page = (tmp_path / "results" / "report" / "index.html").read_text("utf-8")
     assert f"put {FILE} at" in page
 
-    done = run_genbench(*words, "--json", env={VARIABLE: str(weights)})
+    done = run_genbench(*words, "--json", "--no-report", env={VARIABLE: str(weights)})
     assert done.code == 0, done.err
     assert "1 to do, 1 of them from stored samples" in done.err
     (line,) = done.lines
