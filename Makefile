@@ -3,12 +3,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 RESULTS ?= results
+# As many processes as there are cores, and not so many that their memory runs out.
+SHARED := -n logical --maxprocesses 4
 
 .PHONY: run test check format bench docs clean help
 
 help:
 	@echo "make run    install, then run the mnist suite at smoke and at standard, report after each cell"
-	@echo "make test   install with the test extra and run all tests"
+	@echo "make test   install with the test extra and run all tests: side by side, then those that must be alone"
 	@echo "make check  what every commit passes: ruff, format, mypy --strict, fast tests"
 	@echo "make bench  the speed tables of benchmarks/"
 	@echo "make docs   the documentation as a site in build/docs, warnings as errors"
@@ -30,13 +32,16 @@ run: $(BIN)/genbench
 	$(BIN)/genbench run --suite mnist --results $(RESULTS)
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	@failed=0; set -x; \
+	$(BIN)/python -m pytest $(SHARED) -m "not alone and not browser" || failed=1; \
+	$(BIN)/python -m pytest -m "alone or browser" || failed=1; \
+	exit $$failed
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not slow and not browser" -q
+	$(BIN)/python -m pytest $(SHARED) -m "not slow and not browser and not alone" -q
 
 format: $(VENV)/.test
 	$(BIN)/ruff check --fix .

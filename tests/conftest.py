@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -30,6 +32,51 @@ ROOT = HERE.parent
 collect_ignore = ["thirdparty"]  # another author's package, with a test of its own
 TINY = HERE / "tiny.toml"
 PLUGINS = HERE / "plugins"
+# Fixtures of several files, by how a test that takes one of them names it.
+SHARED = {"prober": "prober(: Prober)?", "wheel": "wheel: Path|away: Away"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A worker of pytest-xdist has a thread that hears its orders, and forks all the same."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        config.addinivalue_line(
+            "filterwarnings", "ignore:.*multi-threaded, use of fork:DeprecationWarning"
+        )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests begin where several processes share them, so that all processes end together."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        slow = {_company(item) for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: _company(item) not in slow)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """What is dear and made once for many tests is made in one process; all else goes anywhere."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _company(nodeid)
+
+    config.option.loadscopereorder = False
+    return Together(config, log)
+
+
+def _company(test: pytest.Item | str) -> str:
+    """Those that share what a test takes: of a fixture, of a file that makes its own, or none."""
+    nodeid = test if isinstance(test, str) else test.nodeid
+    return _fixtures_of(nodeid.partition("::")[0]) or nodeid
+
+
+@functools.cache
+def _fixtures_of(file: str) -> str:
+    text = (ROOT / file).read_text("utf-8")
+    for name, parameters in SHARED.items():
+        if re.search(rf"\b({parameters})[,)]", text):
+            return name
+    return file if 'scope="module"' in text else ""
 
 
 @dataclass(frozen=True)
@@ -67,6 +114,23 @@ def command(args: Sequence[object]) -> list[str]:
     """The command line as this Python runs it."""
     code = "from genbench.cli import main; main()"
     return [sys.executable, "-c", code, *map(str, args)]
+
+
+def glance(folder: Path) -> Path:
+    """Digits with the budget of a smoke run and all else at its smallest, in a suite's file."""
+    text = TINY.with_name("tiny-images.toml").read_text()
+    for more, fewer in (
+        ('name = "tiny-images"', 'name = "glance"'), ("n = [40, 80]", "n = [40]"),
+        ("headline_n = 80", "headline_n = 40"), ("ratios = [1, 2]", "ratios = [1]"),
+        ("headline_ratio = 2", "headline_ratio = 1"), ("replicates = 3", "replicates = 2"),
+        ("steps = 60", "steps = 20"), ("robustness]\nn = 80", "robustness]\nn = 40"),
+        ("examples = 1000", "examples = 5000"),
+    ):  # fmt: skip
+        assert more in text, more
+        text = text.replace(more, fewer)
+    path = folder / "glance.toml"
+    path.write_text(text)
+    return path
 
 
 @pytest.fixture

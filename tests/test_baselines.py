@@ -45,7 +45,7 @@ def make(name: str, space: Space, device: torch.device = CPU) -> Any:
 def fit(
     generator: Any, space: Space, device: torch.device = CPU, seed: int = 1, **options: Any
 ) -> MemoryTrainData:
-    budget = Budget(BUDGET)
+    budget = Budget(options.pop("budget", BUDGET))
     stop = options.get("stop", lambda: False)
     x, y = rows(space)
     data = MemoryTrainData(x, y, space, device, budget, stop=stop)
@@ -125,13 +125,13 @@ class TestContract:
     def test_every_tensor_follows_the_device(self, name: str, kind: str) -> None:
         meta, space = torch.device("meta"), SPACES[kind]
         generator = make(name, space, meta)
-        fit(generator, space, meta)
+        fit(generator, space, meta, budget=130)  # whole batches and a part of one
         x = generator.sample(4, seed=0, labels=labels(space, 4, meta))
         assert x.device.type == "meta"
         assert space.violation(x, 4) is None
         if generator.spec.likelihood is not None:
             real = rows(space, 4)[0].to(meta)
-            value = generator.log_prob(real, seed=0, labels=labels(space, 4, meta))
+            value = generator.log_prob(real, seed=0, labels=labels(space, 4, meta), draws=2)
             assert (value.device.type, tuple(value.shape)) == ("meta", (4,))
 
 

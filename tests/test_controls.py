@@ -111,13 +111,11 @@ def test_a_class_that_calls_its_family_control_is_refused_by_name():
         choice_of(mine)
 
 
-def test_a_file_may_not_take_the_name_of_a_control(tmp_path):
+def test_a_file_may_not_take_the_name_of_a_control(prober, tmp_path):
     file = tmp_path / "named.py"
     file.write_text((PLUGINS / "normal.py").read_text().replace('name="normal"', 'name="noise"'))
-    with (
-        Prober() as prober,
-        pytest.raises(UsageError, match=r"'noise' is a control: give the class another spec\.name"),
-    ):
+    said = r"'noise' is a control: give the class another spec\.name"
+    with pytest.raises(UsageError, match=said):
         choose(load_suite(str(TINY)), (), [str(file)], prober)
 
 

@@ -31,6 +31,7 @@ from tests.killing import kill_and_compare
 from tests.test_run import SLOW, records, start, wait_for_fit
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_run_killed_at_random_moments_ends_as_an_untouched_one(tmp_path: Path) -> None:
     seen = kill_and_compare(tmp_path, kills=5, seed=3)

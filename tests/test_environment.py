@@ -79,7 +79,7 @@ def test_a_git_that_hangs_costs_nothing(repository: Path, monkeypatch: pytest.Mo
     assert environment.source([])["git_commit"]
     with pytest.raises(UsageError, match="git gave no answer"):
         revisions.extract(repository, "HEAD", repository / "x")
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 30, "it would have answered after 60"
 
 
 def test_a_path_that_is_not_utf8_is_kept_readable() -> None:

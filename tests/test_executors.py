@@ -113,7 +113,7 @@ def test_a_ctrl_c_in_the_terminal_leaves_what_the_same_command_continues(
                                stderr=subprocess.PIPE, start_new_session=True)  # fmt: skip
     wait_for_fit(tmp_path / "results", 500)
     os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 130, err
     stopped = records(tmp_path / "results")["slow", 0]
     assert (stopped.status, stopped.error["type"]) == ("interrupted", "Stopped")  # type: ignore[index]

@@ -217,16 +217,6 @@ def test_an_interrupted_fit_resumes_bit_for_bit(space: Space, tmp_path: Path) ->
     assert all(torch.equal(v, resumed.state_dict()[k]) for k, v in whole.state_dict().items())
 
 
-@pytest.mark.parametrize("space", [IMAGE, POINTS], ids=lambda s: s.kind)
-def test_every_step_follows_the_device(space: Space) -> None:
-    x = data(space, 50).to("meta")
-    x = x.to(torch.uint8 if space.kind == "image" else torch.float32)
-    y = torch.zeros(50, dtype=torch.int64, device="meta") if space.classes else None
-    flow = fitted(space, x, y, 0, 60)
-    assert flow.sample(50, seed=0, labels=y).device.type == "meta"
-    assert flow.log_prob(x, seed=0, labels=y, draws=2).shape == (50,)
-
-
 def test_missing_labels_are_refused() -> None:
     with pytest.raises(UsageError, match="3 classes"):
         Flow(SMALL, IMAGE, CPU).sample(2, seed=0)

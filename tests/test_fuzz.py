@@ -9,6 +9,7 @@ import contextlib
 import copy
 import io
 import json
+import random
 import struct
 import subprocess
 import sys
@@ -247,13 +248,13 @@ def test_a_record_of_a_million_metrics_is_refused_in_bounded_time(tmp_path: Path
     for count, told in ((1_000, None), (1_001, "1,001 metrics"), (300_000, "more than 100,000")):
         metrics = {f"m{i}": {"status": "undefined"} for i in range(count)}
         (tmp_path / "record.json").write_text(json.dumps(signed({**RECORD, "metrics": metrics})))
-        start = time.monotonic()
+        start = time.process_time()
         if told is None:
             assert len(read_record(tmp_path / "record.json").metrics) == count
         else:
             with pytest.raises(StoreError, match=told):
                 read_record(tmp_path / "record.json")
-        assert time.monotonic() - start < 2
+        assert time.process_time() - start < 2
     with (tmp_path / "large.json").open("wb") as file:
         file.truncate(65 << 20)
     with pytest.raises(StoreError, match="larger than"):
@@ -441,28 +442,23 @@ def test_a_damaged_cloud_is_shown_or_left_out(tmp_path: Path, data: bytes) -> No
 
 
 def test_damaged_weights_are_refused(tmp_path: Path) -> None:
-    """In one process of its own, since it needs torch."""
-    code = f"""
-import io, random, pathlib, torch
-from genbench.system import tensorfile
-from genbench.errors import StoreError
-place = pathlib.Path({str(tmp_path)!r})
-tensorfile.save(place / "a", {{"w": torch.arange(6.0), "s": [1, "x", None]}})
-data, rng, refused = (place / "a").read_bytes(), random.Random(0), 0
-for _ in range(300):
-    bad = bytearray(data)
-    for _ in range(rng.randint(1, 6)):
-        bad[rng.randrange(len(bad))] = rng.randrange(256)
-    (place / "b").write_bytes(bytes(bad[: rng.choice([len(bad), rng.randrange(len(bad))])]))
-    try:
-        tensorfile.load(place / "b")
-    except StoreError:
-        refused += 1
-print(refused)
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout) > 200
+    import torch
+
+    from genbench.system import tensorfile
+
+    tensorfile.save(tmp_path / "a", {"w": torch.arange(6.0), "s": [1, "x", None]})
+    data, rng, refused = (tmp_path / "a").read_bytes(), random.Random(0), 0
+    for _ in range(300):
+        bad = bytearray(data)
+        for _ in range(rng.randint(1, 6)):
+            bad[rng.randrange(len(bad))] = rng.randrange(256)
+        end = rng.choice([len(bad), rng.randrange(len(bad))])
+        (tmp_path / "b").write_bytes(bytes(bad[:end]))
+        try:
+            tensorfile.load(tmp_path / "b")
+        except StoreError:
+            refused += 1
+    assert refused > 200
 
 
 # -- the command line --------------------------------------------------------------------------

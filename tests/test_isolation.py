@@ -177,7 +177,7 @@ def test_daemons_that_fork_themselves_onward_do_not_outlive_their_generator(
     tmp_path: Path, daemons: int, own_group: bool
 ) -> None:
     before = below()
-    for _ in range(5):
+    for _ in range(2):
         assert isolated(hopping(daemons, own_group), tmp_path).status == "returned"
         for _ in range(5):
             assert below() <= before
@@ -251,7 +251,7 @@ def test_several_at_once_are_told_apart(tmp_path: Path) -> None:
     ended = until_end(waiting)
     assert (ended.status, ended.signal_name) == ("killed", "SIGTERM")
     assert waiting.poll(0) == ended
-    assert ended.seconds < 10
+    assert ended.seconds < 30, "it would have waited for 60"
 
 
 def spin(seconds: float) -> None:

@@ -155,6 +155,7 @@ def test_a_class_takes_either_name(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert one.params == {"scale": 1.0, "batch": 7}
 
 
+@pytest.mark.slow
 def test_show_says_what_a_renamed_parameter_is_called_in_records(
     run_genbench: Command, tmp_path: Path
 ) -> None:

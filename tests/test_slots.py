@@ -55,13 +55,13 @@ def test_a_killed_process_loses_its_slot_and_its_children_do_not_keep_it() -> No
     def work() -> None:
         assert Slots(file, 1).take() == 0
         if os.fork() == 0:
-            time.sleep(3)
+            time.sleep(12)
             os._exit(0)
 
     with process(work) as pid:
         assert Slots(file, 1).take() is None
         os.kill(pid, signal.SIGKILL)
-        end = time.monotonic() + 2
+        end = time.monotonic() + 10
         taken = None
         while taken is None and time.monotonic() < end:
             taken = Slots(file, 1).take()

@@ -13,7 +13,7 @@ import torch
 from genbench.data.loading import load_split
 from genbench.results.records import Record
 from genbench.tasks.suite import load_suite
-from tests.conftest import HERE, PLUGINS, Command, genbench
+from tests.conftest import HERE, PLUGINS, Command, genbench, glance
 from tests.test_run import records
 
 pytestmark = pytest.mark.slow
@@ -180,7 +180,7 @@ def test_another_seed_of_the_cell_repeats_no_refit(home: Path) -> None:
 
 
 def test_parts_can_be_left_out_and_added_later(run_genbench: Command, tmp_path: Path) -> None:
-    run = ("run", *PARROT, "-g", "own", "--no-controls")
+    run = ("run", "--suite", glance(tmp_path), *PARROT[2:], "-g", "own", "--no-controls")
     assert run_genbench(*run, "--skip", "downstream").code == 0
     (first,) = records(tmp_path / "results").values()
     assert set(first.metrics) == {"pixel_fid"}
@@ -196,7 +196,7 @@ def test_parts_can_be_left_out_and_added_later(run_genbench: Command, tmp_path: 
 
 
 def test_downstream_alone_keeps_what_is_stored(run_genbench: Command, tmp_path: Path) -> None:
-    run = ("run", *PARROT, "-g", "own", "--no-controls")
+    run = ("run", "--suite", glance(tmp_path), *PARROT[2:], "-g", "own", "--no-controls")
     done = run_genbench(*run, "--only", "downstream")
     assert done.code == 0, done.err
     (first,) = records(tmp_path / "results").values()
