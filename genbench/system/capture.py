@@ -189,12 +189,11 @@ class CapturedStep:
     def _groups(self) -> Iterator[dict[str, Any]]:
         return chain.from_iterable(o.param_groups for o in self._optimizers.values())
 
-    def _settings(self) -> list[dict[str, Any]]:
-        """What the optimisers keep as Python values, which a replay does not read again."""
-        return [
-            {name: v for name, v in group.items() if name != "params" and not torch.is_tensor(v)}
-            for group in self._groups()
-        ]
+    def _settings(self) -> list[float]:
+        """What the optimisers keep as Python's numbers, which a replay does not read again."""
+        values = chain.from_iterable(group.values() for group in self._groups())
+        flat = chain.from_iterable(v if isinstance(v, tuple) else (v,) for v in values)
+        return [v for v in flat if isinstance(v, float)]
 
 
 @dataclass(frozen=True)
@@ -202,7 +201,7 @@ class _Recorded:
     """A step that was captured."""
 
     signature: Signature
-    settings: list[dict[str, Any]]
+    settings: list[float]
     inputs: Given
     launch: Callable[[], Outputs]
 

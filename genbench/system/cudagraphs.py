@@ -50,10 +50,11 @@ class CudaGraphs:
             Whatever the step or CUDA raised; torch is then as it was.
         """
         graph = torch.cuda.CUDAGraph()
-        for generator in self._generators:
-            graph.register_generator_state(generator)
-        with self._undone_if_it_fails(graph), torch.cuda.graph(graph, stream=self._stream):
-            outputs = step()
+        with self._undone_if_it_fails(graph):
+            for generator in self._generators:
+                graph.register_generator_state(generator)
+            with torch.cuda.graph(graph, stream=self._stream):
+                outputs = step()
 
         def replay() -> Outputs:
             graph.replay()

@@ -38,7 +38,7 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._made: dict[int, StorageWeakRef] = {}  # storages made by the call that runs
         self._made_before: dict[int, StorageWeakRef] = {}  # by the call before it, and still there
         self._last: dict[Any, list[Operation]] = {}  # the operations of the latest call, by shapes
-        self._calls = 0
+        self._calls = 0  # the first makes the optimiser's state and is like no other
 
     @contextlib.contextmanager
     def run(self, signature: Any, inputs: Sequence[Any]) -> Iterator[None]:
@@ -51,10 +51,11 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._made, self._operations, self._calls = {}, [], self._calls + 1
         with self:
             yield
-        before = self._last.get(signature) if self._calls > 2 else None
+        before = self._last.get(signature)
         if before is not None and self.reason is None:
             self.reason = _difference(before, self._operations)
-        self._last[signature] = self._operations
+        if self._calls > 1:
+            self._last[signature] = self._operations
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
