@@ -45,7 +45,7 @@ from genbench.generator import (
 )
 
 SAMPLE_CHUNK = 2500  # rows sampled at once, to bound memory
-CAPTURED_CHUNK = 10_000  # by a card, which needs as long for these
+CAPTURED_CHUNK = 10_000  # by a card, which takes little longer for as many
 SCORE_CHUNK = 500  # rows scored at once
 MAPS_SPEED = 4.0  # rate of the maps' parameters over that of the networks: few, with far to go
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 EVEN_KNOTS = 33  # of the table in which an inverse is looked up, beside those around the edges
+AROUND = (-9.0, -5.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 5.0, 9.0)  # in scales of the edge
 SECANT_STEPS = 5  # that follow the table
 
 
@@ -105,6 +106,7 @@ class Plateaus(nn.Module):
     tile: Tensor
     limits: Tensor
     lower: Tensor
+    around: Tensor
 
     def __init__(self, n: int, bounded: bool, sharpest: float) -> None:
         super().__init__()
@@ -112,6 +114,7 @@ class Plateaus(nn.Module):
         # Constants that lie on the device: a captured step cannot copy them there.
         self.register_buffer("limits", torch.tensor([0.0, 1.0]), persistent=False)
         self.register_buffer("lower", torch.tensor([True, False]), persistent=False)
+        self.register_buffer("around", torch.tensor(AROUND)[:, None], persistent=False)
         # Tiles, narrow near both ends of a bounded range, where data like to sit.
         edges = torch.linspace(0, 1, n + 1)
         if bounded:
@@ -155,7 +158,7 @@ class Plateaus(nn.Module):
     def knots(self) -> Tensor:
         """Ordered places, (m,), between which every F is nearly straight; dense around edges."""
         a, b, s = self.pieces()
-        around = s.new_tensor([-9, -5, -3, -2, -1, 0, 1, 2, 3, 5, 9])[:, None] * s
+        around = self.around * s
         span = (0.0, 1.0) if self.bounded else (-9.0, 10.0)
         even = torch.linspace(*span, EVEN_KNOTS, device=s.device, dtype=s.dtype)
         places = torch.cat([even, (a + around).flatten(), (b + around).flatten()])
