@@ -81,11 +81,12 @@ def torch_left_as_found() -> Iterator[None]:
     from threadpoolctl import threadpool_limits
 
     threads = torch.get_num_threads()
-    benchmark = torch.backends.cudnn.benchmark
+    cudnn = torch.backends.cudnn
+    benchmark, deterministic = cudnn.benchmark, cudnn.deterministic
     with threadpool_limits():  # restores each library's threads
         try:
             yield
         finally:
             torch.set_num_threads(threads)
             torch.set_flush_denormal(False)
-            torch.backends.cudnn.benchmark = benchmark
+            cudnn.benchmark, cudnn.deterministic = benchmark, deterministic
