@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from genbench.errors import ContractError
-from genbench.features.classifier import plain_float32
 from genbench.features.extractors import ExtractorInfo, Features
 from genbench.generator import Space
+from genbench.system import plain_float32
 
 if TYPE_CHECKING:
     from torch import Tensor

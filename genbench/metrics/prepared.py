@@ -9,15 +9,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from genbench.metrics.arrays import (
+    Array,
+    at_once,
+    empty,
+    full,
+    in_float64,
+    is_single,
+    like,
+    namespace,
+    row_squares,
+    to_host,
+)
 from genbench.metrics.checks import Float64s, Rows, require_moderate
 
-STEP = 512  # rows at a time
+STEP, STEP_ON_DEVICE = 512, 2**14  # rows at a time
 WIDE = 64  # dimensions beyond which products are much cheaper than differences
-_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+# By whether the dtype is float32.
 # Half squared distances of whole numbers up to this length are exact, sums in any order included.
-_LONGEST_EXACT = {_FLOAT32: 2.0**11, _FLOAT64: 2.0**25}
-_UNIT_ROUNDOFF = {_FLOAT32: 2.0**-24, _FLOAT64: 2.0**-53}
-_SMALLEST = {_FLOAT32: 2.0**-120, _FLOAT64: 2.0**-1000}  # far above where products are flushed to 0
+_LONGEST_EXACT = {True: 2.0**11, False: 2.0**25}
+_UNIT_ROUNDOFF = {True: 2.0**-24, False: 2.0**-53}
+_SMALLEST = {True: 2.0**-120, False: 2.0**-1000}  # far above where products are flushed to 0
 _FINEST = 2.0**-1000  # a grid that can still be divided by
 _SPARE_ROUNDINGS = 24  # beyond one per dimension; the bound below needs 8
 
@@ -44,43 +56,41 @@ class PreparedRows:
         ``(n,)``, float64. In place of the closeness ``-|x_i - y_j|^2 / 2`` a product form with
         `lowered` gives an upper bound of it, and less ``2 (slack_i + slack_j)`` a lower one. 0
         where the product form is exact.
+    exact
+        Whether closeness has no error.
     by_differences
         Whether distances are to be made of the coordinates' differences instead of products.
     """
 
     given: Rows
-    order: NDArray[np.int64] | None
+    order: Array | None
     centre: Float64s
     unit: float
     x: Rows
     lowered: Rows
     slack: Float64s
+    exact: bool
     by_differences: bool = False
 
     def __len__(self) -> int:
         return len(self.x)
 
     @property
-    def exact(self) -> bool:
-        """True where closeness has no error."""
-        return self.by_differences or not self.slack.any()
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> Any:
         """The dtype of closeness."""
-        return _FLOAT64 if self.by_differences else self.x.dtype
+        return namespace(self.x).float64 if self.by_differences else self.x.dtype
 
     def rows(self, index: Any) -> Float64s:
         """Given rows (an index array or a slice of positions) over `unit`, without rounding."""
-        return np.asarray(self.as_given(index).astype(np.float64) / self.unit)
+        return in_float64(self.as_given(index)) / self.unit
 
     def as_given(self, index: Any) -> Rows:
         """Given rows, by an index array or a slice of positions."""
-        return np.asarray(self.given[index if self.order is None else self.order[index]])
+        return self.given[index if self.order is None else self.order[index]]
 
     def centred(self, index: Any) -> Float64s:
         """``(given - centre) / unit`` in float64."""
-        return np.asarray((self.as_given(index) - self.centre) / self.unit)
+        return (self.as_given(index) - self.centre) / self.unit
 
 
 def prepare(
@@ -88,7 +98,7 @@ def prepare(
     fake: Rows,
     order: NDArray[np.int64] | None = None,
     *,
-    dtype: np.dtype[Any] | None = None,
+    dtype: Any = None,
 ) -> tuple[PreparedRows, PreparedRows]:
     """Both sets, centred on the real mean; fake rows taken in `order` if given.
 
@@ -103,17 +113,18 @@ def prepare(
     """
     for rows in (real, fake):
         require_moderate(rows)
-    dtype = np.result_type(real, fake) if dtype is None else dtype
-    if real.shape[1] * _UNIT_ROUNDOFF[dtype] > 1 / 8:
-        dtype = _FLOAT64
-    centre, grid, longest = _centre(real, fake, dtype)
-    unit = _power_above(float(_extent(real, fake, centre).max()))
-    exact = longest <= _LONGEST_EXACT[dtype] * grid and all(
+    xp = namespace(real)
+    dtype = xp.result_type(real.dtype, fake.dtype) if dtype is None else dtype
+    if real.shape[1] * _UNIT_ROUNDOFF[is_single(dtype)] > 1 / 8:
+        dtype = xp.float64
+    on_grid, grid, longest = _centre(real, fake, is_single(dtype))
+    unit, centre = _power_above(float(_extent(real, fake, on_grid).max())), like(real, on_grid)
+    exact = longest <= _LONGEST_EXACT[is_single(dtype)] * grid and all(
         _on_grid(rows, centre, grid) for rows in (real, fake)
     )
     return (
         _prepare(real, None, centre, unit, dtype, exact),
-        _prepare(fake, order, centre, unit, dtype, exact),
+        _prepare(fake, None if order is None else like(real, order), centre, unit, dtype, exact),
     )
 
 
@@ -125,26 +136,28 @@ def sharpened(prepared: PreparedRows) -> PreparedRows:
     if prepared.exact:
         return prepared
     if prepared.x.shape[1] <= WIDE:
-        return replace(prepared, by_differences=True)
-    if prepared.x.dtype == _FLOAT64:
+        return replace(prepared, by_differences=True, exact=True)
+    if not is_single(prepared.x.dtype):
         return prepared
+    wide = namespace(prepared.x).float64
     return _prepare(
-        prepared.given, prepared.order, prepared.centre, prepared.unit, _FLOAT64, exact=False
+        prepared.given, prepared.order, prepared.centre, prepared.unit, wide, exact=False
     )
 
 
-def _centre(real: Rows, fake: Rows, dtype: np.dtype[Any]) -> tuple[Float64s, float, float]:
+def _centre(real: Rows, fake: Rows, single: bool) -> tuple[NDArray[np.float64], float, float]:
     """The real mean on the grid, the grid's step, and a bound on the length of centred rows."""
-    mean = real.mean(axis=0, dtype=np.float64)
+    mean = to_host(real.mean(axis=0, dtype=namespace(real).float64))
     length = float(np.linalg.norm(_extent(real, fake, mean)))
-    grid = max(2 * _power_above(length) / _LONGEST_EXACT[dtype], _FINEST)
-    centre = np.asarray(np.rint(mean / grid) * grid, dtype=np.float64)
+    grid = max(2 * _power_above(length) / _LONGEST_EXACT[single], _FINEST)
+    centre = np.rint(mean / grid) * grid
     return centre, grid, float(np.linalg.norm(_extent(real, fake, centre)))
 
 
-def _extent(real: Rows, fake: Rows, centre: Float64s) -> Float64s:
+def _extent(real: Rows, fake: Rows, centre: NDArray[np.float64]) -> NDArray[np.float64]:
     """The farthest that any row lies from `centre` in each column, ``(d,)``."""
-    ends = [end for rows in (real, fake) for end in (rows.min(axis=0), rows.max(axis=0))]
+    xp = namespace(real)
+    ends = [to_host(end(rows, axis=0)) for rows in (real, fake) for end in (xp.min, xp.max)]
     return np.asarray(np.abs(np.stack(ends) - centre).max(axis=0))
 
 
@@ -158,27 +171,23 @@ def _power_above(value: float) -> float:
 
 def _on_grid(rows: Rows, centre: Float64s, grid: float) -> bool:
     """True if all centred values are whole multiples of `grid`."""
-    for start in range(0, len(rows), STEP):
-        steps = (rows[start : start + STEP] - centre) / grid
-        if not np.array_equal(steps, np.rint(steps)):
+    xp, step = namespace(rows), at_once(rows, STEP, STEP_ON_DEVICE)
+    for start in range(0, len(rows), step):
+        steps = (rows[start : start + step] - centre) / grid
+        if not (steps == xp.round(steps)).all():
             return False
     return True
 
 
 def _prepare(
-    rows: Rows,
-    order: NDArray[np.int64] | None,
-    centre: Float64s,
-    unit: float,
-    dtype: np.dtype[Any],
-    exact: bool,
+    rows: Rows, order: Array | None, centre: Float64s, unit: float, dtype: Any, exact: bool
 ) -> PreparedRows:
-    n = len(rows)
-    prepared = PreparedRows(
-        rows, order, centre, unit, np.empty(rows.shape, dtype), np.empty(n, dtype), np.zeros(n)
-    )
-    for start in range(0, n, STEP):
-        part = slice(start, start + STEP)
+    n, xp, step = len(rows), namespace(rows), at_once(rows, STEP, STEP_ON_DEVICE)
+    x, lowered = empty(rows, tuple(rows.shape), dtype), empty(rows, (n,), dtype)
+    slack = full(rows, (n,), 0.0, xp.float64)
+    prepared = PreparedRows(rows, order, centre, unit, x, lowered, slack, exact)
+    for start in range(0, n, step):
+        part = slice(start, start + step)
         centred = prepared.centred(part)
         prepared.x[part] = centred
         half_square = half_squares(centred)
@@ -190,16 +199,15 @@ def _prepare(
 
 def half_squares(x: Float64s) -> Float64s:
     """``|x|^2 / 2`` of each row."""
-    return np.asarray(np.einsum("ij,ij->i", x, x) / 2)
+    return row_squares(x) / 2
 
 
-def slack_of(half_square: Float64s, d: int, dtype: np.dtype[Any]) -> Float64s:
+def slack_of(half_square: Float64s, d: int, dtype: Any) -> Float64s:
     """A row's part of the bound on the error of products in `dtype`, see `prepare`.
 
     It covers the rounding of distances summed in float64 as well: what they are compared with.
     """
-    terms = d + _SPARE_ROUNDINGS
-    product = terms * _UNIT_ROUNDOFF[dtype]
-    distance = 8 * terms * _UNIT_ROUNDOFF[_FLOAT64]
-    bound = (product / (1 - product) + distance) * half_square + d * _SMALLEST[dtype]
-    return np.asarray(bound)
+    terms, single = d + _SPARE_ROUNDINGS, is_single(dtype)
+    product = terms * _UNIT_ROUNDOFF[single]
+    distance = 8 * terms * _UNIT_ROUNDOFF[False]
+    return (product / (1 - product) + distance) * half_square + d * _SMALLEST[single]
