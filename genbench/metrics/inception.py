@@ -110,7 +110,7 @@ def _sums_by(cell: NDArray[np.int64], x: Array, cells: int) -> NDArray[np.float6
     if not on_host(x):  # adding at places in no order would give other sums each time
         return to_host(in_float64(arange(x, 0, cells)[:, None] == like(x, cell)) @ x)
     if x.ndim == 1:
-        return np.bincount(cell, weights=x, minlength=cells)
+        return np.asarray(np.bincount(cell, weights=x, minlength=cells), np.float64)
     counts, sums = np.bincount(cell, minlength=cells), np.zeros((cells, x.shape[1]))
     starts = (np.cumsum(counts) - counts)[counts > 0]
     sums[counts > 0] = np.add.reduceat(x[np.argsort(cell, kind="stable")], starts, axis=0)
