@@ -7,9 +7,9 @@ two devices in one operation (numbers without dimensions aside), and NumPy witho
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 from unittest.mock import patch
@@ -67,22 +67,46 @@ def on_card(func: Any, args: Any, kwargs: Any) -> Any:
 
 
 class _Card(TorchDispatchMode):
-    """Catches tensors that are made on the card, or moved there."""
+    """Catches tensors that are made on the card, or moved there; counts numbers that leave it."""
+
+    def __init__(self, left: list[int]) -> None:
+        super().__init__()
+        self.left = left
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return on_card(func, args, kwargs or {})
+        result = on_card(func, args, kwargs or {})
+        if "_to_copy" in func.__name__ and not isinstance(result, Carded):
+            self.left.append(result.numel())
+        return result
 
 
 @contextmanager
-def pretended() -> Iterator[None]:
-    """Within, tensors that are made on `CARD` are on it."""
+def pretended() -> Iterator[list[int]]:
+    """Within, tensors that are made on `CARD` are on it; how many numbers each copy took off it."""
+    left: list[int] = []
     plain = patch.object(torch, "autocast", lambda *args, **options: nullcontext())
-    pool = partial(ThreadPoolExecutor, initializer=lambda: _Card().__enter__())
+    pool = partial(ThreadPoolExecutor, initializer=lambda: _Card(left).__enter__())
     threads = patch("genbench.metrics.threads.ThreadPoolExecutor", pool)
-    with torch.no_grad(), plain, threads, _Card():
-        yield
+    with torch.no_grad(), plain, threads, _Card(left):
+        yield left
 
 
 def carded(x: Any) -> Any:
     """An array on the card; anything else as it is."""
     return Carded(torch.from_numpy(np.array(x))) if isinstance(x, np.ndarray) else x
+
+
+@contextmanager
+def real_card() -> Iterator[list[int]]:
+    """The card of this machine; copies off it are not counted."""
+    yield []
+
+
+Place = tuple[Callable[[], AbstractContextManager[list[int]]], Callable[[Any], Any]]
+# Where tensors may be: a context, and the function that puts an array there.
+PLACES: dict[str, Place] = {"pretended card": (pretended, carded)}
+if torch.cuda.is_available():
+    PLACES["cuda"] = (
+        real_card,
+        lambda x: torch.from_numpy(np.array(x)).cuda() if isinstance(x, np.ndarray) else x,
+    )
