@@ -15,7 +15,7 @@ from safetensors.torch import load as parse_tensors
 from torch import Tensor
 
 from genbench.errors import ContractError, DataError
-from genbench.features.extractors import ExtractorInfo, Features
+from genbench.features.extractors import ExtractorInfo, Features, gathered
 from genbench.features.network import ClassifierNet
 from genbench.system import plain_float32
 
@@ -46,7 +46,7 @@ class ClassifierExtractor:
         x
             uint8 ``(n, C, H, W)`` in ``0 .. levels - 1``.
         device
-            Where the network runs; the result is always in the host's memory.
+            Where the network runs and the features stay.
         batch_size
             Rows at a time.
 
@@ -63,9 +63,9 @@ class ClassifierExtractor:
             for start in range(0, len(images), batch_size):
                 rows = images[start : start + batch_size].to(device)
                 hidden = net.features(rows.float() / (self._info.levels - 1))
-                features.append(hidden.cpu())
-                probabilities.append(net.head(hidden).softmax(1).cpu())
-        return Features(torch.cat(features).numpy(), torch.cat(probabilities).numpy())
+                features.append(hidden)
+                probabilities.append(net.head(hidden).softmax(1))
+        return gathered(features, probabilities)
 
     def _check(self, images: Tensor) -> None:
         shape = tuple(images.shape)

@@ -9,6 +9,7 @@ from genbench.metrics.arrays import (
     Array,
     columns_of,
     count,
+    full,
     in_float64,
     is_single,
     namespace,
@@ -47,7 +48,9 @@ class Radii:
         """Radii for tiles of `prepared` and its partner."""
         xp = namespace(squares)
         low = xp.astype(-squares / 2, prepared.dtype)
-        return cls(squares, low if prepared.exact else xp.nextafter(low, -math.inf))
+        if not prepared.exact:
+            low = xp.nextafter(low, full(low, tuple(low.shape), -math.inf, low.dtype))
+        return cls(squares, low)
 
 
 def near(tile: Tile, low: Rows) -> Indices | None:

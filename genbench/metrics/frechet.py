@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from genbench.errors import MetricError
+from genbench.metrics.arrays import like
 from genbench.metrics.checks import (
     Float64s,
     Labels,
@@ -163,7 +164,8 @@ def per_class_estimate(
     """The distances by class, and the mean with its interval (None if there is no mean)."""
 
     def compare(label: int) -> _Compared:
-        of_real, of_fake = real[real_labels == label], fake[fake_labels == label]
+        of_real = real[like(real, real_labels == label)]
+        of_fake = fake[like(fake, fake_labels == label)]
         if min(len(of_real), len(of_fake)) < 2:
             return _Compared(None, None)
         own = None if blocks is None else _restrict(blocks, fake_labels == label)
@@ -263,13 +265,14 @@ def infinity_estimate(real: Rows, fake: Rows, blocks: Blocks | None, *, seed: in
     def compare(size: int) -> _Compared:
         rng = np.random.default_rng((seed, size))
         chosen = np.zeros(len(fake), bool)
-        of_real = real[rng.permutation(len(real))[:size]]
+        of_real = real[like(real, rng.permutation(len(real))[:size])]
         chosen[rng.permutation(len(fake))[:size]] = True
+        of_fake = fake[like(fake, chosen)]
         own = None if blocks is None else _restrict(blocks, chosen)
-        compared = _compare(of_real, fake[chosen], own)
+        compared = _compare(of_real, of_fake, own)
         if own is None:
             return compared
-        return replace(compared, of_draw=_draw_variance(fake[chosen], of_real, len(real)))
+        return replace(compared, of_draw=_draw_variance(of_fake, of_real, len(real)))
 
     found = _each(compare, sizes, real.shape[1])
     left_out = [one.left_out for one in found if one.left_out is not None]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from genbench.errors import MetricError
+from genbench.metrics.arrays import in_float64
 from genbench.metrics.checks import Labels, Rows, as_labels, as_pair, as_rows, missing
 from genbench.metrics.entry import MetricInfo, any_number
 from genbench.metrics.uncertainty import BLOCKS, Blocks, Estimate, make_blocks, one_row_at_least
@@ -106,9 +107,9 @@ class Inputs:
         real, fake = self.pair
 
         def farthest() -> Rows:
-            gap = np.square((real - fake[0]).astype(np.float64)).sum(axis=1)
-            row: Rows = real[gap.argmax()]
-            return row
+            gap = in_float64(real - fake[0])
+            gap *= gap
+            return real[int(gap.sum(axis=1).argmax())]
 
         return one_row_at_least(estimate, fake, farthest, again, low=low)
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
+from genbench.metrics.arrays import copied
 from genbench.metrics.checks import Float64s, Rows
 from genbench.metrics.values import Interval
 
@@ -166,7 +167,7 @@ def one_row_at_least(
     error = estimate.std_error
     if error is None or error > _ROUNDING * abs(estimate.value):
         return estimate
-    changed = rows.copy()
+    changed = copied(rows)
     changed[0] = other()
     effect = abs(again(changed) - estimate.value)
     if effect <= _ROUNDING * abs(estimate.value):
