@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -12,8 +14,11 @@ from numpy.typing import NDArray
 
 from genbench.features import load_extractor
 from genbench.generator import Space
+from genbench.metrics import evaluation
 from genbench.metrics.evaluation import evaluate
+from genbench.metrics.reference_copies import near_copies
 from genbench.metrics.search import nearest_rows
+from genbench.metrics.values import MetricValue
 from tests.pretend_card import CARD, PLACES, Carded, carded, pretended
 
 NEIGHBOURS = ("precision", "recall", "density", "coverage")
@@ -71,6 +76,49 @@ def test_no_set_of_rows_leaves_the_card() -> None:
             "kid": {"subset_size": 100}})  # fmt: skip
     assert {value.status for value in found.values()} == {"ok"}
     assert max(left) < 400 * 100
+
+
+@pytest.mark.parametrize(
+    ("name", "leaves"),
+    [("sliced_wasserstein", False), ("vendi", False), ("authenticity", False), ("c_t", True),
+     ("classifier_score", False)],
+)  # fmt: skip
+def test_only_rows_of_what_the_cpu_makes_leave_the_card(name: str, leaves: bool) -> None:
+    """Scikit-learn's k-means of C_T takes the training rows."""
+    n, d = 130, 70
+    with pretended() as left:
+        rows = {key: carded(normal(n, d)) for key in ("real", "fake", "train")}
+        p = carded(RNG.dirichlet(np.ones(d), n))
+        found = evaluate(**rows, names=[name], fake_probabilities=p, parameters={
+            "sliced_wasserstein": {"projections": 9}})[name]  # fmt: skip
+    assert found.status == "ok"
+    # Sums in 20 blocks of 10 splits may come back, and single numbers of rows.
+    assert any(count in (n * d, n * 64) for count in left) == leaves
+
+
+def test_copies_of_reference_rows_are_the_same_ones() -> None:
+    real, train, fake = (normal(n).astype(np.float32) for n in (120, 150, 100))
+    fake[:40] = real[:40] + np.float32(1e-4)
+    host = near_copies(real, train, fake, seed=0)
+    assert host.rows >= 40
+    with pretended() as left:
+        assert near_copies(carded(real), carded(train), carded(fake), seed=0) == host
+    assert max(left) < real.size
+
+
+def test_what_the_cpu_makes_is_made_beside_the_card() -> None:
+    """Exact transport and classifiers, in another thread than what the card makes."""
+    threads = {}
+    with pretended():
+
+        def seen(inputs: Any, request: Any) -> MetricValue:
+            threads[request.key] = threading.current_thread()
+            return evaluation._blank(request.info)
+
+        with patch.object(evaluation, "_evaluate_one", seen):
+            evaluate(carded(normal(9)), carded(normal(9)), ["emd", "fid", "c2st", "vendi"])
+    here = threading.current_thread()
+    assert {name for name, thread in threads.items() if thread is here} == {"fid", "vendi"}
 
 
 def test_arrays_follow_tensors_to_the_card() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
 from genbench.errors import GenbenchError, MetricError, PluginError
+from genbench.metrics.arrays import on_host
 from genbench.metrics.custom import described
 from genbench.metrics.entry import MetricInfo
 from genbench.metrics.inputs import Inputs, Measurement
@@ -80,7 +82,8 @@ def evaluate(
     Notes
     -----
     KID, precision, recall, density and coverage share one pass over all pairs of rows. `seconds` of
-    shared work are counted with the first metric that needed it.
+    shared work are counted with the first metric that needed it. Of features on a device, those
+    metrics that the CPU makes (`MetricInfo.on_cpu`) are made in a thread beside the others.
     """
     inputs = Inputs(
         real, fake, real_labels, fake_labels, train,
@@ -97,11 +100,16 @@ def evaluate(
             results[key] = _without_value(key, "failed", str(error), inputs)
         else:
             requests.append(_Request(key, info, full))
-    together = [request for request in requests if request.info.pairs]
-    results.update(_evaluate_shared(inputs, together))
-    for request in requests:
-        if not request.info.pairs:
-            results[request.key] = _evaluate_one(inputs, request)
+    beside = [] if on_host(fake) else [request for request in requests if request.info.on_cpu]
+    with ThreadPoolExecutor(1) as thread:
+        made = [thread.submit(_evaluate_one, inputs, request) for request in beside]
+        together = [request for request in requests if request.info.pairs]
+        results.update(_evaluate_shared(inputs, together))
+        for request in requests:
+            if not request.info.pairs and request not in beside:
+                results[request.key] = _evaluate_one(inputs, request)
+        for request, value in zip(beside, made, strict=True):
+            results[request.key] = value.result()
     return results
 
 

@@ -79,6 +79,7 @@ ENTRIES = (
         cost="n^2 d + n^3 worst case, on blocks of 2,000 rows", implementation="transport/1",
         reference="Peyre & Cuturi 2019, arXiv:1803.00567",
         maker="genbench.metrics.transport:measure_emd", oracle="tests.oracles.transport:emd",
+        on_cpu=True,
         claims=(
             _SAME(low=-1e-4, high=1e-4),
             Claim("a shift of length 3: 3", 2.999, 3.001, "on", ("shifted",)),

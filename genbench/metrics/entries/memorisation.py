@@ -20,6 +20,7 @@ ENTRIES = (
         cost="training two small classifiers on n rows", least_rows=one_per_dimension,
         reference="Lopez-Paz & Oquab 2017, arXiv:1610.06545", has_pixel_twin=True,
         implementation="two-sample/2", maker="genbench.metrics.two_sample:measure_two_sample",
+        on_cpu=True,
         claims=(
             Claim("fresh rows cannot be told apart: 0.5", 0.45, 0.55, "on", ("fresh",)),
             Claim("noise can: 1", 0.9, 1, "on", ("noise",)),
