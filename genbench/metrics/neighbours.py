@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from genbench.metrics.memberships import Memberships
 from genbench.metrics.nearest import NearestWithin, radii_without_blocks
 from genbench.metrics.pairs import visit_between, visit_within
 from genbench.metrics.prepared import PreparedRows, prepare, sharpened
-from genbench.metrics.uncertainty import Blocks
+from genbench.metrics.uncertainty import Blocks, Estimate
 
 # Neighbours kept beyond k, so that rounding, and deleting a block, rarely need a second look.
 _SPARE, _SPARE_WITH_BLOCKS = 2, 6
@@ -196,29 +196,16 @@ class Neighbourhoods:
         return visitor, (real, fake)
 
 
-def measure_precision(
-    found: Memberships, inputs: Inputs, parameters: Mapping[str, Any]
-) -> Measurement:
-    """The share of generated rows in a real row's ball, after the pass over pairs."""
-    return Measurement(inputs.maybe(found.precision()), used=parameters)
+def _maker(share: Callable[[Memberships], Estimate]) -> Callable[..., Measurement]:
+    """The maker of a metric that the memberships tell, after the pass over pairs."""
+
+    def measure(found: Memberships, inputs: Inputs, parameters: Mapping[str, Any]) -> Measurement:
+        return Measurement(inputs.maybe(share(found)), used=parameters)
+
+    return measure
 
 
-def measure_recall(
-    found: Memberships, inputs: Inputs, parameters: Mapping[str, Any]
-) -> Measurement:
-    """The share of real rows in a generated row's ball, after the pass over pairs."""
-    return Measurement(inputs.maybe(found.recall()), used=parameters)
-
-
-def measure_density(
-    found: Memberships, inputs: Inputs, parameters: Mapping[str, Any]
-) -> Measurement:
-    """The mean number of real balls around a generated row over k, after the pass over pairs."""
-    return Measurement(inputs.maybe(found.density()), used=parameters)
-
-
-def measure_coverage(
-    found: Memberships, inputs: Inputs, parameters: Mapping[str, Any]
-) -> Measurement:
-    """The share of real rows whose ball holds a generated row, after the pass over pairs."""
-    return Measurement(inputs.maybe(found.coverage()), used=parameters)
+measure_precision, measure_recall, measure_density, measure_coverage = map(
+    _maker,
+    (Memberships.precision, Memberships.recall, Memberships.density, Memberships.coverage),
+)

@@ -103,6 +103,8 @@ def _visit(
     jobs: list[tuple[slice, list[slice]]],
     visitors: Sequence[Visitor],
 ) -> None:
+    if not visitors:
+        return
     local, xp = threading.local(), namespace(left.x)
     exact = left.exact and right.exact
 
