@@ -20,14 +20,9 @@ _MANY = 16  # from one pair in so many on, whole-tile operations are cheaper tha
 
 @dataclass(frozen=True, slots=True)
 class Radii:
-    """Squared radii, over the rows' ``unit^2``, in whichever shape.
+    """Squared radii in whichever shape: `squares` over the rows' ``unit^2``, float64, exact.
 
-    Parameters
-    ----------
-    squares
-        Float64, exact: the squared distance to the row that sets the radius.
-    low
-        In the dtype of tiles: a pair whose ``tile.closeness`` is below lies outside.
+    `low` is in the dtype of tiles: a pair whose ``tile.closeness`` is below lies outside.
     """
 
     squares: Float64s

@@ -6,6 +6,7 @@ import math
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,17 +34,10 @@ _LARGEST = 1e45  # of q and b: a variance takes their sixth power
 class KernelDistance:
     """Mean and std over subsets, and what the std is not: a standard error.
 
-    Parameters
-    ----------
-    mean
-        Over the subsets: the value that is reported.
-    std
-        Over the subsets, ddof=0: how much KID of `subset_size` rows varies.
-    std_error
-        Of `mean`: jackknife of the U-statistic over blocks of generated rows and the Monte-Carlo
-        error of the subsets; None with fewer than 40 generated rows.
-    u_statistic
-        The unbiased estimate from all pairs, without subsets.
+    `mean` over the subsets is the value that is reported; `std` (ddof=0) tells how much KID of
+    `subset_size` rows varies. `std_error` of the mean: jackknife of the U-statistic over blocks of
+    generated rows and the Monte-Carlo error of the subsets; None with fewer than 40 generated rows.
+    `u_statistic` is the unbiased estimate from all pairs, without subsets.
     """
 
     mean: float
@@ -109,12 +103,7 @@ class KernelSums:
     alone cancels in the estimate. What is left is ``q (q^2 + 3 b q + 3 b^2)``, summed over tiles,
     and ``3 p_u p_v (2 (1 + c . c / d) + p_u + p_v)``, whose sums follow from those of p, p^2, p^3.
 
-    Parameters
-    ----------
-    real, fake
-        The prepared rows that will be visited; fake in the order of `blocks`.
-    blocks
-        Of generated rows, for the standard error; None for none.
+    Both sets are those that will be visited, fake in the order of `blocks` (None: no error).
     """
 
     def __init__(
@@ -140,6 +129,7 @@ class KernelSums:
         sums = [arrays.like(real.x, np.zeros(shape)) for shape in zeros]
         self._of_subset, self._diagonal, *self._by_block = sums
         self._lock = threading.Lock()
+        self.within_real, self.within_fake = (partial(self._within, which) for which in (0, 1))
 
     def _scale_kernel(self, real: PreparedRows, fake: PreparedRows) -> None:
         """Bring q and b to a scale that float32 can hold."""
@@ -175,14 +165,6 @@ class KernelSums:
         fake[np.arange(n_fake), self._subsets + block] = 1
         return [real, fake]
 
-    def within_real(self, tile: Tile) -> None:
-        """See `pairs.Visitor`."""
-        self._within(tile, 0)
-
-    def within_fake(self, tile: Tile) -> None:
-        """See `pairs.Visitor`."""
-        self._within(tile, 1)
-
     def between(self, tile: Tile) -> None:
         """See `pairs.Visitor`."""
         picked = arrays.product(self._kernel(tile, 0, 1), self._members[1][tile.columns])
@@ -191,7 +173,7 @@ class KernelSums:
             self._of_subset[2] += of_subset
             self._by_block[2] += by_block
 
-    def _within(self, tile: Tile, which: int) -> None:
+    def _within(self, which: int, tile: Tile) -> None:
         """A tile off the diagonal stands for its mirror image too."""
         kernel = self._kernel(tile, which, which)
         on_diagonal = tile.rows == tile.columns

@@ -18,19 +18,9 @@ class Memberships:
     """A `pairs.Visitor` for `pairs.visit_between` (real rows, fake columns) over `columns`.
 
     A pair is in a ball if its distance is at most (closed) or less than (open) the radius.
-
-    Parameters
-    ----------
-    n_fake
-        Generated rows.
-    blocks
-        Of generated rows, which are visited in their order; None for no intervals.
-    real_closed, real_open
-        Radii of the real rows for precision and for density and coverage, ``(n_real,)``, or None.
-    k_open
-        k of density.
-    fake_closed
-        Radii of the generated rows for recall, or None.
+    `blocks` are of the `n_fake` generated rows, visited in their order (None for no intervals).
+    Radii, or None: of real rows ``(n_real,)``, `real_closed` for precision and `real_open` for
+    density, with its `k_open`, and coverage; `fake_closed` of generated rows for recall.
     """
 
     def __init__(

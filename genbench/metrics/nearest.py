@@ -25,15 +25,10 @@ _MANY = 16  # from one pair in so many on, all differences of a block are cheape
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """The nearest other rows of each row, nearest first.
+    """The nearest other rows of each row, nearest first, ``(n, kept)`` each.
 
-    Parameters
-    ----------
-    squares
-        Squared distances over the rows' ``unit^2``, float64, exact, ``(n, kept)``, ascending;
-        infinite from where another row might come before.
-    index
-        Which row, ``(n, kept)``.
+    `squares`: squared distances over the rows' ``unit^2``, float64, exact, infinite from where
+    another row might come before. `index`: which row.
     """
 
     squares: Float64s
@@ -214,16 +209,10 @@ def _all_squares(prepared: PreparedRows, rows: Indices) -> Float64s:
 
 @dataclass(frozen=True, slots=True)
 class LeftOutRadii:
-    """Radii to the k-th neighbour of each row, with all rows and without a block.
+    """Radii to the k-th neighbour of each row: `full` ``(n,)`` with all rows, and without a block.
 
-    Parameters
-    ----------
-    full
-        With all rows, ``(n,)``.
-    block
-        The blocks of the k nearest rows, ``(n, k)``; without any other block `full` holds.
-    left_out
-        Radius without that block, ``(n, k)``, never below `full` (the ball only grows).
+    `block` ``(n, k)`` are the blocks of the k nearest rows: without any other `full` holds.
+    `left_out` ``(n, k)`` is the radius without that block, never below `full` (balls only grow).
     """
 
     full: Radii

@@ -137,14 +137,8 @@ def _survey(real: Any, fake: Any, *, k_closed: int | None, k_open: int | None) -
 class Neighbourhoods:
     """Both sets' balls: visit real with `within_real`, fake with `within_fake`, then `memberships`.
 
-    Parameters
-    ----------
-    real, fake
-        Both sets, prepared; fake in the order of `blocks`.
-    k_closed, k_open
-        k of precision and recall, and of density and coverage; None leaves that pair out.
-    blocks
-        Of generated rows, for the intervals; None for none.
+    `fake` is in the order of `blocks` (None for no intervals); `k_closed` is of precision and
+    recall, `k_open` of density and coverage, and None leaves that pair out.
     """
 
     def __init__(

@@ -26,30 +26,16 @@ _SPARE_ROUNDINGS = 24  # beyond one per dimension; the bound below needs 8
 
 @dataclass(frozen=True, slots=True)
 class PreparedRows:
-    """One set of rows: as given, and centred and scaled for products.
+    """One set of rows, `given` ``(n, d)``: as they came, and centred and scaled for products.
 
-    Parameters
-    ----------
-    given
-        The rows ``(n, d)`` as they came.
-    order
-        Row i of everything below is ``given[order[i]]``; None for the order given.
-    centre
-        What was taken off, ``(d,)``, the same for every set that is compared.
-    unit
-        A power of two: what 1 of `x` stands for. Coordinates of `x` lie within -1 and 1.
-    x
-        ``(given - centre) / unit``, ``(n, d)``, float32 or float64 as given.
-    lowered
-        ``|x|^2 / 2 - slack``, ``(n,)``, in x's dtype.
-    slack
-        ``(n,)``, float64. In place of the closeness ``-|x_i - y_j|^2 / 2`` a product form with
-        `lowered` gives an upper bound of it, and less ``2 (slack_i + slack_j)`` a lower one. 0
-        where the product form is exact.
-    exact
-        Whether closeness has no error.
-    by_differences
-        Whether distances are to be made of the coordinates' differences instead of products.
+    Row i of all else is ``given[order[i]]``, or ``given[i]`` for an `order` of None. `centre`
+    ``(d,)`` was taken off, the same of every set that is compared; `unit` is a power of two, what
+    1 of `x` stands for, whose coordinates lie within -1 and 1: ``(given - centre) / unit``,
+    ``(n, d)``, float32 or float64. `lowered` is ``|x|^2 / 2 - slack``, ``(n,)``, in x's dtype.
+
+    `slack`, ``(n,)``, float64: in place of the closeness ``-|x_i - y_j|^2 / 2`` a product form
+    with `lowered` gives an upper bound of it, and less ``2 (slack_i + slack_j)`` a lower one. 0 if
+    the form is `exact`, as it is where distances are made `by_differences` of coordinates instead.
     """
 
     given: Rows
