@@ -196,6 +196,7 @@ def _maker(share: Callable[[Memberships], Estimate]) -> Callable[..., Measuremen
     def measure(found: Memberships, inputs: Inputs, parameters: Mapping[str, Any]) -> Measurement:
         return Measurement(inputs.maybe(share(found)), used=parameters)
 
+    measure.__name__ = f"measure_{share.__name__}"
     return measure
 
 
