@@ -154,3 +154,17 @@ def test_what_a_card_refuses_is_refused_here() -> None:
         for wrong in (lambda: x + torch.ones(4, 6), lambda: x[torch.arange(2)], x.numpy):
             with pytest.raises((RuntimeError, TypeError)):
                 wrong()
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("n", [400, 200])
+def test_distances_of_many_dimensions_are_those_of_the_host(n: int, place: str) -> None:
+    """More than are solved on the host wherever rows are; fewer rows: a singular covariance."""
+    mix = normal(260, 260)
+    real, fake = normal(n, 260) @ mix, normal(n, 260)
+    host = evaluate(real, fake, ["fid"])["fid"]
+    there, put = PLACES[place]
+    with there():
+        card = evaluate(put(real), put(fake), ["fid"])["fid"]
+    assert card.value == pytest.approx(host.value, rel=1e-10)
+    assert card.std_error == pytest.approx(host.std_error, rel=1e-6)

@@ -38,9 +38,7 @@ def to_host(x: Array) -> NDArray[Any]:
 
 
 def like(x: Array, values: Array) -> Array:
-    """`values` where `x` is, in their own dtype: NumPy arrays beside NumPy arrays, tensors beside
-    tensors on the same device.
-    """
+    """`values` in their own dtype beside `x`: of its library, on its device."""
     if on_host(x):
         return to_host(values)
     if on_host(values) and not np.asarray(values).flags.writeable:

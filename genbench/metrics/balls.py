@@ -5,18 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from genbench.metrics.arrays import (
-    Array,
-    columns_of,
-    count,
-    full,
-    in_float64,
-    is_single,
-    namespace,
-    places,
-    product,
-    size,
-)
+from genbench.metrics import arrays
+from genbench.metrics.arrays import Array
 from genbench.metrics.checks import Float64s, Rows
 from genbench.metrics.differences import squares_within_tile
 from genbench.metrics.pairs import Tile
@@ -30,14 +20,9 @@ _MANY = 16  # from one pair in so many on, whole-tile operations are cheaper tha
 
 @dataclass(frozen=True, slots=True)
 class Radii:
-    """Squared radii, over the rows' ``unit^2``, in whichever shape.
+    """Squared radii in whichever shape: `squares` over the rows' ``unit^2``, float64, exact.
 
-    Parameters
-    ----------
-    squares
-        Float64, exact: the squared distance to the row that sets the radius.
-    low
-        In the dtype of tiles: a pair whose ``tile.closeness`` is below lies outside.
+    `low` is in the dtype of tiles: a pair whose ``tile.closeness`` is below lies outside.
     """
 
     squares: Float64s
@@ -46,10 +31,10 @@ class Radii:
     @classmethod
     def of(cls, squares: Float64s, prepared: PreparedRows) -> Radii:
         """Radii for tiles of `prepared` and its partner."""
-        xp = namespace(squares)
+        xp = arrays.namespace(squares)
         low = xp.astype(-squares / 2, prepared.dtype)
         if not prepared.exact:
-            low = xp.nextafter(low, full(low, tuple(low.shape), -math.inf, low.dtype))
+            low = xp.nextafter(low, arrays.full(low, tuple(low.shape), -math.inf, low.dtype))
         return cls(squares, low)
 
 
@@ -59,7 +44,7 @@ def near(tile: Tile, low: Rows) -> Indices | None:
     `low` has the shape ``(rows, 1)`` or ``(columns,)``.
     """
     mask = tile.closeness >= low
-    return None if count(mask) * _MANY > size(mask) else places(mask)
+    return None if arrays.count(mask) * _MANY > arrays.size(mask) else arrays.places(mask)
 
 
 def inside(tile: Tile, radii: Radii, *, of_rows: bool, closed: bool) -> Mask:
@@ -78,7 +63,7 @@ def inside(tile: Tile, radii: Radii, *, of_rows: bool, closed: bool) -> Mask:
     place = near(tile, low)
     if place is None:
         closeness = -squares[:, None] / 2 if of_rows else -squares / 2
-        place = places(mask & (tile.closeness < closeness + _slack(tile)))
+        place = arrays.places(mask & (tile.closeness < closeness + _slack(tile)))
     if len(place):
         owner = place // mask.shape[1] if of_rows else place % mask.shape[1]
         mask.reshape(-1)[place] = reached(tile, place, squares[owner], closed=closed)
@@ -88,14 +73,14 @@ def inside(tile: Tile, radii: Radii, *, of_rows: bool, closed: bool) -> Mask:
 def reached(tile: Tile, place: Indices, squares: Float64s, *, closed: bool) -> Mask:
     """True for pairs at `place`, counted row by row, within the radii of these `squares`."""
     closeness = -squares / 2
-    upper = in_float64(tile.closeness.reshape(-1)[place])
+    upper = arrays.in_float64(tile.closeness.reshape(-1)[place])
     if tile.exact:
         return upper >= closeness if closed else upper > closeness
-    row, column = columns_of(place, tile.closeness.shape[1])
+    row, column = arrays.columns_of(place, tile.closeness.shape[1])
     slack = tile.left.slack[tile.rows][row] + tile.right.slack[tile.columns][column]
     within = upper - 2 * slack >= closeness
-    unsure = places((upper >= closeness) & ~within)
-    if len(unsure) * _MANY > size(tile.closeness) and _worth_float64(tile):
+    unsure = arrays.places((upper >= closeness) & ~within)
+    if len(unsure) * _MANY > arrays.size(tile.closeness) and _worth_float64(tile):
         unsure = _settle_in_float64(tile, place, closeness, within, unsure)
     if len(unsure):
         exact = squares_within_tile(tile.left, tile.rows, tile.right, tile.columns, place[unsure])
@@ -109,7 +94,7 @@ def _slack(tile: Tile) -> Float64s:
 
 
 def _worth_float64(tile: Tile) -> bool:
-    return is_single(tile.closeness.dtype) and tile.left.x.shape[1] > WIDE
+    return arrays.is_single(tile.closeness.dtype) and tile.left.x.shape[1] > WIDE
 
 
 def _settle_in_float64(
@@ -127,7 +112,7 @@ def closeness_in_float64(x: Float64s, y: Float64s) -> tuple[Float64s, Float64s]:
     """Upper bounds of the closeness of all pairs of centred rows, in float64, and their slack."""
     left, right = half_squares(x), half_squares(y)
     slack_x, slack_y = (slack_of(part, x.shape[1], x.dtype) for part in (left, right))
-    upper = product(x, y.T)
+    upper = arrays.product(x, y.T)
     upper -= (left - slack_x)[:, None]
     upper -= right - slack_y
     return upper, slack_x[:, None] + slack_y

@@ -9,18 +9,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from genbench.metrics.arrays import (
-    Array,
-    arange,
-    at_once,
-    columns_of,
-    empty,
-    in_float64,
-    namespace,
-    on_host,
-    squares_in_order,
-    sums_in_order,
-)
+from genbench.metrics import arrays
+from genbench.metrics.arrays import Array
 from genbench.metrics.checks import Float64s
 from genbench.metrics.prepared import PreparedRows
 
@@ -35,15 +25,15 @@ Indices = Array  # int64
 
 def squares_of_pairs(left: PreparedRows, i: Indices, right: PreparedRows, j: Indices) -> Float64s:
     """``|left[i] - right[j]|^2`` over ``unit^2`` for each pair of ``(i, j)``, ``(pairs,)``."""
-    squares = empty(left.x, (len(i),), namespace(left.x).float64)
-    step = max(1, at_once(left.x, _AT_ONCE, _AT_ONCE_ON_DEVICE) // left.x.shape[1])
+    squares = arrays.empty(left.x, (len(i),), arrays.namespace(left.x).float64)
+    step = max(1, arrays.at_once(left.x, _AT_ONCE, _AT_ONCE_ON_DEVICE) // left.x.shape[1])
     for start in range(0, len(i), step):
         part = slice(start, start + step)
-        gap = in_float64(left.as_given(i[part]))
+        gap = arrays.in_float64(left.as_given(i[part]))
         gap -= right.as_given(j[part])
         gap /= left.unit
         gap *= gap
-        squares[part] = sums_in_order(gap)
+        squares[part] = arrays.sums_in_order(gap)
     return _of_roots(squares, left)
 
 
@@ -51,8 +41,8 @@ def squares_to_lists(prepared: PreparedRows, lists: Indices) -> Float64s:
     """Of each row to those rows of its set that ``lists (n, k)`` names, ``(n, k)``."""
     n, k = lists.shape
     usual = prepared.x.shape[1] >= _ROW_BY_ROW and 1 / _USUAL < prepared.unit < _USUAL
-    if not (usual and on_host(lists)):
-        row = namespace(lists).repeat(arange(lists, 0, n), k)
+    if not (usual and arrays.on_host(lists)):
+        row = arrays.namespace(lists).repeat(arrays.arange(lists, 0, n), k)
         return squares_of_pairs(prepared, row, prepared, lists.reshape(-1)).reshape(n, k)
     squares = np.empty((n, k))
     for i, others in enumerate(lists):
@@ -68,7 +58,7 @@ def squares_of_block(
     """All pairs of `rows` and `columns`, ``(n, m)``; rows that repeat are measured once."""
     x, which = _distinct(left.rows(rows))
     y, other = _distinct(right.rows(columns))
-    squares = _of_roots(squares_in_order(x, y), left)
+    squares = _of_roots(arrays.squares_in_order(x, y), left)
     if len(x) < len(which):
         squares = squares[which]
     return squares if len(y) == len(other) else np.ascontiguousarray(squares[:, other])
@@ -81,7 +71,7 @@ def squares_within_tile(
     height, width = rows.stop - rows.start, columns.stop - columns.start
     if len(place) * _DENSE > height * width:
         return squares_of_block(left, rows, right, columns).reshape(-1)[place]
-    i, j = columns_of(place, width)
+    i, j = arrays.columns_of(place, width)
     return squares_of_pairs(left, i + rows.start, right, j + columns.start)
 
 
@@ -93,14 +83,14 @@ def _of_roots(squares: Float64s, prepared: PreparedRows) -> Float64s:
     """
     if prepared.exact and not prepared.by_differences:
         return squares
-    namespace(squares).sqrt(squares, out=squares)
+    arrays.namespace(squares).sqrt(squares, out=squares)
     squares *= squares
     return squares
 
 
 def _distinct(rows: Float64s) -> tuple[Float64s, Indices]:
     """The rows that differ, and which of them each row is; all of them on a device."""
-    if not on_host(rows):
+    if not arrays.on_host(rows):
         return rows, rows
     rows = np.ascontiguousarray(rows)
     whole = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()

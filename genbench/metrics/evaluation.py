@@ -147,15 +147,12 @@ def _guarded(inputs: Inputs, request: _Request, make: Callable[[], Measurement])
     """The measurement as a value, any failure as a typed cell: the one place that catches all."""
     try:
         return _value(inputs, request, make())
-    except MetricError as error:
-        status: Any = error.status
-        return _without_value(
-            request.key, status, str(error), inputs, getattr(error, "details", {})
-        )
-    except GenbenchError as error:
-        return _without_value(request.key, "failed", str(error), inputs)
     except Exception as error:
-        return _without_value(request.key, "failed", f"{type(error).__name__}: {error}", inputs)
+        status: Any = error.status if isinstance(error, MetricError) else "failed"
+        known = isinstance(error, GenbenchError)
+        reason = str(error) if known else f"{type(error).__name__}: {error}"
+        details = getattr(error, "details", {}) if known else {}
+        return _without_value(request.key, status, reason, inputs, details)
 
 
 def _value(inputs: Inputs, request: _Request, found: Measurement) -> MetricValue:

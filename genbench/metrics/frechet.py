@@ -43,15 +43,9 @@ SIZES = 15
 
 @dataclass(frozen=True, slots=True)
 class FrechetPerClass:
-    """Frechet distance of each class and their mean.
+    """Frechet distances `by_class`, None where either set has fewer than two rows, and their mean.
 
-    Parameters
-    ----------
-    mean
-        Over all classes; None if a class has too few rows, as a mean over fewer classes would
-        compare with nothing.
-    by_class
-        None for a class with fewer than two rows in either set.
+    None if a class has too few rows: a mean over fewer classes would compare with nothing.
     """
 
     mean: float | None

@@ -18,16 +18,10 @@ from genbench.metrics.uncertainty import BLOCKS, Blocks, Estimate, make_blocks, 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """A metric's result: what a maker gives back.
+    """A metric's result, as a maker gives it back: the value, with its interval or why it has none.
 
-    Parameters
-    ----------
-    estimate
-        The value with its interval, or with the reason why it has none.
-    details
-        Further numbers worth keeping, plain data.
-    used
-        Parameters that had to be changed, as they were used: they enter the signature.
+    `details` are further numbers worth keeping, plain data. `used` are parameters that had to be
+    changed, as they were used: they enter the signature.
     """
 
     estimate: Estimate

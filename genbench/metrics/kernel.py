@@ -6,21 +6,13 @@ import math
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from genbench.errors import MetricError
-from genbench.metrics.arrays import (
-    at_once,
-    concat,
-    diagonal,
-    in_float64,
-    like,
-    namespace,
-    product,
-    to_host,
-)
+from genbench.metrics import arrays
 from genbench.metrics.checks import Float64s, Rows, as_pair, require_at_least, require_rows
 from genbench.metrics.inputs import Inputs, Measurement
 from genbench.metrics.pairs import Tile, visit_between, visit_within
@@ -42,17 +34,10 @@ _LARGEST = 1e45  # of q and b: a variance takes their sixth power
 class KernelDistance:
     """Mean and std over subsets, and what the std is not: a standard error.
 
-    Parameters
-    ----------
-    mean
-        Over the subsets: the value that is reported.
-    std
-        Over the subsets, ddof=0: how much KID of `subset_size` rows varies.
-    std_error
-        Of `mean`: jackknife of the U-statistic over blocks of generated rows and the Monte-Carlo
-        error of the subsets; None with fewer than 40 generated rows.
-    u_statistic
-        The unbiased estimate from all pairs, without subsets.
+    `mean` over the subsets is the value that is reported; `std` (ddof=0) tells how much KID of
+    `subset_size` rows varies. `std_error` of the mean: jackknife of the U-statistic over blocks of
+    generated rows and the Monte-Carlo error of the subsets; None with fewer than 40 generated rows.
+    `u_statistic` is the unbiased estimate from all pairs, without subsets.
     """
 
     mean: float
@@ -118,12 +103,7 @@ class KernelSums:
     alone cancels in the estimate. What is left is ``q (q^2 + 3 b q + 3 b^2)``, summed over tiles,
     and ``3 p_u p_v (2 (1 + c . c / d) + p_u + p_v)``, whose sums follow from those of p, p^2, p^3.
 
-    Parameters
-    ----------
-    real, fake
-        The prepared rows that will be visited; fake in the order of `blocks`.
-    blocks
-        Of generated rows, for the standard error; None for none.
+    Both sets are those that will be visited, fake in the order of `blocks` (None: no error).
     """
 
     def __init__(
@@ -141,18 +121,19 @@ class KernelSums:
         self._subsets, self._size = subsets, subset_size
         self._block_sizes = np.array([len(fake)]) if blocks is None else np.diff(blocks.edges)
         self._scale_kernel(real, fake)
-        self._members = [like(real.x, part) for part in self._members_of(blocks, seed)]
-        self._members = [namespace(real.x).astype(part, real.x.dtype) for part in self._members]
+        xp, members = arrays.namespace(real.x), self._members_of(blocks, seed)
+        self._members = [xp.astype(arrays.like(real.x, m), real.x.dtype) for m in members]
         count = len(self._block_sizes)
         # real-real, fake-fake, real-fake; the real rows are one block
         zeros = [(3, subsets), (2,), (1, 1), (count, count), (1, count)]
-        sums = [like(real.x, np.zeros(shape)) for shape in zeros]
+        sums = [arrays.like(real.x, np.zeros(shape)) for shape in zeros]
         self._of_subset, self._diagonal, *self._by_block = sums
         self._lock = threading.Lock()
+        self.within_real, self.within_fake = (partial(self._within, which) for which in (0, 1))
 
     def _scale_kernel(self, real: PreparedRows, fake: PreparedRows) -> None:
         """Bring q and b to a scale that float32 can hold."""
-        d, xp = real.x.shape[1], namespace(real.x)
+        d, xp = real.x.shape[1], arrays.namespace(real.x)
         self._base = 1 + float(real.centre @ real.centre) / d
         self._along = [_along_centre(prepared) for prepared in (real, fake)]
         largest = self._base + 2 * max(float(abs(p).max()) for p in self._along)
@@ -184,32 +165,24 @@ class KernelSums:
         fake[np.arange(n_fake), self._subsets + block] = 1
         return [real, fake]
 
-    def within_real(self, tile: Tile) -> None:
-        """See `pairs.Visitor`."""
-        self._within(tile, 0)
-
-    def within_fake(self, tile: Tile) -> None:
-        """See `pairs.Visitor`."""
-        self._within(tile, 1)
-
     def between(self, tile: Tile) -> None:
         """See `pairs.Visitor`."""
-        picked = product(self._kernel(tile, 0, 1), self._members[1][tile.columns])
+        picked = arrays.product(self._kernel(tile, 0, 1), self._members[1][tile.columns])
         of_subset, by_block = self._contract(picked, self._members[0][tile.rows])
         with self._lock:
             self._of_subset[2] += of_subset
             self._by_block[2] += by_block
 
-    def _within(self, tile: Tile, which: int) -> None:
+    def _within(self, which: int, tile: Tile) -> None:
         """A tile off the diagonal stands for its mirror image too."""
         kernel = self._kernel(tile, which, which)
         on_diagonal = tile.rows == tile.columns
         if on_diagonal:
             with self._lock:
-                self._diagonal[which] += in_float64(diagonal(kernel)).sum()
-            diagonal(kernel)[:] = 0
+                self._diagonal[which] += arrays.in_float64(arrays.diagonal(kernel)).sum()
+            arrays.diagonal(kernel)[:] = 0
         members = self._members[which]
-        picked = product(kernel, members[tile.columns])
+        picked = arrays.product(kernel, members[tile.columns])
         of_subset, by_block = self._contract(picked, members[tile.rows])
         with self._lock:
             self._of_subset[which] += of_subset if on_diagonal else 2 * of_subset
@@ -217,16 +190,16 @@ class KernelSums:
 
     def _contract(self, picked: Rows, members: Rows) -> tuple[Float64s, Float64s]:
         """Sums over the tile's rows: by subset, and by block of rows and block of columns."""
-        count, xp = self._subsets, namespace(picked)
+        count, xp = self._subsets, arrays.namespace(picked)
         of_subset = (picked[:, :count] * members[:, :count]).sum(axis=0, dtype=xp.float64)
-        by_block = in_float64(members[:, count:].T) @ in_float64(picked[:, count:])
+        by_block = arrays.in_float64(members[:, count:].T) @ arrays.in_float64(picked[:, count:])
         return of_subset, by_block
 
     def _kernel(self, tile: Tile, left: int, right: int) -> Rows:
         """``g (q^2 + 3 b q + 3 b^2)`` of the tile, q and b in steps, in its scratch room."""
         kernel, room = tile.scratch
-        column, xp = self._half_b[right][tile.columns], namespace(kernel)
-        step = at_once(kernel, _AT_ONCE, len(kernel))
+        column, xp = self._half_b[right][tile.columns], arrays.namespace(kernel)
+        step = arrays.at_once(kernel, _AT_ONCE, len(kernel))
         for start in range(0, len(kernel), step):
             part = slice(start, start + step)
             q, b, g = kernel[part], room[: len(kernel[part])], tile.products[part]
@@ -243,9 +216,9 @@ class KernelSums:
     def _complete(self) -> None:
         """Once, on the host: undo the scaling of the tiles' sums, add those of separable terms."""
         factor = self._q_per_g * self._step**2
-        self._of_subset = to_host(self._of_subset) * factor
-        self._diagonal = to_host(self._diagonal)
-        self._by_block = [to_host(part) * factor for part in self._by_block]
+        self._of_subset = arrays.to_host(self._of_subset) * factor
+        self._diagonal = arrays.to_host(self._diagonal)
+        self._by_block = [arrays.to_host(part) * factor for part in self._by_block]
         powers = [_sums_of_powers(*part) for part in zip(self._along, self._members, strict=True)]
         subsets = [part[:, : self._subsets] for part in powers]
         blocks = [part[:, self._subsets :] for part in powers]
@@ -308,17 +281,17 @@ class KernelSums:
 
 def _along_centre(prepared: PreparedRows) -> Float64s:
     """``(x - centre) . centre / d`` of each row, ``(n,)``."""
-    step = at_once(prepared.x, STEP, STEP_ON_DEVICE)
+    step = arrays.at_once(prepared.x, STEP, STEP_ON_DEVICE)
     parts = [
         prepared.centred(slice(i, i + step)) @ (prepared.centre / prepared.x.shape[1])
         for i in range(0, len(prepared), step)
     ]
-    return concat(parts) * prepared.unit
+    return arrays.concat(parts) * prepared.unit
 
 
 def _sums_of_powers(p: Float64s, members: Rows) -> Float64s:
     """Sums of p, p^2 and p^3 over each column's members, ``(3, columns)``."""
-    return to_host(namespace(p).stack([p, p**2, p**3]) @ in_float64(members))
+    return arrays.to_host(arrays.namespace(p).stack([p, p**2, p**3]) @ arrays.in_float64(members))
 
 
 def check_subsets(inputs: Inputs, parameters: Mapping[str, Any]) -> dict[str, Any]:

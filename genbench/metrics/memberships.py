@@ -7,17 +7,7 @@ from functools import reduce
 
 import numpy as np
 
-from genbench.metrics.arrays import (
-    at_once,
-    columns_of,
-    count,
-    count_at,
-    full,
-    like,
-    namespace,
-    places,
-    to_host,
-)
+from genbench.metrics import arrays
 from genbench.metrics.balls import Indices, Mask, Radii, inside, near, reached
 from genbench.metrics.nearest import LeftOutRadii
 from genbench.metrics.pairs import TILE, TILE_ON_DEVICE, Tile, split_evenly
@@ -28,19 +18,9 @@ class Memberships:
     """A `pairs.Visitor` for `pairs.visit_between` (real rows, fake columns) over `columns`.
 
     A pair is in a ball if its distance is at most (closed) or less than (open) the radius.
-
-    Parameters
-    ----------
-    n_fake
-        Generated rows.
-    blocks
-        Of generated rows, which are visited in their order; None for no intervals.
-    real_closed, real_open
-        Radii of the real rows for precision and for density and coverage, ``(n_real,)``, or None.
-    k_open
-        k of density.
-    fake_closed
-        Radii of the generated rows for recall, or None.
+    `blocks` are of the `n_fake` generated rows, visited in their order (None for no intervals).
+    Radii, or None: of real rows ``(n_real,)``, `real_closed` for precision and `real_open` for
+    density, with its `k_open`, and coverage; `fake_closed` of generated rows for recall.
     """
 
     def __init__(
@@ -57,18 +37,20 @@ class Memberships:
         self._real_closed, self._real_open, self._fake_closed = real_closed, real_open, fake_closed
         self._edges = np.array([0, n_fake]) if blocks is None else blocks.edges
         low = [radii.low for radii in (real_closed, real_open) if radii is not None]
-        x, xp = low[0], namespace(low[0])
+        x, xp = low[0], arrays.namespace(low[0])
         self._lowest = reduce(xp.minimum, low)
         block = np.repeat(np.arange(len(self._edges) - 1), np.diff(self._edges))
-        self._block = like(x, block)
-        self.columns = _columns(self._edges, at_once(x, TILE, TILE_ON_DEVICE))
-        shape = len(x), len(self._edges) - 1
-        self._precise = full(x, (n_fake,), False, xp.bool)
-        self._density = full(x, (n_fake,), 0, xp.int64)
-        self._covered = full(x, shape, False, xp.bool)
-        self._recalled = full(x, shape, False, xp.bool)  # by a ball of that block, all rows present
-        self._reaching = full(x, (n_fake,), False, xp.bool)  # rows whose ball holds a real one
-        self._recalled_without = full(x, shape, False, xp.bool)  # only once that block is gone
+        self._block = arrays.like(x, block)
+        self.columns = _columns(self._edges, arrays.at_once(x, TILE, TILE_ON_DEVICE))
+
+        def none(*shape: int) -> Mask:
+            return arrays.full(x, shape, False, xp.bool)
+
+        by_block = len(x), len(self._edges) - 1
+        self._precise, self._density = none(n_fake), arrays.full(x, (n_fake,), 0, xp.int64)
+        self._covered, self._recalled = none(*by_block), none(*by_block)  # by balls of that block
+        self._reaching = none(n_fake)  # generated rows whose ball holds a real one
+        self._recalled_without = none(*by_block)  # only once that block is gone
         if fake_closed is not None:
             self._widest = reduce(xp.minimum, fake_closed.left_out.low.T, fake_closed.full.low)
         self._lock = threading.Lock()
@@ -94,7 +76,7 @@ class Memberships:
             found = reached(tile, place, self._real_open.squares[row], closed=False)
             hit = column[found]
             with self._lock:
-                count_at(self._density, hit)
+                arrays.count_at(self._density, hit)
             self._covered[row[found], self._block[hit]] = True
 
     def _precise_and_dense_by_masks(self, tile: Tile) -> None:
@@ -115,7 +97,7 @@ class Memberships:
             self._any_by_block(whole, tile, self._recalled)
             with self._lock:
                 self._reaching[tile.columns] |= whole.any(axis=0)
-            place = places((tile.closeness >= self._widest[tile.columns]) & ~whole)
+            place = arrays.places((tile.closeness >= self._widest[tile.columns]) & ~whole)
         elif len(place):
             row, column = self._pairs(tile, place)
             found = reached(tile, place, radii.full.squares[column], closed=True)
@@ -130,18 +112,18 @@ class Memberships:
         """Mark rows of the tile that a ball outside of which they lie reaches without a block."""
         row, column = self._pairs(tile, place)
         # Balls of two blocks settle a row: whichever block goes, another ball stays.
-        open_ = places(self._recalled[tile.rows].sum(axis=1)[row - tile.rows.start] < 2)
+        open_ = arrays.places(self._recalled[tile.rows].sum(axis=1)[row - tile.rows.start] < 2)
         row, column, place = row[open_], column[open_], place[open_]
         for which in range(radii.block.shape[1]):
             gone = radii.block[column, which]
-            elsewhere = places(gone != self._block[column])
+            elsewhere = arrays.places(gone != self._block[column])
             squares = radii.left_out.squares[column[elsewhere], which]
             there = elsewhere[reached(tile, place[elsewhere], squares, closed=True)]
             self._recalled_without[row[there], gone[there]] = True
 
     def _pairs(self, tile: Tile, place: Indices) -> tuple[Indices, Indices]:
         """Rows and columns, of all, of the pairs at `place` in the tile."""
-        row, column = columns_of(place, tile.closeness.shape[1])
+        row, column = arrays.columns_of(place, tile.closeness.shape[1])
         return row + tile.rows.start, column + tile.columns.start
 
     def _any_by_block(self, mask: Mask, tile: Tile, out: Mask) -> None:
@@ -173,12 +155,12 @@ class Memberships:
 
     def coverage(self) -> Estimate:
         """Share of real rows with a generated row in their ball."""
-        inside = count(self._density)
+        inside = arrays.count(self._density)
         return self._share(self._covered, self._covered & False, inside)
 
     def density(self) -> Estimate:
         """Mean number of real balls around a generated row over k."""
-        density = to_host(self._density)
+        density = arrays.to_host(self._density)
         value = float(density.sum() / (self._k_open * len(density)))
         if self._blocks is None:
             return Estimate(value)
@@ -189,7 +171,7 @@ class Memberships:
 
     def _share(self, by_block: Mask, only_without: Mask, deciding: int) -> Estimate:
         """The share of real rows with a hit; `deciding` generated rows make any."""
-        by_block, only_without = to_host(by_block), to_host(only_without)
+        by_block, only_without = arrays.to_host(by_block), arrays.to_host(only_without)
         hits = by_block.sum(axis=1)
         value = float((hits > 0).mean())
         if self._blocks is None:

@@ -8,26 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from genbench.metrics.arrays import (
-    arange,
-    at_once,
-    concat,
-    count,
-    diagonal,
-    empty,
-    first_true,
-    full,
-    in_float64,
-    kth_smallest,
-    largest,
-    like,
-    namespace,
-    on_host,
-    places,
-    size,
-    smallest,
-    sort_order,
-)
+from genbench.metrics import arrays
 from genbench.metrics.balls import Indices, Mask, Radii, closeness_in_float64
 from genbench.metrics.checks import Float64s, Rows
 from genbench.metrics.differences import squares_of_block, squares_of_pairs, squares_to_lists
@@ -44,15 +25,10 @@ _MANY = 16  # from one pair in so many on, all differences of a block are cheape
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """The nearest other rows of each row, nearest first.
+    """The nearest other rows of each row, nearest first, ``(n, kept)`` each.
 
-    Parameters
-    ----------
-    squares
-        Squared distances over the rows' ``unit^2``, float64, exact, ``(n, kept)``, ascending;
-        infinite from where another row might come before.
-    index
-        Which row, ``(n, kept)``.
+    `squares`: squared distances over the rows' ``unit^2``, float64, exact, infinite from where
+    another row might come before. `index`: which row.
     """
 
     squares: Float64s
@@ -71,9 +47,9 @@ class NearestWithin:
         n, dtype, x = len(prepared), prepared.dtype, prepared.x
         self._prepared, self._certain = prepared, k
         self._k = min(k + spare, n - 1)
-        self._closeness = full(x, (n, self._k), -math.inf, dtype)
-        self._index = full(x, (n, self._k), -1, namespace(x).int64)
-        self._worst = full(x, (n,), -math.inf, dtype)
+        self._closeness = arrays.full(x, (n, self._k), -math.inf, dtype)
+        self._index = arrays.full(x, (n, self._k), -1, arrays.namespace(x).int64)
+        self._worst = arrays.full(x, (n,), -math.inf, dtype)
         self._locks = {part.start: threading.Lock() for part in _parts(prepared)}
 
     def __call__(self, tile: Tile) -> None:
@@ -81,7 +57,7 @@ class NearestWithin:
         if tile.rows == tile.columns:
             closeness = tile.scratch[0]
             closeness[:] = tile.closeness
-            diagonal(closeness)[:] = -math.inf
+            arrays.diagonal(closeness)[:] = -math.inf
             self._offer(
                 tile.rows, tile.columns, closeness, closeness > self._worst[tile.rows, None]
             )
@@ -99,7 +75,7 @@ class NearestWithin:
         """
         n, kept = self._closeness.shape
         squares, index = _ordered(self._measured(), self._index)
-        again = places(squares[:, self._certain - 1] == math.inf)
+        again = arrays.places(squares[:, self._certain - 1] == math.inf)
         finer = sharpened(self._prepared) if len(again) * _FEW > n else self._prepared
         if finer is not self._prepared:
             retry = NearestWithin(finer, self._certain, kept - self._certain)
@@ -112,18 +88,18 @@ class NearestWithin:
         """Squared distances to the rows kept, infinite where one left out might be nearer."""
         n, kept = self._closeness.shape
         if self._prepared.exact:
-            return -2 * in_float64(self._closeness)
+            return -2 * arrays.in_float64(self._closeness)
         squares = squares_to_lists(self._prepared, self._index)
         if kept < n - 1:
             # What was left out is no nearer than this: the worst that was kept beat it.
-            squares[squares >= -2 * in_float64(self._worst[:, None])] = math.inf
+            squares[squares >= -2 * arrays.in_float64(self._worst[:, None])] = math.inf
         return squares
 
     def _offer(self, rows: slice, columns: slice, closeness: Rows, mask: Mask) -> None:
-        found = count(mask)
+        found = arrays.count(mask)
         if found == 0:
             return
-        if found > _DENSE * self._k * len(closeness) or not on_host(closeness):
+        if found > _DENSE * self._k * len(closeness) or not arrays.on_host(closeness):
             touched, new_closeness, new_index = self._densely(closeness)
         else:
             touched, new_closeness, new_index = self._sparsely(closeness, mask)
@@ -132,9 +108,9 @@ class NearestWithin:
 
     def _densely(self, closeness: Rows) -> tuple[Indices, Rows, Indices]:
         """The k best of every row of the tile."""
-        index = largest(closeness, min(self._k, closeness.shape[1]))
-        nearest = namespace(closeness).take_along_axis(closeness, index, axis=1)
-        return arange(closeness, 0, len(closeness)), nearest, index
+        index = arrays.largest(closeness, min(self._k, closeness.shape[1]))
+        nearest = arrays.namespace(closeness).take_along_axis(closeness, index, axis=1)
+        return arrays.arange(closeness, 0, len(closeness)), nearest, index
 
     def _sparsely(self, closeness: Rows, mask: Mask) -> tuple[Indices, Rows, Indices]:
         """The k best candidates of every row that has any, padded with minus infinity.
@@ -158,10 +134,10 @@ class NearestWithin:
         return touched, new_closeness, new_index
 
     def _merge(self, rows: Indices, closeness: Rows, index: Indices) -> None:
-        xp = namespace(closeness)
-        all_closeness = concat([self._closeness[rows], closeness], axis=1)
-        all_index = concat([self._index[rows], index], axis=1)
-        keep = largest(all_closeness, self._k)
+        xp = arrays.namespace(closeness)
+        all_closeness = arrays.concat([self._closeness[rows], closeness], axis=1)
+        all_index = arrays.concat([self._index[rows], index], axis=1)
+        keep = arrays.largest(all_closeness, self._k)
         self._closeness[rows] = kept = xp.take_along_axis(all_closeness, keep, axis=1)
         self._index[rows] = xp.take_along_axis(all_index, keep, axis=1)
         self._worst[rows] = xp.min(kept, axis=1)
@@ -173,7 +149,7 @@ def _parts(prepared: PreparedRows) -> list[slice]:
 
 def _ordered(squares: Float64s, index: Indices) -> tuple[Float64s, Indices]:
     """Each row by its squares, ascending."""
-    xp, order = namespace(squares), sort_order(squares)
+    xp, order = arrays.namespace(squares), arrays.sort_order(squares)
     return xp.take_along_axis(squares, order, axis=1), xp.take_along_axis(index, order, axis=1)
 
 
@@ -183,24 +159,24 @@ def nearest_by_differences(
     """Squared distances, ascending, to the `k` nearest other rows of `rows`, and their indices."""
 
     # Rows at the same distance in no order of theirs: blocks of rows are contiguous.
-    mixed = like(prepared.x, np.random.default_rng(0).permutation(len(prepared)))
-    xp = namespace(prepared.x)
+    mixed = arrays.like(prepared.x, np.random.default_rng(0).permutation(len(prepared)))
+    xp = arrays.namespace(prepared.x)
 
     def look(part: Indices) -> tuple[Float64s, Indices]:
         squares = _near_squares(prepared, part, k)
-        squares[arange(part, 0, len(part)), part] = math.inf
-        index = mixed[smallest(squares[:, mixed], k)]
+        squares[arrays.arange(part, 0, len(part)), part] = math.inf
+        index = mixed[arrays.smallest(squares[:, mixed], k)]
         return _ordered(xp.take_along_axis(squares, index, axis=1), index)
 
     found = side_by_side(look, _chunks(rows), on=rows)
     if not found:
-        none = full(prepared.x, (0, k), 0, xp.float64)
+        none = arrays.full(prepared.x, (0, k), 0, xp.float64)
         return none, xp.astype(none, xp.int64)
-    return concat([f[0] for f in found]), concat([f[1] for f in found])
+    return arrays.concat([f[0] for f in found]), arrays.concat([f[1] for f in found])
 
 
 def _chunks(rows: Indices) -> list[Indices]:
-    step = at_once(rows, _SECOND_LOOK, _ON_DEVICE)
+    step = arrays.at_once(rows, _SECOND_LOOK, _ON_DEVICE)
     return [rows[i : i + step] for i in range(0, len(rows), step)]
 
 
@@ -208,17 +184,17 @@ def _near_squares(prepared: PreparedRows, rows: Indices, k: int) -> Float64s:
     """Squared distances ``(len(rows), n)`` of the k nearest others at least, else infinity."""
     if prepared.x.shape[1] <= WIDE:
         return _all_squares(prepared, rows)
-    x, xp = prepared.centred(rows), namespace(prepared.x)
-    upper, slack = empty(x, (2, len(rows), len(prepared)), xp.float64)
+    x, xp = prepared.centred(rows), arrays.namespace(prepared.x)
+    upper, slack = arrays.empty(x, (2, len(rows), len(prepared)), xp.float64)
     for columns in _parts(prepared):
         upper[:, columns], slack[:, columns] = closeness_in_float64(x, prepared.centred(columns))
     lower = upper - 2 * slack
-    lower[arange(rows, 0, len(rows)), rows] = -math.inf
-    kth = -kth_smallest(-lower, k)[:, None]
+    lower[arrays.arange(rows, 0, len(rows)), rows] = -math.inf
+    kth = -arrays.kth_smallest(-lower, k)[:, None]
     row, column = xp.nonzero(upper >= kth)
-    if len(row) * _MANY > size(upper):
+    if len(row) * _MANY > arrays.size(upper):
         return _all_squares(prepared, rows)
-    squares = full(x, tuple(upper.shape), math.inf, xp.float64)
+    squares = arrays.full(x, tuple(upper.shape), math.inf, xp.float64)
     squares[row, column] = squares_of_pairs(prepared, rows[row], prepared, column)
     return squares
 
@@ -226,21 +202,17 @@ def _near_squares(prepared: PreparedRows, rows: Indices, k: int) -> Float64s:
 def _all_squares(prepared: PreparedRows, rows: Indices) -> Float64s:
     """Squared distances of `rows` to all rows, ``(len(rows), n)``."""
     parts = _parts(prepared)
-    return concat([squares_of_block(prepared, rows, prepared, part) for part in parts], axis=1)
+    return arrays.concat(
+        [squares_of_block(prepared, rows, prepared, part) for part in parts], axis=1
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class LeftOutRadii:
-    """Radii to the k-th neighbour of each row, with all rows and without a block.
+    """Radii to the k-th neighbour of each row: `full` ``(n,)`` with all rows, and without a block.
 
-    Parameters
-    ----------
-    full
-        With all rows, ``(n,)``.
-    block
-        The blocks of the k nearest rows, ``(n, k)``; without any other block `full` holds.
-    left_out
-        Radius without that block, ``(n, k)``, never below `full` (the ball only grows).
+    `block` ``(n, k)`` are the blocks of the k nearest rows: without any other `full` holds.
+    `left_out` ``(n, k)`` is the radius without that block, never below `full` (balls only grow).
     """
 
     full: Radii
@@ -257,21 +229,21 @@ def radii_without_blocks(
     outside such a block, the row's distances are computed again.
     """
     whole = Radii.of(neighbours.squares[:, k - 1], prepared)
-    n, xp = len(prepared), namespace(prepared.x)
+    n, xp = len(prepared), arrays.namespace(prepared.x)
     if blocks is None:
-        none = empty(prepared.x, (n, 0), xp.float64)
+        none = arrays.empty(prepared.x, (n, 0), xp.float64)
         return LeftOutRadii(whole, xp.astype(none, xp.int64), Radii.of(none, prepared))
-    of_position = like(prepared.x, blocks.of_position)
+    of_position = arrays.like(prepared.x, blocks.of_position)
     block = of_position[neighbours.index]  # (n, kept)
     near = block[:, :k]
-    squares = empty(prepared.x, (n, k), xp.float64)
+    squares = arrays.empty(prepared.x, (n, k), xp.float64)
     for place in range(k):
         outside = (block != near[:, place, None]) & xp.isfinite(neighbours.squares)
         rank = outside.cumsum(axis=1)
-        kth = first_true(rank >= k)
-        squares[:, place] = neighbours.squares[arange(block, 0, n), kth]
+        kth = arrays.first_true(rank >= k)
+        squares[:, place] = neighbours.squares[arrays.arange(block, 0, n), kth]
         squares[rank[:, -1] < k, place] = math.inf
-    again = places((squares == math.inf).any(axis=1))
+    again = arrays.places((squares == math.inf).any(axis=1))
     squares[again] = _kth_outside(prepared, again, k, near[again], of_position)
     return LeftOutRadii(whole, near, Radii.of(squares, prepared))
 
@@ -280,23 +252,23 @@ def _kth_outside(
     prepared: PreparedRows, rows: Indices, k: int, gone: Indices, of_position: Indices
 ) -> Float64s:
     """Squared distance to the k-th (or last) row outside each block of `gone`, ``(rows, k)``."""
-    x, xp = prepared.x, namespace(prepared.x)
+    x, xp = prepared.x, arrays.namespace(prepared.x)
 
     def look(part: Indices) -> Float64s:
         squares = _all_squares(prepared, rows[part])
-        squares[arange(x, 0, len(part)), rows[part]] = math.inf
-        found = empty(x, (len(part), k), xp.float64)
+        squares[arrays.arange(x, 0, len(part)), rows[part]] = math.inf
+        found = arrays.empty(x, (len(part), k), xp.float64)
         for place in range(k):
-            same = places((gone[part, :place] == gone[part, place, None]).all(axis=0))
+            same = arrays.places((gone[part, :place] == gone[part, place, None]).all(axis=0))
             if len(same):
                 found[:, place] = found[:, same[0]]
                 continue
             masked = xp.where(of_position == gone[part, place, None], math.inf, squares)
-            found[:, place] = kth_smallest(masked, k)
+            found[:, place] = arrays.kth_smallest(masked, k)
             few = found[:, place] == math.inf
             last = xp.max(xp.where(masked[few] == math.inf, -1.0, masked[few]), axis=1)
             found[few, place] = last
         return found
 
-    parts = _chunks(arange(x, 0, len(rows)))
-    return concat([empty(x, (0, k), xp.float64), *side_by_side(look, parts, on=x)])
+    parts = _chunks(arrays.arange(x, 0, len(rows)))
+    return arrays.concat([arrays.empty(x, (0, k), xp.float64), *side_by_side(look, parts, on=x)])

@@ -26,22 +26,11 @@ TILE, TILE_ON_DEVICE = 512, 4096
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """Pairs of `rows` and `columns`; its arrays are reused for the next tile.
+    """Pairs of `rows` of `left` and `columns` of `right`; its arrays are reused for the next tile.
 
-    Parameters
-    ----------
-    left, right
-        Whose rows and whose columns.
-    rows, columns
-        Where the tile lies.
-    exact
-        Whether `closeness` is exact.
-    products
-        Centred products, in the rows' unit; nothing where closeness is made of differences.
-    closeness
-        Minus half the squared distances, or an upper bound: the larger, the nearer.
-    scratch
-        Two rooms of the same shape for whoever wants them.
+    `products` are centred, in the rows' unit (nothing where closeness is made of differences).
+    `closeness` is minus half the squared distances, if `exact`, or an upper bound of it: the
+    larger, the nearer. `scratch` is two rooms of the same shape for whoever wants them.
     """
 
     left: PreparedRows
@@ -103,6 +92,8 @@ def _visit(
     jobs: list[tuple[slice, list[slice]]],
     visitors: Sequence[Visitor],
 ) -> None:
+    if not visitors:
+        return
     local, xp = threading.local(), namespace(left.x)
     exact = left.exact and right.exact
 

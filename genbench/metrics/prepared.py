@@ -9,18 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genbench.metrics.arrays import (
-    Array,
-    at_once,
-    empty,
-    full,
-    in_float64,
-    is_single,
-    like,
-    namespace,
-    row_squares,
-    to_host,
-)
+from genbench.metrics import arrays
+from genbench.metrics.arrays import Array
 from genbench.metrics.checks import Float64s, Rows, require_moderate
 
 STEP, STEP_ON_DEVICE = 512, 2**14  # rows at a time
@@ -36,30 +26,16 @@ _SPARE_ROUNDINGS = 24  # beyond one per dimension; the bound below needs 8
 
 @dataclass(frozen=True, slots=True)
 class PreparedRows:
-    """One set of rows: as given, and centred and scaled for products.
+    """One set of rows, `given` ``(n, d)``: as they came, and centred and scaled for products.
 
-    Parameters
-    ----------
-    given
-        The rows ``(n, d)`` as they came.
-    order
-        Row i of everything below is ``given[order[i]]``; None for the order given.
-    centre
-        What was taken off, ``(d,)``, the same for every set that is compared.
-    unit
-        A power of two: what 1 of `x` stands for. Coordinates of `x` lie within -1 and 1.
-    x
-        ``(given - centre) / unit``, ``(n, d)``, float32 or float64 as given.
-    lowered
-        ``|x|^2 / 2 - slack``, ``(n,)``, in x's dtype.
-    slack
-        ``(n,)``, float64. In place of the closeness ``-|x_i - y_j|^2 / 2`` a product form with
-        `lowered` gives an upper bound of it, and less ``2 (slack_i + slack_j)`` a lower one. 0
-        where the product form is exact.
-    exact
-        Whether closeness has no error.
-    by_differences
-        Whether distances are to be made of the coordinates' differences instead of products.
+    Row i of all else is ``given[order[i]]``, or ``given[i]`` for an `order` of None. `centre`
+    ``(d,)`` was taken off, the same of every set that is compared; `unit` is a power of two, what
+    1 of `x` stands for, whose coordinates lie within -1 and 1: ``(given - centre) / unit``,
+    ``(n, d)``, float32 or float64. `lowered` is ``|x|^2 / 2 - slack``, ``(n,)``, in x's dtype.
+
+    `slack`, ``(n,)``, float64: in place of the closeness ``-|x_i - y_j|^2 / 2`` a product form
+    with `lowered` gives an upper bound of it, and less ``2 (slack_i + slack_j)`` a lower one. 0 if
+    the form is `exact`, as it is where distances are made `by_differences` of coordinates instead.
     """
 
     given: Rows
@@ -78,11 +54,11 @@ class PreparedRows:
     @property
     def dtype(self) -> Any:
         """The dtype of closeness."""
-        return namespace(self.x).float64 if self.by_differences else self.x.dtype
+        return arrays.namespace(self.x).float64 if self.by_differences else self.x.dtype
 
     def rows(self, index: Any) -> Float64s:
         """Given rows (an index array or a slice of positions) over `unit`, without rounding."""
-        return in_float64(self.as_given(index)) / self.unit
+        return arrays.in_float64(self.as_given(index)) / self.unit
 
     def as_given(self, index: Any) -> Rows:
         """Given rows, by an index array or a slice of positions."""
@@ -94,11 +70,7 @@ class PreparedRows:
 
 
 def prepare(
-    real: Rows,
-    fake: Rows,
-    order: NDArray[np.int64] | None = None,
-    *,
-    dtype: Any = None,
+    real: Rows, fake: Rows, order: NDArray[np.int64] | None = None, *, dtype: Any = None
 ) -> tuple[PreparedRows, PreparedRows]:
     """Both sets, centred on the real mean; fake rows taken in `order` if given.
 
@@ -113,19 +85,19 @@ def prepare(
     """
     for rows in (real, fake):
         require_moderate(rows)
-    xp = namespace(real)
+    xp = arrays.namespace(real)
     dtype = xp.result_type(real.dtype, fake.dtype) if dtype is None else dtype
-    if real.shape[1] * _UNIT_ROUNDOFF[is_single(dtype)] > 1 / 8:
+    if real.shape[1] * _UNIT_ROUNDOFF[arrays.is_single(dtype)] > 1 / 8:
         dtype = xp.float64
-    on_grid, grid, longest = _centre(real, fake, is_single(dtype))
-    unit, centre = _power_above(float(_extent(real, fake, on_grid).max())), like(real, on_grid)
-    exact = longest <= _LONGEST_EXACT[is_single(dtype)] * grid and all(
+    on_grid, grid, longest = _centre(real, fake, arrays.is_single(dtype))
+    unit = _power_above(float(_extent(real, fake, on_grid).max()))
+    centre = arrays.like(real, on_grid)
+    exact = longest <= _LONGEST_EXACT[arrays.is_single(dtype)] * grid and all(
         _on_grid(rows, centre, grid) for rows in (real, fake)
     )
-    return (
-        _prepare(real, None, centre, unit, dtype, exact),
-        _prepare(fake, None if order is None else like(real, order), centre, unit, dtype, exact),
-    )
+    order = None if order is None else arrays.like(real, order)
+    form = centre, unit, dtype, exact
+    return _prepare(real, None, *form), _prepare(fake, order, *form)
 
 
 def sharpened(prepared: PreparedRows) -> PreparedRows:
@@ -137,9 +109,9 @@ def sharpened(prepared: PreparedRows) -> PreparedRows:
         return prepared
     if prepared.x.shape[1] <= WIDE:
         return replace(prepared, by_differences=True, exact=True)
-    if not is_single(prepared.x.dtype):
+    if not arrays.is_single(prepared.x.dtype):
         return prepared
-    wide = namespace(prepared.x).float64
+    wide = arrays.namespace(prepared.x).float64
     return _prepare(
         prepared.given, prepared.order, prepared.centre, prepared.unit, wide, exact=False
     )
@@ -147,7 +119,7 @@ def sharpened(prepared: PreparedRows) -> PreparedRows:
 
 def _centre(real: Rows, fake: Rows, single: bool) -> tuple[NDArray[np.float64], float, float]:
     """The real mean on the grid, the grid's step, and a bound on the length of centred rows."""
-    mean = to_host(real.mean(axis=0, dtype=namespace(real).float64))
+    mean = arrays.to_host(real.mean(axis=0, dtype=arrays.namespace(real).float64))
     length = float(np.linalg.norm(_extent(real, fake, mean)))
     grid = max(2 * _power_above(length) / _LONGEST_EXACT[single], _FINEST)
     centre = np.rint(mean / grid) * grid
@@ -156,8 +128,8 @@ def _centre(real: Rows, fake: Rows, single: bool) -> tuple[NDArray[np.float64], 
 
 def _extent(real: Rows, fake: Rows, centre: NDArray[np.float64]) -> NDArray[np.float64]:
     """The farthest that any row lies from `centre` in each column, ``(d,)``."""
-    xp = namespace(real)
-    ends = [to_host(end(rows, axis=0)) for rows in (real, fake) for end in (xp.min, xp.max)]
+    xp = arrays.namespace(real)
+    ends = [arrays.to_host(end(rows, axis=0)) for rows in (real, fake) for end in (xp.min, xp.max)]
     return np.asarray(np.abs(np.stack(ends) - centre).max(axis=0))
 
 
@@ -171,7 +143,7 @@ def _power_above(value: float) -> float:
 
 def _on_grid(rows: Rows, centre: Float64s, grid: float) -> bool:
     """True if all centred values are whole multiples of `grid`."""
-    xp, step = namespace(rows), at_once(rows, STEP, STEP_ON_DEVICE)
+    xp, step = arrays.namespace(rows), arrays.at_once(rows, STEP, STEP_ON_DEVICE)
     for start in range(0, len(rows), step):
         steps = (rows[start : start + step] - centre) / grid
         if not (steps == xp.round(steps)).all():
@@ -182,9 +154,9 @@ def _on_grid(rows: Rows, centre: Float64s, grid: float) -> bool:
 def _prepare(
     rows: Rows, order: Array | None, centre: Float64s, unit: float, dtype: Any, exact: bool
 ) -> PreparedRows:
-    n, xp, step = len(rows), namespace(rows), at_once(rows, STEP, STEP_ON_DEVICE)
-    x, lowered = empty(rows, tuple(rows.shape), dtype), empty(rows, (n,), dtype)
-    slack = full(rows, (n,), 0.0, xp.float64)
+    n, xp, step = len(rows), arrays.namespace(rows), arrays.at_once(rows, STEP, STEP_ON_DEVICE)
+    x, lowered = arrays.empty(rows, tuple(rows.shape), dtype), arrays.empty(rows, (n,), dtype)
+    slack = arrays.full(rows, (n,), 0.0, xp.float64)
     prepared = PreparedRows(rows, order, centre, unit, x, lowered, slack, exact)
     for start in range(0, n, step):
         part = slice(start, start + step)
@@ -199,7 +171,7 @@ def _prepare(
 
 def half_squares(x: Float64s) -> Float64s:
     """``|x|^2 / 2`` of each row."""
-    return row_squares(x) / 2
+    return arrays.row_squares(x) / 2
 
 
 def slack_of(half_square: Float64s, d: int, dtype: Any) -> Float64s:
@@ -207,7 +179,7 @@ def slack_of(half_square: Float64s, d: int, dtype: Any) -> Float64s:
 
     It covers the rounding of distances summed in float64 as well: what they are compared with.
     """
-    terms, single = d + _SPARE_ROUNDINGS, is_single(dtype)
+    terms, single = d + _SPARE_ROUNDINGS, arrays.is_single(dtype)
     product = terms * _UNIT_ROUNDOFF[single]
     distance = 8 * terms * _UNIT_ROUNDOFF[False]
     return (product / (1 - product) + distance) * half_square + d * _SMALLEST[single]

@@ -233,7 +233,9 @@ class Scorer:
         found = extractor.extract(x, device=self.spec.device)
         if x is not self.samples["x"]:
             kept = found.on("cpu")
-            arrays = {"features": kept.features, "probabilities": kept.probabilities}
+            arrays: dict[str, Any] = {
+                "features": kept.features, "probabilities": kept.probabilities
+            }  # fmt: skip
             save_arrays(path, {name: a for name, a in arrays.items() if a is not None})
             trusted_files.add(path)
         return found
