@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from genbench.errors import GenbenchError, MetricError, PluginError
@@ -121,16 +122,16 @@ def _evaluate_shared(inputs: Inputs, requests: list[_Request]) -> dict[str, Metr
     seconds = time.perf_counter() - start
     values = {}
     for request in requests:
-        result = measured[request.key]
-
-        def settled(result: Measurement | Exception = result) -> Measurement:
-            if isinstance(result, Exception):
-                raise result
-            return result
-
-        values[request.key] = replace(_guarded(inputs, request, settled), seconds=seconds)
+        found = _guarded(inputs, request, partial(_settled, measured[request.key]))
+        values[request.key] = replace(found, seconds=seconds)
         seconds = 0.0
     return values
+
+
+def _settled(result: Measurement | Exception) -> Measurement:
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
 def _evaluate_one(inputs: Inputs, request: _Request) -> MetricValue:

@@ -17,13 +17,11 @@ from genbench.metrics.checks import (
     Rows,
     as_labels,
     as_pair,
-    as_rows,
     require_rows,
 )
 from genbench.metrics.inputs import IncompleteError, Inputs, Measurement
 from genbench.metrics.moments import (
     EXACT_UP_TO,
-    Moments,
     distance,
     distances_without_blocks,
     moments,
@@ -85,11 +83,6 @@ def frechet_distance(real: Any, fake: Any) -> float:
     """
     real, fake = as_pair(real, fake, at_least=2)
     return distance(moments(real), moments(fake))
-
-
-def frechet_distance_from_moments(real: Moments, fake: Moments) -> float:
-    """`frechet_distance` of two sets given by their moments, ``moments(rows)``."""
-    return distance(real, fake)
 
 
 def frechet_estimate(real: Rows, fake: Rows, blocks: Blocks | None) -> Estimate:
@@ -303,11 +296,6 @@ def infinity_sizes(n_real: int, n_fake: int, d: int) -> list[int]:
         )
     inverse = np.linspace(1 / max(n / 10, 2 * d), 1 / n, SIZES)
     return [min(n, round(1 / x)) for x in inverse.tolist()]
-
-
-def fit(rows: Any) -> Moments:
-    """Moments of real rows, kept for `frechet_distance_from_moments`."""
-    return moments(as_rows("real", rows, at_least=2))
 
 
 def measure_frechet(inputs: Inputs, parameters: Mapping[str, Any]) -> Measurement:
