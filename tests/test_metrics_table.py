@@ -100,6 +100,19 @@ def test_the_package_and_its_table_import_neither_torch_nor_numpy_nor_scipy() ->
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.slow  # a process that imports scipy
+def test_arrays_are_measured_without_torch() -> None:
+    code = (
+        "import sys, numpy as np; from genbench.metrics import evaluate\n"
+        "x, y = np.random.default_rng(0).normal(size=(2, 90, 3))\n"
+        "names = ['fid', 'kid', 'recall', 'coverage', 'authenticity', 'vendi']\n"
+        "found = evaluate(x, y, names, train=x)\n"
+        "print({v.status for v in found.values()}, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "{'ok'} False"
+
+
 @pytest.mark.parametrize("name", genbench.metrics.__all__)
 def test_everything_public_can_be_had_from_the_package(name: str) -> None:
     assert getattr(genbench.metrics, name) is not None

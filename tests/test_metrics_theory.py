@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from genbench.errors import MetricError
 from genbench.metrics.frechet import (
     frechet_distance,
-    frechet_distance_from_moments,
     frechet_distance_infinity,
     frechet_distance_per_class,
 )
 from genbench.metrics.inception import inception_score
 from genbench.metrics.kernel import kernel_distance
-from genbench.metrics.moments import Moments
+from genbench.metrics.moments import Moments, distance
 from genbench.metrics.neighbours import density_coverage, precision_recall
 from tests.oracles.kernel import u_statistic_in_fractions
 
@@ -35,7 +34,7 @@ def test_frechet_distance_of_known_gaussians() -> None:
     real = Moments(100, np.zeros(d), basis * a @ basis.T)
     fake = Moments(100, np.ones(d), basis * b @ basis.T)
     expected = d + np.square(np.sqrt(a) - np.sqrt(b)).sum()
-    assert_allclose(frechet_distance_from_moments(real, fake), expected, rtol=1e-7)
+    assert_allclose(distance(real, fake), expected, rtol=1e-7)
 
 
 def test_frechet_distance_of_a_shift_is_its_square() -> None:

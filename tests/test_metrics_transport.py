@@ -16,8 +16,9 @@ from hypothesis.extra.numpy import arrays
 from scipy.spatial.distance import cdist
 
 from genbench.errors import MetricError
+from genbench.metrics.evaluation import evaluate
 from genbench.metrics.transport import (
-    block_earth_movers_distance,
+    block_earth_movers_distances,
     earth_movers_distance,
     sliced_wasserstein,
     sliced_wasserstein_left_out,
@@ -198,32 +199,35 @@ def test_bad_input_is_a_typed_error(distance, real, fake, p, words):
 
 def test_blocks_are_disjoint_and_averaged():
     real, fake = cloud(1000, 3, 1), cloud(900, 3, 2)
-    result = block_earth_movers_distance(real, fake, block=200, seed=0)
-    assert (len(result.values), result.block_rows) == (4, 200)
-    assert result.value == pytest.approx(result.values.mean())
-    assert result.std_error == pytest.approx(scipy.stats.sem(result.values))
-    again = block_earth_movers_distance(real, fake, block=200, seed=0)
-    assert result.value == again.value
-    assert result.value != block_earth_movers_distance(real, fake, block=200, seed=1).value
+    values, again, other = (
+        block_earth_movers_distances(real, fake, block=200, seed=seed) for seed in (0, 0, 1)
+    )
+    assert len(values) == 4
+    assert (values == again).all()
+    assert (values != other).all()
+    emd = evaluate(real, fake, ["emd"], parameters={"emd": {"block": 200}})["emd"]
+    assert emd.value == pytest.approx(values.mean())
+    assert emd.std_error == pytest.approx(scipy.stats.sem(values))
 
 
 def test_each_row_is_in_at_most_one_block():
     """Rows at 0, 1, 2, ... against zeros: with all rows used, block means average to the mean."""
     real = np.arange(60.0)[:, None]
-    result = block_earth_movers_distance(real, np.zeros((60, 1)), block=20, seed=3)
-    assert result.value == pytest.approx(29.5)
+    values = block_earth_movers_distances(real, np.zeros((60, 1)), block=20, seed=3)
+    assert values.mean() == pytest.approx(29.5)
 
 
 def test_small_sets_make_one_block_without_an_error():
     real, fake = cloud(50, 3, 1), cloud(40, 3, 2)
-    result = block_earth_movers_distance(real, fake, block=2000, seed=0)
-    assert (len(result.values), result.block_rows, result.std_error) == (1, 40, None)
+    emd = evaluate(real, fake, ["emd"])["emd"]
+    assert (emd.details["blocks"], emd.std_error) == (1, None)
+    assert "block=40" in emd.signature
 
 
 @pytest.mark.parametrize("block", [0, -1, 2.5])
 def test_a_block_needs_rows(block):
     with pytest.raises(MetricError, match="block is"):
-        block_earth_movers_distance(cloud(5, 2), cloud(5, 2), block=block, seed=0)
+        block_earth_movers_distances(cloud(5, 2), cloud(5, 2), block=block, seed=0)
 
 
 # --- sliced ------------------------------------------------------------------------------------
@@ -267,7 +271,7 @@ def test_projections_are_a_count(projections):
 def test_left_out_values_are_those_of_the_remaining_rows():
     real, fake = cloud(70, 3, 1), cloud(90, 3, 2)
     blocks = make_blocks(90, count=20, seed=0)
-    values = sliced_wasserstein_left_out(real, fake, blocks, projections=50, seed=0)
+    values = sliced_wasserstein_left_out(real, fake, blocks, 50, 2, seed=0)
     for block in (0, 7, 19):
         kept = fake[blocks.of_row != block]
         assert values[block] == pytest.approx(sliced(real, kept), rel=1e-12)

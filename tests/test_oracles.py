@@ -17,7 +17,9 @@ from genbench.metrics.entry import MetricInfo
 from genbench.metrics.evaluation import evaluate
 from genbench.metrics.likelihood import nll_bits_per_dim, nll_nats
 from genbench.metrics.table import METRICS
+from genbench.metrics.values import MetricValue
 from genbench.testing.selftest import Laboratory
+from tests.pretend_card import PLACES
 
 ORACLES = Path(__file__).parent / "oracles"
 SEED, DIMS = 7, 6
@@ -88,12 +90,8 @@ def by_oracle(info: MetricInfo, world: World, parameters: Mapping[str, Any]) -> 
     return float(oracle(**given, **parameters))
 
 
-def by_genbench(info: MetricInfo, world: World, parameters: Mapping[str, Any]) -> float:
-    """The product's number."""
-    if info.source == "likelihood":
-        if world.dims is None:
-            return nll_nats(world.log_prob).value
-        return nll_bits_per_dim(world.log_prob, world.dims).value
+def measured(info: MetricInfo, world: World, parameters: Mapping[str, Any]) -> MetricValue:
+    """The product's value of a metric made of features."""
     found = evaluate(
         world.real, world.fake, [info.id],
         parameters={info.id: parameters}, seed=world.seed, train=world.train,
@@ -101,10 +99,24 @@ def by_genbench(info: MetricInfo, world: World, parameters: Mapping[str, Any]) -
         fake_probabilities=world.probabilities,
     )[info.id]  # fmt: skip
     assert found.value is not None, found.reason
-    return found.value
+    return found
+
+
+def by_genbench(info: MetricInfo, world: World, parameters: Mapping[str, Any]) -> float:
+    """The product's number."""
+    if info.source == "likelihood":
+        if world.dims is None:
+            return nll_nats(world.log_prob).value
+        return nll_bits_per_dim(world.log_prob, world.dims).value
+    value = measured(info, world, parameters).value
+    assert value is not None
+    return value
 
 
 WITH_ORACLE = [info for info in METRICS.values() if info.oracle and not info.no_oracle]
+MADE_OF_FEATURES = [
+    info for info in METRICS.values() if info.source == "features" and not info.on_pixels
+]
 WITH_PROPERTIES = [info for info in METRICS.values() if info.oracle and info.no_oracle]
 
 
@@ -118,6 +130,25 @@ def test_a_metric_is_what_its_naive_form_says(info: MetricInfo, dtype: Any, seed
         found = by_genbench(info, world, parameters)
         assert found == pytest.approx(expected, rel=TOLERANCE[dtype]), parameters
         assert info.bounds[0] <= found <= info.bounds[1]
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=lambda dtype: dtype.__name__)
+@pytest.mark.parametrize("info", MADE_OF_FEATURES, ids=lambda info: info.id)
+def test_on_a_card_it_is_what_it_is_on_the_host(info: MetricInfo, dtype: Any, place: str) -> None:
+    world, (there, put) = World.drawn(dtype, 0), PLACES[place]
+    close = {"rel": 1e-5 if dtype is np.float32 else 1e-10, "abs": 0}
+    for parameters in ({}, *OTHER.get(info.id, ())):
+        host = measured(info, world, parameters)
+        with there():
+            card = measured(
+                info, replace(world, **{n: put(x) for n, x in vars(world).items()}), parameters
+            )
+        assert card.value == pytest.approx(host.value, **close), parameters
+        if host.interval is not None:
+            assert card.interval is not None
+            ends = [host.interval.low, host.interval.high]
+            assert [card.interval.low, card.interval.high] == pytest.approx(ends, rel=1e-3)
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=lambda dtype: dtype.__name__)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -17,8 +15,9 @@ from safetensors.torch import load as parse_tensors
 from torch import Tensor
 
 from genbench.errors import ContractError, DataError
-from genbench.features.extractors import ExtractorInfo, Features
+from genbench.features.extractors import ExtractorInfo, Features, gathered
 from genbench.features.network import ClassifierNet
+from genbench.system import plain_float32
 
 
 class ClassifierExtractor:
@@ -47,7 +46,7 @@ class ClassifierExtractor:
         x
             uint8 ``(n, C, H, W)`` in ``0 .. levels - 1``.
         device
-            Where the network runs; the result is always in the host's memory.
+            Where the network runs and the features stay.
         batch_size
             Rows at a time.
 
@@ -64,9 +63,9 @@ class ClassifierExtractor:
             for start in range(0, len(images), batch_size):
                 rows = images[start : start + batch_size].to(device)
                 hidden = net.features(rows.float() / (self._info.levels - 1))
-                features.append(hidden.cpu())
-                probabilities.append(net.head(hidden).softmax(1).cpu())
-        return Features(torch.cat(features).numpy(), torch.cat(probabilities).numpy())
+                features.append(hidden)
+                probabilities.append(net.head(hidden).softmax(1))
+        return gathered(features, probabilities)
 
     def _check(self, images: Tensor) -> None:
         shape = tuple(images.shape)
@@ -77,39 +76,6 @@ class ClassifierExtractor:
             )
         if shape[0] == 0:
             raise ContractError(f"extractor {self.name} got no rows: pass at least one")
-
-
-@contextmanager
-def plain_float32(device: torch.device) -> Iterator[None]:
-    """No autocast, TF32 or bfloat16 products, whatever a plugin has switched on; undone after."""
-    settings = _precision_settings()
-    before = [getattr(owner, name) for owner, name, _ in settings]
-    try:
-        for owner, name, plain in settings:
-            setattr(owner, name, plain)
-        with torch.autocast(device.type, enabled=False):
-            yield
-    finally:
-        for (owner, name, _), value in zip(settings, before, strict=True):
-            setattr(owner, name, value)
-
-
-def _precision_settings() -> list[tuple[Any, str, Any]]:
-    """Torch's settings for the precision of float32 products: owner, attribute, plain value."""
-    backends: Any = torch.backends
-    if not hasattr(backends.cuda.matmul, "fp32_precision"):  # before torch 2.9
-        return [
-            (backends.cuda.matmul, "allow_tf32", False),
-            (backends.cudnn, "allow_tf32", False),
-        ]
-    # Reading the older switches raises once a plugin has used these.
-    owners = (
-        backends.cuda.matmul,
-        backends.cudnn.conv,
-        backends.mkldnn.matmul,
-        backends.mkldnn.conv,
-    )
-    return [(owner, "fp32_precision", "ieee") for owner in owners]
 
 
 def shipped_weights(info: ExtractorInfo) -> Path:

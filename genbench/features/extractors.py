@@ -38,7 +38,7 @@ EFFICIENTNET = "efficientnet-lite0"
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """The features of n samples.
+    """The features of n samples: NumPy arrays, or tensors on the device where they were made.
 
     Parameters
     ----------
@@ -48,8 +48,28 @@ class Features:
         float32 ``(n, classes)`` whose rows sum to one, or None where it is no classifier.
     """
 
-    features: NDArray[np.float32]
-    probabilities: NDArray[np.float32] | None
+    features: NDArray[np.float32] | Tensor
+    probabilities: NDArray[np.float32] | Tensor | None
+
+    def on(self, device: str) -> Features:
+        """The same on a device: tensors there, NumPy arrays for the CPU."""
+        return Features(_placed(self.features, device), _placed(self.probabilities, device))
+
+
+def _placed(x: Any, device: str) -> Any:
+    if x is None or (device == "cpu" and not hasattr(x, "detach")):
+        return x
+    import torch
+
+    return x.cpu().numpy() if device == "cpu" else torch.as_tensor(x, device=device)
+
+
+def gathered(features: list[Tensor], probabilities: list[Tensor]) -> Features:
+    """The features of all batches, where the network ran."""
+    import torch
+
+    found = Features(torch.cat(features), torch.cat(probabilities))
+    return found.on("cpu") if features[0].device.type == "cpu" else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +162,8 @@ class Extractor(Protocol):
         Returns
         -------
         Features
-            float32 ``(n, d)`` and, of a classifier, probabilities float32 ``(n, classes)``.
+            float32 ``(n, d)`` and, of a classifier, probabilities float32 ``(n, classes)``:
+            NumPy arrays, or tensors on `device` where that is no CPU.
         """
 
 

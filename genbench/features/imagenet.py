@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from genbench.errors import ContractError
-from genbench.features.classifier import plain_float32
-from genbench.features.extractors import ExtractorInfo, Features
+from genbench.features.extractors import ExtractorInfo, Features, gathered
 from genbench.generator import Space
+from genbench.system import plain_float32
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,9 +75,9 @@ class ImageNetExtractor:
         with torch.inference_mode(), plain_float32(torch.device(device)):
             for rows in torch.split(images, size):
                 found, logits = self._forward(net, self._colour(rows.to(device)))
-                features.append(found.cpu())
-                probabilities.append(logits.softmax(1).cpu())
-        return Features(torch.cat(features).numpy(), torch.cat(probabilities).numpy())
+                features.append(found)
+                probabilities.append(logits.softmax(1))
+        return gathered(features, probabilities)
 
     def _colour(self, rows: Tensor) -> Tensor:
         top = self._space.levels - 1

@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from genbench.metrics.arrays import count, namespace
 from genbench.metrics.checks import as_sets
 from genbench.metrics.inputs import Inputs, Measurement
 from genbench.metrics.search import nearest_rows
-from genbench.metrics.uncertainty import wilson_share
-
-
-@dataclass(frozen=True, slots=True)
-class Authenticity:
-    """Share of authentic rows, with the count behind it (for Wilson's interval)."""
-
-    share: float
-    authentic: int
-    n: int
+from genbench.metrics.uncertainty import Estimate, wilson_share
 
 
 def authenticity(train: Any, fake: Any) -> float:
@@ -57,22 +46,19 @@ def authenticity(train: Any, fake: Any) -> float:
     ----------
     Alaa et al. 2022, How faithful is your synthetic data?, arXiv:2102.08921 (in the form above).
     """
-    return authentic_rows(train, fake).share
+    return authenticity_estimate(train, fake).value
 
 
-def authentic_rows(train: Any, fake: Any) -> Authenticity:
-    """`authenticity` with the count behind it."""
+def authenticity_estimate(train: Any, fake: Any) -> Estimate:
+    """`authenticity` with Wilson's interval."""
     train, fake = as_sets(train=(train, 2), fake=(fake, 1))
     nearest = nearest_rows(fake, train)
     # Only training rows that are somebody's nearest need their own neighbour.
-    owner, which = np.unique(nearest.index, return_inverse=True)
+    owner, which = namespace(train).unique_inverse(nearest.index)
     own = nearest_rows(train[owner], train, exclude=owner).distance
-    authentic = int(np.count_nonzero(own[which] < nearest.distance))
-    return Authenticity(authentic / len(fake), authentic, len(fake))
+    return wilson_share(count(own[which] < nearest.distance), len(fake))
 
 
 def measure_authenticity(inputs: Inputs, parameters: Mapping[str, Any]) -> Measurement:
     """`authenticity` with Wilson's interval: the maker of ``authenticity``."""
-    train = inputs.train
-    found = authentic_rows(train, inputs.pair[1])
-    return Measurement(inputs.maybe(wilson_share(found.authentic, found.n)))
+    return Measurement(inputs.maybe(authenticity_estimate(inputs.train, inputs.pair[1])))

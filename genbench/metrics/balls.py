@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
+from genbench.metrics import arrays
+from genbench.metrics.arrays import Array
 from genbench.metrics.checks import Float64s, Rows
 from genbench.metrics.differences import squares_within_tile
 from genbench.metrics.pairs import Tile
 from genbench.metrics.prepared import WIDE, PreparedRows, half_squares, slack_of
 
-Mask = NDArray[np.bool_]
-Indices = NDArray[np.int64]
+Mask = Array  # bool
+Indices = Array  # int64
 
 _MANY = 16  # from one pair in so many on, whole-tile operations are cheaper than lists
 
 
 @dataclass(frozen=True, slots=True)
 class Radii:
-    """Squared radii, over the rows' ``unit^2``, in whichever shape.
+    """Squared radii in whichever shape: `squares` over the rows' ``unit^2``, float64, exact.
 
-    Parameters
-    ----------
-    squares
-        Float64, exact: the squared distance to the row that sets the radius.
-    low
-        In the dtype of tiles: a pair whose ``tile.closeness`` is below lies outside.
+    `low` is in the dtype of tiles: a pair whose ``tile.closeness`` is below lies outside.
     """
 
     squares: Float64s
@@ -36,10 +31,11 @@ class Radii:
     @classmethod
     def of(cls, squares: Float64s, prepared: PreparedRows) -> Radii:
         """Radii for tiles of `prepared` and its partner."""
-        low: Rows = (-squares / 2).astype(prepared.dtype)
-        return cls(
-            squares, low if prepared.exact else np.nextafter(low, -np.inf, dtype=prepared.dtype)
-        )
+        xp = arrays.namespace(squares)
+        low = xp.astype(-squares / 2, prepared.dtype)
+        if not prepared.exact:
+            low = xp.nextafter(low, arrays.full(low, tuple(low.shape), -math.inf, low.dtype))
+        return cls(squares, low)
 
 
 def near(tile: Tile, low: Rows) -> Indices | None:
@@ -48,9 +44,7 @@ def near(tile: Tile, low: Rows) -> Indices | None:
     `low` has the shape ``(rows, 1)`` or ``(columns,)``.
     """
     mask = tile.closeness >= low
-    if np.count_nonzero(mask) * _MANY > mask.size:
-        return None
-    return np.flatnonzero(mask)
+    return None if arrays.count(mask) * _MANY > arrays.size(mask) else arrays.places(mask)
 
 
 def inside(tile: Tile, radii: Radii, *, of_rows: bool, closed: bool) -> Mask:
@@ -61,34 +55,32 @@ def inside(tile: Tile, radii: Radii, *, of_rows: bool, closed: bool) -> Mask:
     """
     low = radii.low[tile.rows, None] if of_rows else radii.low[tile.columns]
     if tile.exact and not closed:
-        return np.asarray(tile.closeness > low)
-    mask: Mask = tile.closeness >= low
+        return tile.closeness > low
+    mask = tile.closeness >= low
     if tile.exact:
         return mask
     squares = radii.squares[tile.rows if of_rows else tile.columns]
-    found = np.count_nonzero(mask)
-    if found * _MANY > mask.size:
+    place = near(tile, low)
+    if place is None:
         closeness = -squares[:, None] / 2 if of_rows else -squares / 2
-        place = np.flatnonzero(mask & (tile.closeness < closeness + _slack(tile)))
-    else:
-        place = np.flatnonzero(mask)
+        place = arrays.places(mask & (tile.closeness < closeness + _slack(tile)))
     if len(place):
         owner = place // mask.shape[1] if of_rows else place % mask.shape[1]
-        mask.ravel()[place] = reached(tile, place, squares[owner], closed=closed)
+        mask.reshape(-1)[place] = reached(tile, place, squares[owner], closed=closed)
     return mask
 
 
 def reached(tile: Tile, place: Indices, squares: Float64s, *, closed: bool) -> Mask:
     """True for pairs at `place`, counted row by row, within the radii of these `squares`."""
     closeness = -squares / 2
-    upper = tile.closeness.ravel()[place].astype(np.float64)
+    upper = arrays.in_float64(tile.closeness.reshape(-1)[place])
     if tile.exact:
-        return np.asarray(upper >= closeness if closed else upper > closeness)
-    row, column = np.divmod(place, tile.closeness.shape[1])
+        return upper >= closeness if closed else upper > closeness
+    row, column = arrays.columns_of(place, tile.closeness.shape[1])
     slack = tile.left.slack[tile.rows][row] + tile.right.slack[tile.columns][column]
-    within: Mask = upper - 2 * slack >= closeness
-    unsure = np.flatnonzero((upper >= closeness) & ~within)
-    if len(unsure) * _MANY > tile.closeness.size and _worth_float64(tile):
+    within = upper - 2 * slack >= closeness
+    unsure = arrays.places((upper >= closeness) & ~within)
+    if len(unsure) * _MANY > arrays.size(tile.closeness) and _worth_float64(tile):
         unsure = _settle_in_float64(tile, place, closeness, within, unsure)
     if len(unsure):
         exact = squares_within_tile(tile.left, tile.rows, tile.right, tile.columns, place[unsure])
@@ -98,11 +90,11 @@ def reached(tile: Tile, place: Indices, squares: Float64s, *, closed: bool) -> M
 
 def _slack(tile: Tile) -> Float64s:
     left, right = tile.left.slack[tile.rows], tile.right.slack[tile.columns]
-    return np.asarray(2 * (left[:, None] + right))
+    return 2 * (left[:, None] + right)
 
 
 def _worth_float64(tile: Tile) -> bool:
-    return tile.closeness.dtype == np.float32 and tile.left.x.shape[1] > WIDE
+    return arrays.is_single(tile.closeness.dtype) and tile.left.x.shape[1] > WIDE
 
 
 def _settle_in_float64(
@@ -111,7 +103,7 @@ def _settle_in_float64(
     """Decide what products in float64 can, in `within`; return those still unsure."""
     x, y = tile.left.centred(tile.rows), tile.right.centred(tile.columns)
     upper, slack = closeness_in_float64(x, y)
-    upper, slack = upper.ravel()[place[unsure]], slack.ravel()[place[unsure]]
+    upper, slack = upper.reshape(-1)[place[unsure]], slack.reshape(-1)[place[unsure]]
     within[unsure] = upper - 2 * slack >= closeness[unsure]
     return unsure[(upper >= closeness[unsure]) & ~within[unsure]]
 
@@ -120,7 +112,7 @@ def closeness_in_float64(x: Float64s, y: Float64s) -> tuple[Float64s, Float64s]:
     """Upper bounds of the closeness of all pairs of centred rows, in float64, and their slack."""
     left, right = half_squares(x), half_squares(y)
     slack_x, slack_y = (slack_of(part, x.shape[1], x.dtype) for part in (left, right))
-    upper = x @ y.T
+    upper = arrays.product(x, y.T)
     upper -= (left - slack_x)[:, None]
     upper -= right - slack_y
     return upper, slack_x[:, None] + slack_y

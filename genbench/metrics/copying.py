@@ -14,9 +14,11 @@ from scipy.special import ndtr
 from threadpoolctl import threadpool_limits
 
 from genbench.errors import MetricError
-from genbench.metrics.checks import Float64s, Rows, as_sets
+from genbench.metrics.arrays import in_float64, like, namespace, to_host
+from genbench.metrics.checks import Rows, as_sets
 from genbench.metrics.inputs import Inputs, Measurement
 from genbench.metrics.search import nearest_rows
+from genbench.metrics.threads import side_by_side
 from genbench.metrics.uncertainty import (
     Estimate,
     jackknife_variance,
@@ -30,6 +32,9 @@ CELLS = 3
 DRAWS = 10  # of the k-means start
 COMPONENTS = 64
 SKIPPED_UP_TO = 20
+
+Float64s = NDArray[np.float64]
+Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +124,8 @@ def data_copying(train: Any, test: Any, fake: Any, *, seed: int) -> DataCopying:
     evidence, not an amount. Blind to copies in some cells that fresh rows farther away make up
     for: show nearest training rows beside it. No tie correction, as in the paper, which makes exact
     copies look less extreme, not more. Cost: n_train (n + m) products of 64, and 10 runs of k-means
-    on the training rows. Naive form, for clear cells: ``tests.oracles.copying:c_t``.
+    on the training rows, by scikit-learn on the CPU wherever the rows are. Naive form, for clear
+    cells: ``tests.oracles.copying:c_t``.
 
     References
     ----------
@@ -128,44 +134,49 @@ def data_copying(train: Any, test: Any, fake: Any, *, seed: int) -> DataCopying:
     """
     train, test, fake = as_sets(train=(train, CELLS), test=(test, 1), fake=(fake, 1))
     train, test, fake = _principal(train, test, fake)
-    far = [nearest_rows(rows, train).distance for rows in (test, fake)]
-    blocks = one_at_least(len(fake))
+    far = [to_host(nearest_rows(rows, train).distance) for rows in (test, fake)]
+    block, on_host = one_at_least(len(fake)).of_row, to_host(train)
     first = derive_seed(seed, "data-copying", "k-means")
-    found = []
-    for draw in range(DRAWS):
+
+    def cells(draw: int) -> _Cells:
         # The first draw's seed is that of a single one.
         own = derive_seed(first, f"draw {draw}") if draw else first
-        centres = _centres(train, own % 2**32)
-        cell_of = [nearest_rows(rows, centres).index for rows in (test, fake)]
-        found.append(_Cells.of(len(centres), cell_of, far, blocks.of_row))
-    return _over_draws(found)
+        centres = like(train, _centres(on_host, own % 2**32))
+        cell_of = [to_host(nearest_rows(rows, centres).index) for rows in (test, fake)]
+        return _Cells.of(cell_of, far, block)
+
+    # Fewer distinct rows than cells make some cells equal, and scikit-learn says so.
+    with warnings.catch_warnings(action="ignore"):
+        return _over_draws(side_by_side(cells, range(DRAWS)))
 
 
 def _over_draws(found: list[_Cells]) -> DataCopying:
-    kept = [one for one in found if any(one.counted)]
+    kept = [one for one in found if one.counted.any()]
+    first = found[0]
     if not kept:
-        counts = ", ".join(f"{p.n_fake} generated and {p.n_test} held-out" for p in found[0].parts)
+        sizes = zip(first.n_fake, first.n_test, strict=True)
+        counts = ", ".join(f"{m} generated and {n} held-out" for m, n in sizes)
         raise MetricError(
             f"no cell has more than {SKIPPED_UP_TO} generated rows and a held-out one (cells: "
             f"{counts}): give more generated rows"
         )
     values = np.array([one.c_t for one in kept])
-    left_out = np.mean([one.left_out for one in kept], axis=0)
+    left_out = np.mean([one.weights @ one.left_out for one in kept], axis=0)
     of_draws = float(values.var(ddof=1)) / len(values) if len(values) > 1 else 0.0
     std_error, df = satterthwaite(
         (jackknife_variance(left_out), len(left_out) - 1), (of_draws, DRAWS - 1)
     )
-    first = found[0]
+    cells = zip(first.n_test, first.n_fake, first.weights, first.of_cell, strict=True)
     return DataCopying(
         c_t=float(values.mean()),
         z=float(np.mean([one.z for one in kept])),
         std_error=std_error,
         df=df,
         cells=tuple(
-            CopyingCell(p.n_test, p.n_fake, float(w), p.z if p.counts else None)
-            for w, p in zip(first.weights, first.parts, strict=True)
+            CopyingCell(int(n), int(m), float(w), float(z) if counts else None)
+            for (n, m, w, z), counts in zip(cells, first.counted, strict=True)
         ),
-        skipped=first.counted.count(False),
+        skipped=int((~first.counted).sum()),
         by_draw=tuple(values.tolist()),
         unsteady=_unsteady(found, std_error),
     )
@@ -174,9 +185,10 @@ def _over_draws(found: list[_Cells]) -> DataCopying:
 def _unsteady(found: list[_Cells], std_error: float) -> str:
     if np.mean([one.unsteadiness for one in found]) <= std_error / 2:
         return ""
-    edge = max((p for one in found for p in one.parts), key=lambda p: p.flip_chance)
+    chances = np.concatenate([one.flip_chances for one in found])
+    edge = np.concatenate([one.n_fake for one in found])[chances.argmax()]
     return (
-        f"a k-means cell has {edge.n_fake} generated rows, about the {SKIPPED_UP_TO} up to which a "
+        f"a k-means cell has {edge} generated rows, about the {SKIPPED_UP_TO} up to which a "
         "cell is left out: fresh rows could take it in or leave it out, and make another number"
     )
 
@@ -185,117 +197,91 @@ def _principal(train: Rows, *others: Rows) -> tuple[Rows, ...]:
     """All sets on the first principal components of `train`, or as they are if few-dimensional."""
     if train.shape[1] <= COMPONENTS:
         return train, *others
-    scale = max(float(np.abs(x).max()) for x in (train, *others)) or 1.0
-    sets = [x.astype(np.float64) / scale for x in (train, *others)]
+    xp = namespace(train)
+    scale = max(float(xp.max(xp.abs(x))) for x in (train, *others)) or 1.0
+    sets = [in_float64(x) / scale for x in (train, *others)]
     centre = sets[0].mean(axis=0)
     centred = sets[0] - centre
-    vectors = np.linalg.eigh(centred.T @ centred)[1][:, -COMPONENTS:]
+    vectors = xp.linalg.eigh(centred.T @ centred)[1][:, -COMPONENTS:]
     return tuple((x - centre) @ vectors for x in sets)
 
 
 def _centres(train: Rows, seed: int) -> Float64s:
-    """Centres of the k-means cells; as many as there are distinct rows if those are fewer."""
+    """Centres of the k-means cells, ``(cells, d)``."""
     from sklearn.cluster import KMeans
-    from sklearn.exceptions import ConvergenceWarning
 
     scale = float(np.abs(train).max()) or 1.0
     # One thread: sums over several would differ in their last digits from run to run.
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct rows than cells
+    with threadpool_limits(1):
         means = KMeans(CELLS, n_init=1, random_state=seed).fit(train.astype(np.float64) / scale)
     return np.asarray(means.cluster_centers_ * scale, dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
-class _Ranks:
-    """Mann-Whitney z of generated against held-out distances in one cell, also without blocks."""
+class _Cells:
+    """The cells of one k-means draw.
 
-    n_test: int
-    n_fake: int
-    z: float
+    `n_test` and `n_fake` rows are in each, ``(cells,)``; `of_cell` is its Mann-Whitney z, 0 where
+    a set has no row there, and `left_out` that z without each block, ``(cells, blocks)``.
+    """
+
+    n_test: Indices
+    n_fake: Indices
+    of_cell: Float64s
     left_out: Float64s
 
     @classmethod
-    def of(cls, test: Float64s, fake: Float64s, block: NDArray[np.int64], blocks: int) -> _Ranks:
-        n, m = len(test), len(fake)
-        if n == 0 or m == 0:
-            return cls(n, m, 0.0, np.zeros(blocks))
-        farther = _wins(test, fake)
-        gone = np.bincount(block, minlength=blocks)
-        u = farther.sum() - np.bincount(block, weights=farther, minlength=blocks)
-        return cls(n, m, float(_z(n, m, farther.sum())), _z(n, np.maximum(m - gone, 1), u))
-
-    @property
-    def counts(self) -> bool:
-        """True if the cell enters C_T."""
-        return self.n_test > 0 and self.n_fake > SKIPPED_UP_TO
-
-    @property
-    def flip_chance(self) -> float:
-        """The chance, about, that with fresh rows it enters where it does not, or the reverse."""
-        if self.n_test == 0:
-            return 0.0
-        gap = abs(self.n_fake - SKIPPED_UP_TO - 0.5)
-        return float(ndtr(-gap / math.sqrt(max(self.n_fake, SKIPPED_UP_TO))))
-
-
-@dataclass(frozen=True, slots=True)
-class _Cells:
-    """The cells of one k-means draw."""
-
-    parts: list[_Ranks]
-
-    @classmethod
-    def of(
-        cls,
-        count: int,
-        cell_of: list[NDArray[np.int64]],
-        far: list[Float64s],
-        block: NDArray[np.int64],
-    ) -> _Cells:
-        inside = [[of == cell for of in cell_of] for cell in range(count)]
+    def of(cls, cell_of: list[Indices], far: list[Float64s], block: Indices) -> _Cells:
         blocks = int(block.max()) + 1
-        return cls(
-            [_Ranks.of(far[0][test], far[1][fake], block[fake], blocks) for test, fake in inside]
-        )
+        n_test, n_fake = (np.bincount(of, minlength=CELLS) for of in cell_of)
+        found = cls(n_test, n_fake, np.zeros(CELLS), np.zeros((CELLS, blocks)))
+        for cell in np.flatnonzero(n_test * n_fake):
+            test, fake = (of == cell for of in cell_of)
+            n, m, own = int(n_test[cell]), int(n_fake[cell]), block[fake]
+            farther = _wins(far[0][test], far[1][fake])
+            gone, lost = (np.bincount(own, w, minlength=blocks) for w in (None, farther))
+            found.of_cell[cell] = _z(n, m, farther.sum())
+            found.left_out[cell] = _z(n, np.maximum(m - gone, 1), farther.sum() - lost)
+        return found
 
     @property
-    def counted(self) -> list[bool]:
-        return [p.counts for p in self.parts]
+    def counted(self) -> NDArray[np.bool_]:
+        """The cells that enter C_T."""
+        return (self.n_test > 0) & (self.n_fake > SKIPPED_UP_TO)
 
     @property
     def weights(self) -> Float64s:
         """Shares of the held-out rows, 0 for cells left out."""
         return self._weights(self.counted)
 
-    def _weights(self, counted: list[bool]) -> Float64s:
-        rows = np.array([p.n_test for p in self.parts]) * np.array(counted)
+    def _weights(self, counted: NDArray[np.bool_]) -> Float64s:
+        rows = self.n_test * counted
         return np.asarray(rows / max(1, rows.sum()))
 
     @property
     def c_t(self) -> float:
-        return self._sum(self.counted)
-
-    def _sum(self, counted: list[bool]) -> float:
-        return float(self._weights(counted) @ np.array([p.z for p in self.parts]))
+        return float(self.weights @ self.of_cell)
 
     @property
     def z(self) -> float:
         return self.c_t / math.sqrt(float(np.square(self.weights).sum()))
 
     @property
-    def left_out(self) -> Float64s:
-        return np.asarray(self.weights @ np.stack([p.left_out for p in self.parts]))
+    def flip_chances(self) -> Float64s:
+        """The chance, about, that with fresh rows each enters where it does not, or the reverse."""
+        gap = np.abs(self.n_fake - SKIPPED_UP_TO - 0.5)
+        chances = ndtr(-gap / np.sqrt(np.maximum(self.n_fake, SKIPPED_UP_TO)))
+        return np.where(self.n_test > 0, chances, 0.0)
 
     @property
     def unsteadiness(self) -> float:
         """Standard deviation that comes from cells about to enter or to leave."""
         total = 0.0
-        for cell, part in enumerate(self.parts):
-            flipped = [c != (i == cell) for i, c in enumerate(self.counted)]
-            chance = part.flip_chance
-            if any(flipped):
-                total += chance * (1 - chance) * (self._sum(flipped) - self.c_t) ** 2
+        for cell, chance in enumerate(self.flip_chances.tolist()):
+            flipped = self.counted ^ (np.arange(len(self.n_test)) == cell)
+            if flipped.any():
+                change = float(self._weights(flipped) @ self.of_cell) - self.c_t
+                total += chance * (1 - chance) * change**2
         return math.sqrt(total)
 
 
@@ -313,11 +299,9 @@ def _wins(test: Float64s, fake: NDArray[np.float64]) -> Float64s:
 
 def measure_copying(inputs: Inputs, parameters: Mapping[str, Any]) -> Measurement:
     """`data_copying` with the real rows held out: the maker of ``c_t``."""
-    train = inputs.train
-    real, fake = inputs.pair
     # The cells are part of what the number is: one seed for all, so that no luck of a k-means start
     # stands between two generators.
-    found = data_copying(train, real, fake, seed=0)
+    found = data_copying(inputs.train, *inputs.pair, seed=0)
     details = {
         "z": found.z,
         "skipped_cells": found.skipped,

@@ -157,15 +157,7 @@ def find(metric: str) -> CustomMetric:
 
 
 def entry(metric: str) -> MetricInfo:
-    """The entry of a metric with or without ``@EXTRACTOR``, built-in or not; imports a package's.
-
-    Raises
-    ------
-    UsageError
-        If the id is unknown.
-    PluginError
-        As `find`.
-    """
+    """The entry of any metric, with or without ``@EXTRACTOR``; imports a package's, as `find`."""
     plain = metric_info(metric)
     if plain.id in METRICS:
         return plain

@@ -7,39 +7,43 @@ square of their root: distances are equal where those of `cdist` are, and copies
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
+from genbench.metrics import arrays
+from genbench.metrics.arrays import Array
 from genbench.metrics.checks import Float64s
 from genbench.metrics.prepared import PreparedRows
 
-_AT_ONCE = 2**15  # coordinates: what stays in cache while it is squared and turned
+# Coordinates: what stays in cache while it is squared and turned, and half a GB on a device.
+_AT_ONCE, _AT_ONCE_ON_DEVICE = 2**15, 2**26
 _ROW_BY_ROW = 300  # dimensions from which a call for each row is cheaper than turning all gaps
 _USUAL = 2.0**64  # units whose square may as well be divided by afterwards
 _DENSE = 16  # from one pair in so many on, all pairs of a block are cheaper than a list
 
-Indices = NDArray[np.int64]
+Indices = Array  # int64
 
 
 def squares_of_pairs(left: PreparedRows, i: Indices, right: PreparedRows, j: Indices) -> Float64s:
     """``|left[i] - right[j]|^2`` over ``unit^2`` for each pair of ``(i, j)``, ``(pairs,)``."""
-    squares = np.empty(len(i))
-    step = max(1, _AT_ONCE // left.x.shape[1])
+    squares = arrays.empty(left.x, (len(i),), arrays.namespace(left.x).float64)
+    step = max(1, arrays.at_once(left.x, _AT_ONCE, _AT_ONCE_ON_DEVICE) // left.x.shape[1])
     for start in range(0, len(i), step):
         part = slice(start, start + step)
-        gap = left.as_given(i[part]).astype(np.float64)
+        gap = arrays.in_float64(left.as_given(i[part]))
         gap -= right.as_given(j[part])
         gap /= left.unit
-        squares[part] = _sums_in_order(np.multiply(gap, gap, out=gap))
+        gap *= gap
+        squares[part] = arrays.sums_in_order(gap)
     return _of_roots(squares, left)
 
 
 def squares_to_lists(prepared: PreparedRows, lists: Indices) -> Float64s:
     """Of each row to those rows of its set that ``lists (n, k)`` names, ``(n, k)``."""
     n, k = lists.shape
-    if prepared.x.shape[1] < _ROW_BY_ROW or not 1 / _USUAL < prepared.unit < _USUAL:
-        row = np.repeat(np.arange(n), k)
-        return squares_of_pairs(prepared, row, prepared, lists.ravel()).reshape(n, k)
+    usual = prepared.x.shape[1] >= _ROW_BY_ROW and 1 / _USUAL < prepared.unit < _USUAL
+    if not (usual and arrays.on_host(lists)):
+        row = arrays.namespace(lists).repeat(arrays.arange(lists, 0, n), k)
+        return squares_of_pairs(prepared, row, prepared, lists.reshape(-1)).reshape(n, k)
     squares = np.empty((n, k))
     for i, others in enumerate(lists):
         x, y = (prepared.as_given(rows).astype(np.float64) for rows in ([i], others))
@@ -54,7 +58,7 @@ def squares_of_block(
     """All pairs of `rows` and `columns`, ``(n, m)``; rows that repeat are measured once."""
     x, which = _distinct(left.rows(rows))
     y, other = _distinct(right.rows(columns))
-    squares = _of_roots(cdist(x, y, "sqeuclidean"), left)
+    squares = _of_roots(arrays.squares_in_order(x, y), left)
     if len(x) < len(which):
         squares = squares[which]
     return squares if len(y) == len(other) else np.ascontiguousarray(squares[:, other])
@@ -66,17 +70,9 @@ def squares_within_tile(
     """Those pairs of a tile whose places in it, counted row by row, are `place`."""
     height, width = rows.stop - rows.start, columns.stop - columns.start
     if len(place) * _DENSE > height * width:
-        return squares_of_block(left, rows, right, columns).ravel()[place]
-    i, j = np.divmod(place, width)
+        return squares_of_block(left, rows, right, columns).reshape(-1)[place]
+    i, j = arrays.columns_of(place, width)
     return squares_of_pairs(left, i + rows.start, right, j + columns.start)
-
-
-def _sums_in_order(terms: Float64s) -> Float64s:
-    """The sum of each row ``(n, d)``, from its first column to its last."""
-    if len(terms) == 1:
-        return np.add.accumulate(terms[0])[-1:]
-    # Turned, numpy adds whole columns one after the other; along a row it would add by halves.
-    return np.asarray(np.add.reduce(np.ascontiguousarray(terms.T), axis=0))
 
 
 def _of_roots(squares: Float64s, prepared: PreparedRows) -> Float64s:
@@ -87,12 +83,15 @@ def _of_roots(squares: Float64s, prepared: PreparedRows) -> Float64s:
     """
     if prepared.exact and not prepared.by_differences:
         return squares
-    np.sqrt(squares, out=squares)
-    return np.multiply(squares, squares, out=squares)
+    arrays.namespace(squares).sqrt(squares, out=squares)
+    squares *= squares
+    return squares
 
 
 def _distinct(rows: Float64s) -> tuple[Float64s, Indices]:
-    """The rows that differ, and which of them each row is."""
+    """The rows that differ, and which of them each row is; all of them on a device."""
+    if not arrays.on_host(rows):
+        return rows, rows
     rows = np.ascontiguousarray(rows)
     whole = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
     _, first, which = np.unique(whole, return_index=True, return_inverse=True)

@@ -104,6 +104,8 @@ class MetricInfo:
         data standardised by the training split's moments.
     has_pixel_twin
         Whether there is the same metric on raw pixels, under its id with ``pixel_`` before it.
+    on_cpu
+        Whether the CPU makes it wherever the features are: beside the work of their device.
     least_rows
         The rows of the smaller set (with ``labels``, of its smallest class) from which it means
         something in so many feature dimensions.
@@ -141,6 +143,7 @@ class MetricInfo:
     pairs: Pairs | None = None
     standardised: bool = False
     has_pixel_twin: bool = False
+    on_cpu: bool = False
     least_rows: Callable[[int], int] = any_number
     aspect: Literal["fidelity", "diversity"] | None = None
     ceiling: str = ""

@@ -10,19 +10,18 @@ from typing import Any
 import numpy as np
 
 from genbench.errors import MetricError
+from genbench.metrics.arrays import like
 from genbench.metrics.checks import (
     Float64s,
     Labels,
     Rows,
     as_labels,
     as_pair,
-    as_rows,
     require_rows,
 )
 from genbench.metrics.inputs import IncompleteError, Inputs, Measurement
 from genbench.metrics.moments import (
     EXACT_UP_TO,
-    Moments,
     distance,
     distances_without_blocks,
     moments,
@@ -42,15 +41,9 @@ SIZES = 15
 
 @dataclass(frozen=True, slots=True)
 class FrechetPerClass:
-    """Frechet distance of each class and their mean.
+    """Frechet distances `by_class`, None where either set has fewer than two rows, and their mean.
 
-    Parameters
-    ----------
-    mean
-        Over all classes; None if a class has too few rows, as a mean over fewer classes would
-        compare with nothing.
-    by_class
-        None for a class with fewer than two rows in either set.
+    None if a class has too few rows: a mean over fewer classes would compare with nothing.
     """
 
     mean: float | None
@@ -90,11 +83,6 @@ def frechet_distance(real: Any, fake: Any) -> float:
     """
     real, fake = as_pair(real, fake, at_least=2)
     return distance(moments(real), moments(fake))
-
-
-def frechet_distance_from_moments(real: Moments, fake: Moments) -> float:
-    """`frechet_distance` of two sets given by their moments, ``moments(rows)``."""
-    return distance(real, fake)
 
 
 def frechet_estimate(real: Rows, fake: Rows, blocks: Blocks | None) -> Estimate:
@@ -163,7 +151,8 @@ def per_class_estimate(
     """The distances by class, and the mean with its interval (None if there is no mean)."""
 
     def compare(label: int) -> _Compared:
-        of_real, of_fake = real[real_labels == label], fake[fake_labels == label]
+        of_real = real[like(real, real_labels == label)]
+        of_fake = fake[like(fake, fake_labels == label)]
         if min(len(of_real), len(of_fake)) < 2:
             return _Compared(None, None)
         own = None if blocks is None else _restrict(blocks, fake_labels == label)
@@ -263,13 +252,14 @@ def infinity_estimate(real: Rows, fake: Rows, blocks: Blocks | None, *, seed: in
     def compare(size: int) -> _Compared:
         rng = np.random.default_rng((seed, size))
         chosen = np.zeros(len(fake), bool)
-        of_real = real[rng.permutation(len(real))[:size]]
+        of_real = real[like(real, rng.permutation(len(real))[:size])]
         chosen[rng.permutation(len(fake))[:size]] = True
+        of_fake = fake[like(fake, chosen)]
         own = None if blocks is None else _restrict(blocks, chosen)
-        compared = _compare(of_real, fake[chosen], own)
+        compared = _compare(of_real, of_fake, own)
         if own is None:
             return compared
-        return replace(compared, of_draw=_draw_variance(fake[chosen], of_real, len(real)))
+        return replace(compared, of_draw=_draw_variance(of_fake, of_real, len(real)))
 
     found = _each(compare, sizes, real.shape[1])
     left_out = [one.left_out for one in found if one.left_out is not None]
@@ -306,11 +296,6 @@ def infinity_sizes(n_real: int, n_fake: int, d: int) -> list[int]:
         )
     inverse = np.linspace(1 / max(n / 10, 2 * d), 1 / n, SIZES)
     return [min(n, round(1 / x)) for x in inverse.tolist()]
-
-
-def fit(rows: Any) -> Moments:
-    """Moments of real rows, kept for `frechet_distance_from_moments`."""
-    return moments(as_rows("real", rows, at_least=2))
 
 
 def measure_frechet(inputs: Inputs, parameters: Mapping[str, Any]) -> Measurement:

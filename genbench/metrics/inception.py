@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from genbench.metrics.arrays import Array, arange, in_float64, like, namespace, on_host, to_host
 from genbench.metrics.checks import Float64s, Rows, as_probabilities, require_at_least
 from genbench.metrics.inputs import Inputs, Measurement
 from genbench.metrics.uncertainty import (
@@ -91,59 +93,52 @@ def _sums(
     edges = np.arange(splits + 1) * n // splits
     split[order] = np.repeat(np.arange(splits), np.diff(edges))
     cell = split * block_count + (0 if blocks is None else blocks.of_row)
-    cells = splits * block_count
-    entropy = np.where(p > 0, p * np.log(np.where(p > 0, p, 1.0)), 0.0).sum(axis=1)
-    by_cell = np.argsort(cell, kind="stable")
-    counts = np.bincount(cell, minlength=cells)
-    sums = np.zeros((cells, p.shape[1]))
-    filled = counts > 0
-    starts = (np.cumsum(counts) - counts)[filled]
-    sums[filled] = np.add.reduceat(p[by_cell], starts, axis=0)
-    information = np.bincount(cell, weights=entropy, minlength=cells)
     shape = (splits, block_count)
-    return (
-        counts.reshape(shape).astype(np.float64),
-        sums.reshape(*shape, -1),
-        information.reshape(shape).astype(np.float64),
-    )
+    counts = np.bincount(cell, minlength=splits * block_count).astype(np.float64)
+    sums, information = (_sums_by(cell, x, len(counts)) for x in (p, _information(p)))
+    return counts.reshape(shape), sums.reshape(*shape, -1), information.reshape(shape)
+
+
+def _information(p: Array) -> Array:
+    """``sum p ln p`` over the last axis, 0 ln 0 being 0."""
+    xp = namespace(p)
+    return xp.where(p > 0, p * xp.log(xp.where(p > 0, p, 1.0)), 0.0).sum(axis=-1)
+
+
+def _sums_by(cell: NDArray[np.int64], x: Array, cells: int) -> NDArray[np.float64]:
+    """The sum in each cell of the rows of `x`, ``(n,)`` or ``(n, c)``, on the host."""
+    if not on_host(x):  # adding at places in no order would give other sums each time
+        return to_host(in_float64(arange(x, 0, cells)[:, None] == like(x, cell)) @ x)
+    if x.ndim == 1:
+        return np.asarray(np.bincount(cell, weights=x, minlength=cells), np.float64)
+    counts, sums = np.bincount(cell, minlength=cells), np.zeros((cells, x.shape[1]))
+    starts = (np.cumsum(counts) - counts)[counts > 0]
+    sums[counts > 0] = np.add.reduceat(x[np.argsort(cell, kind="stable")], starts, axis=0)
+    return sums
 
 
 def _split_scores(counts: Float64s, sums: Float64s, information: Float64s) -> Float64s:
     """exp(mean KL) per variant and split, ``(b, s)``, from sums per split and variant."""
-    q = sums / counts[..., None]
-    entropy = np.where(q > 0, q * np.log(np.where(q > 0, q, 1.0)), 0.0).sum(axis=-1)
-    scores: Float64s = np.exp(information / counts - entropy).T
-    return scores
+    return np.exp(information / counts - _information(sums / counts[..., None])).T
 
 
 def measure_score(inputs: Inputs, parameters: Mapping[str, Any]) -> Measurement:
     """`inception_score` with its interval, and the real rows' score beside it."""
-    splits = parameters["splits"]
-    blocks = inputs.blocks
-    result, estimate = inception_estimate(
-        inputs.fake_probabilities, blocks, splits=splits, seed=inputs.seed
-    )
-    estimate = longer_above(estimate, result.mean - 1.0)  # 1 is the least a score can be
-    estimate = _floored_score(estimate, inputs.fake_probabilities, splits, inputs.seed)
-    details = {"split_std": result.std}
-    if inputs.real_probabilities is not None:
-        real = inception_score(inputs.real_probabilities, splits=splits, seed=inputs.seed)
-        details["real"] = real.mean
-    return Measurement(estimate, details)
-
-
-def _floored_score(estimate: Estimate, given: Any, splits: int, seed: int) -> Estimate:
-    """A row that is sure of the least likely class, in place of the first."""
-    p = as_probabilities("probabilities", given)
+    p = as_probabilities("probabilities", inputs.fake_probabilities)
 
     def sure() -> Rows:
-        row: Rows = np.eye(p.shape[1])[p.mean(axis=0).argmin()]
-        return row
+        """A row that is sure of the least likely class, in place of the first."""
+        return like(p, np.eye(p.shape[1])[int(p.mean(axis=0).argmin())])
 
-    def again(rows: Rows) -> float:
-        return inception_score(rows, splits=splits, seed=seed).mean
+    def score(rows: Any) -> float:
+        return inception_score(rows, splits=parameters["splits"], seed=inputs.seed).mean
 
+    result, estimate = inception_estimate(p, inputs.blocks, **parameters, seed=inputs.seed)
+    estimate = longer_above(estimate, result.mean - 1.0)  # 1 is the least a score can be
     if estimate.std_error is not None and estimate.value - 1.0 < 1 / len(p):
         # Less than one sure row would add: blocks that hold no such row cannot tell its error.
         estimate = replace(estimate, std_error=0.0)
-    return one_row_at_least(estimate, p, sure, again, low=1.0)
+    details = {"split_std": result.std}
+    if inputs.real_probabilities is not None:
+        details["real"] = score(inputs.real_probabilities)
+    return Measurement(one_row_at_least(estimate, p, sure, score, low=1.0), details)

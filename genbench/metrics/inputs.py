@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from genbench.errors import MetricError
+from genbench.metrics.arrays import in_float64
 from genbench.metrics.checks import Labels, Rows, as_labels, as_pair, as_rows, missing
 from genbench.metrics.entry import MetricInfo, any_number
 from genbench.metrics.uncertainty import BLOCKS, Blocks, Estimate, make_blocks, one_row_at_least
@@ -17,16 +18,10 @@ from genbench.metrics.uncertainty import BLOCKS, Blocks, Estimate, make_blocks, 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """A metric's result: what a maker gives back.
+    """A metric's result, as a maker gives it back: the value, with its interval or why it has none.
 
-    Parameters
-    ----------
-    estimate
-        The value with its interval, or with the reason why it has none.
-    details
-        Further numbers worth keeping, plain data.
-    used
-        Parameters that had to be changed, as they were used: they enter the signature.
+    `details` are further numbers worth keeping, plain data. `used` are parameters that had to be
+    changed, as they were used: they enter the signature.
     """
 
     estimate: Estimate
@@ -106,9 +101,9 @@ class Inputs:
         real, fake = self.pair
 
         def farthest() -> Rows:
-            gap = np.square((real - fake[0]).astype(np.float64)).sum(axis=1)
-            row: Rows = real[gap.argmax()]
-            return row
+            gap = in_float64(real - fake[0])
+            gap *= gap
+            return real[int(gap.sum(axis=1).argmax())]
 
         return one_row_at_least(estimate, fake, farthest, again, low=low)
 

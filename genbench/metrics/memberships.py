@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
+from functools import reduce
 
 import numpy as np
-from numpy.typing import NDArray
 
+from genbench.metrics import arrays
 from genbench.metrics.balls import Indices, Mask, Radii, inside, near, reached
-from genbench.metrics.checks import Float64s, Rows
 from genbench.metrics.nearest import LeftOutRadii
-from genbench.metrics.pairs import TILE, Tile, split_evenly
+from genbench.metrics.pairs import TILE, TILE_ON_DEVICE, Tile, split_evenly
 from genbench.metrics.uncertainty import Blocks, Estimate, block_jackknife, wider_of, wilson_share
 
 
@@ -18,19 +18,9 @@ class Memberships:
     """A `pairs.Visitor` for `pairs.visit_between` (real rows, fake columns) over `columns`.
 
     A pair is in a ball if its distance is at most (closed) or less than (open) the radius.
-
-    Parameters
-    ----------
-    n_fake
-        Generated rows.
-    blocks
-        Of generated rows, which are visited in their order; None for no intervals.
-    real_closed, real_open
-        Radii of the real rows for precision and for density and coverage, ``(n_real,)``, or None.
-    k_open
-        k of density.
-    fake_closed
-        Radii of the generated rows for recall, or None.
+    `blocks` are of the `n_fake` generated rows, visited in their order (None for no intervals).
+    Radii, or None: of real rows ``(n_real,)``, `real_closed` for precision and `real_open` for
+    density, with its `k_open`, and coverage; `fake_closed` of generated rows for recall.
     """
 
     def __init__(
@@ -46,26 +36,24 @@ class Memberships:
         self._blocks, self._k_open = blocks, k_open
         self._real_closed, self._real_open, self._fake_closed = real_closed, real_open, fake_closed
         self._edges = np.array([0, n_fake]) if blocks is None else blocks.edges
-        self._block = np.repeat(np.arange(len(self._edges) - 1), np.diff(self._edges))
-        self.columns = _columns(self._edges)
-        shape = self._n_real, len(self._edges) - 1
-        self._precise: Mask = np.zeros(n_fake, bool)
-        self._density = np.zeros(n_fake, np.int64)
-        self._covered: Mask = np.zeros(shape, bool)
-        self._recalled: Mask = np.zeros(shape, bool)  # by a ball of that block, all rows present
-        self._reaching: Mask = np.zeros(n_fake, bool)  # generated rows whose ball holds a real one
-        self._recalled_without: Mask = np.zeros(shape, bool)  # only once that block is gone
-        given = [radii.low for radii in (real_closed, real_open) if radii is not None]
-        self._lowest: Rows = np.minimum.reduce(given) if given else np.empty(0)
-        if fake_closed is not None:
-            widest = fake_closed.left_out.low.min(axis=1, initial=np.inf)
-            self._widest: Rows = np.minimum(fake_closed.full.low, widest)
-        self._lock = threading.Lock()
+        low = [radii.low for radii in (real_closed, real_open) if radii is not None]
+        x, xp = low[0], arrays.namespace(low[0])
+        self._lowest = reduce(xp.minimum, low)
+        block = np.repeat(np.arange(len(self._edges) - 1), np.diff(self._edges))
+        self._block = arrays.like(x, block)
+        self.columns = _columns(self._edges, arrays.at_once(x, TILE, TILE_ON_DEVICE))
 
-    @property
-    def _n_real(self) -> int:
-        radii = self._real_closed if self._real_closed is not None else self._real_open
-        return 0 if radii is None else len(radii.squares)
+        def none(*shape: int) -> Mask:
+            return arrays.full(x, shape, False, xp.bool)
+
+        by_block = len(x), len(self._edges) - 1
+        self._precise, self._density = none(n_fake), arrays.full(x, (n_fake,), 0, xp.int64)
+        self._covered, self._recalled = none(*by_block), none(*by_block)  # by balls of that block
+        self._reaching = none(n_fake)  # generated rows whose ball holds a real one
+        self._recalled_without = none(*by_block)  # only once that block is gone
+        if fake_closed is not None:
+            self._widest = reduce(xp.minimum, fake_closed.left_out.low.T, fake_closed.full.low)
+        self._lock = threading.Lock()
 
     def __call__(self, tile: Tile) -> None:
         """See `pairs.Visitor`."""
@@ -88,7 +76,7 @@ class Memberships:
             found = reached(tile, place, self._real_open.squares[row], closed=False)
             hit = column[found]
             with self._lock:
-                np.add.at(self._density, hit, 1)
+                arrays.count_at(self._density, hit)
             self._covered[row[found], self._block[hit]] = True
 
     def _precise_and_dense_by_masks(self, tile: Tile) -> None:
@@ -99,17 +87,17 @@ class Memberships:
         if self._real_open is not None:
             mask = inside(tile, self._real_open, of_rows=True, closed=False)
             with self._lock:
-                self._density[tile.columns] += mask.sum(axis=0, dtype=np.int64)
+                self._density[tile.columns] += mask.sum(axis=0)
             self._any_by_block(mask, tile, self._covered)
 
     def _recall(self, tile: Tile, radii: LeftOutRadii) -> None:
         place = near(tile, self._widest[tile.columns])
         if place is None:
-            full = inside(tile, radii.full, of_rows=False, closed=True)
-            self._any_by_block(full, tile, self._recalled)
+            whole = inside(tile, radii.full, of_rows=False, closed=True)
+            self._any_by_block(whole, tile, self._recalled)
             with self._lock:
-                self._reaching[tile.columns] |= full.any(axis=0)
-            place = np.flatnonzero((tile.closeness >= self._widest[tile.columns]) & ~full)
+                self._reaching[tile.columns] |= whole.any(axis=0)
+            place = arrays.places((tile.closeness >= self._widest[tile.columns]) & ~whole)
         elif len(place):
             row, column = self._pairs(tile, place)
             found = reached(tile, place, radii.full.squares[column], closed=True)
@@ -124,23 +112,24 @@ class Memberships:
         """Mark rows of the tile that a ball outside of which they lie reaches without a block."""
         row, column = self._pairs(tile, place)
         # Balls of two blocks settle a row: whichever block goes, another ball stays.
-        open_ = np.flatnonzero(self._recalled[tile.rows].sum(axis=1)[row - tile.rows.start] < 2)
+        open_ = arrays.places(self._recalled[tile.rows].sum(axis=1)[row - tile.rows.start] < 2)
         row, column, place = row[open_], column[open_], place[open_]
         for which in range(radii.block.shape[1]):
             gone = radii.block[column, which]
-            elsewhere = np.flatnonzero(gone != self._block[column])
+            elsewhere = arrays.places(gone != self._block[column])
             squares = radii.left_out.squares[column[elsewhere], which]
             there = elsewhere[reached(tile, place[elsewhere], squares, closed=True)]
             self._recalled_without[row[there], gone[there]] = True
 
     def _pairs(self, tile: Tile, place: Indices) -> tuple[Indices, Indices]:
         """Rows and columns, of all, of the pairs at `place` in the tile."""
-        row, column = np.divmod(place, tile.closeness.shape[1])
+        row, column = arrays.columns_of(place, tile.closeness.shape[1])
         return row + tile.rows.start, column + tile.columns.start
 
     def _any_by_block(self, mask: Mask, tile: Tile, out: Mask) -> None:
         """Mark in `out` which rows of the tile have a true pair in which block."""
-        first, last = self._block[tile.columns.start], self._block[tile.columns.stop - 1]
+        ends = tile.columns.start, tile.columns.stop - 1
+        first, last = np.searchsorted(self._edges, ends, side="right") - 1
         for block in range(first, last + 1):
             start = max(self._edges[block], tile.columns.start) - tile.columns.start
             stop = min(self._edges[block + 1], tile.columns.stop) - tile.columns.start
@@ -166,26 +155,28 @@ class Memberships:
 
     def coverage(self) -> Estimate:
         """Share of real rows with a generated row in their ball."""
-        inside = int(np.count_nonzero(self._density))
-        return self._share(self._covered, np.zeros_like(self._covered), inside)
+        inside = arrays.count(self._density)
+        return self._share(self._covered, self._covered & False, inside)
 
     def density(self) -> Estimate:
         """Mean number of real balls around a generated row over k."""
-        value = float(self._density.sum() / (self._k_open * len(self._density)))
+        density = arrays.to_host(self._density)
+        value = float(density.sum() / (self._k_open * len(density)))
         if self._blocks is None:
             return Estimate(value)
-        sums = np.add.reduceat(self._density, self._edges[:-1])
-        rest = len(self._density) - np.diff(self._edges)
-        left_out: Float64s = (sums.sum() - sums) / (self._k_open * rest)
-        return block_jackknife(value, left_out, low=0.0, least=1 / len(self._density))
+        sums = np.add.reduceat(density, self._edges[:-1])
+        rest = len(density) - np.diff(self._edges)
+        left_out = (sums.sum() - sums) / (self._k_open * rest)
+        return block_jackknife(value, left_out, low=0.0, least=1 / len(density))
 
     def _share(self, by_block: Mask, only_without: Mask, deciding: int) -> Estimate:
         """The share of real rows with a hit; `deciding` generated rows make any."""
+        by_block, only_without = arrays.to_host(by_block), arrays.to_host(only_without)
         hits = by_block.sum(axis=1)
         value = float((hits > 0).mean())
         if self._blocks is None:
             return Estimate(value)
-        left_out: Float64s = ((hits[:, None] - by_block > 0) | only_without).mean(axis=0)
+        left_out = ((hits[:, None] - by_block > 0) | only_without).mean(axis=0)
         if value in (0.0, 1.0):
             # No block changes anything, which is no certainty: at an edge rows count as trials,
             # and one generated row can decide many real ones.
@@ -194,12 +185,12 @@ class Memberships:
         return block_jackknife(value, left_out, low=0.0, high=1.0, least=1 / len(hits))
 
 
-def _columns(edges: NDArray[np.int64]) -> list[slice]:
-    """Column slices of about `TILE` rows: whole blocks together, or one block in parts."""
+def _columns(edges: Indices, tile: int) -> list[slice]:
+    """Column slices of about `tile` rows: whole blocks together, or one block in parts."""
     columns: list[slice] = []
     start = 0
     for stop in edges[1:].tolist():
-        if stop - start >= TILE * 0.75 or stop == edges[-1]:
-            columns.extend(split_evenly(start, stop))
+        if stop - start >= tile * 0.75 or stop == edges[-1]:
+            columns.extend(split_evenly(start, stop, tile))
             start = stop
     return columns

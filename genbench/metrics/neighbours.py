@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from genbench.metrics.memberships import Memberships
 from genbench.metrics.nearest import NearestWithin, radii_without_blocks
 from genbench.metrics.pairs import visit_between, visit_within
 from genbench.metrics.prepared import PreparedRows, prepare, sharpened
-from genbench.metrics.uncertainty import Blocks
+from genbench.metrics.uncertainty import Blocks, Estimate
 
 # Neighbours kept beyond k, so that rounding, and deleting a block, rarely need a second look.
 _SPARE, _SPARE_WITH_BLOCKS = 2, 6
@@ -137,14 +137,8 @@ def _survey(real: Any, fake: Any, *, k_closed: int | None, k_open: int | None) -
 class Neighbourhoods:
     """Both sets' balls: visit real with `within_real`, fake with `within_fake`, then `memberships`.
 
-    Parameters
-    ----------
-    real, fake
-        Both sets, prepared; fake in the order of `blocks`.
-    k_closed, k_open
-        k of precision and recall, and of density and coverage; None leaves that pair out.
-    blocks
-        Of generated rows, for the intervals; None for none.
+    `fake` is in the order of `blocks` (None for no intervals); `k_closed` is of precision and
+    recall, `k_open` of density and coverage, and None leaves that pair out.
     """
 
     def __init__(
@@ -196,29 +190,17 @@ class Neighbourhoods:
         return visitor, (real, fake)
 
 
-def measure_precision(
-    found: Memberships, inputs: Inputs, parameters: Mapping[str, Any]
-) -> Measurement:
-    """The share of generated rows in a real row's ball, after the pass over pairs."""
-    return Measurement(inputs.maybe(found.precision()), used=parameters)
+def _maker(share: Callable[[Memberships], Estimate]) -> Callable[..., Measurement]:
+    """The maker of a metric that the memberships tell, after the pass over pairs."""
+
+    def measure(found: Memberships, inputs: Inputs, parameters: Mapping[str, Any]) -> Measurement:
+        return Measurement(inputs.maybe(share(found)), used=parameters)
+
+    measure.__name__ = f"measure_{share.__name__}"
+    return measure
 
 
-def measure_recall(
-    found: Memberships, inputs: Inputs, parameters: Mapping[str, Any]
-) -> Measurement:
-    """The share of real rows in a generated row's ball, after the pass over pairs."""
-    return Measurement(inputs.maybe(found.recall()), used=parameters)
-
-
-def measure_density(
-    found: Memberships, inputs: Inputs, parameters: Mapping[str, Any]
-) -> Measurement:
-    """The mean number of real balls around a generated row over k, after the pass over pairs."""
-    return Measurement(inputs.maybe(found.density()), used=parameters)
-
-
-def measure_coverage(
-    found: Memberships, inputs: Inputs, parameters: Mapping[str, Any]
-) -> Measurement:
-    """The share of real rows whose ball holds a generated row, after the pass over pairs."""
-    return Measurement(inputs.maybe(found.coverage()), used=parameters)
+measure_precision, measure_recall, measure_density, measure_coverage = map(
+    _maker,
+    (Memberships.precision, Memberships.recall, Memberships.density, Memberships.coverage),
+)

@@ -15,34 +15,22 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Protocol
 
-import numpy as np
-
+from genbench.metrics.arrays import at_once, empty, namespace, product
 from genbench.metrics.checks import Rows
 from genbench.metrics.differences import squares_of_block
 from genbench.metrics.prepared import PreparedRows
 from genbench.metrics.threads import side_by_side
 
-TILE = 512
+TILE, TILE_ON_DEVICE = 512, 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """Pairs of `rows` and `columns`; its arrays are reused for the next tile.
+    """Pairs of `rows` of `left` and `columns` of `right`; its arrays are reused for the next tile.
 
-    Parameters
-    ----------
-    left, right
-        Whose rows and whose columns.
-    rows, columns
-        Where the tile lies.
-    exact
-        Whether `closeness` is exact.
-    products
-        Centred products, in the rows' unit; nothing where closeness is made of differences.
-    closeness
-        Minus half the squared distances, or an upper bound: the larger, the nearer.
-    scratch
-        Two rooms of the same shape for whoever wants them.
+    `products` are centred, in the rows' unit (nothing where closeness is made of differences).
+    `closeness` is minus half the squared distances, if `exact`, or an upper bound of it: the
+    larger, the nearer. `scratch` is two rooms of the same shape for whoever wants them.
     """
 
     left: PreparedRows
@@ -63,7 +51,7 @@ class Visitor(Protocol):
 
 def visit_within(prepared: PreparedRows, visitors: Sequence[Visitor]) -> None:
     """Show every tile on or above the diagonal, the nearest to the diagonal first."""
-    parts = split_evenly(0, len(prepared))
+    parts = split_evenly(0, len(prepared), tile_of(prepared))
     jobs = [
         (parts[i], [parts[i + step]])
         for step in range(len(parts))
@@ -79,15 +67,21 @@ def visit_between(
     columns: list[slice] | None = None,
 ) -> None:
     """Show all left rows against the right `columns`; one strip of rows stays on one thread."""
-    columns = split_evenly(0, len(right)) if columns is None else columns
-    jobs = [(rows, columns) for rows in split_evenly(0, len(left))]
+    tile = tile_of(left)
+    columns = split_evenly(0, len(right), tile) if columns is None else columns
+    jobs = [(rows, columns) for rows in split_evenly(0, len(left), tile)]
     _visit(left, right, jobs, visitors)
 
 
-def split_evenly(start: int, stop: int) -> list[slice]:
-    """Slices of about `TILE` rows that make up ``start .. stop``."""
+def tile_of(prepared: PreparedRows) -> int:
+    """Rows of a tile, about."""
+    return at_once(prepared.x, TILE, TILE_ON_DEVICE)
+
+
+def split_evenly(start: int, stop: int, tile: int) -> list[slice]:
+    """Slices of about `tile` rows that make up ``start .. stop``."""
     n = stop - start
-    count = max(1, round(n / TILE))
+    count = max(1, round(n / tile))
     edges = [start + n * i // count for i in range(count + 1)]
     return [slice(a, b) for a, b in pairwise(edges)]
 
@@ -98,31 +92,33 @@ def _visit(
     jobs: list[tuple[slice, list[slice]]],
     visitors: Sequence[Visitor],
 ) -> None:
-    local = threading.local()
+    if not visitors:
+        return
+    local, xp = threading.local(), namespace(left.x)
     exact = left.exact and right.exact
 
     def run(job: tuple[slice, list[slice]]) -> None:
         rows, strip = job
         for columns in strip:
             shape = (rows.stop - rows.start, columns.stop - columns.start)
-            products, closeness, *scratch = _buffers(local, left.dtype, shape)
+            products, closeness, *scratch = _buffers(local, left, shape)
             if left.by_differences:
-                np.multiply(squares_of_block(left, rows, right, columns), -0.5, out=closeness)
+                xp.multiply(squares_of_block(left, rows, right, columns), -0.5, out=closeness)
             else:
-                np.matmul(left.x[rows], right.x[columns].T, out=products)
-                np.subtract(products, left.lowered[rows, None], out=closeness)
-                np.subtract(closeness, right.lowered[columns], out=closeness)
+                product(left.x[rows], right.x[columns].T, out=products)
+                xp.subtract(products, left.lowered[rows, None], out=closeness)
+                xp.subtract(closeness, right.lowered[columns], out=closeness)
             tile = Tile(
                 left, right, rows, columns, exact, products, closeness, (scratch[0], scratch[1])
             )
             for visitor in visitors:
                 visitor(tile)
 
-    side_by_side(run, jobs)
+    side_by_side(run, jobs, on=left.x)
 
 
-def _buffers(local: threading.local, dtype: np.dtype[Any], shape: tuple[int, int]) -> list[Rows]:
+def _buffers(local: Any, rows: PreparedRows, shape: tuple[int, int]) -> list[Rows]:
     size = shape[0] * shape[1]
     if getattr(local, "size", 0) < size:
-        local.size, local.data = size, np.empty((4, size), dtype)
+        local.size, local.data = size, empty(rows.x, (4, size), rows.dtype)
     return [part[:size].reshape(shape) for part in local.data]

@@ -9,86 +9,68 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from genbench.metrics import arrays
+from genbench.metrics.arrays import Array
 from genbench.metrics.checks import Float64s, Rows, require_moderate
 
-STEP = 512  # rows at a time
+STEP, STEP_ON_DEVICE = 512, 2**14  # rows at a time
 WIDE = 64  # dimensions beyond which products are much cheaper than differences
-_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+# By whether the dtype is float32.
 # Half squared distances of whole numbers up to this length are exact, sums in any order included.
-_LONGEST_EXACT = {_FLOAT32: 2.0**11, _FLOAT64: 2.0**25}
-_UNIT_ROUNDOFF = {_FLOAT32: 2.0**-24, _FLOAT64: 2.0**-53}
-_SMALLEST = {_FLOAT32: 2.0**-120, _FLOAT64: 2.0**-1000}  # far above where products are flushed to 0
+_LONGEST_EXACT = {True: 2.0**11, False: 2.0**25}
+_UNIT_ROUNDOFF = {True: 2.0**-24, False: 2.0**-53}
+_SMALLEST = {True: 2.0**-120, False: 2.0**-1000}  # far above where products are flushed to 0
 _FINEST = 2.0**-1000  # a grid that can still be divided by
 _SPARE_ROUNDINGS = 24  # beyond one per dimension; the bound below needs 8
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedRows:
-    """One set of rows: as given, and centred and scaled for products.
+    """One set of rows, `given` ``(n, d)``: as they came, and centred and scaled for products.
 
-    Parameters
-    ----------
-    given
-        The rows ``(n, d)`` as they came.
-    order
-        Row i of everything below is ``given[order[i]]``; None for the order given.
-    centre
-        What was taken off, ``(d,)``, the same for every set that is compared.
-    unit
-        A power of two: what 1 of `x` stands for. Coordinates of `x` lie within -1 and 1.
-    x
-        ``(given - centre) / unit``, ``(n, d)``, float32 or float64 as given.
-    lowered
-        ``|x|^2 / 2 - slack``, ``(n,)``, in x's dtype.
-    slack
-        ``(n,)``, float64. In place of the closeness ``-|x_i - y_j|^2 / 2`` a product form with
-        `lowered` gives an upper bound of it, and less ``2 (slack_i + slack_j)`` a lower one. 0
-        where the product form is exact.
-    by_differences
-        Whether distances are to be made of the coordinates' differences instead of products.
+    Row i of all else is ``given[order[i]]``, or ``given[i]`` for an `order` of None. `centre`
+    ``(d,)`` was taken off, the same of every set that is compared; `unit` is a power of two, what
+    1 of `x` stands for, whose coordinates lie within -1 and 1: ``(given - centre) / unit``,
+    ``(n, d)``, float32 or float64. `lowered` is ``|x|^2 / 2 - slack``, ``(n,)``, in x's dtype.
+
+    `slack`, ``(n,)``, float64: in place of the closeness ``-|x_i - y_j|^2 / 2`` a product form
+    with `lowered` gives an upper bound of it, and less ``2 (slack_i + slack_j)`` a lower one. 0 if
+    the form is `exact`, as it is where distances are made `by_differences` of coordinates instead.
     """
 
     given: Rows
-    order: NDArray[np.int64] | None
+    order: Array | None
     centre: Float64s
     unit: float
     x: Rows
     lowered: Rows
     slack: Float64s
+    exact: bool
     by_differences: bool = False
 
     def __len__(self) -> int:
         return len(self.x)
 
     @property
-    def exact(self) -> bool:
-        """True where closeness has no error."""
-        return self.by_differences or not self.slack.any()
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> Any:
         """The dtype of closeness."""
-        return _FLOAT64 if self.by_differences else self.x.dtype
+        return arrays.namespace(self.x).float64 if self.by_differences else self.x.dtype
 
     def rows(self, index: Any) -> Float64s:
         """Given rows (an index array or a slice of positions) over `unit`, without rounding."""
-        return np.asarray(self.as_given(index).astype(np.float64) / self.unit)
+        return arrays.in_float64(self.as_given(index)) / self.unit
 
     def as_given(self, index: Any) -> Rows:
         """Given rows, by an index array or a slice of positions."""
-        return np.asarray(self.given[index if self.order is None else self.order[index]])
+        return self.given[index if self.order is None else self.order[index]]
 
     def centred(self, index: Any) -> Float64s:
         """``(given - centre) / unit`` in float64."""
-        return np.asarray((self.as_given(index) - self.centre) / self.unit)
+        return (self.as_given(index) - self.centre) / self.unit
 
 
 def prepare(
-    real: Rows,
-    fake: Rows,
-    order: NDArray[np.int64] | None = None,
-    *,
-    dtype: np.dtype[Any] | None = None,
+    real: Rows, fake: Rows, order: NDArray[np.int64] | None = None, *, dtype: Any = None
 ) -> tuple[PreparedRows, PreparedRows]:
     """Both sets, centred on the real mean; fake rows taken in `order` if given.
 
@@ -103,18 +85,19 @@ def prepare(
     """
     for rows in (real, fake):
         require_moderate(rows)
-    dtype = np.result_type(real, fake) if dtype is None else dtype
-    if real.shape[1] * _UNIT_ROUNDOFF[dtype] > 1 / 8:
-        dtype = _FLOAT64
-    centre, grid, longest = _centre(real, fake, dtype)
-    unit = _power_above(float(_extent(real, fake, centre).max()))
-    exact = longest <= _LONGEST_EXACT[dtype] * grid and all(
+    xp = arrays.namespace(real)
+    dtype = xp.result_type(real.dtype, fake.dtype) if dtype is None else dtype
+    if real.shape[1] * _UNIT_ROUNDOFF[arrays.is_single(dtype)] > 1 / 8:
+        dtype = xp.float64
+    on_grid, grid, longest = _centre(real, fake, arrays.is_single(dtype))
+    unit = _power_above(float(_extent(real, fake, on_grid).max()))
+    centre = arrays.like(real, on_grid)
+    exact = longest <= _LONGEST_EXACT[arrays.is_single(dtype)] * grid and all(
         _on_grid(rows, centre, grid) for rows in (real, fake)
     )
-    return (
-        _prepare(real, None, centre, unit, dtype, exact),
-        _prepare(fake, order, centre, unit, dtype, exact),
-    )
+    order = None if order is None else arrays.like(real, order)
+    form = centre, unit, dtype, exact
+    return _prepare(real, None, *form), _prepare(fake, order, *form)
 
 
 def sharpened(prepared: PreparedRows) -> PreparedRows:
@@ -125,26 +108,28 @@ def sharpened(prepared: PreparedRows) -> PreparedRows:
     if prepared.exact:
         return prepared
     if prepared.x.shape[1] <= WIDE:
-        return replace(prepared, by_differences=True)
-    if prepared.x.dtype == _FLOAT64:
+        return replace(prepared, by_differences=True, exact=True)
+    if not arrays.is_single(prepared.x.dtype):
         return prepared
+    wide = arrays.namespace(prepared.x).float64
     return _prepare(
-        prepared.given, prepared.order, prepared.centre, prepared.unit, _FLOAT64, exact=False
+        prepared.given, prepared.order, prepared.centre, prepared.unit, wide, exact=False
     )
 
 
-def _centre(real: Rows, fake: Rows, dtype: np.dtype[Any]) -> tuple[Float64s, float, float]:
+def _centre(real: Rows, fake: Rows, single: bool) -> tuple[NDArray[np.float64], float, float]:
     """The real mean on the grid, the grid's step, and a bound on the length of centred rows."""
-    mean = real.mean(axis=0, dtype=np.float64)
+    mean = arrays.to_host(real.mean(axis=0, dtype=arrays.namespace(real).float64))
     length = float(np.linalg.norm(_extent(real, fake, mean)))
-    grid = max(2 * _power_above(length) / _LONGEST_EXACT[dtype], _FINEST)
-    centre = np.asarray(np.rint(mean / grid) * grid, dtype=np.float64)
+    grid = max(2 * _power_above(length) / _LONGEST_EXACT[single], _FINEST)
+    centre = np.rint(mean / grid) * grid
     return centre, grid, float(np.linalg.norm(_extent(real, fake, centre)))
 
 
-def _extent(real: Rows, fake: Rows, centre: Float64s) -> Float64s:
+def _extent(real: Rows, fake: Rows, centre: NDArray[np.float64]) -> NDArray[np.float64]:
     """The farthest that any row lies from `centre` in each column, ``(d,)``."""
-    ends = [end for rows in (real, fake) for end in (rows.min(axis=0), rows.max(axis=0))]
+    xp = arrays.namespace(real)
+    ends = [arrays.to_host(end(rows, axis=0)) for rows in (real, fake) for end in (xp.min, xp.max)]
     return np.asarray(np.abs(np.stack(ends) - centre).max(axis=0))
 
 
@@ -158,27 +143,23 @@ def _power_above(value: float) -> float:
 
 def _on_grid(rows: Rows, centre: Float64s, grid: float) -> bool:
     """True if all centred values are whole multiples of `grid`."""
-    for start in range(0, len(rows), STEP):
-        steps = (rows[start : start + STEP] - centre) / grid
-        if not np.array_equal(steps, np.rint(steps)):
+    xp, step = arrays.namespace(rows), arrays.at_once(rows, STEP, STEP_ON_DEVICE)
+    for start in range(0, len(rows), step):
+        steps = (rows[start : start + step] - centre) / grid
+        if not (steps == xp.round(steps)).all():
             return False
     return True
 
 
 def _prepare(
-    rows: Rows,
-    order: NDArray[np.int64] | None,
-    centre: Float64s,
-    unit: float,
-    dtype: np.dtype[Any],
-    exact: bool,
+    rows: Rows, order: Array | None, centre: Float64s, unit: float, dtype: Any, exact: bool
 ) -> PreparedRows:
-    n = len(rows)
-    prepared = PreparedRows(
-        rows, order, centre, unit, np.empty(rows.shape, dtype), np.empty(n, dtype), np.zeros(n)
-    )
-    for start in range(0, n, STEP):
-        part = slice(start, start + STEP)
+    n, xp, step = len(rows), arrays.namespace(rows), arrays.at_once(rows, STEP, STEP_ON_DEVICE)
+    x, lowered = arrays.empty(rows, tuple(rows.shape), dtype), arrays.empty(rows, (n,), dtype)
+    slack = arrays.full(rows, (n,), 0.0, xp.float64)
+    prepared = PreparedRows(rows, order, centre, unit, x, lowered, slack, exact)
+    for start in range(0, n, step):
+        part = slice(start, start + step)
         centred = prepared.centred(part)
         prepared.x[part] = centred
         half_square = half_squares(centred)
@@ -190,16 +171,15 @@ def _prepare(
 
 def half_squares(x: Float64s) -> Float64s:
     """``|x|^2 / 2`` of each row."""
-    return np.asarray(np.einsum("ij,ij->i", x, x) / 2)
+    return arrays.row_squares(x) / 2
 
 
-def slack_of(half_square: Float64s, d: int, dtype: np.dtype[Any]) -> Float64s:
+def slack_of(half_square: Float64s, d: int, dtype: Any) -> Float64s:
     """A row's part of the bound on the error of products in `dtype`, see `prepare`.
 
     It covers the rounding of distances summed in float64 as well: what they are compared with.
     """
-    terms = d + _SPARE_ROUNDINGS
-    product = terms * _UNIT_ROUNDOFF[dtype]
-    distance = 8 * terms * _UNIT_ROUNDOFF[_FLOAT64]
-    bound = (product / (1 - product) + distance) * half_square + d * _SMALLEST[dtype]
-    return np.asarray(bound)
+    terms, single = d + _SPARE_ROUNDINGS, arrays.is_single(dtype)
+    product = terms * _UNIT_ROUNDOFF[single]
+    distance = 8 * terms * _UNIT_ROUNDOFF[False]
+    return (product / (1 - product) + distance) * half_square + d * _SMALLEST[single]

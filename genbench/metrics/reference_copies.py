@@ -7,14 +7,15 @@ the training rows alone has no reason to lie nearer to held-out rows than to as 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from genbench.metrics.checks import as_rows, require_same_dimension
-from genbench.metrics.search import Nearest, nearest_rows
+from genbench.metrics.arrays import Array, like, namespace, on_host, to_host
+from genbench.metrics.checks import Rows, as_sets
+from genbench.metrics.search import nearest_rows
 
 # Searched at most, per set: enough for shares of a few percent, and a second of work.
 FAKE_ROWS, REAL_ROWS = 2000, 5000
@@ -26,8 +27,6 @@ _SURE_LEANING = 1e-6
 _TWICE = 2
 # Exact copies of this many rows, where less than one real row in a thousand is there twice.
 _SOME, _RARE = 10, 1e-3
-
-Kind = Literal["exact", "near"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,45 +91,33 @@ def near_copies(heldout: Any, train: Any, fake: Any, *, seed: int) -> NearCopies
     heldout, train, fake
         Features ``(n, d)``; at most 5,000, 5,000 and 2,000 distinct rows are drawn by `seed`.
     """
-    real, some, made = _sets(heldout, train, fake, seed)
+    sets = as_sets(heldout=(heldout, 1), train=(train, 1), fake=(fake, 1))
+    real, known, made = (np.unique(x, axis=0) if on_host(x) else x.unique(dim=0) for x in sets)
+    real, made = _drawn(real, REAL_ROWS, seed), _drawn(made, FAKE_ROWS, seed)
+    some = _drawn(known, len(real), seed)
     to_real, to_train = nearest_rows(made, real), nearest_rows(made, some)
     nearer = to_real.distance < to_train.distance
     farther = to_train.distance < to_real.distance
     near = nearer & (to_real.distance < _usual(some, real))
     near_train = farther & (to_train.distance < _usual(real, some))
 
-    def excess(ours: NDArray[np.bool_], theirs: NDArray[np.bool_], level: float) -> bool:
-        hits, others = _distinct(to_real, ours), _distinct(to_train, theirs)
+    def excess(ours: Array, theirs: Array, level: float) -> bool:
+        hit = to_real.index[ours], to_train.index[theirs]
+        hits, others = (len(namespace(which).unique_values(which)) for which in hit)
         return _excess(hits, others, len(real), len(some), level)
 
     marked = excess(near, near_train, _SURE) or excess(nearer, farther, _SURE_LEANING)
     return NearCopies(int(near.sum()), len(made), marked)
 
 
-def _sets(heldout: Any, train: Any, fake: Any, seed: int) -> tuple[NDArray[Any], ...]:
-    """Distinct rows of each set, as many training rows as held-out ones."""
-    real, known, made = (
-        np.unique(as_rows(name, x), axis=0)
-        for name, x in (("heldout", heldout), ("train", train), ("fake", fake))
-    )
-    for name, x in (("train", known), ("fake", made)):
-        require_same_dimension("heldout", real, name, x)
-    real = real[random_rows(len(real), REAL_ROWS, seed)]
-    return (
-        real,
-        known[random_rows(len(known), len(real), seed)],
-        made[random_rows(len(made), FAKE_ROWS, seed)],
-    )
+def _drawn(rows: Rows, most: int, seed: int) -> Rows:
+    return rows[like(rows, random_rows(len(rows), most, seed))]
 
 
-def _usual(queries: NDArray[Any], rows: NDArray[Any]) -> float:
+def _usual(queries: Rows, rows: Rows) -> float:
     """The distance below which one real row in a hundred has a neighbour among others."""
     distances = nearest_rows(queries[:FAKE_ROWS], rows).distance
-    return float(np.quantile(distances, _NEAR))
-
-
-def _distinct(nearest: Nearest, which: NDArray[np.bool_]) -> int:
-    return len(np.unique(nearest.index[which]))
+    return float(np.quantile(to_host(distances), _NEAR))
 
 
 def _excess(hits: int, others: int, n_hits: int, n_others: int, level: float) -> bool:
@@ -145,7 +132,7 @@ def _excess(hits: int, others: int, n_hits: int, n_others: int, level: float) ->
 
 def _keys(x: Any) -> list[bytes]:
     """Each row's content; zeros of either sign are equal."""
-    rows = np.ascontiguousarray(x)
+    rows = np.ascontiguousarray(to_host(x))
     if rows.dtype.kind == "f":
         rows = rows + rows.dtype.type(0)
     return [row.tobytes() for row in rows]

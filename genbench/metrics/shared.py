@@ -74,10 +74,13 @@ def _one_pass(inputs: Inputs, keys: Asked, k_closed: int | None, k_open: int | N
     both = prepare(*inputs.pair, None if blocks is None else blocks.order)
     results: Results = {}
     kernel: KernelSums | None = None
-    try:
-        kernel = _kernel(inputs, both, keys)
-    except MetricError as error:
-        results.update({key: error for key, (info, _) in keys.items() if info.pairs == "kernel"})
+    for key, (info, used) in keys.items():
+        if info.pairs == "kernel":
+            options = {name: used[name] for name in ("subsets", "subset_size")}
+            try:
+                kernel = KernelSums(*both, blocks, seed=inputs.seed, **options)
+            except MetricError as error:
+                results[key] = error
     balls: Neighbourhoods | None = None
     if k_closed is not None or k_open is not None:
         balls = Neighbourhoods(*both, k_closed=k_closed, k_open=k_open, blocks=blocks)
@@ -95,44 +98,16 @@ def _visit(
     balls: Neighbourhoods | None,
 ) -> Memberships | None:
     """Show all pairs to whoever takes part: within both sets, then between them."""
-    real, fake, between = _visitors(kernel, balls)
-    if real:
-        visit_within(both[0], real)
-    if fake:
-        visit_within(both[1], fake)
+    parts: list[KernelSums | Neighbourhoods] = [p for p in (kernel, balls) if p is not None]
+    visit_within(both[0], [part.within_real for part in parts])
+    visit_within(both[1], [part.within_fake for part in parts if part.within_fake is not None])
+    between: list[Visitor] = [] if kernel is None else [kernel.between]
     if balls is None:
         visit_between(*both, between)
         return None
     memberships, finest = balls.memberships()
-    if between and finest[0] is not both[0]:
+    if finest[0] is not both[0]:
         visit_between(*both, between)
         between = []
     visit_between(*finest, [*between, memberships], memberships.columns)
     return memberships
-
-
-def _visitors(
-    kernel: KernelSums | None, balls: Neighbourhoods | None
-) -> tuple[list[Visitor], list[Visitor], list[Visitor]]:
-    real: list[Visitor] = []
-    fake: list[Visitor] = []
-    between: list[Visitor] = []
-    if kernel is not None:
-        real.append(kernel.within_real)
-        fake.append(kernel.within_fake)
-        between.append(kernel.between)
-    if balls is not None:
-        real.append(balls.within_real)
-    if balls is not None and balls.within_fake is not None:
-        fake.append(balls.within_fake)
-    return real, fake, between
-
-
-def _kernel(
-    inputs: Inputs, both: tuple[PreparedRows, PreparedRows], keys: Asked
-) -> KernelSums | None:
-    for info, used in keys.values():
-        if info.pairs == "kernel":
-            options = {name: used[name] for name in ("subsets", "subset_size")}
-            return KernelSums(*both, inputs.blocks, seed=inputs.seed, **options)
-    return None

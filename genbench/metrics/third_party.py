@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from genbench.errors import MetricError
+from genbench.metrics.arrays import to_host
 from genbench.metrics.checks import as_probabilities, missing
 from genbench.metrics.custom import SEED, CustomMetric
 from genbench.metrics.inputs import Inputs, Measurement
@@ -39,11 +40,12 @@ def _given(inputs: Inputs, metric: CustomMetric, key: str) -> Any:
     rows = inputs.fake_probabilities if key.startswith("fake") else inputs.real_probabilities
     if rows is None:
         raise missing("class probabilities", "this metric")
-    return _read_only(as_probabilities(key, rows).astype(np.float32))
+    return _features(as_probabilities(key, rows))
 
 
 def _features(rows: Any) -> Any:
-    return _read_only(rows.astype(np.float32, copy=False))
+    """Float32, on the host: what other packages are promised."""
+    return _read_only(to_host(rows).astype(np.float32, copy=False))
 
 
 def _read_only(array: Any) -> Any:

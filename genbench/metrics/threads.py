@@ -9,16 +9,23 @@ from typing import TypeVar
 
 from threadpoolctl import ThreadpoolController
 
+from genbench.metrics.arrays import Array, on_host
+
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
-def side_by_side(function: Callable[[Job], Result], jobs: Iterable[Job]) -> list[Result]:
+def side_by_side(
+    function: Callable[[Job], Result], jobs: Iterable[Job], on: Array = None
+) -> list[Result]:
     """``[function(job) for job in jobs]`` on as many threads as BLAS may use.
 
     BLAS itself is held to one thread meanwhile: that is faster for many small matrices, and it
-    makes each job's result independent of the number of threads. Nested calls run in turn.
+    makes each job's result independent of the number of threads. Nested calls run in turn, and so
+    do jobs on the device of the tensor `on`, which is busy with one.
     """
+    if not on_host(on):
+        return [function(job) for job in jobs]
     controller = _blas()
     workers = max((info["num_threads"] for info in controller.info()), default=1)
     with controller.limit(limits=1):

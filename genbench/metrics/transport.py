@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,46 +12,18 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 from genbench.errors import MetricError
-from genbench.metrics.checks import Float64s, Rows, as_pair, require_at_least, require_rows
+from genbench.metrics.arrays import at_once, full, like, namespace, to_host
+from genbench.metrics.checks import Rows, as_pair, require_at_least
 from genbench.metrics.inputs import Inputs, Measurement
 from genbench.metrics.uncertainty import Blocks, Estimate, block_jackknife, block_mean, longer_above
 
 _SMALL = 256  # rows below which an assignment is solved faster than any preparation
 _PLANAR = 3  # dimensions up to which the network simplex wins
 _DIRECT_DIMENSIONS = 16  # above, distances come from a matrix product
-_SLICES_AT_ONCE = 64
+_SLICES_AT_ONCE, _ON_DEVICE = 64, 256
 _FOR_ERROR = 200  # directions that show the error of the rows
 
-
-@dataclass(frozen=True, slots=True)
-class BlockedDistance:
-    """A distance on disjoint blocks of rows.
-
-    Parameters
-    ----------
-    value
-        Mean over the blocks. Its bias is that of `block_rows` rows, whatever n is.
-    std_error
-        Standard error of the mean over blocks; None with a single block.
-    values
-        Each block's distance, float64 ``(blocks,)``.
-    block_rows
-        Rows of each set in a block.
-    """
-
-    value: float
-    std_error: float | None
-    values: Float64s
-    block_rows: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """Pairs that carry mass: row of real, row of fake, share of the mass (sums to 1)."""
-
-    real: NDArray[np.integer[Any]]
-    fake: NDArray[np.integer[Any]]
-    mass: Float64s | float
+Float64s = NDArray[np.float64]
 
 
 def earth_movers_distance(real: Any, fake: Any, *, p: float = 1) -> float:
@@ -85,7 +56,7 @@ def earth_movers_distance(real: Any, fake: Any, *, p: float = 1) -> float:
     real value beside it. Cost: n^2 d for the distances, about n^2.5 in practice for the
     transport, n m numbers of memory (five times over). The optimum is exact: dual prices from a
     few Sinkhorn steps only shift the costs by row and column, which changes no optimal
-    assignment, but lets shortest augmenting paths end early.
+    assignment, but lets shortest augmenting paths end early. On the CPU wherever the rows are.
 
     References
     ----------
@@ -93,7 +64,7 @@ def earth_movers_distance(real: Any, fake: Any, *, p: float = 1) -> float:
     implementing 2D rectangular assignment algorithms. Bonneel et al. 2011, Displacement
     interpolation using Lagrangian mass transport (the network simplex).
     """
-    rows = as_pair(real, fake)
+    rows = [to_host(side) for side in as_pair(real, fake)]
     _require_order(p)
     # Squares of large values would overflow, and those of tiny ones vanish; a power of two takes
     # no digits away.
@@ -102,18 +73,25 @@ def earth_movers_distance(real: Any, fake: Any, *, p: float = 1) -> float:
     x, y = (side.astype(np.float64) / scale for side in rows)
     cost = _distances(x, y)
     np.power(cost, p, out=cost)
-    plan = _assignment(cost) if _prefers_assignment(x, y) else _network_simplex(cost)
+    # The pairs that carry mass, and each one's share of it.
+    mass: Any = 1 / len(x)
+    if len(x) == len(y) and (len(x) <= _SMALL or x.shape[1] > _PLANAR):
+        i, j = linear_sum_assignment(_reduced(cost))
+    else:
+        flow = _network_simplex(cost)
+        i, j = np.nonzero(flow)
+        mass = flow[i, j]
     # The pairs' own distances: those of a matrix product are inexact near 0.
-    moved = np.linalg.norm(x[plan.real] - y[plan.fake], axis=1)
+    moved = np.linalg.norm(x[i] - y[j], axis=1)
     farthest = float(moved.max()) or 1.0
-    mean = float(np.sum(plan.mass * (moved / farthest) ** p))
+    mean = float(np.sum(mass * (moved / farthest) ** p))
     return float(scale * farthest * mean ** (1 / p))
 
 
-def block_earth_movers_distance(
+def block_earth_movers_distances(
     real: Any, fake: Any, *, block: int = 2000, p: float = 1, seed: int
-) -> BlockedDistance:
-    """Mean of `earth_movers_distance` over disjoint blocks of rows, with its standard error.
+) -> Float64s:
+    """`earth_movers_distance` of disjoint blocks of rows, ``(blocks,)``.
 
     Both sets are permuted by `seed` and cut into ``min(n, m) // block`` pairs of blocks; sets
     smaller than `block` make one block of ``min(n, m)`` rows.
@@ -129,16 +107,11 @@ def block_earth_movers_distance(
     seed
         Decides which rows form a block.
 
-    Returns
-    -------
-    BlockedDistance
-        The value is in ``[0, inf)``, lower is better; compare it at equal `block_rows`.
-
     Notes
     -----
-    Naive form: ``tests.oracles.transport:emd``.
+    Compare their mean at equal rows per block. Naive form: ``tests.oracles.transport:emd``.
     """
-    real, fake = as_pair(real, fake)
+    real, fake = (to_host(side) for side in as_pair(real, fake))
     _require_order(p)
     require_at_least("block", block, 1)
     smaller = min(len(real), len(fake))
@@ -146,9 +119,7 @@ def block_earth_movers_distance(
     rng = np.random.default_rng(seed)
     real, fake = real[rng.permutation(len(real))], fake[rng.permutation(len(fake))]
     parts = [slice(i * size, (i + 1) * size) for i in range(smaller // size)]
-    values = np.array([earth_movers_distance(real[s], fake[s], p=p) for s in parts])
-    mean = block_mean(values)
-    return BlockedDistance(mean.value, mean.std_error, values, size)
+    return np.array([earth_movers_distance(real[s], fake[s], p=p) for s in parts])
 
 
 def sliced_wasserstein(
@@ -188,24 +159,25 @@ def sliced_wasserstein(
     Bonneel et al. 2015, Sliced and Radon Wasserstein barycenters of measures,
     doi:10.1007/s10851-014-0506-3.
     """
-    real, fake = as_pair(real, fake)
-    return float(_slices(real, fake, projections, p, seed).mean() ** (1 / p))
+    return sliced_wasserstein_estimate(real, fake, None, projections, p, seed).value
 
 
 def sliced_wasserstein_estimate(
-    real: Any, fake: Any, blocks: Blocks, *, projections: int = 1000, p: float = 2, seed: int
+    real: Any, fake: Any, blocks: Blocks | None, projections: int, p: float, seed: int
 ) -> Estimate:
     """`sliced_wasserstein` with its interval: fresh rows and other directions.
 
     Two errors: that of the generated rows (jackknife over `blocks`) and that of the directions, the
     spread of ``W_p^p`` over them carried through the p-th root.
     """
-    real, fake = as_pair(real, fake, at_least=2)
+    real, fake = as_pair(real, fake, at_least=1 if blocks is None else 2)
     slices = _slices(real, fake, projections, p, seed)
     value = float(slices.mean() ** (1 / p))
+    if blocks is None:
+        return Estimate(value)
     # Fewer directions than the value's are enough for the error of the rows.
     few = min(projections, _FOR_ERROR)
-    left_out = sliced_wasserstein_left_out(real, fake, blocks, projections=few, p=p, seed=seed)
+    left_out = sliced_wasserstein_left_out(real, fake, blocks, few, p, seed)
     slope = p * value ** (p - 1)
     of_directions = 0.0
     if projections > 1 and slope > 0:
@@ -215,24 +187,22 @@ def sliced_wasserstein_estimate(
 
 
 def sliced_wasserstein_left_out(
-    real: Any, fake: Any, blocks: Blocks, *, projections: int = 200, p: float = 2, seed: int
+    real: Rows, fake: Rows, blocks: Blocks, projections: int, p: float, seed: int
 ) -> Float64s:
     """`sliced_wasserstein` without each block of fake rows, ``(blocks,)``, for a jackknife.
 
     Rows are sorted once per direction.
     """
-    real, fake = as_pair(real, fake, at_least=2)
-    _require_order(p)
-    require_rows("fake", len(fake), len(blocks.order))
-    of_row = blocks.of_row
-    total = np.zeros(blocks.count)
-    for directions in _directions(real.shape[1], projections, seed):
-        a, projected = np.sort(directions @ real.T, axis=1), directions @ fake.T
-        order = np.argsort(projected, axis=1)
-        b, block = np.take_along_axis(projected, order, axis=1), of_row[order]
+    xp, of_row = namespace(real), like(real, blocks.of_row)
+    total = full(real, (blocks.count,), 0.0, xp.float64)
+    for directions in _directions(real, projections, seed):
+        projected = xp.matmul(directions, fake.T)
+        a = xp.sort(xp.matmul(directions, real.T), axis=1, stable=False)
+        order = xp.argsort(projected, axis=1, stable=False)
+        b, block = xp.take_along_axis(projected, order, axis=1), of_row[order]
         for index in range(blocks.count):
             total[index] += _powers(a, b[block != index].reshape(len(b), -1), p).sum()
-    return np.asarray((total / projections) ** (1 / p))
+    return np.asarray((to_host(total) / projections) ** (1 / p))
 
 
 def _require_order(p: float) -> None:
@@ -252,24 +222,14 @@ def _distances(real: Float64s, fake: Float64s) -> Float64s:
     return np.sqrt(np.maximum(square, 0, out=square), out=square)
 
 
-def _prefers_assignment(real: Float64s, fake: Float64s) -> bool:
-    n, dimensions = real.shape
-    return n == len(fake) and bool(n <= _SMALL or dimensions > _PLANAR)
-
-
-def _assignment(cost: Float64s) -> _Plan:
-    if len(cost) > _SMALL and cost.max() > 0:
-        cost = _reduced(cost)
-    rows, columns = linear_sum_assignment(cost)
-    return _Plan(rows, columns, 1 / len(rows))
-
-
 def _reduced(cost: Float64s, *, last: float = 3e-3, steps: int = 15) -> Float64s:
     """`cost` less near-optimal row and column prices: the same best assignment, found sooner.
 
     Prices come from Sinkhorn scaling in float32 at a temperature that is halved from a tenth of
     the mean cost down to `last` of it, absorbed into the prices at each level.
     """
+    if len(cost) <= _SMALL:
+        return cost
     above = cost - cost.min(axis=1, keepdims=True)
     mean = float(above.mean())
     if mean == 0:
@@ -297,70 +257,66 @@ def _reduced(cost: Float64s, *, last: float = 3e-3, steps: int = 15) -> Float64s
     return reduced
 
 
-def _network_simplex(cost: Float64s) -> _Plan:
+def _network_simplex(cost: Float64s) -> Float64s:
+    """The mass that goes from each row of real to each of fake; all of it sums to 1."""
     import ot  # type: ignore[import-untyped]  # here, since it takes a second to import
 
     masses = [np.full(size, 1 / size) for size in cost.shape]
     flow, log = ot.emd(*masses, np.ascontiguousarray(cost), numItermax=2**40, log=True)
     if log["warning"] is not None:
         raise MetricError(f"the transport was not solved: {log['warning']}", status="failed")
-    real, fake = np.nonzero(flow)
-    return _Plan(real, fake, flow[real, fake])
+    return np.asarray(flow)
 
 
-def _directions(dimensions: int, projections: int, seed: int) -> list[Float64s]:
+def _directions(rows: Rows, projections: int, seed: int) -> list[Rows]:
     """Unit vectors ``(<= 64, d)``, so that one batch of projections stays small."""
-    u = np.random.default_rng(seed).standard_normal((projections, dimensions))
+    u = np.random.default_rng(seed).standard_normal((projections, rows.shape[1]))
     u /= np.linalg.norm(u, axis=1, keepdims=True)
-    return [u[i : i + _SLICES_AT_ONCE] for i in range(0, projections, _SLICES_AT_ONCE)]
+    step = at_once(rows, _SLICES_AT_ONCE, _ON_DEVICE)
+    return [like(rows, u[i : i + step]) for i in range(0, projections, step)]
 
 
 def _slices(real: Rows, fake: Rows, projections: int, p: float, seed: int) -> Float64s:
     """``W_p^p`` along each random direction, ``(projections,)``."""
     _require_order(p)
     require_at_least("projections", projections, 1)
-    parts = [
-        _powers(np.sort(u @ real.T, axis=1), np.sort(u @ fake.T, axis=1), p)
-        for u in _directions(real.shape[1], projections, seed)
-    ]
+    xp, parts = namespace(real), []
+    for u in _directions(real, projections, seed):
+        a, b = (xp.sort(xp.matmul(u, rows.T), axis=1, stable=False) for rows in (real, fake))
+        parts.append(to_host(_powers(a, b, p)))
     return np.concatenate(parts)
 
 
-def _powers(a: Float64s, b: Float64s, p: float) -> Float64s:
+def _powers(a: Rows, b: Rows, p: float) -> Rows:
     """W_p^p of each slice of sorted values ``(slices, n)`` and ``(slices, m)``."""
     n, m = a.shape[1], b.shape[1]
     if n == m:
-        return np.asarray((np.abs(a - b) ** p).mean(axis=1))
+        return (abs(a - b) ** p).mean(axis=1)
     # Both quantile functions are constant between the multiples of 1/n and of 1/m: in units of
     # 1/(n m), whole numbers, so that steps that coincide are one.
     edges = np.union1d(np.arange(n + 1, dtype=np.int64) * m, np.arange(m + 1, dtype=np.int64) * n)
     start, width = edges[:-1], np.diff(edges) / (n * m)
-    gap = np.abs(a[:, start // m] - b[:, start // n])
-    return np.asarray(gap**p @ width)
+    gap = abs(a[:, like(a, start // m)] - b[:, like(a, start // n)])
+    return gap**p @ like(a, width)
 
 
 def measure_emd(inputs: Inputs, parameters: Mapping[str, Any]) -> Measurement:
-    """`block_earth_movers_distance` with its interval: the maker of ``emd``."""
-    block, p = parameters["block"], parameters["p"]
+    """The mean of `block_earth_movers_distances` with its interval: the maker of ``emd``."""
     real, fake = inputs.pair
 
-    def again(rows: Rows) -> float:
-        return block_earth_movers_distance(real, rows, block=block, p=p, seed=inputs.seed).value
+    def in_blocks(rows: Rows) -> Float64s:
+        return block_earth_movers_distances(real, rows, **parameters, seed=inputs.seed)
 
-    found = block_earth_movers_distance(real, fake, block=block, p=p, seed=inputs.seed)
-    return Measurement(
-        inputs.maybe(inputs.floored(block_mean(found.values), again)),
-        {"blocks": len(found.values)},
-        {"block": found.block_rows},
-    )
+    found = in_blocks(fake)
+    estimate = inputs.floored(block_mean(found), lambda rows: float(in_blocks(rows).mean()))
+    used = {"block": min(parameters["block"], len(real), len(fake))}
+    return Measurement(inputs.maybe(estimate), {"blocks": len(found)}, used)
 
 
 def measure_sliced(inputs: Inputs, parameters: Mapping[str, Any]) -> Measurement:
     """`sliced_wasserstein` with its interval: the maker of ``sliced_wasserstein``."""
     options: Any = {**parameters, "seed": inputs.seed}
     real, fake = inputs.pair
-    if inputs.blocks is None:
-        return Measurement(Estimate(sliced_wasserstein(real, fake, **options)))
     found = sliced_wasserstein_estimate(real, fake, inputs.blocks, **options)
     return Measurement(
         inputs.floored(found, lambda rows: sliced_wasserstein(real, rows, **options))

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr
 from threadpoolctl import threadpool_limits
 
-from genbench.metrics.checks import Float64s, Rows, as_pair
+from genbench.metrics.arrays import to_host
+from genbench.metrics.checks import Rows, as_pair
 from genbench.metrics.inputs import Inputs, Measurement
 from genbench.metrics.threads import side_by_side
-from genbench.metrics.uncertainty import Estimate, satterthwaite, student, wilson_share
+from genbench.metrics.uncertainty import (
+    LEVEL,
+    Estimate,
+    quantile,
+    satterthwaite,
+    student,
+    wilson_share,
+)
 from genbench.metrics.values import Interval
 from genbench.seeds import derive_seed
 
-LEVEL = 0.95
 LEAST_ROWS = 20
 _INNER = 0.2  # share of the training half that decides between the classifiers
 _HIDDEN, _EPOCHS = 64, 40
@@ -44,7 +49,7 @@ class TwoSample:
     p_value
         One-sided, under that null.
     classifier
-        Which of the two inner validation chose.
+        ``"logistic"`` or ``"network"``: the one that inner validation chose.
     """
 
     accuracy: float
@@ -52,17 +57,7 @@ class TwoSample:
     n_test: int
     null: Interval
     p_value: float
-    classifier: Literal["logistic", "network"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Split:
-    """Rows and labels (1 for generated) of two parts, z-scored by the first."""
-
-    x: Float64s
-    y: NDArray[np.int64]
-    held_x: Float64s
-    held_y: NDArray[np.int64]
+    classifier: str
 
 
 def classifier_two_sample(real: Any, fake: Any, *, seed: int) -> TwoSample:
@@ -94,60 +89,50 @@ def classifier_two_sample(real: Any, fake: Any, *, seed: int) -> TwoSample:
     -----
     A lower bound on what a better classifier could do: 0.5 does not prove equality. It depends on
     n through the size of the training half. Rows sorted by class are fine (they are permuted).
-    Symmetric in distribution, not draw by draw. Cost: training two small classifiers on n rows.
-    Properties, as a trained classifier has no naive form: ``tests.oracles.two_sample:holds``.
+    Symmetric in distribution, not draw by draw. Cost: training two small classifiers on n rows, by
+    scikit-learn on the CPU wherever the rows are. Properties, as a trained classifier has no naive
+    form: ``tests.oracles.two_sample:holds``.
 
     References
     ----------
     Lopez-Paz & Oquab 2017, Revisiting classifier two-sample tests, arXiv:1610.06545.
     """
-    with _quiet():
-        return _test(as_pair(real, fake, at_least=LEAST_ROWS), seed)
+    return two_sample_splits(real, fake, 1, seed=seed)[0]
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Ignore scikit-learn's warning that it stopped before convergence, which is by design.
-
-    Filters belong to the process: threads that each set and restore them undo one another's, so
-    this goes round all of them.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+def two_sample_splits(real: Any, fake: Any, splits: int, *, seed: int) -> list[TwoSample]:
+    """`classifier_two_sample`, and again with other splits of the rows and initial weights."""
+    seeds = [derive_seed(seed, f"split {split}") if split else seed for split in range(splits)]
+    rows = [to_host(side) for side in as_pair(real, fake, at_least=LEAST_ROWS)]
+    # That scikit-learn stops before convergence is by design. Filters belong to the process:
+    # threads that each set and restore them undo one another's, so this goes round all of them.
+    with warnings.catch_warnings(action="ignore"):
+        return side_by_side(lambda own: _test(rows, own), seeds)
 
 
-def _test(rows: tuple[Rows, Rows], seed: int) -> TwoSample:
+def _test(rows: list[Rows], seed: int) -> TwoSample:
     rng = np.random.default_rng(derive_seed(seed, "two-sample"))
     n = min(map(len, rows))
     chosen = [side[rng.permutation(len(side))[:n]] for side in rows]
     train, test = [side[: n // 2] for side in chosen], [side[n // 2 :] for side in chosen]
     inner = n // 2 - max(1, round(_INNER * (n // 2)))
-    choice = _split([side[:inner] for side in train], [side[inner:] for side in train])
+    parts = [side[:inner] for side in train], [side[inner:] for side in train]
     state = int(rng.integers(2**31))
     # One BLAS thread: the matrices are small, and results do not depend on the machine's cores.
     with threadpool_limits(1):
-        scores = {name: _correct(name, choice, state) for name in ("logistic", "network")}
-        name = "network" if scores["network"] > scores["logistic"] else "logistic"
-        final = _split(train, test)
-        correct = _correct(name, final, state)
-    n_test = len(final.held_y)
+        scores = _correct(("logistic", "network"), *parts, state)
+        name = max(scores, key=scores.__getitem__)
+        correct = _correct((name,), train, test, state)[name]
+    n_test = sum(map(len, test))
     accuracy, null_sd = correct / n_test, math.sqrt(1 / (4 * n_test))
-    half = float(ndtri((1 + LEVEL) / 2)) * null_sd
-    return TwoSample(
-        accuracy=accuracy,
-        correct=correct,
-        n_test=n_test,
-        null=Interval(0.5 - half, 0.5 + half, LEVEL, "normal"),
-        p_value=float(ndtr((0.5 - accuracy) / null_sd)),
-        classifier="network" if name == "network" else "logistic",
-    )
+    half = quantile(math.inf) * null_sd
+    null = Interval(0.5 - half, 0.5 + half, LEVEL, "normal")
+    p_value = float(ndtr((0.5 - accuracy) / null_sd))
+    return TwoSample(accuracy, correct, n_test, null, p_value, name)
 
 
-def two_sample_estimate(
-    real: Any, fake: Any, found: TwoSample, *, seed: int
-) -> tuple[Estimate, list[float]]:
-    """The interval of `found`'s accuracy, and the accuracies of `SPLITS` splits, its own first.
+def two_sample_estimate(splits: list[TwoSample]) -> Estimate:
+    """The first split's accuracy, with its interval where there are several.
 
     Which rows train, which are tested, which classifier is chosen and how it starts move the
     accuracy: the spread over splits shows all of it but what they share, the generated rows. A
@@ -157,64 +142,55 @@ def two_sample_estimate(
     Notes
     -----
     After `Nadeau and Bengio 2003 <https://doi.org/10.1023/A:1024068626366>`_, who show that the
-    spread over splits alone is too small. Costs four times the test itself.
+    spread over splits alone is too small.
     """
-    seeds = [derive_seed(seed, f"split {split}") for split in range(1, SPLITS)]
-    rows = as_pair(real, fake, at_least=LEAST_ROWS)
-    with _quiet():
-        others = side_by_side(lambda s: _test(rows, s).accuracy, seeds)
-    accuracies = [found.accuracy, *others]
+    found = splits[0]
+    if len(splits) == 1:
+        return Estimate(found.accuracy)
     tested = found.accuracy * (1 - found.accuracy) / found.n_test
-    between = float(np.var(accuracies, ddof=1))
+    between = float(np.var([one.accuracy for one in splits], ddof=1))
     if between == 0:  # at 1 all splits agree, and no spread is seen
-        return wilson_share(found.correct, found.n_test), accuracies
-    error, df = satterthwaite((between, SPLITS - 1), (tested / 4, math.inf))
-    return student(found.accuracy, error, df, "splits", low=0.0, high=1.0), accuracies
+        return wilson_share(found.correct, found.n_test)
+    error, df = satterthwaite((between, len(splits) - 1), (tested / 4, math.inf))
+    return student(found.accuracy, error, df, "splits", low=0.0, high=1.0)
 
 
-def _split(first: list[Rows], second: list[Rows]) -> _Split:
+def _correct(
+    names: tuple[str, ...], first: list[Rows], second: list[Rows], state: int
+) -> dict[str, int]:
+    """Rows of the second part, z-scored by the first, that each classifier trained on it tells."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neural_network import MLPClassifier
+
     x, held = (np.concatenate(part).astype(np.float64) for part in (first, second))
     scale = max(float(np.abs(x).max()), float(np.abs(held).max())) or 1.0
     x, held = x / scale, held / scale  # squares of large values would overflow
     mean, sd = x.mean(axis=0), x.std(axis=0)
     # A constant feature tells nothing while it is constant; its sd is rounding at best.
     sd[sd <= 1e-12 * np.abs(x).max(axis=0)] = 1.0
-    labels = [np.repeat([0, 1], [len(part[0]), len(part[1])]) for part in (first, second)]
-    return _Split((x - mean) / sd, labels[0], (held - mean) / sd, labels[1])
-
-
-def _correct(name: str, split: _Split, state: int) -> int:
-    """Held-out rows that the named classifier gets right."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.neural_network import MLPClassifier
-
-    if name == "logistic":
-        model: Any = LogisticRegression(max_iter=200)
-    else:
-        model = MLPClassifier(
-            (_HIDDEN,),
-            alpha=1e-3,
-            learning_rate_init=3e-3,
-            max_iter=_EPOCHS,
-            early_stopping=len(split.y) >= 100,
-            n_iter_no_change=_PATIENCE,
-            random_state=state,
-        )
-    model.fit(split.x, split.y)
-    return int(np.count_nonzero(model.predict(split.held_x) == split.held_y))
+    x, held = (x - mean) / sd, (held - mean) / sd
+    y, held_y = (np.repeat([0, 1], [len(part[0]), len(part[1])]) for part in (first, second))
+    network = MLPClassifier(
+        (_HIDDEN,),
+        alpha=1e-3,
+        learning_rate_init=3e-3,
+        max_iter=_EPOCHS,
+        early_stopping=len(y) >= 100,
+        n_iter_no_change=_PATIENCE,
+        random_state=state,
+    )
+    models = {"logistic": LogisticRegression(max_iter=200), "network": network}
+    answers = {name: models[name].fit(x, y).predict(held) for name in names}
+    return {name: int(np.count_nonzero(told == held_y)) for name, told in answers.items()}
 
 
 def measure_two_sample(inputs: Inputs, parameters: Mapping[str, Any]) -> Measurement:
     """`classifier_two_sample` with its interval: the maker of ``c2st``."""
-    found = classifier_two_sample(*inputs.pair, seed=inputs.seed)
-    details = {
-        "null_low": found.null.low,
-        "null_high": found.null.high,
-        "p_value": found.p_value,
-        "classifier": found.classifier,
-        "n_test": found.n_test,
-    }
-    if not inputs.intervals:
-        return Measurement(Estimate(found.accuracy), details)
-    estimate, accuracies = two_sample_estimate(*inputs.pair, found, seed=inputs.seed)
-    return Measurement(estimate, {**details, "splits": accuracies})
+    count = SPLITS if inputs.intervals else 1
+    splits = two_sample_splits(*inputs.pair, count, seed=inputs.seed)
+    found = splits[0]
+    details: dict[str, Any] = {"null_low": found.null.low, "null_high": found.null.high}
+    details |= {name: getattr(found, name) for name in ("p_value", "classifier", "n_test")}
+    if inputs.intervals:
+        details["splits"] = [one.accuracy for one in splits]
+    return Measurement(two_sample_estimate(splits), details)

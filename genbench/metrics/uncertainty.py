@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
+from genbench.metrics.arrays import copied
 from genbench.metrics.checks import Float64s, Rows
 from genbench.metrics.values import Interval
 
@@ -40,12 +41,8 @@ class Estimate:
 class Blocks:
     """A random partition of n rows into blocks of (nearly) equal size.
 
-    Parameters
-    ----------
-    order
-        int64 ``(n,)``: the rows, permuted so that each block is contiguous.
-    edges
-        int64 ``(blocks + 1,)``: block b is ``order[edges[b]:edges[b + 1]]``.
+    `order`, int64 ``(n,)``, permutes the rows so that each block is contiguous; with `edges`, int64
+    ``(blocks + 1,)``, block b is ``order[edges[b]:edges[b + 1]]``.
     """
 
     order: NDArray[np.int64]
@@ -91,18 +88,9 @@ def block_jackknife(
 ) -> Estimate:
     """``value +- t(B - 1) * se`` with ``se^2 = (B - 1) / B * sum (left_out - mean)^2``.
 
-    Parameters
-    ----------
-    value
-        The metric on all rows.
-    left_out
-        The metric without block b, for each of the B blocks, ``(B,)``.
-    low, high
-        The metric's range; the interval is cut to it.
-    extra_variance
-        Variance from elsewhere to add, such as the Monte-Carlo error of random subsets.
-    least
-        The least standard error: one row, for a share whose blocks may all count the same.
+    `value` is the metric on all rows, `left_out` ``(B,)`` without each of B blocks. The interval is
+    cut to the metric's range, `low` to `high`. `extra_variance` comes from elsewhere, such as
+    random subsets; the error is at `least` one row for a share whose blocks may count the same.
 
     Notes
     -----
@@ -153,20 +141,12 @@ def one_row_at_least(
 
     Where every block of rows counts the same (all rows are equal, say), the jackknife's error is 0
     or rounding, and yet other rows may come. One row in n is about what n rows cannot rule out.
-
-    Parameters
-    ----------
-    rows
-        Rows ``(n, d)``.
-    other
-        Makes what replaces the first of them, ``(d,)``.
-    again
-        The metric of changed rows.
+    `other` makes what replaces the first of `rows` ``(n, d)``, `again` is the metric of others.
     """
     error = estimate.std_error
     if error is None or error > _ROUNDING * abs(estimate.value):
         return estimate
-    changed = rows.copy()
+    changed = copied(rows)
     changed[0] = other()
     effect = abs(again(changed) - estimate.value)
     if effect <= _ROUNDING * abs(estimate.value):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from genbench.errors import MetricError
+from genbench.metrics.arrays import in_float64, like, namespace, to_host
 from genbench.metrics.checks import as_rows
 from genbench.metrics.inputs import Inputs, Measurement
 from genbench.metrics.threads import side_by_side
@@ -46,19 +47,20 @@ def vendi_score(features: Any) -> float:
     ----------
     Friedman & Dieng 2023, The Vendi score, arXiv:2210.02410.
     """
-    rows = as_rows("features", features).astype(np.float64)
-    largest = np.abs(rows).max(axis=1, keepdims=True)
-    zero = largest[:, 0] == 0
+    rows = in_float64(as_rows("features", features))
+    xp = namespace(rows)
+    largest = xp.max(xp.abs(rows), axis=1, keepdims=True)
+    zero = to_host(largest[:, 0] == 0)
     if zero.any():
         raise MetricError(
             f"features are all zero in {int(zero.sum())} of {len(rows)} rows (first: row "
             f"{int(zero.argmax())}): the cosine with a zero vector is undefined"
         )
     unit = rows / largest  # squares of very large or small values leave float64's range
-    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    unit /= xp.linalg.vector_norm(unit, axis=1, keepdims=True)
     n, dimensions = unit.shape
     gram = unit.T @ unit if dimensions < n else unit @ unit.T
-    shares = np.linalg.eigvalsh(gram / n)
+    shares = to_host(xp.linalg.eigvalsh(gram / n))
     shares = shares[shares > 0]  # rounding leaves tiny negatives; 0 ln 0 = 0
     shares /= shares.sum()
     return float(np.exp(-np.sum(shares * np.log(shares))))
@@ -71,11 +73,11 @@ def measure_vendi(inputs: Inputs, parameters: Mapping[str, Any]) -> Measurement:
     details = {"real": vendi_score(real)}
     if inputs.blocks is None:
         return Measurement(Estimate(value), details)
-    block = inputs.blocks.of_row
-    blocks = range(inputs.blocks.count)
-    left_out = np.array(side_by_side(lambda b: vendi_score(fake[block != b]), blocks))
-    most = float(min(fake.shape))
-    found = Estimate(value, no_interval=f"at {most:g}, the most that {fake.shape} rows can have")
+    block, blocks = like(fake, inputs.blocks.of_row), range(inputs.blocks.count)
+    left_out = np.array(side_by_side(lambda b: vendi_score(fake[block != b]), blocks, on=fake))
+    shape = tuple(fake.shape)
+    most = float(min(shape))
+    found = Estimate(value, no_interval=f"at {most:g}, the most that {shape} rows can have")
     if value < most:
         found = below(most, value, left_out)
     return Measurement(inputs.floored(found, vendi_score, low=1.0), details)

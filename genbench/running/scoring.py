@@ -192,7 +192,14 @@ class Scorer:
         return replace(value, details={**value.details, COPIED: share, "note": note})
 
     def _features_in(self, space: str) -> tuple[Callable[[Array], Features], str]:
-        """The function from rows to features of a feature space, and its name for signatures."""
+        """The function from rows to features of a feature space, and its name for signatures.
+
+        Features lie on the cell's device, where the metrics are made of them.
+        """
+        extract, name = self._extraction(space)
+        return lambda x: extract(x).on(self.spec.device), name
+
+    def _extraction(self, space: str) -> tuple[Callable[[Array], Features], str]:
         if space == "pixels":
             top = max(1, self.space.levels - 1)
             return lambda x: Features(_flat(x) / np.float32(top), None), "pixels"
@@ -225,10 +232,11 @@ class Scorer:
                 path.unlink(missing_ok=True)
         found = extractor.extract(x, device=self.spec.device)
         if x is not self.samples["x"]:
-            arrays = {"features": found.features}
-            if found.probabilities is not None:
-                arrays["probabilities"] = found.probabilities
-            save_arrays(path, arrays)
+            kept = found.on("cpu")
+            arrays: dict[str, Any] = {
+                "features": kept.features, "probabilities": kept.probabilities
+            }  # fmt: skip
+            save_arrays(path, {name: a for name, a in arrays.items() if a is not None})
             trusted_files.add(path)
         return found
 

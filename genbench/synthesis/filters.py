@@ -83,4 +83,5 @@ def pixel_distance(x: Array, train: Array) -> NDArray[np.float64]:
     """Euclidean distance of each row to its nearest training row, in grey levels."""
     flat = (len(x), -1)
     rows = train.reshape(len(train), -1).astype(np.float32)
-    return nearest_rows(x.reshape(flat).astype(np.float32), rows).distance
+    found: NDArray[np.float64] = nearest_rows(x.reshape(flat).astype(np.float32), rows).distance
+    return found

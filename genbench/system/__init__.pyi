@@ -26,6 +26,7 @@ from .machine import (
     resolve_devices,
 )
 from .npzfile import READ_ERRORS, load_arrays, npz_bytes, read_npz, save_arrays
+from .precision import plain_float32
 from .slots import Slots
 from .subprocesses import python_module
 from .supervisor import killed_with_parent, settled
@@ -66,6 +67,7 @@ __all__ = [
     "one_torch_thread",
     "optimizer_options",
     "plain_data",
+    "plain_float32",
     "python_module",
     "read_json",
     "read_npz",

@@ -6,48 +6,33 @@ from functools import partial
 
 from genbench.metrics.entry import IMAGE, Claim, MetricInfo
 
-_RAVURI = "Ravuri & Vinyals 2019, arXiv:1905.10887"
 _trained = partial(
-    MetricInfo,
-    needs=frozenset({"classifier", "labels", "train"}),
-    kinds=IMAGE,
-    bounds=(0, 1),
-    implementation="classifier/1",
+    MetricInfo, higher_is_better=True, bounds=(0, 1), kinds=IMAGE, implementation="classifier/1",
+    needs=frozenset({"classifier", "labels", "train"}), cost="one classifier training",
+    reference="Ravuri & Vinyals 2019, arXiv:1905.10887",
     no_oracle="a trained network: another training would give another accuracy",
-)
+)  # fmt: skip
 
 ENTRIES = (
     _trained(
-        id="tstr_accuracy",
-        title="TSTR accuracy",
+        id="tstr_accuracy", title="TSTR accuracy", needs=frozenset({"classifier", "labels"}),
         description="Real-test accuracy of a fixed classifier trained on generated rows only.",
-        higher_is_better=True,
-        needs=frozenset({"classifier", "labels"}),
-        cost="a classifier training per replicate",
-        reference=_RAVURI,
-        ceiling="trtr_accuracy",
+        cost="a classifier training per replicate", ceiling="trtr_accuracy",
         claims=(
             Claim("copies of real digits teach as well", 0.85, 1, "taught", (0,)),
             Claim("wrong labels teach nothing", 0, 0.1, "taught", (1,)),
         ),
     ),
     _trained(
-        id="trtr_accuracy",
-        title="TRTR accuracy",
+        id="trtr_accuracy", title="TRTR accuracy", higher_is_better=None,
         description="Real-test accuracy of the same classifier trained on as many real rows: the"
         " ceiling.",
-        higher_is_better=None,
-        cost="one classifier training",
-        reference=_RAVURI,
         claims=(Claim("real digits teach their classes", 0.85, 1, "taught", (0,)),),
     ),
     _trained(
-        id="trts_accuracy",
-        title="TRTS accuracy",
+        id="trts_accuracy", title="TRTS accuracy",
         description="Accuracy of a classifier trained on real rows on generated ones: exposes wrong"
         " labels.",
-        higher_is_better=True,
-        cost="one classifier training",
         reference="Esteban et al. 2017, arXiv:1706.02633",
         claims=(
             Claim("real digits are known again", 0.85, 1, "taught", (0,)),
@@ -55,15 +40,10 @@ ENTRIES = (
         ),
     ),
     _trained(
-        id="augmentation_gain",
-        title="Augmentation gain",
+        id="augmentation_gain", title="Augmentation gain", unit="accuracy points",
         description="Test accuracy gained by adding generated rows to few real ones, paired per"
         " replicate.",
-        unit="accuracy points",
-        higher_is_better=True,
-        cost="replicates times (one fit and all arms' classifier trainings)",
-        reference=_RAVURI,
-        bounds=(-100, 100),
+        cost="replicates times (one fit and all arms' classifier trainings)", bounds=(-100, 100),
         claims=(
             Claim("the same rows again: nothing", -4, 4, "augmented", ("again",)),
             Claim("four fresh real rows for each help", 2, 60, "augmented", ("fresh",)),
@@ -71,24 +51,18 @@ ENTRIES = (
         ),
     ),
     _trained(
-        id="imbalance_recall",
-        title="Imbalance recall",
+        id="imbalance_recall", title="Imbalance recall", unit="recall",
         description="Recall of classes cut to a few rows after filling them up with generated"
         " ones.",
-        unit="recall",
-        higher_is_better=True,
         cost="replicates times (one fit and four classifier trainings)",
-        reference=_RAVURI,
         claims=(
             Claim("real rows of the rare class: it is back", 0.8, 1, "filled", (0,)),
             Claim("rows of another class: it is not", 0, 0.3, "filled", (1,)),
         ),
     ),
     _trained(
-        id="robust_accuracy",
-        title="Robust accuracy",
+        id="robust_accuracy", title="Robust accuracy",
         description="Accuracy under attack of a classifier trained with generated rows added.",
-        higher_is_better=True,
         cost="one classifier training and its attacks",
         reference="Madry et al. 2018, arXiv:1706.06083",
         claims=(
@@ -96,4 +70,4 @@ ENTRIES = (
             Claim("a change of a third of the range: fooled", 0, 0.2, "attacked", (0.33,)),
         ),
     ),
-)
+)  # fmt: skip
