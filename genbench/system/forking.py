@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from genbench.errors import GenbenchError, PluginError
 from genbench.system.subprocesses import python_module
-from genbench.system.threads import counted, short_spinning
+from genbench.system.threads import short_spinning
 
 # glibc hands large blocks back to the system after every operation and takes them again for the
 # next; keeping them saves a training loop on the CPU the page faults. Other libcs ignore these.
@@ -137,7 +137,7 @@ class ForkServerClient:
                 stdout=subprocess.PIPE,
                 stderr=self._log,
                 start_new_session=True,
-                env={**ALLOCATOR, **os.environ, **short_spinning(), **counted(1)},
+                env={**ALLOCATOR, **os.environ, **short_spinning()},
             )
             self._buffer = b""
             deadline = time.monotonic() + START_SECONDS
