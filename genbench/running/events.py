@@ -41,6 +41,9 @@ class EventListener(Protocol):
     def no_log_probs(self, reason: str) -> None:
         """There are none, which costs the likelihood alone."""
 
+    def held(self, peaks: Mapping[str, int]) -> None:
+        """The most bytes that it held on its card, see `genbench.system.card.peaks`."""
+
     def ended(self, status: str, kind: str, message: str, trace: str) -> None:
         """The work ended, ``ok`` or by an error of that kind."""
 

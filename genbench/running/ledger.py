@@ -26,7 +26,7 @@ from genbench.generator import Space
 from genbench.results import CHECKPOINT, PROGRESS, write_progress
 from genbench.running.recording import GENERATION
 from genbench.running.wire import Array
-from genbench.system import npz_bytes, read_json, write_bytes, write_json
+from genbench.system import card, npz_bytes, read_json, write_bytes, write_json
 
 SAMPLES = "samples.npz"
 STATE = "state.safetensors"
@@ -134,6 +134,10 @@ class Ledger:
     def no_log_probs(self, reason: str) -> None:
         """See `genbench.running.events.EventListener`."""
         self.result.likelihood_error = str(reason)[:MOST_TEXT]
+
+    def held(self, peaks: Mapping[str, int]) -> None:
+        """See `genbench.running.events.EventListener`."""
+        self.result.resources.update({name: int(peaks[name]) for name in card.PEAKS if peaks})
 
     def ended(self, status: str, kind: str, message: str, trace: str) -> None:
         """See `genbench.running.events.EventListener`."""

@@ -29,6 +29,7 @@ from genbench.running.monitoring import MonitoredProcess
 from genbench.system import (
     ProcessOutcome,
     Sandbox,
+    card,
     confinement,
     load_arrays,
     npz_bytes,
@@ -225,8 +226,9 @@ class _Refit:
             self._fit_and_draw()
         except Stopped:
             end = ("interrupted", "Stopped", "the run was stopped", "")
-        except Exception as error:
+        except Exception as raised:
             traceback.print_exc()
+            error = card.named(raised)
             message = confinement.error_text(error, confined=box is not None)
             end = ("failed", type(error).__name__, message, "")
         self._events.ended(*end)

@@ -49,6 +49,7 @@ from genbench.running.sampling import Sampling
 from genbench.system import (
     Slots,
     cachetrust,
+    card,
     confinement,
     counted,
     environment,
@@ -97,8 +98,9 @@ class Worker:
                 self._score(attempt)
         except _Stopped:
             pass
-        except Exception as error:
+        except Exception as raised:
             traceback.print_exc()
+            error = card.named(raised)
             if attempt.status == "ok":
                 attempt.status = "oom" if isinstance(error, MemoryError) else "failed"
             attempt.error = attempt.error or error_of("metrics", error)
@@ -140,6 +142,7 @@ class Worker:
         from genbench.running.scoring import Scorer
 
         configure_torch(1)  # whatever the fit took: no value depends on the number of cores
+        card.begin(self.spec.device)
         start, core = time.perf_counter(), _core_seconds()
         if sha256_file(self.spec.folder / SAMPLES) != attempt.sealed:
             raise StoreError(f"{SAMPLES} is not what was drawn any more: run again with --fresh")
@@ -164,6 +167,8 @@ class Worker:
         attempt.resources["metrics_peak_rss_bytes"] = peak * (
             1 if sys.platform == "darwin" else 1024
         )
+        held = card.peaks(self.spec.device)
+        attempt.resources.update({f"metrics_{name}": peak for name, peak in held.items()})
 
     def _record(self, attempt: Attempt) -> Record:
         spec = self.spec

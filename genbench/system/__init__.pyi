@@ -1,4 +1,4 @@
-from . import cachetrust, confinement, environment, extensions, tensorfile
+from . import cachetrust, card, confinement, environment, extensions, tensorfile
 from .cachetrust import MARK, trusted_files
 from .confinement import Sandbox, error_text, sandbox, scratch_folder
 from .files import (
@@ -45,6 +45,7 @@ __all__ = [
     "auto_jobs",
     "available_cores",
     "cachetrust",
+    "card",
     "confinement",
     "counted",
     "data_home",

@@ -9,7 +9,7 @@ from typing import Literal
 
 import psutil
 
-from genbench.errors import UsageError
+from genbench.errors import DeviceError, UsageError, shorten
 
 Jobs = int | Literal["auto"]
 
@@ -78,7 +78,7 @@ def resolve_devices(text: str, jobs: Jobs) -> tuple[str, ...]:
     Raises
     ------
     UsageError
-        If it is not there.
+        As `resolve_device`.
     """
     first = resolve_device(text)
     if jobs == 1 or first == "cpu" or ":" in text:
@@ -94,6 +94,8 @@ def resolve_device(text: str) -> str:
     Raises
     ------
     UsageError
+        For another word.
+    DeviceError
         If it is not there.
     """
     if text == "cpu":
@@ -109,8 +111,25 @@ def resolve_device(text: str) -> str:
         return "cuda:0" if count else "cpu"
     index = text.partition(":")[2] or "0"
     if not index.isdigit() or int(index) >= count:
-        raise UsageError(f"device {text!r} is not there: this machine has {count} CUDA devices")
+        raise DeviceError(f"device {text!r} is not there: {no_card(count)}, or use --device cpu")
     return f"cuda:{index}"
+
+
+def no_card(count: int) -> str:
+    """The reason that another card than these `count` cannot be used, and what to do."""
+    import torch
+
+    if count:
+        return f"this machine has {count} of them: use cuda:{count - 1} or less"
+    if torch.version.cuda is None:
+        return "this torch was built without CUDA: install one that was (pytorch.org)"
+    if not _nvidia_driver_is_there():
+        return "no NVIDIA driver is loaded here: install one"
+    try:
+        torch.cuda.init()
+    except Exception as error:  # of the driver: too old, not permitted, in a bad state
+        return f"{shorten(str(error), 200)}: see that nvidia-smi works"
+    return "CUDA shows no card: see CUDA_VISIBLE_DEVICES"
 
 
 def _busy_cores() -> float:

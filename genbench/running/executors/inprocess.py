@@ -81,11 +81,14 @@ def torch_left_as_found() -> Iterator[None]:
     from threadpoolctl import threadpool_limits
 
     threads = torch.get_num_threads()
+    card = torch.cuda.current_device() if torch.cuda.is_initialized() else None
     benchmark = torch.backends.cudnn.benchmark
     with threadpool_limits():  # restores each library's threads
         try:
             yield
         finally:
             torch.set_num_threads(threads)
+            if card is not None:
+                torch.cuda.set_device(card)
             torch.set_flush_denormal(False)
             torch.backends.cudnn.benchmark = benchmark
