@@ -26,7 +26,7 @@ from genbench.running.ledger import (
     Ledger,
     inherit_checkpoint,
 )
-from genbench.running.monitoring import MonitoredProcess, wait_for_end
+from genbench.running.monitoring import MonitoredProcess
 from genbench.running.recording import LOG, ROLES, generation_of
 from genbench.system import (
     ProcessOutcome,
@@ -37,6 +37,7 @@ from genbench.system import (
     save_arrays,
     scratch_folder,
     sha256_file,
+    wait_for_end,
 )
 
 

@@ -30,7 +30,6 @@ from genbench.results import (
     write_progress,
     write_record,
 )
-from genbench.running import refit_scheduler
 from genbench.running.attempt import Attempt, error_of, stopped
 from genbench.running.cellspec import CellSpec, read_spec
 from genbench.running.ledger import AT_CHECKPOINT, LIKELIHOOD, SAMPLES, WORK
@@ -44,7 +43,8 @@ from genbench.running.recording import (
     log_tail,
     source_attempt,
 )
-from genbench.running.refit_scheduler import Job, RefitResult
+from genbench.running.refit_scheduler import run_refits
+from genbench.running.refits import Job, RefitResult, why_not_refitted
 from genbench.running.sampling import Sampling
 from genbench.system import (
     Slots,
@@ -119,14 +119,10 @@ class Worker:
     def _refit(self, attempt: Attempt) -> None:
         """Fit the generator anew for the downstream protocols, before any real row is read here."""
         asked = protocols.read(self.spec.suite.document)
-        if (
-            asked is None
-            or "downstream" not in self.spec.parts
-            or refit_scheduler.why_not_refitted(self.spec)
-        ):
+        if asked is None or "downstream" not in self.spec.parts or why_not_refitted(self.spec):
             return
         start = time.perf_counter()
-        attempt.refits = refit_scheduler.run_refits(
+        attempt.refits = run_refits(
             self.spec, asked, lambda: self._stopping, self.spec.folder / LOG, self._slots
         )
         attempt.timing["refits_s"] = time.perf_counter() - start

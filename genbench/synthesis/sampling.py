@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from genbench.errors import ContractError
 from genbench.generator import Space
 from genbench.plugins import GeneratorChoice, GeneratorDriver
-from genbench.running import EventListener, Ledger, MonitoredProcess, configure_torch, wait_for_end
+from genbench.running import EventListener, Ledger, MonitoredProcess, configure_torch
 from genbench.system import (
     Sandbox,
     card,
@@ -33,6 +33,7 @@ from genbench.system import (
     save_arrays,
     scratch_folder,
     tensorfile,
+    wait_for_end,
     write_json,
 )
 

@@ -13,7 +13,14 @@ from .files import (
     write_json,
 )
 from .forking import ForkServerClient
-from .isolation import Isolated, ProcessOutcome, run_isolated, start_isolated
+from .isolation import (
+    Isolated,
+    IsolatedWork,
+    ProcessOutcome,
+    run_isolated,
+    start_isolated,
+    wait_for_end,
+)
 from .jsontext import plain_data
 from .machine import (
     CELL_BYTES,
@@ -34,6 +41,7 @@ __all__ = [
     "CELL_BYTES",
     "ForkServerClient",
     "Isolated",
+    "IsolatedWork",
     "Jobs",
     "LINK",
     "MARK",
@@ -77,6 +85,7 @@ __all__ = [
     "start_isolated",
     "tensorfile",
     "trusted_files",
+    "wait_for_end",
     "write_bytes",
     "write_json",
 ]

@@ -25,7 +25,6 @@ ANOTHER_TRY = (
 )
 
 
-
 def begin(device: str) -> None:
     """Make a card the one that this process means by ``cuda``, and count its memory from here."""
     if device.startswith("cuda"):

@@ -132,6 +132,25 @@ def no_card(count: int) -> str:
     return "CUDA shows no card: see CUDA_VISIBLE_DEVICES"
 
 
+def cards(args: object = None) -> list[str]:
+    """The names of the cards that CUDA shows here. Begins CUDA in this process, if there is any.
+
+    Raises
+    ------
+    DeviceError
+        If there is a driver, and a torch that could use it, and no card can be used.
+    """
+    if not _nvidia_driver_is_there():
+        return []
+    import torch
+
+    if torch.cuda.is_available():
+        return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    if torch.version.cuda is None:
+        return []
+    raise DeviceError(no_card(0))
+
+
 def _busy_cores() -> float:
     """The number of cores, of those that this process may use, that are busy now."""
     shares = psutil.cpu_percent(LOOK_SECONDS, percpu=True)
