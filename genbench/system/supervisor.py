@@ -114,7 +114,7 @@ def killed_with_parent(parent: int) -> bool:
     """Have the system kill this process when its parent ends; whether it can (Linux)."""
     if sys.platform != "linux":
         return False
-    granted = ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) == 0
+    granted = bool(ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) == 0)
     if os.getppid() != parent:  # it ended before we asked
         os.kill(os.getpid(), signal.SIGKILL)
     return granted
