@@ -175,18 +175,18 @@ class Gaussian:
 
     def sample(self, n: int, *, seed: int, labels: Tensor | None = None) -> Tensor | Samples:
         rng = torch.Generator().manual_seed(seed)
-        y = proportional_labels(self._state["count"], n, rng).to(self._device)
+        y = proportional_labels(self._state["count"], n, rng)
         noise = torch.randn(n, self._space.dims, generator=rng).to(self._device)
         x = torch.empty_like(noise)
         for c, (mean, factor) in enumerate(
             zip(self._state["mean"], self._state["factor"], strict=True)
         ):
-            rows = y == c
+            rows = (y == c).nonzero()[:, 0].to(self._device)
             x[rows] = mean + noise[rows] @ factor.T
         x = x.reshape(n, *self._space.shape)
         if self._space.kind == "image":
             x = x.round().clamp(0, self._space.levels - 1).to(torch.uint8)
-        return Samples(x, y) if self._space.classes else x
+        return Samples(x, y.to(self._device)) if self._space.classes else x
 
     def state_dict(self) -> dict[str, Tensor]:
         return dict(self._state)

@@ -22,6 +22,7 @@ two cores. What it reaches elsewhere is in `reports/`, what was tried in `docs/b
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,10 +33,21 @@ from torch import Tensor
 
 from genbench.baselines.dna_denoiser import Denoiser
 from genbench.errors import UsageError
-from genbench.generator import GeneratorSpec, Run, Space, TrainData, to_uint8
+from genbench.generator import (
+    CapturedStep,
+    GeneratorSpec,
+    Run,
+    Space,
+    TrainData,
+    captures,
+    move_average,
+    optimizer_options,
+    to_uint8,
+)
 
 VARIANCE_WEIGHT = 0.05  # of the loss of the predicted variance, which the mean does not learn from
 SAMPLE_CHUNK = 500  # rows sampled at once, to bound memory
+CAPTURED_CHUNK = 2000  # by a card
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,26 +138,28 @@ class DNA:
             raise UsageError(f"dna models images and points, not {space.kind!r}: choose another")
         self.params, self.space, self.device = params, space, device
         self.image = space.kind == "image"
-        self.net = self._build(0)  # the average of the trained weights, once fitted
+        self.draws = self._rng(0)  # what samples are drawn from, seeded by each call
+        self._use(self._build(0))
 
     def fit(self, train: TrainData, run: Run) -> None:
         """Learn to reconstruct: squared error, weighted so that every noise level counts alike."""
         p = self.params
         batch_size = p.batch_size if self.image else p.points_batch_size
         training = self._begin(run.seed)
-        self.net = training.average
+        self._use(training.average)
         if (state := run.restore()) is not None:
             training.load(state)
+        step = CapturedStep(
+            functools.partial(self._step, training), self.device, generators=[training.rng]
+        )
         for x, y in train.batches(batch_size, seed=run.seed, start=run.served):
             x = x.float()
             if training.steps == 0:
                 training.net.calibrate(x)
                 training.average.calibrate(x)
             rate = p.learning_rate * (1 + math.cos(math.pi * run.fraction)) / 2
-            training.optimizer.param_groups[0]["lr"] = rate
-            error, variance_loss = self._step(training, x, y)
             training.steps += 1
-            self._average(training)
+            error, variance_loss = step(x, y, rate, self._share(training.steps))
             run.progress(reconstruction_error=error, variance_loss=variance_loss)
             run.checkpoint(training.state)
 
@@ -154,11 +168,12 @@ class DNA:
         """Walk back from noise to `n` examples, of the classes asked for if there are any."""
         if self.space.classes and labels is None:
             raise UsageError("dna was trained with classes and sample got labels=None: give labels")
-        rng = self._rng(seed)
+        self.draws.manual_seed(seed)
+        chunk = CAPTURED_CHUNK if captures(self.device) else SAMPLE_CHUNK
         parts = [torch.zeros(0, *self.space.shape, device=self.device)]
-        for start in range(0, n, SAMPLE_CHUNK):
-            asked = None if labels is None else labels[start : start + SAMPLE_CHUNK]
-            parts.append(self._walk_back(min(SAMPLE_CHUNK, n - start), asked, rng))
+        for start in range(0, n, chunk):
+            asked = None if labels is None else labels[start : start + chunk]
+            parts.append(self._walk_back(min(chunk, n - start), asked))
         x = torch.cat(parts) * self.net.scale + self.net.centre
         return to_uint8(x, 0, self.space.levels - 1, self.space.levels) if self.image else x
 
@@ -170,11 +185,21 @@ class DNA:
         """Undo `state_dict`."""
         self.net.load_state_dict(state)
 
+    def _use(self, net: Denoiser) -> None:
+        """Sample with this: the average of the trained weights, once fitted.
+
+        A graph serves batches of one size, so that for the latest is kept from call to call.
+        """
+        self.net = net
+        self._back = functools.lru_cache(maxsize=1)(
+            lambda n: CapturedStep(self._step_back, self.device, generators=[self.draws])
+        )
+
     def _begin(self, seed: int) -> Training:
         average = self._build(seed)
         net = copy.deepcopy(average).requires_grad_(True)
-        fused = self.device.type in ("cpu", "cuda")
-        optimizer = torch.optim.Adam(net.parameters(), lr=self.params.learning_rate, fused=fused)
+        rate, options = self.params.learning_rate, optimizer_options(self.device)
+        optimizer = torch.optim.Adam(net.parameters(), lr=rate, **options)
         return Training(net, average, optimizer, self._rng(seed))
 
     def _build(self, seed: int) -> Denoiser:
@@ -193,8 +218,15 @@ class DNA:
         on_device = self.device.type in ("cuda", "mps")
         return torch.Generator(self.device if on_device else "cpu").manual_seed(seed)
 
-    def _step(self, training: Training, x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Update the weights once; the reconstruction's error and the loss of its variance."""
+    def _step(
+        self,
+        training: Training,
+        x: Tensor,
+        y: Tensor | None,
+        rate: float | Tensor,
+        share: float | Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Update weights and average; the reconstruction's error and the loss of its variance."""
         p, net = self.params, training.net
         x = (x - net.centre) / net.scale
         shape = (len(x), *[1] * (x.dim() - 1))
@@ -208,35 +240,42 @@ class DNA:
         loss, variance_loss = error.mean(), surprise.mean() / 2
         training.optimizer.zero_grad()
         (loss + VARIANCE_WEIGHT * variance_loss).backward()
+        training.optimizer.param_groups[0]["lr"] = rate
         training.optimizer.step()
+        move_average(list(training.average.parameters()), list(net.parameters()), share)
         return loss.detach(), variance_loss.detach()
 
-    @torch.no_grad()
-    def _average(self, training: Training) -> None:
-        """Move the average; a young one forgets faster, for its first weights are untrained."""
-        decay = min(self.params.ema, training.steps / (training.steps + 10))
-        averages, weights = training.average.parameters(), training.net.parameters()
-        torch._foreach_lerp_(list(averages), list(weights), 1 - decay)
+    def _share(self, steps: int) -> float:
+        """By which the average moves; a young one forgets faster: its first weights are raw."""
+        return 1 - min(self.params.ema, steps / (steps + 10))
 
-    def _walk_back(self, rows: int, labels: Tensor | None, rng: torch.Generator) -> Tensor:
+    def _walk_back(self, rows: int, labels: Tensor | None) -> Tensor:
         """Standardised examples: a chain of corruptions and reconstructions."""
         p = self.params
         if self.image:
-            levels, low, spread = p.levels, p.noise_low, p.spread
+            levels, low = p.levels, p.noise_low
         else:
-            levels, low, spread = p.points_levels, p.points_noise_low, 1.0
+            levels, low = p.points_levels, p.points_noise_low
         clean = torch.zeros(rows, *self.space.shape, device=self.device)
+        step = self._back(rows)
         for i in range(levels):
             level = p.noise_high * (low / p.noise_high) ** (i / max(1, levels - 1))
-            noisy = clean + level * self._noise(clean, rng)
-            noise = torch.full((rows, *[1] * (clean.dim() - 1)), level, device=self.device)
-            with self._autocast():
-                reconstruction = self.net(noisy, noise, labels)
-            clean = reconstruction.mean
-            if spread:
-                variance = reconstruction.log_variance.exp() * level**2 / (1 + level**2)
-                clean = clean + spread * variance.sqrt() * self._noise(clean, rng)
+            (clean,) = step(clean, labels, level)
         return clean
+
+    def _step_back(
+        self, clean: Tensor, labels: Tensor | None, level: float | Tensor
+    ) -> tuple[Tensor]:
+        """One corruption and its reconstruction, drawn."""
+        noisy = clean + level * self._noise(clean, self.draws)
+        noise = torch.ones(len(clean), *[1] * (clean.dim() - 1), device=self.device) * level
+        with self._autocast():
+            reconstruction = self.net(noisy, noise, labels)
+        clean = reconstruction.mean
+        if spread := self.params.spread if self.image else 1.0:
+            variance = reconstruction.log_variance.exp() * level**2 / (1 + level**2)
+            clean = clean + spread * variance.sqrt() * self._noise(clean, self.draws)
+        return (clean,)
 
     def _noise(self, like: Tensor, rng: torch.Generator) -> Tensor:
         return torch.randn(like.shape, generator=rng, device=self.device)
@@ -244,4 +283,6 @@ class DNA:
     def _autocast(self) -> torch.autocast:
         """bfloat16 networks on CUDA; float32 elsewhere."""
         cuda = self.device.type == "cuda"
-        return torch.autocast("cuda" if cuda else "cpu", torch.bfloat16, enabled=cuda)
+        return torch.autocast(
+            "cuda" if cuda else "cpu", torch.bfloat16, enabled=cuda, cache_enabled=False
+        )

@@ -21,6 +21,7 @@ minutes on two cores. What it reaches elsewhere is in `reports/`, more on it in 
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -29,11 +30,22 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from genbench.baselines.flow_inverse import Inverse
 from genbench.baselines.flow_networks import Density
 from genbench.errors import UsageError
-from genbench.generator import GeneratorSpec, Run, Space, TrainData
+from genbench.generator import (
+    CapturedStep,
+    GeneratorSpec,
+    Run,
+    Space,
+    TrainData,
+    captures,
+    move_average,
+    optimizer_options,
+)
 
 SAMPLE_CHUNK = 2500  # rows sampled at once, to bound memory
+CAPTURED_CHUNK = 10_000  # by a card, which takes little longer for as many
 SCORE_CHUNK = 500  # rows scored at once
 MAPS_SPEED = 4.0  # rate of the maps' parameters over that of the networks: few, with far to go
 
@@ -120,22 +132,24 @@ class Flow:
         usual = {k: v for k, v in USUAL[space.kind].items() if not getattr(params, k)}
         self.params, self.space, self.device = replace(params, **usual), space, device
         self.image = space.kind == "image"
-        self.net = self._build(0)  # the average of the trained weights, once fitted
+        self._use(self._build(0))
 
     def fit(self, train: TrainData, run: Run) -> None:
         """Maximise the likelihood of freshly dequantised batches until they end."""
         batch_size = self.params.batch_size
         training = self._begin(run.seed)
-        self.net = training.average
+        self._use(training.average)
         if (state := run.restore()) is not None:
             training.load(state)
+        step = CapturedStep(
+            functools.partial(self._step, training), self.device, generators=[training.rng]
+        )
         for x, y in train.batches(batch_size, seed=run.seed, start=run.served):
             if run.served == len(x):  # the first batch
                 training.net.calibrate(x)
                 training.average.calibrate(x)
-            self._set_rate(training.optimizer, run.fraction)
-            loss = self._step(training, x, y)
-            self._average(training, run.served / batch_size)
+            share = self._share(run.served / batch_size)
+            (loss,) = step(x, y, self._rate(run.fraction), share)
             run.progress(**{"nll_bits_per_dim" if self.image else "nll_nats": loss})
             run.checkpoint(training.state)
 
@@ -143,7 +157,8 @@ class Flow:
     def sample(self, n: int, *, seed: int, labels: Tensor | None = None) -> Tensor:
         """Invert uniform z, in chunks; images are floored to grey levels."""
         rng, y = self._rng(seed), self._labels(labels, n)
-        return torch.cat([self._draw(part, rng) for part in torch.split(y, SAMPLE_CHUNK)])
+        chunk = CAPTURED_CHUNK if captures(self.device) else SAMPLE_CHUNK
+        return torch.cat([self._draw(part, rng) for part in torch.split(y, chunk)])
 
     @torch.no_grad()
     def log_prob(
@@ -155,7 +170,8 @@ class Flow:
         parts = []
         chunks = zip(torch.split(x, SCORE_CHUNK), torch.split(y, SCORE_CHUNK), strict=True)
         for rows, classes in chunks:
-            each = [self.net.log_prob(self._dequantise(rows, rng), classes) for _ in range(draws)]
+            score = self._score(len(rows))
+            each = [score(self._dequantise(rows, rng), classes)[0] for _ in range(draws)]
             parts.append(torch.stack(each).logsumexp(0) - math.log(draws))
         return torch.cat(parts)
 
@@ -166,6 +182,18 @@ class Flow:
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Undo `state_dict`."""
         self.net.load_state_dict(state)
+        self._use(self.net)
+
+    def _use(self, net: Density) -> None:
+        """Sample and score with this: the average of the trained weights, once fitted.
+
+        A graph serves batches of one size, so that for the latest is kept from call to call.
+        """
+        self.net = net
+        self._inverse = functools.lru_cache(maxsize=1)(lambda n: Inverse(net, n))
+        self._score = functools.lru_cache(maxsize=1)(
+            lambda n: CapturedStep(lambda u, y: (net.log_prob(u, y),), self.device)
+        )
 
     def _begin(self, seed: int) -> Training:
         net = self._build(seed)
@@ -173,9 +201,9 @@ class Flow:
             {"params": list(net.net.parameters()), "speed": 1.0},
             {"params": list(net.maps.parameters()), "speed": MAPS_SPEED},
         ]
-        fused = self.device.type in ("cpu", "cuda")
+        options = optimizer_options(self.device)
         optimizer = torch.optim.Adam(
-            groups, lr=self.params.learning_rate, betas=(0.9, 0.99), fused=fused
+            groups, lr=self.params.learning_rate, betas=(0.9, 0.99), **options
         )
         return Training(net, copy.deepcopy(net), optimizer, self._rng(seed))
 
@@ -190,38 +218,43 @@ class Flow:
         return net.to(self.device)
 
     def _rng(self, seed: int) -> torch.Generator:
-        return torch.Generator("cuda" if self.device.type == "cuda" else "cpu").manual_seed(seed)
+        on_device = self.device.type in ("cuda", "mps")
+        return torch.Generator(self.device if on_device else "cpu").manual_seed(seed)
 
-    def _set_rate(self, optimizer: torch.optim.Adam, fraction: float) -> None:
+    def _rate(self, fraction: float) -> float:
         """Warm-up, then a cosine to 0."""
         warm = min(1.0, fraction / self.params.warm_up)
-        for group in optimizer.param_groups:
-            cosine = (1 + math.cos(math.pi * fraction)) / 2
-            group["lr"] = self.params.learning_rate * group["speed"] * warm * cosine
+        return self.params.learning_rate * warm * ((1 + math.cos(math.pi * fraction)) / 2)
 
-    def _step(self, training: Training, x: Tensor, y: Tensor | None) -> Tensor:
-        """Update the weights once; the loss, bits/dim of images and nats of points."""
+    def _share(self, steps: float) -> float:
+        """By which the average moves; a young one forgets faster: its first weights are raw."""
+        return 1 - min(self.params.ema, (1 + steps) / (10 + steps))
+
+    def _step(
+        self,
+        training: Training,
+        x: Tensor,
+        y: Tensor | None,
+        rate: float | Tensor,
+        share: float | Tensor,
+    ) -> tuple[Tensor]:
+        """Update the weights and their average; the loss, bits/dim of images, nats of points."""
         net, unit = training.net, self.space.dims * math.log(2) if self.image else 1.0
         u = self._dequantise(x, training.rng)
         loss = -net.log_prob(u, self._labels(y, len(x))).mean() / unit
         training.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(net.parameters(), self.params.clip)
+        for group in training.optimizer.param_groups:
+            group["lr"] = rate * group["speed"]
         training.optimizer.step()
-        return loss.detach()
-
-    @torch.no_grad()
-    def _average(self, training: Training, steps: float) -> None:
-        """Move the average; a young one forgets faster, for its first weights are untrained."""
-        decay = min(self.params.ema, (1 + steps) / (10 + steps))
-        weights = zip(training.average.parameters(), training.net.parameters(), strict=True)
-        for average, weight in weights:
-            average.lerp_(weight, 1 - decay)
+        move_average(list(training.average.parameters()), list(net.parameters()), share)
+        return (loss.detach(),)
 
     def _dequantise(self, x: Tensor, rng: torch.Generator) -> Tensor:
         if not self.image:
             return x
-        return x + torch.rand(x.shape, generator=rng, device=rng.device).to(x.device)
+        return x + torch.rand(x.shape, generator=rng, device=self.device)
 
     def _labels(self, y: Tensor | None, n: int) -> Tensor:
         """Labels, or zeros where the space has none."""
@@ -235,6 +268,6 @@ class Flow:
 
     def _draw(self, y: Tensor, rng: torch.Generator) -> Tensor:
         size = (len(y), self.net.rows, self.net.width)
-        z = torch.rand(size, generator=rng, device=rng.device).to(self.device)
-        u = self.net.inverse(z.clamp(1e-7, 1 - 1e-7), y)
+        z = torch.rand(size, generator=rng, device=self.device)
+        u = self._inverse(len(y))(z.clamp(1e-7, 1 - 1e-7), y)
         return u.floor().clamp(0, self.space.levels - 1).to(torch.uint8) if self.image else u

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 EVEN_KNOTS = 33  # of the table in which an inverse is looked up, beside those around the edges
+AROUND = (-9.0, -5.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 5.0, 9.0)  # in scales of the edge
 SECANT_STEPS = 5  # that follow the table
 
 
@@ -47,6 +49,48 @@ class MixtureLogDensity(torch.autograd.Function):
         return None, d_logits, -rate * to_p, rate * to_q, d_rate, total / height
 
 
+class Cdfs:
+    """The CDFs G_k of plateaus, on the line or cut to an interval and renormalised.
+
+    What does not depend on v is kept from the first call on: an inverse asks often.
+
+    Parameters
+    ----------
+    a, b, s
+        Left edges, right edges and edge scales, each ``(k,)``.
+    limits
+        Where G_k is 0 and where it is 1, ``(2,)``; None on the line.
+    """
+
+    def __init__(self, a: Tensor, b: Tensor, s: Tensor, limits: Tensor | None) -> None:
+        self.a, self.b, self.s, self.rate = a, b, s, 1 / s
+        self.cut = False
+        if limits is not None:
+            low, high = self(limits)
+            self.low, self.span, self.cut = low, high - low, True
+
+    def __call__(self, v: Tensor) -> Tensor:
+        """G_k(v), (..., k)."""
+        v = v[..., None]
+        left = torch.addcmul(self._left, v, self.rate)
+        right = torch.addcmul(self._right, v, self.rate)
+        # The default threshold of 20 would leave steps of 2e-9 in F.
+        cdf = (F.softplus(left, threshold=60) - F.softplus(right, threshold=60)) * self._gain
+        return (cdf - self.low) / self.span if self.cut else cdf
+
+    @cached_property
+    def _left(self) -> Tensor:
+        return -self.a * self.rate
+
+    @cached_property
+    def _right(self) -> Tensor:
+        return -self.b * self.rate
+
+    @cached_property
+    def _gain(self) -> Tensor:
+        return self.s / (self.b - self.a)
+
+
 class Plateaus(nn.Module):
     """Monotone maps F(v) = sum_k w_k G_k(v) of [0, 1] (`bounded`) or the line onto (0, 1).
 
@@ -60,10 +104,17 @@ class Plateaus(nn.Module):
 
     home: Tensor
     tile: Tensor
+    limits: Tensor
+    lower: Tensor
+    around: Tensor
 
     def __init__(self, n: int, bounded: bool, sharpest: float) -> None:
         super().__init__()
         self.bounded, self.sharpest = bounded, sharpest
+        # Constants that lie on the device: a captured step cannot copy them there.
+        self.register_buffer("limits", torch.tensor([0.0, 1.0]), persistent=False)
+        self.register_buffer("lower", torch.tensor([True, False]), persistent=False)
+        self.register_buffer("around", torch.tensor(AROUND)[:, None], persistent=False)
         # Tiles, narrow near both ends of a bounded range, where data like to sit.
         edges = torch.linspace(0, 1, n + 1)
         if bounded:
@@ -86,21 +137,13 @@ class Plateaus(nn.Module):
         half = self.log_width.exp() / 2
         return centre - half, centre + half, self.log_scale.exp() + self.sharpest
 
-    def cdf(self, v: Tensor) -> Tensor:
-        """G_k(v), (..., k); over [0, 1] cut and renormalised, so that G(0) = 0 and G(1) = 1."""
-        a, b, s = self.pieces()
-        cdf = self._on_line(v, a, b, s)
-        if self.bounded:
-            low, high = self._on_line(v.new_tensor([0.0, 1.0]), a, b, s)
-            cdf = (cdf - low) / (high - low)
-        return cdf
+    def cdfs(self) -> Cdfs:
+        """The CDFs of the plateaus as they lie now."""
+        return Cdfs(*self.pieces(), self.limits if self.bounded else None)
 
-    @staticmethod
-    def _on_line(v: Tensor, a: Tensor, b: Tensor, s: Tensor) -> Tensor:
-        rate, v = 1 / s, v[..., None]
-        left, right = torch.addcmul(-a * rate, v, rate), torch.addcmul(-b * rate, v, rate)
-        # The default threshold of 20 would leave steps of 2e-9 in F.
-        return (F.softplus(left, threshold=60) - F.softplus(right, threshold=60)) * (s / (b - a))
+    def cdf(self, v: Tensor) -> Tensor:
+        """G_k(v), (..., k)."""
+        return self.cdfs()(v)
 
     def log_density(self, v: Tensor, logits: Tensor) -> Tensor:
         """log F'(v) for weights softmax(logits), (..., k): the log-determinant's terms, (...)."""
@@ -108,49 +151,49 @@ class Plateaus(nn.Module):
         # sigmoid(p) - sigmoid(q) = sigmoid(p) sigmoid(-q) (1 - exp(q - p)), all terms positive.
         height = -torch.expm1((a - b) / s) / (b - a)
         if self.bounded:
-            low, high = self._on_line(v.new_tensor([0.0, 1.0]), a, b, s)
-            height = height / (high - low)
+            height = height / Cdfs(a, b, s, self.limits).span
         result: Tensor = MixtureLogDensity.apply(v, logits, a, b, 1 / s, height)
         return result
 
     def knots(self) -> Tensor:
         """Ordered places, (m,), between which every F is nearly straight; dense around edges."""
         a, b, s = self.pieces()
-        around = s.new_tensor([-9, -5, -3, -2, -1, 0, 1, 2, 3, 5, 9])[:, None] * s
+        around = self.around * s
         span = (0.0, 1.0) if self.bounded else (-9.0, 10.0)
         even = torch.linspace(*span, EVEN_KNOTS, device=s.device, dtype=s.dtype)
         places = torch.cat([even, (a + around).flatten(), (b + around).flatten()])
         return places.clamp(*span).sort().values
 
-    def inverse(self, z: Tensor, logits: Tensor, knots: Tensor, table: Tensor) -> Tensor:
+    def inverse(
+        self, z: Tensor, logits: Tensor, cdfs: Cdfs, knots: Tensor, table: Tensor
+    ) -> Tensor:
         """The v, (n,), with F(v) = z, by bracketed secant steps (Illinois).
 
         Parameters
         ----------
         z, logits
             ``(n,)`` in (0, 1), and the weights' ``(n, k)``.
-        knots, table
-            `knots()`, ``(m,)``, and ``cdf(knots)``, ``(m, k)``.
+        cdfs, knots, table
+            `cdfs()`, `knots()`, ``(m,)``, and the CDFs there, ``(m, k)``.
         """
-        weights = logits.softmax(-1)
+        weights, z = logits.softmax(-1), z[:, None]
         heights = weights @ table.T  # (n, knots)
-        cell = torch.searchsorted(heights, z[:, None].contiguous()).clamp(1, len(knots) - 1)
-        low, high = knots[cell[:, 0] - 1], knots[cell[:, 0]]
-        f_low = heights.gather(1, cell - 1)[:, 0] - z
-        f_high = heights.gather(1, cell)[:, 0] - z
-        v, was_below = low, None
-        for _ in range(SECANT_STEPS):
-            slope = (high - low) / (f_high - f_low).clamp_min(1e-30)
-            v = torch.minimum(torch.maximum(low - f_low * slope, low), high)
-            f = (weights * self.cdf(v)).sum(-1) - z
-            below = f < 0
-            again = below == was_below if was_below is not None else torch.zeros_like(below)
-            low, high = torch.where(below, v, low), torch.where(below, high, v)
+        cell = torch.searchsorted(heights, z.contiguous()).clamp(1, len(knots) - 1)
+        cell = torch.cat([cell - 1, cell], 1)
+        ends, f = knots[cell], heights.gather(1, cell) - z  # of the bracket, (n, 2)
+        moved = None
+        for _ in range(SECANT_STEPS - 1):
+            v = _secant(ends, f)
+            f_v = (weights * cdfs(v)).sum(-1, keepdim=True) - z
+            before, moved = moved, (f_v < 0) == self.lower
             # An end kept twice counts half, or the secant would creep.
-            kept = torch.where(again, 0.5, 1.0)
-            f_low, f_high = (
-                torch.where(below, f, f_low * kept),
-                torch.where(below, f_high * kept, f),
-            )
-            was_below = below
-        return v
+            f = f if before is None else torch.where(moved == before, f * 0.5, f)
+            ends, f = torch.where(moved, v[:, None], ends), torch.where(moved, f_v, f)
+        return _secant(ends, f)
+
+
+def _secant(ends: Tensor, f: Tensor) -> Tensor:
+    """Where the line through both ends crosses 0, (n,)."""
+    (low, high), (f_low, f_high) = ends.unbind(1), f.unbind(1)
+    slope = (high - low) / (f_high - f_low).clamp_min(1e-30)
+    return (low - f_low * slope).clamp(low, high)

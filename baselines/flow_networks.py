@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,6 +13,22 @@ from genbench.generator import Space
 
 POINTS_LEVELS = 256  # the sharpest edge of points is that of images of so many grey levels
 DEVIATIONS = 3  # from the mean of points to either end of their range
+
+# The place of a scalar in its row. It is an int64 tensor, (1,), for a graph that serves all places.
+Place = int | Tensor
+
+
+def take(x: Tensor, place: Place) -> Tensor:
+    """``x[:, place]``."""
+    return x[:, place] if isinstance(place, int) else x.index_select(1, place)[:, 0]
+
+
+def put(x: Tensor, place: Place, value: Tensor) -> None:
+    """``x[:, place] = value``."""
+    if isinstance(place, int):
+        x[:, place] = value
+    else:
+        x.index_copy_(1, place, value[:, None])
 
 
 class Block(nn.Module):
@@ -53,11 +71,14 @@ class Masked(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight * self.mask, self.bias)
 
-    def group(self, x: Tensor, j: int) -> Tensor:
-        """Group `j` of the output; of `x` only the groups that it sees need to be there."""
-        rows = slice(j * self.n_out, (j + 1) * self.n_out)
-        seen = (j if self.strict else j + 1) * self.n_in
-        return F.linear(x[:, :seen], self.weight[rows, :seen], self.bias[rows])
+    def group(self, x: Tensor, j: Place) -> Tensor:
+        """Group `j` of the output; of `x`, (n, groups, n_in), those that it does not see are 0."""
+        bias = self.bias.view(-1, self.n_out)
+        weight = self.weight.view(*bias.shape, -1)
+        if isinstance(j, int):
+            seen = j if self.strict else j + 1
+            return F.linear(x[:, :seen].flatten(1), weight[j, :, : seen * self.n_in], bias[j])
+        return F.linear(x.flatten(1), weight.index_select(0, j)[0], bias.index_select(0, j)[0])
 
 
 class Conditioner(nn.Module):
@@ -118,12 +139,15 @@ class Conditioner(nn.Module):
         context: Tensor = self.context(self.norm(above[:, 0]))
         return context if x is None else context + self.above(x)
 
-    def scalar(self, j: int, x: Tensor, context: Tensor, hidden: list[Tensor]) -> Tensor:
-        """Logits (n, plateaus) of scalar `j` from features `x` of those before; fills `hidden`."""
-        here = slice(j * self.first.n_out, (j + 1) * self.first.n_out)
-        hidden[0][:, here] = F.relu(self.first.group(x, j) + context[:, here])
-        hidden[1][:, here] = F.relu(self.second.group(hidden[0], j)) + hidden[0][:, here]
-        return self.last.group(hidden[1], j)
+    def scalar(self, j: Place, x: Tensor, context: Tensor, hidden: Sequence[Tensor]) -> Tensor:
+        """Logits (n, plateaus) of scalar `j` from features `x` of those before; fills `hidden`.
+
+        All of them are ``(n, width, ...)``, and zeros from `j` on, but for the context.
+        """
+        first, second = hidden
+        put(first, j, F.relu(self.first.group(x, j) + take(context, j)))
+        put(second, j, F.relu(self.second.group(first, j)) + take(first, j))
+        return self.last.group(second, j)
 
 
 class Density(nn.Module):
@@ -173,30 +197,13 @@ class Density(nn.Module):
         log_slopes = self.maps.log_density(v, self._logits(v, y))
         return (log_slopes - self.range.log()).flatten(1).sum(1)
 
-    def inverse(self, z: Tensor, y: Tensor) -> Tensor:
-        """u of z, scalar by scalar: (n, channels, rows, columns), or (n, d)."""
-        v, x, net = torch.zeros_like(z), None, self.net
-        past: list[list[Tensor]] = [[] for _ in net.blocks]
-        knots = self.maps.knots()
-        table = self.maps.cdf(knots)
-        for r in range(self.rows):
-            with _mixed_precision(z.device):
-                context = net.begin_row(x, y, past)
-            x = z.new_zeros(len(z), self.width * net.first.n_in)
-            hidden = [torch.zeros_like(context) for _ in range(2)]
-            for j in range(self.width):
-                with _mixed_precision(z.device):
-                    logits = net.scalar(j, x, context, hidden).to(z.dtype)
-                v[:, r, j] = self.maps.inverse(z[:, r, j], logits, knots, table)
-                x[:, j * net.first.n_in : (j + 1) * net.first.n_in] = net.features(v[:, r, j, None])
-        return self._from_rows(v)
-
     def to_rows(self, u: Tensor) -> Tensor:
         """Scalars in units of their range, (n, rows, width)."""
         u = u.permute(0, 2, 3, 1).flatten(2) if self.image else u[..., None]
         return (u - self.low) / self.range
 
-    def _from_rows(self, v: Tensor) -> Tensor:
+    def from_rows(self, v: Tensor) -> Tensor:
+        """Undo `to_rows`: (n, channels, rows, columns), or (n, d)."""
         u = v * self.range + self.low
         if not self.image:
             return u[..., 0]
@@ -211,4 +218,6 @@ class Density(nn.Module):
 def _mixed_precision(device: torch.device) -> torch.autocast:
     """bfloat16 networks on a GPU, where they help; densities always stay float32."""
     on_gpu = device.type == "cuda"
-    return torch.autocast("cuda" if on_gpu else "cpu", torch.bfloat16, enabled=on_gpu)
+    return torch.autocast(
+        "cuda" if on_gpu else "cpu", torch.bfloat16, enabled=on_gpu, cache_enabled=False
+    )

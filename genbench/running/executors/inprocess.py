@@ -82,7 +82,8 @@ def torch_left_as_found() -> Iterator[None]:
 
     threads = torch.get_num_threads()
     card = torch.cuda.current_device() if torch.cuda.is_initialized() else None
-    benchmark = torch.backends.cudnn.benchmark
+    cudnn = torch.backends.cudnn
+    benchmark, deterministic = cudnn.benchmark, cudnn.deterministic
     with threadpool_limits():  # restores each library's threads
         try:
             yield
@@ -91,4 +92,4 @@ def torch_left_as_found() -> Iterator[None]:
             if card is not None:
                 torch.cuda.set_device(card)
             torch.set_flush_denormal(False)
-            torch.backends.cudnn.benchmark = benchmark
+            cudnn.benchmark, cudnn.deterministic = benchmark, deterministic
