@@ -65,18 +65,10 @@ Show = Callable[[Suite], AbstractContextManager[Listener]]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The outcome of a run or a scoring.
+    """The outcome of a run or a scoring: what the run loop `ended` with, the results directory, the
+    `page` of the HTML report, if one was written.
 
-    Parameters
-    ----------
-    ended
-        The run loop's own result: suite, cells, records.
-    store
-        The results directory.
-    page
-        The HTML report, if one was written.
-    notes
-        What the owner of scored samples should know about how they were read.
+    `notes` are what the owner of scored samples should know about how they were read.
     """
 
     ended: RunResult
@@ -173,9 +165,10 @@ def run(
     suite
         A shipped suite's name or a TOML file.
     generators
-        ``NAME`` or ``NAME:key=value,...``, a class, or ``(class, parameters)``; empty for what
-        `plugins` define, or else for every baseline. A class that lives in a notebook or in the
-        running script only is fitted and sampled in this process, and its records say so.
+        ``NAME`` or ``NAME:key=value,...``, ``all``, ``family:NAME``, a class, or ``(class,
+        parameters)``; empty for what `plugins` define, or else for those that the suite names. A
+        class that lives in a notebook or in the running script only is fitted and sampled in this
+        process, and its records say so.
     plugins
         ``FILE`` or ``FILE:Class``.
     sweeps
@@ -209,9 +202,10 @@ def run(
     chosen = load_suite(str(suite), profile)
     store = Store(Path(results))
     devices = resolve_devices(device, jobs)
-    options = _options(
-        chosen, seeds, threads, devices, parts, fresh, keep_failed, timeout, memory_limit, sandbox
-    )
+    options = replace(
+        _options(chosen, seeds, threads, devices, parts), fresh=fresh, keep_failed=keep_failed,
+        timeout=timeout, memory_limit=memory_limit, sandbox=sandbox,
+    )  # fmt: skip
     named = [g for g in generators if isinstance(g, str)]
     own = [(g, choice_of(g)) for g in generators if not isinstance(g, str)]
     with (
@@ -249,7 +243,8 @@ def plan(
     """The plan of `run` with these arguments."""
     chosen, store = load_suite(str(suite), profile), Store(Path(results))
     find(executor)
-    options = _options(chosen, seeds, threads, ("cpu",), parts, fresh, keep_failed)
+    asked = _options(chosen, seeds, threads, ("cpu",), parts)
+    options = replace(asked, fresh=fresh, keep_failed=keep_failed)
     with Prober() as prober:
         choices = choose(chosen, generators, plugins, prober, controls=controls, sweeps=sweeps)
         return Plan(chosen, tuple(plan_cells(chosen, choices, store, options)))
@@ -319,19 +314,12 @@ def score(
 
 def _references(suite: Suite, shipped: set[str], anew: set[str]) -> list[str]:
     """Notes for the owner of samples on the control rows beside them."""
-    notes = []
-    if shipped - anew:
-        names = ", ".join(sorted(shipped - anew))
-        notes.append(
-            f"{names}: our published records of {suite.name} {suite.version}, made on another "
-            "machine; genbench run computes them here"
-        )
-    if anew:
-        notes.append(
-            f"{', '.join(sorted(anew))}: our published records measured otherwise than this "
-            "version does, so they are computed here"
-        )
-    return notes
+    kept = (f"our published records of {suite.name} {suite.version}, made on another machine; "
+            "genbench run computes them here")  # fmt: skip
+    other = ("our published records measured otherwise than this version does, so they are "
+             "computed here")  # fmt: skip
+    found = ((shipped - anew, kept), (anew, other))
+    return [f"{', '.join(sorted(names))}: {text}" for names, text in found if names]
 
 
 @contextmanager
@@ -350,11 +338,6 @@ def _options(
     threads: int,
     devices: tuple[str, ...],
     parts: Sequence[str],
-    fresh: bool = False,
-    keep_failed: bool = False,
-    timeout: float | None = None,
-    memory_limit: int | None = None,
-    sandbox: bool = True,
 ) -> RunOptions:
     return RunOptions(
         seeds=suite.seeds if seeds is None else tuple(seeds),
@@ -362,11 +345,6 @@ def _options(
         device=devices[0],
         devices=devices,
         parts=tuple(p for p in PARTS if p in parts),
-        fresh=fresh,
-        keep_failed=keep_failed,
-        timeout=timeout,
-        memory_limit=memory_limit,
-        sandbox=sandbox,
         argv_source=environment.source([Path(sys.argv[0]).name, *sys.argv[1:]]),
     )
 

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -394,17 +395,22 @@ def test_a_missing_artefact_is_said_and_not_fatal(with_grid: Entry, tmp_path: Pa
     assert "Not shown: the file is missing." in read_page(out).text
 
 
+def _with_grid_at(entry: Entry, path: str) -> Entry:
+    artifacts = (replace(_grid(entry), path=path),)
+    return replace(entry, record=replace(entry.record, artifacts=artifacts))
+
+
 @pytest.mark.parametrize("path", ["../grid.png", "/etc/passwd", "a/../../x", "", "x\0y"])
 def test_paths_that_leave_the_folder_are_refused(with_grid: Entry, path: str) -> None:
     with pytest.raises(ArtefactError, match="leaves the folder"):
-        read(with_grid, Artifact("grid", path, _grid(with_grid).sha256, 1))
+        read(_with_grid_at(with_grid, path), "grid")
 
 
 def test_links_are_refused(with_grid: Entry) -> None:
     assert with_grid.folder is not None
     (with_grid.folder / "link.png").symlink_to("grid.png")
     with pytest.raises(ArtefactError, match="link"):
-        read(with_grid, Artifact("grid", "link.png", _grid(with_grid).sha256, 1))
+        read(_with_grid_at(with_grid, "link.png"), "grid")
 
 
 # --- hostile records ------------------------------------------------------------------------

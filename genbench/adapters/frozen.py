@@ -70,19 +70,10 @@ def frozen(
 ) -> type:
     """A generator class around a model that needs no fitting.
 
-    Parameters
-    ----------
-    load
-        Makes the sampler, once; called in `fit`, so that a file that cannot be loaded is a failed
-        cell with its reason.
-    labels
-        Whether the model samples the classes it is asked for.
-    files
-        What the model consists of; their digests become part of the version.
-    values
-        How floats become grey levels; None where the model returns uint8.
-    code
-        The user's own function behind it, if there is one.
+    `load` makes the sampler, once; it is called in `fit`, so that a file that cannot be loaded is a
+    failed cell with its reason. With `labels` the model samples the classes it is asked for. It
+    consists of `files`, whose digests become part of the version, and perhaps of `code`, the user's
+    own function. `values` make grey levels of floats; None where the model returns uint8.
     """
 
     class Adapted:
@@ -149,13 +140,8 @@ def in_space(x: Any, space: Space, seen: Seen, name: str) -> Tensor:
     """A model's rows, an array or tensor, as a tensor of the space as far as that needs no guess.
 
     Images become uint8 ``(n, C, H, W)``, points float32 ``(n, d)``; whatever else fits the space's
-    shape keeps its dtype.
-
-    Raises
-    ------
-    ContractError
-        If it returned floats for images and nobody said what is black and what is white, flat
-        colour images, or masked entries.
+    shape keeps its dtype. `ContractError` if it returned floats for images and nobody said what is
+    black and what is white, flat colour images, or masked entries.
     """
     import numpy as np
     import torch

@@ -27,10 +27,7 @@ class Range:
 def stated(name: str, low: float | None, high: float | None) -> Range | None:
     """The range that a generator's author declared; None if he declared none.
 
-    Raises
-    ------
-    PluginError
-        If it is half a range, or black is not below white.
+    `PluginError` if it is half a range, or black is not below white.
     """
     if low is None and high is None:
         return None
@@ -46,14 +43,9 @@ def stated(name: str, low: float | None, high: float | None) -> Range | None:
 
 
 class Seen:
-    """The floats that a model has returned, beside the range that was declared for them.
+    """The floats that a model has returned, beside the range that was declared for them, if any.
 
-    Parameters
-    ----------
-    values
-        The range declared, if any.
-    levels
-        Grey levels of the space: within half of one nothing counts as clipped.
+    Within half of one of the space's grey `levels` nothing counts as clipped.
     """
 
     def __init__(self, values: Range | None, levels: int) -> None:

@@ -82,7 +82,6 @@ for _command in (
     results.status,
     archive.results_,
     suites.suite,
-    new.new,
     data.data,
     doctor.doctor,
     selftest.selftest,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -11,34 +11,31 @@ from click.core import ParameterSource
 
 
 def command(without: Sequence[str] = (), **changes: Any) -> str:
-    """The running command as a shell takes it.
+    """The running command as a shell takes it, with `changes` of options by name.
 
-    Parameters
-    ----------
-    without
-        Names of options to leave out.
-    changes
-        Values for options by name; None leaves one out.
+    Options named in `without` are left out, and those whose value is None.
     """
     context = click.get_current_context()
-    values = {**context.params, **changes}
-    words = ["genbench", *_path(context)]
-    for parameter in context.command.params:
-        name = str(parameter.name)
-        given = context.get_parameter_source(name) is not ParameterSource.DEFAULT
-        if name not in without and (given or name in changes):
-            words += _words(parameter, values[name])
-    return shlex.join(words)
+    values = {name: v for name, v in _given(context).items() if name not in without}
+    return _line(context, _path(context), {**values, **changes})
 
 
 def other(verb: str, *, keep: Sequence[str]) -> str:
     """Another command of ours with those options of the running one that `keep` names."""
     context = click.get_current_context()
-    words = ["genbench", verb]
+    return _line(context, [verb], {k: v for k, v in _given(context).items() if k in keep})
+
+
+def _given(context: click.Context) -> dict[str, Any]:
+    default = ParameterSource.DEFAULT
+    return {k: v for k, v in context.params.items() if context.get_parameter_source(k) != default}
+
+
+def _line(context: click.Context, verb: Sequence[str], values: Mapping[str, Any]) -> str:
+    words = ["genbench", *verb]
     for parameter in context.command.params:
-        name = str(parameter.name)
-        if name in keep and context.get_parameter_source(name) is not ParameterSource.DEFAULT:
-            words += _words(parameter, context.params[name])
+        if parameter.name in values:
+            words += _words(parameter, values[parameter.name])
     return shlex.join(words)
 
 

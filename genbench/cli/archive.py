@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from genbench.cli.options import FOLDER, NEW_FOLDER
 from genbench.cli.output import echo
 
 if TYPE_CHECKING:
     from genbench.results import Problem
-
-FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
 @click.group("results")
@@ -37,7 +36,7 @@ def verify(place: Path) -> int:
 @results_.command()
 @click.argument("sources", metavar="RESULTS...", nargs=-1, required=True, type=FOLDER)
 @click.option(
-    "-o", "--into", required=True, metavar="DIR", type=click.Path(path_type=Path, file_okay=False),
+    "-o", "--into", required=True, metavar="DIR", type=NEW_FOLDER,
     help="The results folder to copy into; nothing in it is overwritten.",
 )  # fmt: skip
 @click.option(

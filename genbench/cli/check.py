@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from genbench.cli import options
 from genbench.cli.output import echo, echo_json
 
 if TYPE_CHECKING:
@@ -27,16 +28,9 @@ _MARKS = {
     metavar="C,H,W",
     help="Check on data of this shape, for a generator that takes no other; default 1,8,8 images.",
 )
-@click.option(
-    "--timeout",
-    default=60.0,
-    show_default=True,
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="Fail a check that takes longer than this.",
-)
-@click.option("--no-sandbox", is_flag=True, help="Let the generator write wherever you may write.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.timeout(help="Fail a check that takes longer than this.", default=60.0)
+@options.no_sandbox(help="Let the generator write wherever you may write.")
+@options.as_json()
 def check(
     generator: str, shape: str | None, timeout: float, no_sandbox: bool, as_json: bool
 ) -> int:

@@ -6,18 +6,15 @@ from pathlib import Path
 
 import click
 
+from genbench.cli import options
 from genbench.cli.output import echo, echo_json
 
 
 @click.command()
-@click.option(
-    "--results",
-    default="results",
-    type=click.Path(path_type=Path),
-    show_default=True,
-    help="Check that this results folder can be written.",
+@options.results(
+    help="Check that this results folder can be written.", type=click.Path(path_type=Path)
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.as_json()
 def doctor(results: Path, as_json: bool) -> int:
     """Check this machine: versions, device, disk, data, weights, plugins, write access.
 

@@ -51,16 +51,9 @@ def _errors(found: Table) -> list[str]:
 def price_of_ranks(records: Iterable[Record]) -> Price | None:
     """The option that gives a command of one seed ranks, and about how long that takes.
 
-    Parameters
-    ----------
-    records
-        Those that count of one run. The price is their own wall time for each seed more, at as
-        many cells at a time as ran beside each other.
-
-    Returns
-    -------
-    Price or None
-        None where no generator was trained, or where one has several seeds already.
+    None where no generator was trained, or where one has several seeds already. The price is the
+    own wall time of the `records`, those that count of one run, for each seed more, at as many
+    cells at a time as ran beside each other.
     """
     trained = [r for r in records if not is_control_record(r) and not is_fixed(r)]
     seeds = {r.seed for r in trained}

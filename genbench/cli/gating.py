@@ -6,14 +6,13 @@ from pathlib import Path
 
 import click
 
+from genbench.cli.options import FOLDER
 from genbench.cli.output import Sheet, echo
-
-RESULTS = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
 @click.command()
-@click.option("--baseline", required=True, type=RESULTS, metavar="DIR", help="What was accepted.")
-@click.option("--candidate", required=True, type=RESULTS, metavar="DIR", help="What is new.")
+@click.option("--baseline", required=True, type=FOLDER, metavar="DIR", help="What was accepted.")
+@click.option("--candidate", required=True, type=FOLDER, metavar="DIR", help="What is new.")
 @click.option(
     "--tolerance",
     "tolerances",
@@ -49,10 +48,8 @@ def gate(
     if out is not None:
         write_bytes(out, library.markdown(found).encode())
     shown = [j for j in found.judgements if j.verdict != "pass" or j.decides]
-    sheet = Sheet()
-    for name in ("verdict", "aspect", "task", "generator", "what", "baseline", "candidate",
-                 "worse by", "tolerance", "note"):  # fmt: skip
-        sheet.column(name)
+    sheet = Sheet(("verdict", "aspect", "task", "generator", "what", "baseline", "candidate",
+                   "worse by", "tolerance", "note"))  # fmt: skip
     for j in shown:
         sheet.row((
             j.verdict, j.aspect, j.task, j.generator, j.what, number(j.baseline),

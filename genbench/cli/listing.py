@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
+from genbench.cli import options
 from genbench.cli.output import Sheet, echo, echo_json, heading
 from genbench.errors import GenbenchError, UsageError, did_you_mean, shorten
 
@@ -26,21 +27,16 @@ SECTIONS = ("suites", "generators", "metrics", "extractors", "executors")
     help="Import each generator (in a process of its own), each metric of another package and each"
     " executor, and show the broken ones.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.as_json()
 def list_(section: str | None, check: bool, as_json: bool) -> int:
     """List suites, generators, metrics, extractors and executors.
 
     Reads metadata only; a plugin that does not import is still listed. Use --check to find it.
     """
-    found: dict[str, list[dict[str, Any]]] = {}
-    for name in (section,) if section else SECTIONS:
-        found[name] = _LISTS[name]()
-    if check and "generators" in found:
-        _check(found["generators"])
-    if check and "metrics" in found:
-        _check_metrics(found["metrics"])
-    if check and "executors" in found:
-        _check_executors(found["executors"])
+    found = {name: _LISTS[name]() for name in ((section,) if section else SECTIONS)}
+    if check:
+        for name in found.keys() & _CHECKS:
+            _CHECKS[name](found[name])
     if as_json:
         echo_json(found, indent=1, sort_keys=True)
     else:
@@ -56,7 +52,7 @@ def list_(section: str | None, check: bool, as_json: bool) -> int:
 @click.option(
     "--sweep", is_flag=True, help="Show each metric against each parameter that RESULTS vary."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.as_json()
 def show(what: str, sweep: bool, as_json: bool) -> None:
     """Show one suite, generator, metric or extractor, a record file, or the record's schema.
 
@@ -168,18 +164,28 @@ def _metrics() -> list[dict[str, Any]]:
     rows = [
         {"name": name, "provider": "genbench", **_facts(info)} for name, info in METRICS.items()
     ]
-    for name, entries in sorted(extensions.announced(extensions.METRICS).items()):
-        row = {
-            "name": name,
-            "provider": " and ".join(sorted(map(extensions.owner, entries))),
-            **dict.fromkeys(("better", "unit", "needs", "cost"), "-"),
-            "about": ", ".join(entry.value for entry in entries),
-        }
-        problem = custom.complaint(name)
-        if problem is None and len(entries) > 1:
-            problem = DOUBLED
+    unknown = dict.fromkeys(("better", "unit", "needs", "cost"), "-")
+    for found in _announced(extensions.METRICS):
+        row = {"name": found["name"], "provider": found["provider"], **unknown,
+               "about": found["where"]}  # fmt: skip
+        problem = custom.complaint(found["name"]) or found.get("problem")
         rows.append(row if problem is None else {**row, "problem": problem})
     return rows
+
+
+def _announced(kind: str) -> list[dict[str, Any]]:
+    """The names that packages announce for a kind of extension, with their owners."""
+    from genbench.system import extensions
+
+    return [
+        {
+            "name": name,
+            "provider": " and ".join(sorted(map(extensions.owner, entries))),
+            "where": ", ".join(entry.value for entry in entries),
+            **({"problem": DOUBLED} if len(entries) > 1 else {}),
+        }
+        for name, entries in sorted(extensions.announced(kind).items())
+    ]
 
 
 def _facts(info: Any) -> dict[str, str]:
@@ -208,25 +214,15 @@ def _extractors() -> list[dict[str, Any]]:
         }
         for name, info in list_extractors().items()
     ]
-    for name, entries in sorted(extensions.announced(extensions.EXTRACTORS).items()):
-        about = ", ".join(entry.value for entry in entries)
-        rows.append({"name": name, "version": "-", "kind": "-", "sha256": "-", "accuracy": "-",
-                     "about": about})  # fmt: skip
-    return rows
+    unknown = dict.fromkeys(("version", "kind", "sha256", "accuracy"), "-")
+    others = _announced(extensions.EXTRACTORS)
+    return rows + [{"name": o["name"], **unknown, "about": o["where"]} for o in others]
 
 
 def _executors() -> list[dict[str, Any]]:
     from genbench.system import extensions
 
-    return [
-        {
-            "name": name,
-            "provider": " and ".join(sorted(map(extensions.owner, entries))),
-            "where": ", ".join(entry.value for entry in entries),
-            **({"problem": DOUBLED} if len(entries) > 1 else {}),
-        }
-        for name, entries in sorted(extensions.announced(extensions.EXECUTORS).items())
-    ]
+    return _announced(extensions.EXECUTORS)
 
 
 _LISTS = {
@@ -253,25 +249,33 @@ def _check_metrics(rows: list[dict[str, Any]]) -> None:
     """Import the metrics of other packages, and tell what they say of themselves."""
     from genbench.metrics import METRICS, custom
 
-    for row in rows:
-        if row["name"] not in METRICS and "problem" not in row:
-            try:
-                custom.find(row["name"])
-                row.update(_facts(custom.described(row["name"])))
-            except GenbenchError as error:
-                row["problem"] = shorten(str(error), 300)
+    def facts(name: str) -> dict[str, str]:
+        custom.find(name)
+        return _facts(custom.described(name))
+
+    _ask([row for row in rows if row["name"] not in METRICS and "problem" not in row], facts)
 
 
 def _check_executors(rows: list[dict[str, Any]]) -> None:
     """Import the executors, and tell what they say of themselves."""
     from genbench.running import executors
 
+    def facts(name: str) -> dict[str, str]:
+        doc = executors.find(name).__doc__ or ""
+        return {"about": doc.strip().partition("\n")[0]}
+
+    _ask(rows, facts)
+
+
+def _ask(rows: list[dict[str, Any]], facts: Callable[[str], dict[str, str]]) -> None:
     for row in rows:
         try:
-            doc = executors.find(row["name"]).__doc__ or ""
-            row["about"] = doc.strip().partition("\n")[0]
+            row.update(facts(row["name"]))
         except GenbenchError as error:
             row["problem"] = shorten(str(error), 300)
+
+
+_CHECKS = {"generators": _check, "metrics": _check_metrics, "executors": _check_executors}
 
 
 def _print(title: str, rows: list[dict[str, Any]]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from genbench.cli import new_suite
+from genbench.cli import new_suite, options
 from genbench.cli.output import echo
 
 
@@ -22,7 +22,7 @@ def new() -> None:
     "parent",
     default=".",
     show_default=True,
-    type=click.Path(path_type=Path, file_okay=False),
+    type=options.NEW_FOLDER,
     help="Make the folder NAME in this one.",
 )
 def generator(name: str, parent: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from genbench.cli import options
 from genbench.cli.output import echo
 
 
@@ -13,19 +14,19 @@ from genbench.cli.output import echo
 @click.argument("name")
 @click.option(
     "--images",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    type=options.FOLDER,
     metavar="DIR",
     help="Use the images of this folder: one size, one folder per class if labelled.",
 )
 @click.option(
     "--npz",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=options.FILE,
     metavar="FILE",
     help="Use the array x of this file (uint8 images or float points) and, if labelled, y.",
 )
 @click.option(
     "--csv",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=options.FILE,
     metavar="FILE",
     help="Use the rows of this CSV as points: commas between columns, decimal points.",
 )
@@ -70,18 +71,12 @@ from genbench.cli.output import echo
     help="Ask each generator for so many rows; default: as many as valid and test hold, 10,000 at "
     "most.",
 )
-@click.option(
-    "--on-bad",
-    type=click.Choice(["fail", "skip"]),
-    default="fail",
-    show_default=True,
-    help="What to do about image files that cannot be used; each is named.",
-)
+@options.on_bad(help="What to do about image files that cannot be used; each is named.")
 @click.option(
     "-o",
     "--out",
     "folder",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    type=options.FOLDER,
     default=".",
     help="Write into this folder; default: here.",
 )

@@ -56,13 +56,7 @@ def _encodable(text: str, stream: Any) -> str:
 
 
 def echo(text: str = "", *, err: bool = False, mark: str = "", colour: str | None = None) -> None:
-    """Print one line.
-
-    Parameters
-    ----------
-    mark, colour
-        A word of ours before the text, in this colour where there is a terminal.
-    """
+    """Print one line, a `mark` of ours before it, in this colour where there is a terminal."""
     line = harmless(text, err=err)
     _write(f"{click.style(mark, fg=colour)} {line}" if mark else line, err=err)
 
@@ -125,9 +119,11 @@ def refusal(error: OSError) -> str:
 class Sheet:
     """A table without lines, whose every cell is plain text."""
 
-    def __init__(self) -> None:
+    def __init__(self, titles: Iterable[str] = ()) -> None:
         self._heads: list[tuple[str, Literal["left", "right"], bool]] = []
         self._rows: list[list[str] | None] = []
+        for title in titles:
+            self.column(title)
 
     def column(self, title: str, *, right: bool = False, wrap: bool = True) -> None:
         """One more column; `wrap` allows lines to be broken in it."""

@@ -7,17 +7,16 @@ from pathlib import Path
 
 import click
 
+from genbench.cli.options import FOLDER, NEW_FOLDER
 from genbench.cli.output import Sheet, echo
-
-RESULTS = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
 @click.command()
-@click.argument("places", metavar="[RESULTS]...", nargs=-1, type=RESULTS)
+@click.argument("places", metavar="[RESULTS]...", nargs=-1, type=FOLDER)
 @click.option(
     "-o",
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=NEW_FOLDER,
     metavar="DIR",
     help="Write the site here; default: RESULTS/report.",
 )
@@ -83,8 +82,8 @@ def report(
 
 
 @click.command()
-@click.argument("a", type=RESULTS)
-@click.argument("b", type=RESULTS, required=False)
+@click.argument("a", type=FOLDER)
+@click.argument("b", type=FOLDER, required=False)
 @click.option(
     "--rows",
     nargs=2,
@@ -114,10 +113,10 @@ def compare(a: Path, b: Path | None, rows: tuple[str, str] | None) -> int:
         raise UsageError(f"compare {a} with what? Name a second folder, or two rows: --rows A B")
     else:
         found = comparison.compare_places(a, b)
-    sheet = Sheet()
-    for name in ("task", "generator", "metric", "A", "B", "B - A", "95 % interval", "p (Holm)",
-                 "verdict"):  # fmt: skip
-        sheet.column(name, right=name not in ("task", "generator", "metric"))
+    names = ("task", "generator", "metric")
+    sheet = Sheet(names)
+    for name in ("A", "B", "B - A", "95 % interval", "p (Holm)", "verdict"):
+        sheet.column(name, right=True)
     for line in found:
         sheet.row(line.cells())
     sheet.print()
@@ -126,7 +125,7 @@ def compare(a: Path, b: Path | None, rows: tuple[str, str] | None) -> int:
 
 
 @click.command()
-@click.argument("place", metavar="[RESULTS]", default="results", type=RESULTS)
+@click.argument("place", metavar="[RESULTS]", default="results", type=FOLDER)
 @click.option("--watch", is_flag=True, help="Show it again every two seconds until Ctrl-C.")
 def status(place: Path, watch: bool) -> int:
     """Show what is done, running and failed in a results folder. Reads files only."""

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 import click
 
+from genbench.cli import options
+
 MOST_JOBS = 256
 
 
@@ -20,12 +22,8 @@ def _jobs(context: click.Context, option: click.Parameter, text: str) -> int | L
 
 
 @click.command()
-@click.option(
-    "--suite",
-    "suite_name",
-    required=True,
-    metavar="NAME|FILE",
-    help="Run this suite: a shipped name (see `genbench list suites`) or a TOML file.",
+@options.suite_name(
+    help="Run this suite: a shipped name (see `genbench list suites`) or a TOML file."
 )
 @click.option(
     "-g",
@@ -33,7 +31,8 @@ def _jobs(context: click.Context, option: click.Parameter, text: str) -> int | L
     "generators",
     multiple=True,
     metavar="NAME[:k=v,...]",
-    help="Run this generator, with these parameters; repeat for more. Without it: every baseline.",
+    help="Run this generator, with these parameters; repeat for more. `all`: every one that comes "
+    "with genbench; `family:gan`: those of a family. Without it: those that the suite names.",
 )
 @click.option(
     "--sweep",
@@ -42,32 +41,14 @@ def _jobs(context: click.Context, option: click.Parameter, text: str) -> int | L
     metavar="NAME:k=a,b,c",
     help="Run this generator once with each value; repeat for every combination of two.",
 )
-@click.option(
-    "--plugin",
-    "plugins",
-    multiple=True,
-    metavar="FILE[:Class]",
-    help="Use the generators that a Python file defines; without -g, run them.",
-)
-@click.option(
-    "--profile",
-    default=None,
-    metavar="P",
-    help="Size of the run: smoke, standard (the default) or full.",
-)
+@options.plugins(help="Use the generators that a Python file defines; without -g, run them.")
+@options.profile(help="Size of the run: smoke, standard (the default) or full.")
 @click.option(
     "--seeds",
-    default=None,
     metavar="0,1,2",
     help="Training seeds; more than one shows the spread between trainings.",
 )
-@click.option(
-    "--results",
-    default="results",
-    type=click.Path(path_type=Path, file_okay=False),
-    show_default=True,
-    help="Keep records, samples and the report in this folder.",
-)
+@options.results(help="Keep records, samples and the report in this folder.")
 @click.option(
     "-j",
     "--jobs",
@@ -87,13 +68,7 @@ def _jobs(context: click.Context, option: click.Parameter, text: str) -> int | L
     help="Fit and sample each cell on this many threads, for a model too large for one; another "
     "number gives other bytes.",
 )
-@click.option(
-    "--device",
-    default="auto",
-    show_default=True,
-    metavar="auto|cpu|cuda[:i]",
-    help="Train and score here; auto takes every GPU that there is, or else the CPU.",
-)
+@options.device(help="Train and score here; auto takes every GPU that there is, or else the CPU.")
 @click.option(
     "--executor",
     default="local",
@@ -101,29 +76,16 @@ def _jobs(context: click.Context, option: click.Parameter, text: str) -> int | L
     metavar="NAME",
     help="Have the cells run by this executor (see `genbench list executors`).",
 )
-@click.option(
-    "--only",
-    type=click.Choice(["metrics", "downstream"]),
-    help="Compute this part of the scores alone.",
-)
-@click.option(
-    "--skip",
-    type=click.Choice(["metrics", "downstream"]),
-    help="Leave this part of the scores out for now.",
-)
+@options.only
+@options.skip
 @click.option("--fresh", is_flag=True, help="Run every cell again, whatever is stored.")
 @click.option(
     "--keep-failed",
     is_flag=True,
     help="Leave failed cells and failed metrics alone instead of retrying.",
 )
-@click.option("--no-controls", is_flag=True, help="Leave the control rows out.")
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="End a generator that runs longer than this.",
-)
+@options.no_controls
+@options.timeout(help="End a generator that runs longer than this.")
 @click.option(
     "--memory-limit",
     type=click.IntRange(min=1),
@@ -131,19 +93,12 @@ def _jobs(context: click.Context, option: click.Parameter, text: str) -> int | L
     help="End a generator whose processes hold more than this; "
     "default: 80 % of the memory divided by the jobs, and once more, alone, with all of it.",
 )
-@click.option(
-    "--no-sandbox",
-    is_flag=True,
-    help="Let generators write wherever you may write (no Landlock); records say so.",
+@options.no_sandbox(
+    help="Let generators write wherever you may write (no Landlock); records say so."
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be run and stop.")
-@click.option(
-    "--json",
-    "as_json",
-    is_flag=True,
-    help="Print one JSON line per cell on stdout instead of the table.",
-)
-@click.option("--no-report", is_flag=True, help="Do not write the HTML report.")
+@options.as_json(help="Print one JSON line per cell on stdout instead of the table.")
+@options.no_report
 def run(
     suite_name: str,
     generators: tuple[str, ...],
@@ -185,7 +140,6 @@ def run(
     from functools import partial
 
     from genbench import api
-    from genbench.cli.parts import parts_of
     from genbench.cli.terminal import listener, print_plan, print_result
     from genbench.plugins import parse_seeds
 
@@ -198,7 +152,7 @@ def run(
         "jobs": jobs,
         "threads": threads,
         "executor": executor,
-        "parts": parts_of(only, skip),
+        "parts": options.parts_of(only, skip),
         "fresh": fresh,
         "keep_failed": keep_failed,
         "controls": not no_controls,

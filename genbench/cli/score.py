@@ -7,52 +7,30 @@ from typing import Literal
 
 import click
 
+from genbench.cli import options
+
 
 @click.command()
 @click.argument("samples", type=click.Path(path_type=Path, exists=True))
-@click.option(
-    "--suite", "suite_name", required=True, metavar="NAME|FILE", help="Score against this suite."
-)
-@click.option(
-    "--name", default=None, metavar="TEXT", help="Call the row this; default: the file's name."
-)
+@options.suite_name(help="Score against this suite.")
+@click.option("--name", metavar="TEXT", help="Call the row this; default: the file's name.")
 @click.option(
     "--labels",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=options.FILE,
     metavar="FILE",
     help="Labels of arrays (.npy, or one per line) or of images (.csv of file,label).",
 )
-@click.option(
-    "--on-bad",
-    type=click.Choice(["fail", "skip"]),
-    default="fail",
-    show_default=True,
-    help="What to do about image files that are not of the suite's space; each is named.",
+@options.on_bad(
+    help="What to do about image files that are not of the suite's space; each is named."
 )
-@click.option("--profile", default=None, metavar="P", help="Profile of the suite.")
-@click.option(
-    "--results",
-    default="results",
-    type=click.Path(path_type=Path, file_okay=False),
-    show_default=True,
-    help="Keep the record in this folder.",
-)
-@click.option(
-    "--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:i]", help="Score here."
-)
-@click.option(
-    "--only",
-    type=click.Choice(["metrics", "downstream"]),
-    help="Compute this part of the scores alone.",
-)
-@click.option(
-    "--skip",
-    type=click.Choice(["metrics", "downstream"]),
-    help="Leave this part of the scores out for now.",
-)
-@click.option("--no-controls", is_flag=True, help="Leave the control rows out.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON line instead of the table.")
-@click.option("--no-report", is_flag=True, help="Do not write the HTML report.")
+@options.profile()
+@options.results(help="Keep the record in this folder.")
+@options.device(help="Score here.")
+@options.only
+@options.skip
+@options.no_controls
+@options.as_json(help="Print one JSON line instead of the table.")
+@options.no_report
 def score(
     samples: Path,
     suite_name: str,
@@ -89,7 +67,6 @@ def score(
     from functools import partial
 
     from genbench import api
-    from genbench.cli.parts import parts_of
     from genbench.cli.terminal import listener, print_result
 
     result = api.score(
@@ -101,7 +78,7 @@ def score(
         profile=profile,
         results=results,
         device=device,
-        parts=parts_of(only, skip),
+        parts=options.parts_of(only, skip),
         controls=not no_controls,
         report=not no_report,
         show=partial(listener, as_json=as_json),

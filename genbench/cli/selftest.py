@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from genbench.cli import options
 from genbench.cli.output import echo, echo_json
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     metavar="METRIC",
     help="Falsify this metric's answers: its rows must turn red, or the test would be worthless.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.as_json()
 def selftest(metrics: tuple[str, ...], sabotage: str | None, as_json: bool) -> int:
     """Prove that every metric answers as it must on this machine, in under a minute.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from genbench.cli.options import FOLDER
 from genbench.cli.output import echo
 
 
@@ -47,7 +48,7 @@ def check(names: tuple[str, ...]) -> int:
 
 
 @suite.command()
-@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("folder", type=FOLDER)
 @click.option(
     "--replace", is_flag=True, help="Overwrite the hashes of a version that was never published."
 )

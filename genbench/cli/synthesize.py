@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from genbench.cli import options
 from genbench.cli.output import echo
 
 if TYPE_CHECKING:
@@ -15,9 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option(
-    "--suite", "suite_name", required=True, metavar="NAME|FILE", help="The suite it was trained on."
-)
+@options.suite_name(help="The suite it was trained on.")
 @click.option(
     "-g",
     "--generator",
@@ -33,8 +32,8 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Write the data set into this new folder.",
 )
-@click.option("--plugin", "plugins", multiple=True, metavar="FILE[:Class]", help="As in `run`.")
-@click.option("--profile", default=None, metavar="P", help="Profile of the suite.")
+@options.plugins(help="As in `run`.")
+@options.profile()
 @click.option(
     "--seed",
     default=0,
@@ -50,7 +49,6 @@ if TYPE_CHECKING:
 @click.option(
     "--filter",
     "filter_",
-    default=None,
     metavar="confidence=0.9",
     help="Keep rows whose label the suite's classifier confirms at least this surely.",
 )
@@ -72,21 +70,9 @@ if TYPE_CHECKING:
     help="Build it only if the augmentation curve shows a gain at this size; else exit with 7.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace a data set that lies at --out.")
-@click.option(
-    "--results",
-    default="results",
-    type=click.Path(path_type=Path, file_okay=False),
-    show_default=True,
-    help="Take the trained generator from here, and train it here if it is not there.",
-)
-@click.option(
-    "--device",
-    default="auto",
-    show_default=True,
-    metavar="auto|cpu|cuda[:i]",
-    help="Train and draw here.",
-)
-@click.option("--no-sandbox", is_flag=True, help="Let the generator write wherever you may write.")
+@options.results(help="Take the trained generator from here, and train it here if it is not there.")
+@options.device(help="Train and draw here.")
+@options.no_sandbox(help="Let the generator write wherever you may write.")
 def synthesize(
     suite_name: str,
     generator: str,
@@ -125,12 +111,10 @@ def synthesize(
     from genbench.system import resolve_device
     from genbench.tasks import load_suite
 
-    options = Options(
-        _confidence(filter_), drop_near_copies, resolve_device(device), not no_sandbox
-    )
+    asked = Options(_confidence(filter_), drop_near_copies, resolve_device(device), not no_sandbox)
     request = Request(rows, balance is not None, _splits(splits), seed)
     require_free(out, overwrite)
-    require_buildable(load_suite(suite_name, profile), request, options)
+    require_buildable(load_suite(suite_name, profile), request, asked)
     trained = api.run(
         suite_name,
         (generator,),
@@ -157,7 +141,7 @@ def synthesize(
         echo(f"  {what}" + (f" · {done:,} of {total:,}" if total > 1 else ""), err=True)
 
     made = build_set(
-        trained.ended.suite, cell.generator, stored, trained.store, request, options, out, progress
+        trained.ended.suite, cell.generator, stored, trained.store, request, asked, out, progress
     )
     _print(made, out)
     return 0
@@ -176,23 +160,24 @@ def _confidence(text: str | None) -> float | None:
     if text is None:
         return None
     key, _, value = text.partition("=")
-    try:
-        share = float(value)
-    except ValueError:
-        share = math.nan
+    share = _number(value)
     if key != "confidence" or not 0 < share <= 1:
         raise click.UsageError(f"--filter {text!r} is not confidence=SHARE with 0 < SHARE <= 1")
     return share
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def _splits(text: str) -> dict[str, float]:
     found: dict[str, float] = {}
     for part in text.split(","):
         name, _, value = part.partition("=")
-        try:
-            found[name] = float(value)
-        except ValueError:
-            found[name] = math.nan
+        found[name] = _number(value)
     good = all(n.isidentifier() and n.islower() and v > 0 for n, v in found.items())
     if not good or not math.isclose(math.fsum(found.values()), 1, abs_tol=1e-6):
         raise click.UsageError(

@@ -15,12 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genbench import kinds
-from genbench.data.files import FileCheck, check_files, declared, read_checked
+from genbench.data.files import check_files, declared, read_checked
 from genbench.data.rows import chosen_rows, row_range
 from genbench.data.split import Split
 from genbench.errors import DataError, UsageError
 from genbench.formats import StoredArray, as_float32, names_of_labels, one_set
 from genbench.generator import Space
+
+verify = check_files
 
 
 def read(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
@@ -44,11 +46,6 @@ def read(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
     if by_name:
         return Split(x[part], _numbers(dataset, y, entry["path"], space.classes)[part])
     return Split(x[part], y[part].astype(np.int64))
-
-
-def verify(dataset: Mapping[str, Any]) -> list[FileCheck]:
-    """See `genbench.data.verify_files`."""
-    return check_files(dataset)
 
 
 def _numbers(

@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genbench.data.files import FileCheck, check_files, declared, read_checked
+from genbench.data.files import check_files, declared, read_checked
 from genbench.data.readers import READERS, reader_of, superseded
 from genbench.data.rows import chosen_rows, row_range
 from genbench.data.split import Split
 from genbench.errors import DataError, UsageError
 from genbench.formats import Layout, as_float32, parse_csv
 from genbench.generator import Space
+
+verify = check_files
 
 
 def read(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
@@ -38,11 +40,6 @@ def read(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
     return Split(x[chosen_rows(dataset, rows, x)], None)
 
 
-def verify(dataset: Mapping[str, Any]) -> list[FileCheck]:
-    """See `genbench.data.verify_files`."""
-    return check_files(dataset)
-
-
 def points(content: bytes, file: str, layout: Layout) -> NDArray[np.float32]:
     """The numbers of a CSV, float32 ``(n, d)``; DataError where a column would not survive that."""
     found = parse_csv(content, file, layout)
@@ -52,10 +49,7 @@ def points(content: bytes, file: str, layout: Layout) -> NDArray[np.float32]:
 def layout_of(dataset: Mapping[str, Any]) -> Layout:
     """The layout of the file as the suite's author stated it.
 
-    Raises
-    ------
-    UsageError
-        If ``[dataset.options]`` hold anything else.
+    `UsageError` if ``[dataset.options]`` hold anything else.
     """
     options = dataset.get("options", {})
     header, drop, keep = (options.get(key, empty) for key, empty in _OPTIONS.items())

@@ -35,19 +35,10 @@ def fetch(
 ) -> list[Fetched]:
     """Get every declared file that is not there yet into ``data_home() / name``, hash-checked.
 
-    Parameters
-    ----------
-    dataset
-        A suite's ``[dataset]`` table with its ``root``.
-    mirror
-        A base address, tried before the suite's own: ``MIRROR/FILE`` and ``MIRROR/FILE.gz``.
-    progress
-        Told the address, bytes done and bytes in all (0 where unknown).
-
-    Raises
-    ------
-    DataError
-        If no source gives a file with the declared content, with what each source gave.
+    `dataset` is a suite's ``[dataset]`` table with its ``root``; `mirror` a base address, tried
+    before the suite's own: ``MIRROR/FILE`` and ``MIRROR/FILE.gz``. `progress` is told the address,
+    bytes done and bytes in all (0 where unknown). `DataError` if no source gives a file with the
+    declared content, with what each source gave.
     """
     found = []
     for entry in dataset.get("files", []):
@@ -66,10 +57,7 @@ def fetch(
 def fetch_file(url: str, path: Path, prefix: str, progress: Progress) -> Fetched:
     """Get one file whose sha256 begins with `prefix`, unless it lies there already.
 
-    Raises
-    ------
-    DataError
-        If it cannot be had, or is another file.
+    `DataError` if it cannot be had, or is another file.
     """
     if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest().startswith(prefix):
         return Fetched(path, "")

@@ -48,13 +48,7 @@ class FileCheck:
 
 
 def declared(dataset: Mapping[str, Any], role: str) -> Mapping[str, Any]:
-    """The ``[[dataset.files]]`` entry of this role.
-
-    Raises
-    ------
-    UsageError
-        If there is none, naming the roles there are.
-    """
+    """The ``[[dataset.files]]`` entry of this role; `UsageError`, with those there are, if none."""
     entries: list[Mapping[str, Any]] = dataset.get("files", [])
     for entry in entries:
         if entry["role"] == role:
@@ -70,12 +64,8 @@ def read_checked(dataset: Mapping[str, Any], entry: Mapping[str, Any]) -> bytes:
     """The decompressed content of a declared file, its checksum verified.
 
     A file whose own hash differs passes if ``content_sha256`` is declared and matches: the same
-    data compressed by another program.
-
-    Raises
-    ------
-    DataError
-        Naming the file, what was expected, what was found, and the remedy.
+    data compressed by another program. `DataError` names the file, what was expected, what was
+    found, and the remedy.
     """
     data = _read(dataset, entry)
     found = hashlib.sha256(data).hexdigest()

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genbench.data.files import FileCheck, check_files, declared, read_checked
+from genbench.data.files import check_files, declared, read_checked
 from genbench.data.rows import row_range
 from genbench.data.split import Split
 from genbench.errors import DataError
 from genbench.generator import Space
+
+verify = check_files
 
 
 def read(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
@@ -21,7 +23,8 @@ def read(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
     rows = row_range(dataset, split)
     images = _file(dataset, f"{rows.file}-images")
     part = rows.within(len(images))
-    x = images[part].reshape(-1, *_one_channel(images.shape[1:])).copy()
+    channels = (1,) if images.ndim == 3 else ()
+    x = images[part].reshape(-1, *channels, *images.shape[1:]).copy()
     if space.classes == 0:
         return Split(x, None)
     labels = _file(dataset, f"{rows.file}-labels")
@@ -33,15 +36,6 @@ def read(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
     return Split(x, labels[part].astype(np.int64))
 
 
-def verify(dataset: Mapping[str, Any]) -> list[FileCheck]:
-    """See `genbench.data.verify_files`."""
-    return check_files(dataset)
-
-
-def _one_channel(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return (1, *shape) if len(shape) == 2 else shape
-
-
 def _file(dataset: Mapping[str, Any], role: str) -> NDArray[np.uint8]:
     entry = declared(dataset, role)
     return parse_idx(read_checked(dataset, entry), entry["path"])
@@ -50,10 +44,7 @@ def _file(dataset: Mapping[str, Any], role: str) -> NDArray[np.uint8]:
 def parse_idx(content: bytes, name: str) -> NDArray[np.uint8]:
     """The array, uint8 of 1 to 4 axes, in an idx file (``00 00 08 ndim``, big-endian sizes).
 
-    Raises
-    ------
-    DataError
-        If the header is not that of such a file, or the length is not what it says.
+    `DataError` if the header is not that of such a file, or the length is not what it says.
     """
     magic = content[:4]
     if len(magic) < 4 or magic[:3] != b"\x00\x00\x08" or not 1 <= magic[3] <= 4:

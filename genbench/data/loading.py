@@ -1,9 +1,4 @@
-"""Data sets by loader name: one split at a time, checked against its checksums and its space.
-
-A loader is a module with ``read(dataset, space, split)`` and ``verify(dataset)``; `LOADERS` maps
-the name that a suite writes to the module, which is imported only when it is asked for. Packages
-add loaders of their own under the entry-point group ``genbench.loaders``.
-"""
+"""Loaders by name: a split is read by its data set's, and checked."""
 
 from __future__ import annotations
 
@@ -21,8 +16,6 @@ from genbench.data.split import Split
 from genbench.errors import DataError, UsageError, did_you_mean
 from genbench.generator import Space
 from genbench.system import extensions
-
-__all__ = ["LOADERS", "FileCheck", "Split", "SplitName", "load_split", "sources", "verify_files"]
 
 SplitName = Literal["train", "valid", "test"]
 

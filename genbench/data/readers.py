@@ -23,10 +23,7 @@ READERS: Mapping[str, int] = {
 def reader_of(dataset: Mapping[str, Any]) -> int:
     """The version of its loader that a data set was made for; 1 where its suite names none.
 
-    Raises
-    ------
-    UsageError
-        If this genbench has no such version, or the loader has none at all.
+    `UsageError` if this genbench has no such version, or the loader has none at all.
     """
     asked, loader = dataset.get("reader", 1), dataset["loader"]
     if "reader" in dataset and loader not in READERS:

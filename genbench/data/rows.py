@@ -33,13 +33,7 @@ class RowRange:
     share: tuple[float, float] | None = None
 
     def within(self, n: int) -> slice:
-        """These rows of a file that has `n`.
-
-        Raises
-        ------
-        DataError
-            If the file has fewer rows.
-        """
+        """These rows of a file that has `n`; `DataError` if they are more."""
         stop = n if self.stop is None else self.stop
         if stop > n:
             raise DataError(
@@ -51,10 +45,7 @@ class RowRange:
     def chosen(self, n: int, places: Callable[[], Sequence[float]]) -> NDArray[np.intp]:
         """The numbers of these rows, intp ``(m,)``, in a file that has `n`.
 
-        Parameters
-        ----------
-        places
-            Gives each row's place in [0, 1); asked for only where the split is a share.
+        `places` gives each row's place in [0, 1); asked for only where the split is a share.
         """
         if self.share is None:
             return np.arange(n, dtype=np.intp)[self.within(n)]
@@ -73,12 +64,7 @@ def places(dataset: Mapping[str, Any], contents: Sequence[str]) -> list[float]:
     With ``copies = "together"`` (the default) equal rows fall on one place. With ``"apart"`` the
     first of them does as it would alone, and each further one on a place of its own, drawn from the
     content and the copy's number: the split is a random sample also where rows repeat. Either way
-    another row moves no other.
-
-    Raises
-    ------
-    UsageError
-        If ``[dataset.split] copies`` is something else.
+    another row moves no other. `UsageError` if ``[dataset.split] copies`` is something else.
     """
     how = dataset["split"].get(COPIES, TOGETHER)
     if how not in (TOGETHER, APART):
@@ -121,12 +107,7 @@ def share_in(train: NDArray[Any], x: NDArray[Any]) -> float:
 def row_range(dataset: Mapping[str, Any], split: str) -> RowRange:
     """Read ``{ file = "train", rows = [0, 50000] }`` or ``{ file = "data", share = [0.0, 0.8] }``.
 
-    With neither, the whole file.
-
-    Raises
-    ------
-    UsageError
-        If the entry is not of this form.
+    With neither, the whole file. `UsageError` if the entry is not of this form.
     """
     entry = dataset["split"][split]
     form = 'write { file = "NAME", rows = [FIRST, LAST + 1] } or { ..., share = [0.0, 0.8] }'

@@ -64,10 +64,7 @@ def verify(dataset: Mapping[str, Any]) -> list[FileCheck]:
 def sample(name: str, n: int, *, seed: int) -> NDArray[np.float32]:
     """`n` independent points of the density `name`, float32 ``(n, 2)``; same seed, same points.
 
-    Raises
-    ------
-    UsageError
-        If there is no such density.
+    `UsageError` if there is no such density.
     """
     _known(name)
     # RandomState's stream is frozen across NumPy releases; Generator's is not.

@@ -40,10 +40,7 @@ def synthesised(place: Path) -> bool:
 def one_set(arrays: Mapping[str, StoredArray], file: str) -> ArraySet:
     """``x`` and ``y`` of a file; of arrays ``x_SPLIT`` the rows of all splits, one after another.
 
-    Raises
-    ------
-    DataError
-        If there is neither, or the splits do not fit one another.
+    `DataError` if there is neither, or the splits do not fit one another.
     """
     if "x" in arrays:
         return ArraySet(arrays["x"], arrays.get("y"))

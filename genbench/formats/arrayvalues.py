@@ -25,13 +25,7 @@ def no_numbers(dtype: np.dtype[Any]) -> str | None:
 
 
 def without_mask(x: Any) -> NDArray[Any]:
-    """The array of a masked one, if nothing in it is masked.
-
-    Raises
-    ------
-    ValueError
-        If something is: what lies below the mask is no data.
-    """
+    """The array of a masked one; `ValueError` if anything is masked: what lies below is no data."""
     if isinstance(x, np.ma.MaskedArray):
         if np.ma.getmaskarray(x).any():
             n = int(np.ma.getmaskarray(x).sum())
@@ -53,12 +47,7 @@ def masked_fill(x: NDArray[Any]) -> str | None:
 def scale_hint(x: NDArray[Any], levels: int) -> str:
     """The look of values that are not of the space, with the way to make them levels of it.
 
-    Parameters
-    ----------
-    x
-        Numbers or truth values, any shape, not empty.
-    levels
-        Grey levels of the space.
+    They are numbers or truth values of any shape, not empty; `levels` are the space's grey levels.
     """
     top = levels - 1
     if x.dtype.kind == "b":

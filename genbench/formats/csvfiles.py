@@ -63,10 +63,7 @@ class Numbers:
 
 
 def parse_csv(
-    content: bytes,
-    file: str,
-    layout: Layout | None = None,
-    remedy: str = ASK,
+    content: bytes, file: str, layout: Layout | None = None, remedy: str = ASK
 ) -> Numbers:
     """The numbers of a CSV, its heading apart.
 
@@ -105,9 +102,8 @@ def parse_csv(
         if column not in allowed:
             notes += _look_like_row_numbers(file, x[:, place], column, titles, names is not None)
     if dropped:
-        notes.append(
-            "left out: " + ", ".join(f"column {_title(titles, c)}" for c in sorted(dropped))
-        )
+        which = ", ".join(f"column {_title(titles, c)}" for c in sorted(dropped))
+        notes.append(f"left out: {which}")
     return Numbers(x, tuple(titles[c] for c in kept) if names is not None else (), tuple(notes))
 
 

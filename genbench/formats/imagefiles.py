@@ -33,17 +33,9 @@ NAMED_TYPES = 5
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The contents of a place.
-
-    Parameters
-    ----------
-    names
-        Paths of the images within the place with ``/``, sorted; those of types that are not read
-        among them.
-    others
-        Files that are no images: suffix -> how many.
-    empty
-        Folders without any image in or below them, the uppermost of each branch.
+    """The contents of a place: paths of the images within it with ``/``, sorted, those of types
+    that are not read among them; files that are no images, by suffix how many; folders without any
+    image in or below them, the uppermost of each branch.
     """
 
     names: tuple[str, ...]

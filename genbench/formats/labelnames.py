@@ -26,11 +26,8 @@ def in_order(names: set[str]) -> list[str]:
 def names_of_labels(y: NDArray[Any]) -> NDArray[np.str_]:
     """Each label as the name of its class, ``(n,)``.
 
-    Raises
-    ------
-    TypeError
-        If they are neither whole numbers nor texts nor truth values; its text goes behind the name
-        of the array.
+    `TypeError` if they are neither whole numbers nor texts nor truth values; its text goes behind
+    the name of the array.
     """
     if y.ndim != 1:
         raise TypeError(f"has shape {y.shape}, expected one label per row: {_remedy(y)}")

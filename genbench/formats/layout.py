@@ -27,13 +27,7 @@ def arranged(x: NDArray[Any], space: Space) -> NDArray[Any]:
 
 
 def unclear_layout(shape: tuple[int, ...], space: Space) -> str | None:
-    """That flat rows of colour images do not say what lies together; or None.
-
-    Parameters
-    ----------
-    shape
-        Of the array, ``n`` first.
-    """
+    """That flat rows of colour images, an array of this shape, do not say what lies together."""
     if not kinds.of(space.kind).pictures or space.shape[0] == 1 or shape[1:] != (space.dims,):
         return None
     channels, height, width = space.shape

@@ -47,12 +47,7 @@ def as_float32(x: Array, where: str, names: Sequence[str] = ()) -> NDArray[np.fl
 def lost_at(x: Array, spread: Sequence[float], where: str, names: Sequence[str] = ()) -> str | None:
     """The problem of comparing float32 points ``(n, d)`` with rows of this spread, or None.
 
-    Parameters
-    ----------
-    spread
-        Standard deviation of the real rows, by column.
-    where, names
-        As for `as_float32`.
+    That is the standard deviation of the real rows, by column; the rest is as for `as_float32`.
     """
     if x.shape[1] != len(spread):
         return None  # another complaint's business

@@ -33,19 +33,13 @@ class SpaceFields(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LikelihoodUnit:
-    """The unit in which the likelihood of a kind is reported.
+    """The unit in which the likelihood of a kind is reported: ``nats`` of a row, or bits by the
+    part of a row that `DataKind.parts` counts.
 
-    Parameters
-    ----------
-    unit
-        ``nats`` of a row, or bits by the part of a row that `DataKind.parts` counts.
-    dequantised
-        Whether ``dequantized`` likelihoods have noise to average over: not those of measured
-        numbers, whose density is asked for itself.
-    integrable
-        Whether log_prob is a density over the plane or the line, that a grid can integrate.
-    signed
-        The unit as signatures say it; empty where they do not, because it was never another.
+    It is `dequantised` if ``dequantized`` likelihoods have noise to average over: not those of
+    measured numbers, whose density is asked for itself; `integrable` if log_prob is a density over
+    the plane or the line, that a grid can integrate. `signed` is the unit as signatures say it;
+    empty where they do not, because it was never another.
     """
 
     unit: str
@@ -73,14 +67,8 @@ class Tiny:
 class Draft:
     """The entries that `genbench new suite` writes for a kind that it can read.
 
-    Parameters
-    ----------
-    primary
-        The metric that ranks.
-    epochs
-        Passes over the train split that the budget allows.
-    metrics, of_labels
-        Metrics beyond those that every suite gets; those that need labels.
+    The metric that ranks; the passes over the train split that the budget allows; the metrics
+    beyond those that every suite gets; those that need labels.
     """
 
     primary: str
@@ -152,20 +140,14 @@ class DataKind(ABC):
     def complaint(self, table: Mapping[str, Any]) -> tuple[str, str, str] | None:
         """The fault in the fields of a space, the remedy and the key; or None.
 
-        Parameters
-        ----------
-        table
-            ``[dataset.space]`` of a suite, whose keys and types are right already.
+        `table` is ``[dataset.space]`` of a suite, whose keys and types are right already.
         """
         return None
 
     def outside(self, x: Any) -> str | None:
         """The range that values leave, such as ``[-1, 1]``; or None.
 
-        Parameters
-        ----------
-        x
-            Rows as an array or tensor of the right shape and dtype, finite, not empty.
+        They are rows as an array or tensor of the right shape and dtype, finite, not empty.
         """
         return None
 

@@ -104,16 +104,10 @@ def source_of(cls: type) -> str:
 class _Source:
     """A digest of code and of the values it refers to; the same in every process.
 
-    Parameters
-    ----------
-    module
-        Classes and functions of this module count by their code, all others by their name and, if
-        their modules are files of the user's, by these.
-    seen
-        Classes and functions that have been added: they may refer to one another.
-    files
-        Digests of the user's files that importing a module reads, by module, as far as they are
-        known.
+    Classes and functions of `module` count by their code, all others by their name and, if their
+    modules are files of the user's, by these: `files` holds the digests of the user's files that
+    importing a module reads, by module, as far as they are known. `seen` are classes and functions
+    that have been added: they may refer to one another.
     """
 
     def __init__(self, module: str, seen: set[int], files: dict[str, str] | None = None) -> None:

@@ -21,16 +21,10 @@ T = TypeVar("T")
 class Parameter:
     """One field of a generator's parameters, as the command line and a record need it.
 
-    Parameters
-    ----------
-    name, key
-        Its field, and its name in cell keys and records; both are understood where one is set.
-    type
-        Its annotation, such as ``float`` or ``tuple[int]``, without ``| None``.
-    optional
-        Whether it may be None.
-    added
-        It came after the generator's first results: left out of keys and records at its default.
+    `key` is its name in cell keys and records; both are understood where one is set. Its `type` is
+    its annotation, such as ``float`` or ``tuple[int]``, without ``| None``, which is `optional`.
+    One that was `added` after the generator's first results is left out of keys and records at its
+    default.
     """
 
     name: str
@@ -44,10 +38,7 @@ class Parameter:
 def declared(spec: GeneratorSpec) -> tuple[Parameter, ...]:
     """The parameters that a spec's dataclass declares.
 
-    Raises
-    ------
-    PluginError
-        If one has no default, or two could be meant by one name.
+    `PluginError` if one has no default, or two could be meant by one name.
     """
     hints = get_type_hints(spec.params)
     found = []
@@ -79,10 +70,7 @@ def by_field(params: type, values: Mapping[str, Any]) -> dict[str, Any]:
 def by_key(generator: str, parameters: Sequence[Parameter], given: Mapping[str, T]) -> dict[str, T]:
     """The values that somebody set, whichever name was used, by key.
 
-    Raises
-    ------
-    UsageError
-        For an unknown name, and for one parameter under both of its names.
+    `UsageError` for an unknown name, and for one parameter under both of its names.
     """
     keys = {name: p.key for p in parameters for name in (p.key, p.name)}
     found: dict[str, T] = {}

@@ -33,16 +33,10 @@ Name = tuple[str, ...]  # a module's dotted name
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The sources that a generator's version covers.
+    """The sources that a generator's version covers, by names below where imports start from.
 
-    Parameters
-    ----------
-    digest
-        SHA-256, hex: of the one file itself, or of all of them with their names.
-    files
-        The files it is of, by their names below the folders that imports start from.
-    left_out
-        What else the generator may depend on, in words.
+    `digest` is the SHA-256, hex, of the one file itself, or of all of them with their names;
+    `left_out` is what else the generator may depend on, in words.
     """
 
     digest: str
@@ -64,13 +58,10 @@ class _Module:
 
 
 def sources_of(modules: Sequence[tuple[Path, str]]) -> Sources:
-    """The sources of the given modules.
+    """The sources of the given modules, file and dotted name each.
 
-    Parameters
-    ----------
-    modules
-        File and dotted name of each; the first is the generator's own, and its name does not count,
-        so that a renamed file is the same generator.
+    The first is the generator's own, and its name does not count, so that a renamed file is the
+    same generator.
     """
     file, name = modules[0]
     if name.partition(".")[0] == OURS:
@@ -87,12 +78,8 @@ def sources_of(modules: Sequence[tuple[Path, str]]) -> Sources:
 
 
 def files_of_module(name: str, folder: Path) -> list[Path]:
-    """The user's own files that importing a dotted name reads; none if it is an installed one.
-
-    Parameters
-    ----------
-    folder
-        Where the search begins.
+    """The user's own files that importing a dotted name reads, looked for from `folder` on; none if
+    it is an installed one.
     """
     walk = _Walk([], folder)
     walk.follow(tuple(name.split(".")), folder)
@@ -146,12 +133,7 @@ def _digest(file: Path) -> str:
 class _Walk:
     """Everything that is imported from some modules on, each file once.
 
-    Parameters
-    ----------
-    starts
-        The modules to begin with.
-    folder
-        Where imports are looked for first; by default where the first module's start from.
+    Imports are looked for in `folder` first; by default where those of the first module start from.
     """
 
     def __init__(self, starts: Sequence[_Module], folder: Path | None = None) -> None:

@@ -33,12 +33,8 @@ UNCOUNTED = Mark(
 def access_mark(records: Sequence[Record], budget: float | None) -> Mark | None:
     """The mark for how a row came by its training data, where a reader must know; the worst.
 
-    Parameters
-    ----------
-    records
-        Those of one row. Controls and scored samples are exempt: nothing was to be trained.
-    budget
-        Examples that every generator of the suite is served.
+    Controls and scored samples are exempt: nothing was to be trained. `budget` are the examples
+    that every generator of the suite is served.
     """
     if is_control_record(records[0]) or is_fixed(records[0]):
         return None

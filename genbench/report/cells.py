@@ -116,9 +116,7 @@ def _pictures(entry: Entry, place: Place) -> tuple[Shown, ...]:
             shown.append(Shown(f"{title} points", missing=f"Not shown: {error}."))
             continue
         limits = limits or frame(x)
-        for kind, picture in (
-            ("points", scatter_picture(x, limits)),
-            ("density", density_picture(x, limits)),
-        ):
+        pictures = {"points": scatter_picture(x, limits), "density": density_picture(x, limits)}
+        for kind, picture in pictures.items():
             shown.append(Shown(f"{title}, {kind}", place(picture), picture.width, picture.height))
     return tuple(shown)

@@ -18,6 +18,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+# Cost columns by the names of their fields in a row.
+_COSTS = {
+    "fit_core_seconds": "fit_core_s",
+    "fit_seconds": "fit_s",
+    "samples_per_core_second": "sampling_rate",
+    "peak_bytes": "peak_bytes",
+    "parameters": "parameters",
+}
+_OF_ROWS = ("version", "provider", "family", "likelihood", "control", "published", "status")
+
+
 def wide_csv(page: Page) -> str:
     """One line per generator: means and interval ends of every metric, costs, status."""
     return _csv(*_wide(page.table))
@@ -42,27 +53,18 @@ def frame(table: Table) -> pd.DataFrame:
 
 def _wide(table: Table) -> tuple[list[str], list[list[Any]]]:
     ids = [c.id for c in table.columns]
-    head = ["generator", "parameters_passed", "version", "provider", "family", "likelihood",
-            "control", "published", "status", "seeds_done", "seeds_planned"]  # fmt: skip
+    head = ["generator", "parameters_passed", *_OF_ROWS, "seeds_done", "seeds_planned"]
     head += [f"{i}{suffix}" for i in ids for suffix in ("", "_low", "_high", "_rank")]
-    head += [
-        "fit_core_seconds",
-        "fit_seconds",
-        "samples_per_core_second",
-        "peak_bytes",
-        "parameters",
-    ]
-    return head, [_wide_line(row, ids) for row in table.rows]
+    return [*head, *_COSTS], [_wide_line(row, ids) for row in table.rows]
 
 
 def _wide_line(row: Row, ids: list[str]) -> list[Any]:
-    line: list[Any] = [row.name, row.passed, row.version, row.provider, row.family, row.likelihood,
-                       row.control, row.published, row.status, len(row.done),
-                       row.seeds_planned]  # fmt: skip
+    line: list[Any] = [row.name, row.passed, *(getattr(row, name) for name in _OF_ROWS),
+                       len(row.done), row.seeds_planned]  # fmt: skip
     for key in ids:
         value = row.values[key]
         line += [value.number, value.low, value.high, value.rank]
-    return [*line, row.fit_core_s, row.fit_s, row.sampling_rate, row.peak_bytes, row.parameters]
+    return [*line, *(getattr(row, name) for name in _COSTS.values())]
 
 
 def long_csv(page: Page) -> str:
@@ -127,24 +129,12 @@ def table_json(page: Page) -> str:
         "rows": [
             {
                 "generator": row.name,
-                "version": row.version,
-                "provider": row.provider,
                 "params_passed": row.passed,
-                "family": row.family,
-                "likelihood": row.likelihood,
-                "control": row.control,
-                "published": row.published,
-                "status": row.status,
+                **{name: getattr(row, name) for name in _OF_ROWS},
                 "unranked": row.unranked or None,
                 "marks": [{"text": mark.text, "why": mark.why} for mark in row.marks],
                 "records": [entry.record.record_id for entry in row.entries],
-                "costs": {
-                    "fit_core_seconds": row.fit_core_s,
-                    "fit_seconds": row.fit_s,
-                    "samples_per_core_second": row.sampling_rate,
-                    "peak_bytes": row.peak_bytes,
-                    "parameters": row.parameters,
-                },
+                "costs": {title: getattr(row, name) for title, name in _COSTS.items()},
                 "metrics": {key: _metric(row, key) for key in row.values},
             }
             for row in page.table.rows

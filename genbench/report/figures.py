@@ -230,8 +230,7 @@ def _strip(column: Column, rows: Sequence[Row], table: Table, colour: Mapping[st
              "error_x": error_bar([value], colour[row.id]),
              "hovertemplate": "%{y}, mean: %{x:.5g}<extra></extra>"}
         )  # fmt: skip
-    scale = table.scales.get(column.id)
-    floor = scale.floor if scale else None
+    floor = table.floor(column)
     everything += [v for r in rows if (v := r.values[column.id].low) is not None]
     everything += [] if floor is None else [floor]
     return spec(

@@ -66,13 +66,8 @@ def failures(board: Table) -> tuple[Failure, ...]:
 def _failure(row: Row, entry: Entry) -> Failure:
     error = entry.record.error or {}
     message = error.get("message") or error.get("reason") or "no message was recorded"
-    return Failure(
-        row,
-        entry,
-        str(error.get("phase") or "unknown"),
-        str(error.get("type") or entry.record.status),
-        str(message),
-    )
+    phase, kind = error.get("phase") or "unknown", error.get("type") or entry.record.status
+    return Failure(row, entry, str(phase), str(kind), str(message))
 
 
 def gaps(board: Table) -> tuple[Gap, ...]:

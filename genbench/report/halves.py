@@ -20,12 +20,9 @@ ENOUGH = 200  # below that many items a second process gains nothing
 def in_halves(work: Work[T], items: Sequence[T]) -> dict[str, str]:
     """``work(items)`` with the second half in a forked process, where that is possible and pays.
 
-    Parameters
-    ----------
-    work
-        Writes files and returns strings by name. It may be called twice for the second half: what
-        the other process could not do, for whatever reason, is done again here, so that an error
-        is raised as if there had been one process.
+    `work` writes files and returns strings by name. It may be called twice for the second half:
+    what the other process could not do, for whatever reason, is done again here, so that an error
+    is raised as if there had been one process.
     """
     if len(items) < ENOUGH or not _can_fork():
         return dict(work(items))

@@ -27,6 +27,9 @@ LOG_TAIL_BYTES = 20_000
 _INK = np.array([[255, 255, 255], [191, 219, 226], [98, 168, 190], [28, 108, 138], [8, 48, 74]])
 
 
+Limits = tuple[float, float, float, float]  # left, right, bottom, top
+
+
 class ArtefactError(Exception):
     """An artefact that cannot be shown; the text says why and goes into the report."""
 
@@ -55,14 +58,14 @@ def artefact(entry: Entry, role: str) -> Artifact | None:
     return next((a for a in entry.record.artifacts if a.role == role), None)
 
 
-def read(entry: Entry, found: Artifact) -> bytes:
+def read(entry: Entry, role: str) -> bytes:
     """The verified bytes of an artefact: inside its folder, no links, not too big, hash as stated.
 
-    Raises
-    ------
-    ArtefactError
-        With the reason.
+    `ArtefactError`, with the reason, if it is anything else or the record has none of this role.
     """
+    found = artefact(entry, role)
+    if found is None:
+        raise ArtefactError("the record has none")
     if entry.folder is None:
         raise ArtefactError("not kept with this record")
     relative = PurePosixPath(found.path)
@@ -93,17 +96,8 @@ def _bytes(path: Path) -> bytes:
 
 
 def grid_picture(entry: Entry, role: str) -> Picture:
-    """A PNG artefact, decoded and encoded again.
-
-    Raises
-    ------
-    ArtefactError
-        If there is none or it cannot be used.
-    """
-    found = artefact(entry, role)
-    if found is None:
-        raise ArtefactError("the record has none")
-    return _clean(read(entry, found))
+    """A PNG artefact, decoded and encoded again; `ArtefactError` if that cannot be."""
+    return _clean(read(entry, role))
 
 
 @lru_cache(maxsize=8)  # the real rows are one picture in all cells
@@ -129,17 +123,8 @@ def _encode(image: Image.Image) -> Picture:
 
 
 def cloud(entry: Entry, role: str) -> np.ndarray:
-    """A point-cloud artefact ``(n, 2)`` float64 (first two dimensions).
-
-    Raises
-    ------
-    ArtefactError
-        If there is none or it cannot be used.
-    """
-    found = artefact(entry, role)
-    if found is None:
-        raise ArtefactError("the record has none")
-    data = read(entry, found)
+    """A point-cloud artefact ``(n, 2)`` float64 (first two dimensions), or `ArtefactError`."""
+    data = read(entry, role)
     try:
         x = read_npz(io.BytesIO(data), "it", max_bytes=MAX_CLOUD_BYTES)["x"]
     except (DataError, KeyError) as error:
@@ -149,20 +134,21 @@ def cloud(entry: Entry, role: str) -> np.ndarray:
     return np.asarray(x[:MAX_POINTS, :2], dtype=np.float64)
 
 
-def frame(x: np.ndarray) -> tuple[float, float, float, float]:
+def frame(x: np.ndarray) -> Limits:
     """Left, right, bottom, top of a square around the cloud `x`, with a margin."""
     centre = (x.max(0) + x.min(0)) / 2
     half = 0.58 * float((x.max(0) - x.min(0)).max()) or 1.0
     return (*(centre[0] + np.array([-half, half])), *(centre[1] + np.array([-half, half])))
 
 
-def density_picture(
-    x: np.ndarray, limits: tuple[float, float, float, float], cells: int = 72
-) -> Picture:
+def _counts(x: np.ndarray, limits: Limits, cells: int) -> np.ndarray:
+    across = [[limits[2], limits[3]], [limits[0], limits[1]]]
+    return np.asarray(np.histogram2d(x[:, 1], x[:, 0], bins=cells, range=across)[0])
+
+
+def density_picture(x: np.ndarray, limits: Limits, cells: int = 72) -> Picture:
     """A heat map of the cloud's density over `limits`, smoothed a little."""
-    counts, *_ = np.histogram2d(
-        x[:, 1], x[:, 0], bins=cells, range=[[limits[2], limits[3]], [limits[0], limits[1]]]
-    )
+    counts = _counts(x, limits, cells)
     kernel = np.array([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
     for axis in (0, 1):
         counts = np.apply_along_axis(np.convolve, axis, counts, kernel, "same")
@@ -170,13 +156,9 @@ def density_picture(
     return _ink(np.sqrt(np.clip(counts / top, 0, 1)), 4)
 
 
-def scatter_picture(
-    x: np.ndarray, limits: tuple[float, float, float, float], cells: int = 288
-) -> Picture:
+def scatter_picture(x: np.ndarray, limits: Limits, cells: int = 288) -> Picture:
     """The points themselves over `limits`, one dot each."""
-    counts, *_ = np.histogram2d(
-        x[:, 1], x[:, 0], bins=cells, range=[[limits[2], limits[3]], [limits[0], limits[1]]]
-    )
+    counts = _counts(x, limits, cells)
     spread = counts.copy()
     for axis in (0, 1):
         spread += 0.5 * (np.roll(counts, 1, axis) + np.roll(counts, -1, axis))
@@ -192,12 +174,9 @@ def _ink(share: np.ndarray, zoom: int) -> Picture:
 
 
 def log_tail(entry: Entry) -> str:
-    """The end of the log artefact, or a sentence that says why there is none."""
-    found = artefact(entry, "log")
-    if found is None:
-        return "(the record has no log)"
+    """The end of the log artefact, or a sentence that says why it is not shown."""
     try:
-        data = read(entry, found)
+        data = read(entry, "log")
     except ArtefactError as error:
         return f"(log not shown: {error})"
     text = data[-LOG_TAIL_BYTES:].decode("utf-8", "replace").replace("\r\n", "\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from genbench.report.gaps import Failure, Gap, Note, Unranked, failures, gaps, n
 from genbench.report.history import history
 from genbench.report.images import (
     ArtefactError,
+    Limits,
     Picture,
     artefact,
     cloud,
@@ -158,12 +160,10 @@ def gallery(
     real: tuple[Shown, ...] = ()
     samples = []
     for row in board.rows:
-        entry = next((e for e in row.done if artefact(e, "grid")), None)
-        if entry is None and not row.done:
+        drawn = [e for e in row.done if artefact(e, "grid")]
+        if not row.done or (row.control and not drawn):
             continue
-        entry = entry or row.done[0]
-        if row.control and artefact(entry, "grid") is None:
-            continue
+        entry = [*drawn, *row.done][0]
         if not real or not real[0].src:
             real = (grid(entry, "real", f"Real test rows{_from_top(board)}", place),)
         pictures = [grid(entry, "grid", "Generated", place)]
@@ -190,22 +190,17 @@ def grid(entry: Entry, role: str, title: str, place: Place) -> Shown:
 
 
 def _clouds(board: Table, place: Place) -> tuple[tuple[Shown, ...], tuple[RowSamples, ...]]:
-    rows = [(row, next((e for e in row.done if artefact(e, "points")), None)) for row in board.rows]
-    limits: tuple[float, float, float, float] | None = None
+    firsts = ((row, [e for e in row.done if artefact(e, "points")][:1]) for row in board.rows)
+    rows = [(row, entry) for row, found in firsts for entry in found]
+    limits: Limits | None = None
     real: tuple[Shown, ...] = ()
     for _, entry in rows:
-        if entry is None or artefact(entry, "real-points") is None:
-            continue
-        try:
+        with suppress(ArtefactError):
             x = cloud(entry, "real-points")
-        except ArtefactError:
-            continue
-        limits, real = frame(x), _drawn(x, frame(x), place)
-        break
+            limits, real = frame(x), _drawn(x, frame(x), place)
+            break
     samples = []
     for row, entry in rows:
-        if entry is None:
-            continue
         try:
             x = cloud(entry, "points")
             limits = limits or frame(x)
@@ -216,7 +211,7 @@ def _clouds(board: Table, place: Place) -> tuple[tuple[Shown, ...], tuple[RowSam
     return real, tuple(samples)
 
 
-def _drawn(x: Any, limits: tuple[float, float, float, float], place: Place) -> tuple[Shown, ...]:
+def _drawn(x: Any, limits: Limits, place: Place) -> tuple[Shown, ...]:
     pictures = {"Points": scatter_picture(x, limits), "Density": density_picture(x, limits)}
     return tuple(Shown(t, place(p), p.width, p.height) for t, p in pictures.items())
 
@@ -287,13 +282,10 @@ def _compared(row: Row) -> dict[str, Any]:
 
 def cost_columns(rows: Sequence[Row]) -> tuple[tuple[str, str, str], ...]:
     """``(key, title, help)`` of the cost columns that any row can fill."""
+    training = ("CPU time of fit on the machine of the record: core seconds, mean over seeds; "
+                "wall time beside it.")  # fmt: skip
     known = (
-        (
-            "fit_core_s",
-            "Training",
-            "CPU time of fit on the machine of the record: core seconds, "
-            "mean over seeds; wall time beside it.",
-        ),
+        ("fit_core_s", "Training", training),
         ("sampling_rate", "Samples/s", "Generated rows per core second when sampling."),
         ("peak_bytes", "Memory", "Peak resident memory of the worker, greatest over seeds."),
         ("parameters", "Parameters", "Number of weights."),

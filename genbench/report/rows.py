@@ -35,30 +35,14 @@ MARKS = {"not_applicable": "n/a", "failed": "failed", "undefined": "undefined", 
 class Value:
     """One metric of one row, ready to be shown.
 
-    Parameters
-    ----------
-    text, half
-        The number and its half-width, or a word for why there is none.
-    number
-        What the column sorts by; None sorts last.
-    low, high, basis
-        The interval and where it is from: seeds, sampling, unknown.
-    place
-        Position between the noise control (0) and the floor (1), or None.
-    order
-        Place in the order of the comparable rows, which claims nothing; None without one.
-    rank, of
-        Rank interval as ``1`` or ``1-2`` and the number of rows it is among; empty if unranked.
-    leads
-        No row is significantly better.
-    tied
-        Some row differs by no more than chance.
-    floor
-        Against real held-out data: ``at``, ``worse``, ``cannot tell``, or empty.
-    note
-        What the metric says of its own value, such as too few rows.
-    std_error, df
-        The error behind comparisons and its degrees of freedom, as `aggregation` has them.
+    The number as `text` with its half-width, or a word for why there is none; as a `number` the
+    column sorts by it, None last. The interval's `basis` is seeds, sampling or unknown. `place` is
+    the position between the noise control (0) and the floor (1); `order` the place in the order of
+    the comparable rows, which claims nothing; `rank` the rank interval as ``1`` or ``1-2`` among
+    `of` rows, empty if unranked. It `leads` if no row is significantly better, and is `tied` if
+    some row differs by no more than chance. `floor` is ``at``, ``worse``, ``cannot tell`` against
+    real held-out data, or empty; `note` what the metric says of its own value, such as too few
+    rows; `std_error` and `df` the error behind comparisons, as `aggregation` has them.
     """
 
     text: str
@@ -84,6 +68,11 @@ class Value:
     likelihood: str = ""
 
     @property
+    def with_half(self) -> str:
+        """The number with its half-width."""
+        return f"{self.text} ±{self.half}" if self.half else self.text
+
+    @property
     def at_floor(self) -> bool:
         """Whether it is shown to be as good as real data."""
         return self.floor == "at"
@@ -93,13 +82,9 @@ class Value:
 class Row:
     """One generator at one version with one set of parameters, over its seeds.
 
-    Parameters
-    ----------
-    fit_core_s, fit_s
-        CPU time of its fit, which neither load nor neighbours change, and wall time; means over
-        the seeds. Records of before know wall time alone.
-    sampling_rate
-        Generated rows per core second.
+    `fit_core_s` is the CPU time of its fit, which neither load nor neighbours change, `fit_s` its
+    wall time; both are means over the seeds, and records of before know wall time alone.
+    `sampling_rate` counts generated rows per core second.
     """
 
     id: str
@@ -165,6 +150,11 @@ class Table:
         """The name of a class: its number, where the suite gives none."""
         return self.classes[number] if 0 <= number < len(self.classes) else str(number)
 
+    def floor(self, column: Column) -> float | None:
+        """The real-data floor of a metric; None where no control gives it one."""
+        scale = self.scales.get(column.id)
+        return None if scale is None else scale.floor
+
     @property
     def generators(self) -> tuple[Row, ...]:
         """Every row that is not a control."""
@@ -184,11 +174,9 @@ def table(task: TaskResults) -> Table:
     cols = columns(task.suite, records)
     margin = margin_of(task.suite)
     rank: dict[str, dict[RowKey, Standing]] = {}
-    for column in cols:
-        found = standings(
-            records, column.id, higher_is_better=column.higher_is_better, margin=margin
-        )
-        rank[column.id] = {standing.row: standing for standing in found}
+    for c in cols:
+        found = standings(records, c.id, higher_is_better=c.higher_is_better, margin=margin)
+        rank[c.id] = {standing.row: standing for standing in found}
     scales = {c.id: s for c in cols if (s := _scale(c, rank[c.id].values())) is not None}
     groups = group(records)
     planned = _planned(group(e.record for e in entries if not e.published) or groups)
@@ -201,17 +189,16 @@ def table(task: TaskResults) -> Table:
         )
         for i, (key, members) in enumerate(groups.items())
     }
-    order = list(rank[cols[0].id]) if cols else list(rows)
-    models = [rows[key] for key in order if not rows[key].control]
+    ordered = [rows[key] for key in (rank[cols[0].id] if cols else rows)]
+    models = [row for row in ordered if not row.control]
     first = cols[0].id if cols else ""
+    controls = sorted((row for row in ordered if row.control), key=lambda r: _sort_key(r, first))
     return Table(
         columns=tuple(cols),
         scales=scales,
         placed=tuple(row for row in models if not row.unranked),
         unranked=tuple(row for row in models if row.unranked),
-        controls=tuple(
-            sorted((rows[k] for k in order if rows[k].control), key=lambda r: _sort_key(r, first))
-        ),
+        controls=tuple(controls),
         classes=_class_names(task.suite),
     )
 
@@ -231,25 +218,19 @@ def _marks(
     examples = finite(budget.get("examples")) if isinstance(budget, Mapping) else None
     heldout = [r for key, members in groups.items() for r in members
                if key.name == "heldout" and is_control_record(r)]  # fmt: skip
-    return {
-        key: tuple(
-            m for m in (*copying_marks(members, heldout), access_mark(members, examples)) if m
-        )
-        for key, members in groups.items()
-    }
+    found: dict[RowKey, tuple[Mark, ...]] = {}
+    for key, members in groups.items():
+        access = access_mark(members, examples)
+        found[key] = (*copying_marks(members, heldout), *((access,) if access else ()))
+    return found
 
 
 def _counted(entries: Iterable[Entry]) -> list[Entry]:
     """Published entries only for generators that were not run here."""
-    entries = list(entries)
-    here = {(e.record.generator, e.record.cell["generator"]["version"]) for e in entries
+    which = [(e, e.record.generator, e.record.cell["generator"]["version"]) for e in entries]
+    here = {(name, version) for e, name, version in which
             if not e.published and e.record.status == "ok"}  # fmt: skip
-    return [
-        e
-        for e in entries
-        if not e.published
-        or (e.record.generator, e.record.cell["generator"]["version"]) not in here
-    ]
+    return [e for e, *generator in which if not e.published or tuple(generator) not in here]
 
 
 def _planned(groups: Mapping[RowKey, Sequence[Record]]) -> int:
@@ -261,8 +242,7 @@ def _labels(groups: Mapping[RowKey, Sequence[Record]]) -> dict[RowKey, str]:
     """A short name per row: what was asked for, and beside it only what tells rows apart."""
     labels: dict[RowKey, str] = {}
     for key, members in groups.items():
-        passed = _passed(members[0])
-        labels[key] = f"{key.name} ({passed})" if passed else key.name
+        labels[key] = key.name + (f" ({passed})" if (passed := _passed(members[0])) else "")
     for difference in (
         lambda key, alike: shorten(key.version, 16),
         _differing_params,
@@ -322,6 +302,8 @@ def _row(
     first = records[0]
     control = is_control_record(first)
     standing = rank[cols[0].id][key] if cols else None
+    placed = standing is None or standing.place is not None
+    peak = max((finite(r.resources.get("peak_rss_bytes")) or 0 for r in done), default=0)
     cell = first.cell["generator"]
     return Row(
         id=f"r{index}",
@@ -341,13 +323,10 @@ def _row(
         fit_core_s=_mean_of_all(r.timing.get("fit_core_s") for r in done),
         fit_s=_mean(r.timing.get("fit_s") for r in done),
         sampling_rate=_mean_of_all(map(_rate, done)),
-        peak_bytes=max((finite(r.resources.get("peak_rss_bytes")) or 0 for r in done), default=0)
-        or None,
+        peak_bytes=peak or None,
         parameters=_mean(r.resources.get("parameters") for r in done),
         status=_status(records, planned, control),
-        unranked=""
-        if standing is None or standing.place is not None
-        else (standing.reason or "unranked"),
+        unranked="" if placed or standing is None else standing.reason or "unranked",
     )
 
 

@@ -111,7 +111,7 @@ def _cells(row: Row, shown: Sequence[Column], rank: str, note: str) -> tuple[str
 def metric_text(value: Value) -> str:
     """A number with its error, and whether it is shown to be as good as real data."""
     error = f" ±{value.half}" if value.half else ""
-    floor = FLOOR_SIGNS.get(value.floor or "", "")
+    floor = FLOOR_SIGNS.get(value.floor, "")
     return f"{value.text}{'‡' if value.note else ''}{error}{' ' if floor else ''}{floor}"
 
 

@@ -32,10 +32,7 @@ MOST = 8  # parameters in one figure; the table shows them all
 class Series:
     """Rows that share all parameters but the swept one, by its value ascending.
 
-    Parameters
-    ----------
-    others
-        The parameters that tell this series from the sweep's other ones; empty if there are none.
+    `others` are the parameters that tell this series from the sweep's other ones, if there are any.
     """
 
     others: str
@@ -149,15 +146,10 @@ def measured(found: Sequence[Sweep], table: Table) -> list[Column]:
 def lines(sweep: Sweep, shown: Sequence[Column]) -> list[tuple[str, ...]]:
     """A line per point: value, other parameters, and each metric with its half-width."""
     return [
-        (plain(value), series.others, *(_cell_text(row, column) for column in shown))
+        (plain(value), series.others, *(row.values[column.id].with_half for column in shown))
         for series in sweep.series
         for value, row in series.points
     ]
-
-
-def _cell_text(row: Row, column: Column) -> str:
-    value = row.values[column.id]
-    return f"{value.text} ±{value.half}" if value.half else value.text
 
 
 def _drawn(sweep: Sweep, column: Column, table: Table) -> str:
@@ -180,8 +172,7 @@ def _drawn(sweep: Sweep, column: Column, table: Table) -> str:
             "marker": {"size": 9, "color": colour}, "line": {"width": 1.5, "color": colour},
             "hovertemplate": "%{x}: %{y:.5g}<extra>" + title + "</extra>",
         })  # fmt: skip
-    scale = table.scales.get(column.id)
-    floor = scale.floor if scale else None
+    floor = table.floor(column)
     everything += [] if floor is None else [floor]
     across = [float(v) for v in values] if numeric else []
     wide = bool(across) and min(across) > 0 and max(across) / min(across) >= 8

@@ -24,7 +24,7 @@ from genbench.report.figures import (
     symbols,
     value_axis,
 )
-from genbench.report.rows import Row, Table, Value
+from genbench.report.rows import Row, Table
 from genbench.report.text import plot_label, plot_labels
 from genbench.results import pareto_front
 
@@ -106,11 +106,31 @@ def _quality_cost(
     y = [float(v.number or 0.0) for v in values]
     front = pareto_front(x, y, bool(column.higher_is_better))
     shapes = symbols(table.generators)
-    marks = {row.id: shapes[row.id] + ("-open" if row.unranked else "") for row in rows}
-    draw = _as_one if crowded(rows) else _one_by_one
-    traces = [_front(x, y, front), *draw(rows, x, y, values, front, marks, colour)]
-    scale = table.scales.get(column.id)
-    floor = scale.floor if scale else None
+    signs = [shapes[row.id] + ("-open" if row.unranked else "") for row in rows]
+    texts = [plot_label(row.label, 22) for row in rows]
+    families = [plot_label(row.family) for row in rows]
+    shades = [colour[row.id] for row in rows]
+    clear = [1.0 if on else 0.65 for on in front]
+    dots: list[dict[str, Any]]
+    if crowded(rows):  # one trace of all: a page of many generators would hold megabytes of traces
+        dots = [
+            {"type": "scatter", "mode": "markers", "x": x, "y": y, "text": texts,
+             "customdata": families, "error_y": error_bar(values, GREY),
+             "marker": {"size": 13, "color": shades, "symbol": signs, "opacity": clear},
+             "hovertemplate": _HOVER}
+        ]  # fmt: skip
+    else:  # one a row, with its name beside it and an error bar in its colour
+        dots = [
+            {"type": "scatter", "mode": "markers+text", "x": [x[i]], "y": [y[i]],
+             "text": [texts[i]], "textposition": "top center" if i % 2 else "bottom center",
+             "customdata": [families[i]], "name": texts[i],
+             "error_y": error_bar([values[i]], shades[i]),
+             "marker": {"size": 13, "color": shades[i], "symbol": signs[i], "opacity": clear[i]},
+             "hovertemplate": _HOVER}
+            for i in range(len(rows))
+        ]  # fmt: skip
+    traces = [_front(x, y, front), *dots]
+    floor = table.floor(column)
     everything = [*y, *(v.low for v in values if v.low is not None)]
     everything += [] if floor is None else [floor]
     wide = min(x) > 0 and max(x) / min(x) > 5
@@ -125,51 +145,6 @@ def _quality_cost(
 
 
 _HOVER = "<b>%{text}</b> (%{customdata})<br>cost %{x:.4g}<br>value %{y:.5g}<extra></extra>"
-
-
-def _one_by_one(
-    rows: Sequence[Row],
-    x: Sequence[float],
-    y: Sequence[float],
-    values: Sequence[Value],
-    front: Sequence[bool],
-    marks: Mapping[str, str],
-    colour: Mapping[str, str],
-) -> list[dict[str, Any]]:
-    """A trace per row, with its name beside it and an error bar in its colour."""
-    return [
-        {"type": "scatter", "mode": "markers+text",
-         "x": [x[i]], "y": [y[i]], "text": [plot_label(row.label, 22)],
-         "textposition": "top center" if i % 2 else "bottom center",
-         "customdata": [plot_label(row.family)], "name": plot_label(row.label, 22),
-         "error_y": error_bar([values[i]], colour[row.id]),
-         "marker": {"size": 13, "color": colour[row.id], "symbol": marks[row.id],
-                    "opacity": 1.0 if front[i] else 0.65},
-         "hovertemplate": _HOVER}
-        for i, row in enumerate(rows)
-    ]  # fmt: skip
-
-
-def _as_one(
-    rows: Sequence[Row],
-    x: Sequence[float],
-    y: Sequence[float],
-    values: Sequence[Value],
-    front: Sequence[bool],
-    marks: Mapping[str, str],
-    colour: Mapping[str, str],
-) -> list[dict[str, Any]]:
-    """One trace of all rows: a page of many generators would hold megabytes of traces."""
-    return [
-        {"type": "scatter", "mode": "markers", "x": x, "y": y,
-         "text": [plot_label(row.label, 22) for row in rows],
-         "customdata": [plot_label(row.family) for row in rows],
-         "error_y": error_bar(values, GREY),
-         "marker": {"size": 13, "color": [colour[row.id] for row in rows],
-                    "symbol": [marks[row.id] for row in rows],
-                    "opacity": [1.0 if on else 0.65 for on in front]},
-         "hovertemplate": _HOVER}
-    ]  # fmt: skip
 
 
 def _front(x: Sequence[float], y: Sequence[float], front: Sequence[bool]) -> dict[str, Any]:

@@ -176,12 +176,8 @@ def group(records: Iterable[Record]) -> dict[RowKey, list[Record]]:
     """The record that counts for each seed of each row, seeds ascending, rows in key order.
 
     Of several ok records of a cell the greatest ``attempt["n"]`` counts; without an ok one, the
-    newest attempt.
-
-    Raises
-    ------
-    UsageError
-        If the records are of more than one task or profile: those are never put side by side.
+    newest attempt. `UsageError` if the records are of more than one task or profile: those are
+    never put side by side.
     """
     cells: dict[RowKey, dict[int, Record]] = defaultdict(dict)
     tasks = set()
@@ -207,16 +203,9 @@ def _recency(record: Record) -> tuple[bool, int, str]:
 def summarize(
     records: Sequence[Record], metric_id: str, *, seeds: Iterable[int] | None = None
 ) -> Summary:
-    """One metric over the seeds of one row.
+    """One metric, such as ``"fid"``, over the seeds of one row; only `seeds` count if given.
 
-    Parameters
-    ----------
-    records
-        The row's records, one per seed, as `group` returns them. Not empty.
-    metric_id
-        Such as ``"fid"``.
-    seeds
-        Only these seeds count; by default all.
+    `records` are the row's, one per seed, as `group` returns them; not empty.
     """
     first = records[0]
     if seeds is not None:
@@ -348,7 +337,13 @@ def t_interval(mean: float, error: float | None, df: float, method: str) -> Inte
     return Interval(mean - half, mean + half, LEVEL, method)
 
 
-def quantile(df: float) -> float:
-    """The standard errors that a two-sided 95 % interval reaches to either side."""
-    upper = (1 + LEVEL) / 2
-    return float(special.ndtri(upper) if math.isinf(df) else special.stdtrit(df, upper))
+def quantile(df: float, p: float = (1 + LEVEL) / 2) -> float:
+    """Student's quantile, normal where `df` is infinite: by default the standard errors that a
+    two-sided 95 % interval reaches to either side.
+    """
+    return float(special.ndtri(p) if math.isinf(df) else special.stdtrit(df, p))
+
+
+def cumulative(df: float, t: float) -> float:
+    """The probability of no more than `t` under Student's distribution, normal as in `quantile`."""
+    return float(special.ndtr(t) if math.isinf(df) else special.stdtr(df, t))

@@ -29,6 +29,7 @@ from genbench.results.store import (
     folders_in,
     newest,
     read_suite,
+    sound,
 )
 from genbench.results.wording import spreadsheet
 from genbench.system import LINK, exists, inside, sha256_file, write_bytes
@@ -56,41 +57,24 @@ def verify(root: Path) -> Verified:
 
     An artefact that is absent is counted, not complained about: light copies leave samples out. One
     that is there with other bytes is a problem, and so is a record that is not valid, a task folder
-    without a readable suite and a link.
-
-    Raises
-    ------
-    UsageError
-        If `root` is no directory.
+    without a readable suite and a link. `UsageError` if `root` is no directory.
     """
     if not os.path.isdir(root):
         raise UsageError(f"no results folder {root}: give one that `genbench run` wrote to")
     problems: list[Problem] = []
-    records = artifacts = absent = 0
-    for attempt in _attempts(root):
-        if isinstance(attempt, Problem):
-            problems.append(attempt)
-            continue
-        records += 1
-        for item in attempt.record.artifacts:
-            problem = _damage(attempt, item)
-            if problem is not None:
-                problems.append(problem)
-            elif inside(attempt.folder, item.path) is None:
-                absent += 1
-            else:
-                artifacts += 1
+    store, records, artifacts, absent = Store(root), 0, 0, 0
+    for folder in sound(store.tasks(), problems):
+        for attempt in sound(store.attempts(folder), problems):
+            records += 1
+            for item in attempt.record.artifacts:
+                problem = _damage(attempt, item)
+                if problem is not None:
+                    problems.append(problem)
+                elif inside(attempt.folder, item.path) is None:
+                    absent += 1
+                else:
+                    artifacts += 1
     return Verified(records, artifacts, tuple(problems), absent)
-
-
-def _attempts(root: Path) -> Iterator[Stored | Problem]:
-    """Everything that `root` holds, usable or not."""
-    store = Store(root)
-    for folder in store.tasks():
-        if isinstance(folder, Problem):
-            yield folder
-        else:
-            yield from store.attempts(folder)
 
 
 def _damage(attempt: Stored, item: Artifact) -> Problem | None:
@@ -119,22 +103,9 @@ class Merged:
 def merge(sources: Sequence[Path], into: Path, *, light: bool = False) -> Merged:
     """Copy the attempts of several results directories into one. Nothing is overwritten.
 
-    Parameters
-    ----------
-    sources
-        Results directories.
-    into
-        A results directory, made if it is not there.
-    light
-        Take only the newest attempt of each cell, and leave out its samples, weights and
-        log-probabilities: what a repository can keep and a report needs.
-
-    Raises
-    ------
-    UsageError
-        If a source holds no results.
-    StoreError
-        If `into` cannot be written.
+    `into` is made if it is not there; `StoreError` if it cannot be written, `UsageError` if a
+    source holds no results. A `light` copy takes only the newest attempt of each cell, without its
+    samples, weights and log-probabilities: what a repository can keep and a report needs.
     """
     target = Store(into)
     target.prepare()
@@ -142,13 +113,7 @@ def merge(sources: Sequence[Path], into: Path, *, light: bool = False) -> Merged
     problems: list[Problem] = []
     for source in sources:
         store = Store(source)
-        folders = list(store.tasks())
-        if not folders:
-            raise UsageError(f"no results in {source}: give a folder that `genbench run` wrote to")
-        for folder in folders:
-            if isinstance(folder, Problem):
-                problems.append(folder)
-                continue
+        for folder in sound(store.some_tasks(), problems):
             suite = read_suite(folder)
             if not (into / folder.name / SUITE).is_file():
                 target.write_suite(folder.name, suite)
@@ -167,11 +132,8 @@ def merge(sources: Sequence[Path], into: Path, *, light: bool = False) -> Merged
 
 def _wanted(store: Store, folder: Path, light: bool, problems: list[Problem]) -> Iterator[Stored]:
     by_cell: dict[Path, list[Stored]] = {}
-    for attempt in store.attempts(folder):
-        if isinstance(attempt, Problem):
-            problems.append(attempt)
-        else:
-            by_cell.setdefault(attempt.folder.parent, []).append(attempt)
+    for attempt in sound(store.attempts(folder), problems):
+        by_cell.setdefault(attempt.folder.parent, []).append(attempt)
     for attempts in by_cell.values():
         chosen = newest(attempts)
         yield from [chosen] if light and chosen is not None else attempts
@@ -207,10 +169,8 @@ def garbage(root: Path, *, cache: bool = False) -> list[Garbage]:
     found = []
     store = Store(root)
     for folder in store.task_folders():
-        for cell in store.cells(folder):
-            if isinstance(cell, Problem):
-                continue
-            valid = [a for a in store.attempts_in(cell) if isinstance(a, Stored)]
+        for cell in sound(store.cells(folder)):
+            valid = list(sound(store.attempts_in(cell)))
             counts = newest(valid)
             found += [
                 _waste(attempt.folder, "superseded by a newer attempt")
@@ -219,8 +179,8 @@ def garbage(root: Path, *, cache: bool = False) -> list[Garbage]:
             ]
             found += [
                 _waste(path, "an attempt that ended without a record")
-                for path in folders_in(cell)
-                if isinstance(path, Path) and _died(path)
+                for path in sound(folders_in(cell))
+                if _died(path)
             ]
     if cache and (root / CACHE).is_dir():
         found.append(_waste(root / CACHE, "cached features and classifiers"))
@@ -257,12 +217,8 @@ def table(roots: Sequence[Path], *, attempts: bool = False) -> pd.DataFrame:
     """One line per cell and metric, as a pandas frame.
 
     Columns: what identifies the cell, the metric with interval, signature and reason, and the
-    cell's times. Cells without metrics (failures) have one line with an empty metric.
-
-    Parameters
-    ----------
-    attempts
-        All attempts at a cell, not only the one that counts: then seeds stand there repeatedly.
+    cell's times. Cells without metrics (failures) have one line with an empty metric. With
+    `attempts`, all at a cell, not only the one that counts: then seeds stand there repeatedly.
     """
     import pandas as pd
 
@@ -295,6 +251,11 @@ COLUMNS = (
 )  # fmt: skip
 
 
+_TIMES = ("fit_s", "fit_core_s", "sample_s", "sample_core_s")
+_OF_VALUES = ("value", "std_error", "unit", "higher_is_better", "n", "signature", "reason")
+_OF_INTERVALS = ("low", "high", "level", "method")
+
+
 def _lines(record: Record) -> Iterator[Mapping[str, Any]]:
     suite, generator = record.cell["suite"], record.cell["generator"]
     cell = {
@@ -311,46 +272,27 @@ def _lines(record: Record) -> Iterator[Mapping[str, Any]]:
         "status": record.status,
         "attempt": record.attempt.get("n", 1),
         "record_id": record.record_id,
-        "fit_s": record.timing.get("fit_s"),
-        "fit_core_s": record.timing.get("fit_core_s"),
-        "sample_s": record.timing.get("sample_s"),
-        "sample_core_s": record.timing.get("sample_core_s"),
+        **{key: record.timing.get(key) for key in _TIMES},
         "examples_served": record.examples_served,
         "error": None if record.error is None else record.error.get("message"),
     }
     if not record.metrics:
         yield cell
     for name, value in record.metrics.items():
-        interval = value.interval
         yield cell | {
             "metric": name,
             "metric_status": value.status,
-            "value": value.value,
-            "low": None if interval is None else interval.low,
-            "high": None if interval is None else interval.high,
-            "level": None if interval is None else interval.level,
-            "method": None if interval is None else interval.method,
-            "std_error": value.std_error,
-            "unit": value.unit,
-            "higher_is_better": value.higher_is_better,
-            "n": value.n,
-            "signature": value.signature,
-            "reason": value.reason,
+            **{key: getattr(value, key) for key in _OF_VALUES},
+            **{key: getattr(value.interval, key, None) for key in _OF_INTERVALS},
         }
 
 
 def export(roots: Sequence[Path], out: Path, *, attempts: bool = False) -> int:
     """Write `table` to a file whose suffix says how; returns the number of lines.
 
-    In a CSV, texts that begin like a formula are quoted: a spreadsheet would run them.
-
-    Raises
-    ------
-    UsageError
-        If the suffix is none of `FORMATS`, there are no records, parquet lacks its library, or the
-        format cannot hold a value.
-    StoreError
-        If the file cannot be written.
+    In a CSV, texts that begin like a formula are quoted: a spreadsheet would run them. `UsageError`
+    if the suffix is none of `FORMATS`, there are no records, parquet lacks its library, or the
+    format cannot hold a value; `StoreError` if the file cannot be written.
     """
     suffix = out.suffix.lower()
     if suffix not in FORMATS:

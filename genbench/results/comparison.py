@@ -9,7 +9,6 @@ from pathlib import Path
 from genbench.errors import StoreError, UsageError, shorten
 from genbench.results.aggregation import (
     LEVEL,
-    Summary,
     asked_for,
     direction,
     environment_mark,
@@ -21,7 +20,7 @@ from genbench.results.entries import TaskResults
 from genbench.results.publish import gather
 from genbench.results.ranking import holm_adjusted
 from genbench.results.records import Record
-from genbench.results.rownames import find_row, row_name, row_names
+from genbench.results.rownames import find_row, newest_id, row_name, row_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +89,7 @@ class Line:
 
 
 def compare_places(a: Path, b: Path) -> list[Line]:
-    """Every row and metric of two results directories.
-
-    Raises
-    ------
-    UsageError
-        If they have no task in common.
-    """
+    """Every row and metric of two results directories; `UsageError` if they share no task."""
     ours, theirs = tasks_of(a), tasks_of(b)
     common = sorted(set(ours) & set(theirs))
     if not common:
@@ -111,15 +104,8 @@ def compare_places(a: Path, b: Path) -> list[Line]:
 def compare_rows(a: Path, b: Path, row_a: str, row_b: str) -> list[Line]:
     """One row of a results directory against another, of the same or of another directory.
 
-    Parameters
-    ----------
-    row_a, row_b
-        ``NAME``, ``NAME:key=value,...`` or ``NAME@VERSION``, as `rownames` reads them.
-
-    Raises
-    ------
-    UsageError
-        If no task has both rows, or a name fits several.
+    Rows are ``NAME``, ``NAME:key=value,...`` or ``NAME@VERSION``, as `rownames` reads them;
+    `UsageError` if no task has both, or a name fits several.
     """
     ours = tasks_of(a, superseded=True)
     theirs = ours if a == b else tasks_of(b, superseded=True)
@@ -185,15 +171,8 @@ def footnote(found: Sequence[Line]) -> str:
 def tasks_of(place: Path, *, superseded: bool = False) -> dict[str, TaskResults]:
     """The tasks of a results directory, by the name of suite, version, task and profile.
 
-    Parameters
-    ----------
-    superseded
-        Rows of earlier versions of a generator too.
-
-    Raises
-    ------
-    StoreError
-        If something in it cannot be used: a comparison must not pass over what it cannot read.
+    `superseded` brings rows of earlier versions of a generator too. `StoreError` if something in it
+    cannot be used: a comparison must not pass over what it cannot read.
     """
     found, problems = gather([place], superseded=superseded)
     if problems:
@@ -212,10 +191,9 @@ def tasks_of(place: Path, *, superseded: bool = False) -> dict[str, TaskResults]
 
 def _lines(task: str, a: TaskResults, b: TaskResults) -> Iterator[Line]:
     rows_a, rows_b = rows_of(a), rows_of(b)
-    for label in [*rows_a, *(r for r in rows_b if r not in rows_a)]:
+    for label in {**rows_a, **rows_b}:
         left, right = rows_a.get(label, []), rows_b.get(label, [])
-        metrics = dict.fromkeys(m for r in (*left, *right) for m in r.metrics)
-        for metric in metrics:
+        for metric in dict.fromkeys(m for r in (*left, *right) for m in r.metrics):
             yield _line(task, row_name(left or right), metric, left, right, paired=True)
 
 
@@ -228,14 +206,9 @@ def rows_of(task: TaskResults) -> Mapping[str, list[Record]]:
     for records in group([e.record for e in task.entries]).values():
         name, passed = asked_for(records[0])
         label = name if passed == "{}" else f"{name} {passed}"
-        if label not in found or _made(records) > _made(found[label]):
+        if label not in found or newest_id(records) > newest_id(found[label]):
             found[label] = list(records)
     return found
-
-
-def _made(records: Sequence[Record]) -> str:
-    """The time of the newest record: ids sort by time."""
-    return max(record.record_id for record in records)
 
 
 def same_environment(a: Sequence[Record], b: Sequence[Record]) -> bool:
@@ -247,7 +220,7 @@ def _line(
     task: str, name: str, metric: str, a: list[Record], b: list[Record], *, paired: bool
 ) -> Line:
     up = direction((*a, *b), metric)
-    sides = [_summary(records, metric) for records in (a, b)]
+    sides = [summarize(records, metric) if records else None for records in (a, b)]
     left, right = sides
     if left is None or right is None or left.mean is None or right.mean is None:
         missing = "A" if left is None or left.mean is None else "B"
@@ -257,10 +230,6 @@ def _line(
     change = change or difference(right, left)
     alone = any(not (s.control or s.fixed) and s.n_seeds < 2 for s in (left, right))
     return Line(task, name, metric, left.mean, right.mean, change, change.reason or "", up, alone)
-
-
-def _summary(records: list[Record], metric: str) -> Summary | None:
-    return summarize(records, metric) if records else None
 
 
 def number(value: float | None) -> str:

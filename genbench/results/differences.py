@@ -10,10 +10,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy import special
-
 from genbench.metrics import Interval
-from genbench.results.aggregation import LEVEL, Basis, Summary, t_interval
+from genbench.results.aggregation import LEVEL, Basis, Summary, cumulative, t_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +60,9 @@ def difference(a: Summary, b: Summary) -> Difference:
     # Shares of the variance, so that squares of tiny errors do not vanish.
     share = first / error / error, second / error / error
     df = 1 / spread if (spread := share[0] ** 2 / a.df + share[1] ** 2 / b.df) else math.inf
-    t = -abs(estimate) / error
-    p_value = 2 * float(special.ndtr(t) if math.isinf(df) else special.stdtr(df, t))
-    method = "welch" if basis == "seeds" else "sampling"
-    return Difference(
-        estimate, error, df, t_interval(estimate, error, df, method), p_value, basis
-    )  # fmt: skip
+    p_value = 2 * cumulative(df, -abs(estimate) / error)
+    interval = t_interval(estimate, error, df, "welch" if basis == "seeds" else "sampling")
+    return Difference(estimate, error, df, interval, p_value, basis)
 
 
 def paired_difference(a: Summary, b: Summary) -> Difference | None:
@@ -87,7 +82,7 @@ def paired_difference(a: Summary, b: Summary) -> Difference | None:
     if error == 0.0:  # equal gaps that are not 0 prove nothing: `difference` knows sampling error
         point = Interval(0.0, 0.0, LEVEL, "paired")
         return Difference(0.0, 0.0, df, point, 1.0, "seeds") if mean == 0.0 else None
-    p_value = 2 * float(special.stdtr(df, -abs(mean) / error))
+    p_value = 2 * cumulative(df, -abs(mean) / error)
     return Difference(mean, error, df, t_interval(mean, error, df, "paired"), p_value, "seeds")
 
 

@@ -6,15 +6,12 @@ the floor only where its interval shows that it is not worse by more than a marg
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from scipy import special
-
 from genbench.metrics import METRICS
-from genbench.results.aggregation import LEVEL, Summary
+from genbench.results.aggregation import LEVEL, Summary, quantile
 from genbench.results.differences import Difference, difference
 from genbench.results.margins import Margin
 
@@ -35,14 +32,9 @@ _COLLAPSED_BELOW = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """One metric of real data: what rows are held against.
+    """One metric of real data, the ``heldout`` control's: what rows are held against.
 
-    Parameters
-    ----------
-    heldout
-        The control's number.
-    margin
-        In the metric's unit; None where no control gives it a scale.
+    `margin` is in the metric's unit; None where no control gives it a scale.
     """
 
     heldout: Summary
@@ -79,22 +71,12 @@ def floor_verdict(
 ) -> FloorVerdict | None:
     """The verdict whether `row` is as good as real data.
 
-    Parameters
-    ----------
-    partners
-        The same row's numbers of the metrics that this one must not be read without, for a row of
-        this metric (see `PARTNERS`).
+    ``at``: not worse by more than the margin, at 95 % (the one of the two one-sided tests that asks
+    for harm; to be better than real data is no merit and no fault here). ``worse``: significantly,
+    and not shown to be within the margin. ``cannot tell``: neither. None: there is no comparable
+    ``heldout`` row, or a partner collapsed: `partners` gives the same row's numbers of the metrics
+    that this one must not be read without, for a row of this metric (see `PARTNERS`).
 
-    Returns
-    -------
-    str or None
-        ``at``: not worse by more than the margin, at 95 % (the one of the two one-sided tests that
-        asks for harm; to be better than real data is no merit and no fault here). ``worse``:
-        significantly, and not shown to be within the margin. ``cannot tell``: neither. None: there
-        is no comparable ``heldout`` row, or a partner collapsed.
-
-    Notes
-    -----
     Not corrected for the number of rows. At one seed it is said of that one trained model.
     """
     if row.control or higher_is_better is None:
@@ -113,10 +95,8 @@ def _judged(gap: Difference, floor: Floor, higher_is_better: bool, note: str) ->
     harm = _harm(gap, higher_is_better)
     few = TOO_FEW in note or TOO_FEW in floor.heldout.note
     if floor.margin is not None and gap.std_error is not None and not few:
-        reach = float(
-            special.ndtri(LEVEL) if math.isinf(gap.df) else special.stdtrit(gap.df, LEVEL)
-        )
-        if harm + reach * gap.std_error < floor.margin:
+        reach = quantile(gap.df, LEVEL) * gap.std_error
+        if harm + reach < floor.margin:
             return "at"
     return "worse" if harm > 0 and gap.significant else "cannot tell"
 

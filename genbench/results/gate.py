@@ -38,19 +38,6 @@ from genbench.results.ranking import holm
 from genbench.results.records import Record
 from genbench.results.rownames import row_name
 
-__all__ = [
-    "ASPECTS",
-    "Gate",
-    "Judgement",
-    "NotComparableError",
-    "Tolerance",
-    "judge",
-    "judge_tasks",
-    "markdown",
-    "parse_tolerances",
-    "worse_by",
-]
-
 ASPECTS: tuple[Aspect, ...] = ("coverage", "quality", "cost")
 COSTS = ("fit_core_s", "sample_core_s", "peak_rss_bytes")
 
@@ -68,10 +55,7 @@ LEAST_COST = {True: float(64 << 20), False: 1.0}  # bytes, seconds
 def parse_tolerances(texts: Sequence[str]) -> dict[str, Tolerance]:
     """``fid=5%`` or ``kid=0.02``; the names are metrics, costs, ``quality`` and ``cost``.
 
-    Raises
-    ------
-    UsageError
-        If one is not NAME=AMOUNT, or the name is unknown.
+    `UsageError` if one is not NAME=AMOUNT, or the name is unknown.
     """
     known = {*METRICS, *COSTS, "quality", "cost"}
     found = {}
@@ -110,12 +94,7 @@ def judge(
 ) -> Gate:
     """Judge the candidate's results against the baseline's, task by task.
 
-    Raises
-    ------
-    UsageError
-        If a place holds no results.
-    NotComparableError
-        If they have no task in common.
+    `UsageError` if a place holds no results, `NotComparableError` if they have no task in common.
     """
     old, new = tasks_of(baseline), tasks_of(candidate)
     if not set(old) & set(new):
@@ -190,7 +169,7 @@ def _cost(
     tolerances: Mapping[str, Tolerance],
 ) -> Iterator[Judgement]:  # fmt: skip
     a, b = _cost_summary(before, cost), _cost_summary(after, cost)
-    if a is None or a.mean is None or b is None or b.mean is None:
+    if a.mean is None or b.mean is None:
         return
     least = 0.0 if cost in tolerances else LEAST_COST[cost.endswith("bytes")]
     base = tolerances.get(cost, tolerances.get("cost", COST_TOLERANCE))
@@ -207,28 +186,21 @@ def _cost(
     yield weighed(judgement, b.mean - a.mean, trial, "Welch over seeds")
 
 
-def _cost_summary(records: Sequence[Record], cost: str) -> Summary | None:
-    """A cost over the seeds; None without a value, no standard error with one."""
-    values = _costs(records, cost)
+def _cost_summary(records: Sequence[Record], cost: str) -> Summary:
+    """A cost over the seeds: core seconds, which neither load nor neighbours change, or memory.
+
+    Without a value it has no mean, with one no standard error.
+    """
+    bodies = [r.resources if cost.endswith("bytes") else r.timing for r in records
+              if r.status == "ok"]  # fmt: skip
+    values = [float(body[cost]) for body in bodies if body.get(cost) is not None]
+    found = Summary(RowKey.of(records[0]), cost, False, "ok", values=dict(enumerate(values)))
     if not values:
-        return None
+        return found
     mean, error, df = mean_of(values)
-    known = len(values) > 1
-    return Summary(
-        RowKey.of(records[0]), cost, False, "ok", mean=mean, values=dict(enumerate(values)),
-        std_error=error if known else None,
-        df=df, basis="seeds" if known else "unknown",
-    )  # fmt: skip
-
-
-def _costs(records: Sequence[Record], cost: str) -> list[float]:
-    """Core seconds, which neither load nor neighbours change, or memory."""
-    values = [
-        r.resources.get(cost) if cost.endswith("bytes") else r.timing.get(cost)
-        for r in records
-        if r.status == "ok"
-    ]
-    return [float(v) for v in values if v is not None]
+    if len(values) < 2:
+        return replace(found, mean=mean, df=df)
+    return replace(found, mean=mean, std_error=error, df=df, basis="seeds")
 
 
 def _decide(found: Sequence[Judgement]) -> Iterator[Judgement]:

@@ -11,10 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from scipy import special
-
 from genbench.errors import shorten
-from genbench.results.aggregation import Summary, quantile
+from genbench.results.aggregation import Summary, cumulative, quantile
 from genbench.results.differences import Difference, difference, incomparable, paired_difference
 from genbench.results.power import Trial
 from genbench.results.records import Record
@@ -75,8 +73,6 @@ class Judgement:
     note
         Why there is no number, or how it was compared; of what is inconclusive, also the smallest
         change that could have been seen and the seeds that would settle it.
-    decides
-        Whether being inconclusive makes the whole gate so.
     trial
         The error behind `low` and `high`.
     decides
@@ -122,9 +118,8 @@ def judge_metric(
         "quality", task, name, metric, "inconclusive", a.mean, b.mean, decides=decides
     )
     if not b.values:  # all its cells failed: told as such
-        return replace(
-            judgement, aspect="coverage", verdict="regression", note=b.reason or "no number"
-        )
+        note = b.reason or "no number"
+        return replace(judgement, aspect="coverage", verdict="regression", note=note)
     other = _other_number(a, b)
     if other:
         return replace(judgement, note=f"{other}; no seeds help, score both with one version",
@@ -190,8 +185,7 @@ def weighed(judgement: Judgement, harm: float, trial: Trial, how: str) -> Judgem
     tolerance, error, df = judgement.tolerance or 0.0, trial.std_error, trial.df
     half = error * quantile(df)
     if error > 0:
-        t = (tolerance - harm) / error
-        p_value = float(special.ndtr(t) if math.isinf(df) else special.stdtr(df, t))
+        p_value = cumulative(df, (tolerance - harm) / error)
     else:
         p_value = 1.0 if harm <= tolerance else 0.0
     verdict: Verdict = "pass" if harm + half <= tolerance else "inconclusive"

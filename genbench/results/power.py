@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from scipy import special
+from genbench.results.aggregation import quantile
 
 MAX_SEEDS = 1000
 _TAIL = 0.025  # of a one-sided test
@@ -29,7 +29,7 @@ def smallest_seen(trial: Trial, tolerance: float, tests: int) -> float:
 
     The first step of Holm's correction: ``tolerance + t(1 - 0.025 / tests, df) * std_error``.
     """
-    return tolerance + _reach(_TAIL / max(tests, 1), trial.df) * trial.std_error
+    return tolerance - quantile(trial.df, _TAIL / max(tests, 1)) * trial.std_error
 
 
 def seeds_to_settle(trial: Trial, harm: float, tolerance: float, tests: int) -> int | None:
@@ -42,7 +42,7 @@ def seeds_to_settle(trial: Trial, harm: float, tolerance: float, tests: int) -> 
     for seeds in range(max(trial.seeds + 1, 2), MAX_SEEDS + 1):
         df = (1.0 if trial.paired else 2.0) * (seeds - 1)
         error = trial.std_error * math.sqrt(trial.seeds / seeds)
-        if _reach(tail, df) * error <= gap:
+        if -quantile(df, tail) * error <= gap:
             return seeds
     return None
 
@@ -53,10 +53,3 @@ def outlook(trial: Trial, harm: float, tolerance: float, tests: int) -> str:
     seeds = seeds_to_settle(trial, harm, tolerance, tests)
     enough = f"more than {MAX_SEEDS}" if seeds is None else f"about {seeds}"
     return f"could have seen {seen:+.3g} or more; {enough} seeds would settle it"
-
-
-def _reach(tail: float, df: float) -> float:
-    """The number of standard errors that leaves `tail` above."""
-    if math.isinf(df):
-        return -float(special.ndtri(tail))
-    return -float(special.stdtrit(df, tail))

@@ -20,6 +20,7 @@ from genbench.results.store import (
     Stored,
     folders_in,
     newest,
+    sound,
 )
 from genbench.system import read_json, write_bytes
 
@@ -46,9 +47,8 @@ def overview(root: Path) -> list[str]:
 
 
 def _cell(root: Path, folder: Path) -> str:
-    found = list(Store(root).attempts_in(folder))
-    stored = newest([a for a in found if isinstance(a, Stored)])
-    problems = [a for a in found if isinstance(a, Problem)]
+    problems: list[Problem] = []
+    stored = newest(list(sound(Store(root).attempts_in(folder), problems)))
     running = _running(folder, stored)
     if running:
         return running
@@ -65,8 +65,7 @@ def _cell(root: Path, folder: Path) -> str:
 
 def _running(folder: Path, stored: Stored | None) -> str | None:
     """News of an attempt that came after what is stored; one that died before it has none."""
-    attempts = [a for a in folders_in(folder) if isinstance(a, Path)]
-    for attempt in reversed(attempts):
+    for attempt in reversed([*sound(folders_in(folder))]):
         path = attempt / PROGRESS
         if os.path.lexists(attempt / RECORD) or not os.path.isfile(path):
             continue
@@ -112,11 +111,8 @@ def _left(body: dict[str, Any], done: int, total: int) -> str:
     if spent <= 0 or made <= 0:
         return ""
     seconds = spent / made * (total - done)
-    return (
-        f", about {seconds:,.0f} s left"
-        if seconds < 120
-        else f", about {seconds / 60:,.0f} min left"
-    )
+    left = f"{seconds:,.0f} s" if seconds < 120 else f"{seconds / 60:,.0f} min"
+    return f", about {left} left"
 
 
 def write_progress(
@@ -130,10 +126,7 @@ def write_progress(
 ) -> None:
     """Say what a running cell is at; a full disk costs the news and nothing else.
 
-    Parameters
-    ----------
-    since
-        When the phase began, seconds since 1970, and how much was done by then.
+    `since` is when the phase began, seconds since 1970, and how much was done by then.
     """
     finite = {k: v if abs(v) < float("inf") else None for k, v in (scalars or {}).items()}
     body = {"phase": phase, "done": done, "total": total, "scalars": finite, "what": what,

@@ -10,11 +10,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from genbench.errors import UsageError
 from genbench.results.aggregation import RowKey, asked_for, is_control_record
 from genbench.results.entries import Entry, Snapshot, TaskResults
 from genbench.results.records import Record
-from genbench.results.store import SUITE, Problem, Store, Stored, read_suite
+from genbench.results.store import SUITE, Problem, Store, read_suite, sound
 
 
 def task_results(folder: Path, *, published: bool = False, superseded: bool = False) -> TaskResults:
@@ -69,13 +68,7 @@ def _newest_versions(entries: Sequence[Entry]) -> tuple[list[Entry], int]:
 
 @cache
 def published_entries(task: str) -> tuple[Entry, ...]:
-    """The records of this task that ship with the package: made by us, on another machine.
-
-    Parameters
-    ----------
-    task
-        The task's hash, ``sha256:...``.
-    """
+    """The records of the task of this hash that ship with the package, made on another machine."""
     try:
         root = Path(str(resources.files("genbench.published")))
     except ModuleNotFoundError:  # run from a source tree that was never installed
@@ -167,27 +160,15 @@ def gather(
     problems: list[Problem] = []
     now = [(str(place), place, False) for place in places]
     for label, place, is_past in [*now, *((k, p, True) for k, p in (past or {}).items())]:
-        for folder in _task_folders(place):
-            if isinstance(folder, Problem):
-                problems.append(folder)
-                continue
+        is_task = os.path.isfile(place / SUITE)
+        for folder in [place] if is_task else sound(Store(place).some_tasks(), problems):
             suite = read_suite(folder)
-            attempts = Store(folder.parent).everything(folder)
-            problems += [a for a in attempts if isinstance(a, Problem)]
+            attempts = [*sound(Store(folder.parent).everything(folder), problems)]
             if is_past and suite["task"] not in found:
                 continue
-            entries = [Entry(a.record, a.folder) for a in attempts if isinstance(a, Stored)]
+            entries = [Entry(a.record, a.folder) for a in attempts]
             found.setdefault(suite["task"], _Gathered(suite)).add(label, entries, past=is_past)
     return [_together(task, published, superseded) for task in found.values()], problems
-
-
-def _task_folders(place: Path) -> list[Path | Problem]:
-    if os.path.isfile(place / SUITE):
-        return [place]
-    folders = list(Store(place).tasks())
-    if not folders:
-        raise UsageError(f"no results in {place}: give a folder that `genbench run` wrote to")
-    return folders
 
 
 def _together(task: _Gathered, published: bool, superseded: bool) -> TaskResults:

@@ -14,14 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from genbench.errors import UsageError
-from genbench.results.aggregation import (
-    LEVEL,
-    Basis,
-    RowKey,
-    Summary,
-    group,
-    summarize,
-)
+from genbench.results.aggregation import LEVEL, Basis, RowKey, Summary, group, summarize
 from genbench.results.differences import difference
 from genbench.results.floor import Floor, FloorVerdict, floor_verdict, floors_of, partner_ids
 from genbench.results.margins import Margin
@@ -89,14 +82,12 @@ def standings(
     seeds: Iterable[int] | None = None,
     margin: Margin | None = None,
 ) -> list[Standing]:
-    """Rank the rows of one task on one metric.
+    """Rank the rows of one task on one metric, such as ``"fid"``.
 
     Parameters
     ----------
     records
         Records of one task and profile, in any order, with any number of attempts per cell.
-    metric_id
-        Such as ``"fid"``.
     higher_is_better
         The metric's direction; None ranks nothing.
     seeds
@@ -181,10 +172,8 @@ def _comparable(
     for row in same:
         lacks = [] if row.fixed else sorted(need - set(row.values))
         if lacks:
-            names = ", ".join(map(str, lacks))
-            refused[row.row] = (
-                f"incomplete: {len(need) - len(lacks)} of {len(need)} seeds (lacks {names})"
-            )
+            there = f"{len(need) - len(lacks)} of {len(need)} seeds"
+            refused[row.row] = f"incomplete: {there} (lacks {', '.join(map(str, lacks))})"
     # A row that was asked for at one seed alone still shows where it stands, as an incomplete one.
     placed = {row.row for row in same if seeds is None and row.n_seeds == 1 and not row.problems}
     return [row for row in same if row.row not in refused or row.row in placed], refused
@@ -278,10 +267,9 @@ def pareto_front(
 
     Points with a missing or non-finite coordinate are never on the front.
     """
-    if len(costs) != len(qualities):
-        raise UsageError(
-            f"{len(costs)} costs and {len(qualities)} qualities: give one of each per row"
-        )
+    n, m = len(costs), len(qualities)
+    if n != m:
+        raise UsageError(f"{n} costs and {m} qualities: give one of each per row")
     sign = -1.0 if higher_is_better else 1.0
     points = [
         None if c is None or q is None or not math.isfinite(c + q) else (c, sign * q)

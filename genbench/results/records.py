@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import orjson
 
 from genbench.errors import StoreError, shorten
 from genbench.metrics import METRIC_STATUSES, Interval, MetricValue
+from genbench.results.wording import dumps
 from genbench.system import plain_data
 
 SCHEMA = "genbench.record/1"
@@ -28,7 +28,7 @@ Status = Literal["ok", "failed", "timeout", "oom", "interrupted", "skipped"]
 LARGEST = 1e100
 MOST_METRICS = 1_000
 
-STATUSES = ("ok", "failed", "timeout", "oom", "interrupted", "skipped")
+STATUSES = get_args(Status)
 
 # Small numbers as orjson writes them and Python does not: ``1e-7`` and, below 1e-4, ``0.000012``.
 _EXPONENT = re.compile(rb"e-([0-9])(?=[,\]}])")
@@ -118,10 +118,7 @@ class Record:
     def from_json(cls, body: Any) -> Record:
         """Check `body` (schema, fields, types, digest) and make the record of it.
 
-        Raises
-        ------
-        StoreError
-            With what is wrong, if it is not a valid record.
+        `StoreError`, with what is wrong, if it is not a valid record.
         """
         if not isinstance(body, dict):
             raise StoreError(f"not a record: expected a JSON object, got {type(body).__name__}")
@@ -146,10 +143,8 @@ class Record:
             record = cls(**values)
             record._check()
         except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
-            reason = shorten(str(error), 300)
-            raise StoreError(
-                f"the record is malformed: {type(error).__name__}: {reason}"
-            ) from error
+            reason = f"{type(error).__name__}: {shorten(str(error), 300)}"
+            raise StoreError(f"the record is malformed: {reason}") from error
         return record
 
     def _check(self) -> None:
@@ -288,10 +283,7 @@ def _scientific(small: re.Match[bytes]) -> bytes:
 
 def canonical_json(body: Any) -> bytes:
     """JSON with sorted keys, no spaces, UTF-8, and no NaN: what every digest is taken of."""
-    text = json.dumps(
-        body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
-    return text.encode()
+    return dumps(body).encode()
 
 
 def digest(body: Any) -> str:

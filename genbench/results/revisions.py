@@ -19,19 +19,8 @@ FILE_MODES = (b"100644", b"100755")  # links and submodules are not followed
 def extract(folder: Path, revision: str, into: Path) -> None:
     """Write the ``record.json`` and ``suite.json`` files that `folder` held at `revision`.
 
-    Parameters
-    ----------
-    folder
-        A results folder within a git work tree.
-    revision
-        A commit, tag or branch.
-    into
-        An empty folder.
-
-    Raises
-    ------
-    UsageError
-        If git is not there, or knows no such folder or revision.
+    The folder is one within a git work tree, the revision a commit, tag or branch, `into` an empty
+    folder. `UsageError` if git is not there, or knows no such folder or revision.
     """
     if shutil.which("git") is None:
         raise UsageError("--at needs git, which is not installed here")

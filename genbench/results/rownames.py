@@ -31,11 +31,7 @@ def find_row(task: TaskResults, name: str) -> list[Record]:
     """The records of the row that `name` fits; empty if it fits none.
 
     Without parameters it is the row of defaults if there is one, without a version the newest.
-
-    Raises
-    ------
-    UsageError
-        If it fits rows of different parameters.
+    `UsageError` if it fits rows of different parameters.
     """
     text, _, version = name.partition("@")
     if not version:
@@ -55,7 +51,7 @@ def find_row(task: TaskResults, name: str) -> list[Record]:
         raise UsageError(
             f"{shorten(name)!r} fits {len(names)} rows: name one of {', '.join(names)}"
         )
-    return max(fitting, key=_newest, default=[])
+    return max(fitting, key=newest_id, default=[])
 
 
 def _is_called(records: Sequence[Record], text: str) -> bool:
@@ -84,6 +80,6 @@ def _is_value(text: str, value: Any) -> bool:
     return text == plain(value)
 
 
-def _newest(records: Sequence[Record]) -> str:
+def newest_id(records: Sequence[Record]) -> str:
     """The newest record's id: they sort by time."""
     return max(record.record_id for record in records)

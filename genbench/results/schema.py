@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from genbench.metrics import METRIC_STATUSES
@@ -12,111 +13,80 @@ _TEXT = {"type": ["string", "null"]}
 _OBJECT = {"type": "object"}
 _DIGEST = {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"}
 
-_INTERVAL = {
-    "type": ["object", "null"],
-    "properties": {
-        "low": {"type": "number"},
-        "high": {"type": "number"},
-        "level": {"type": "number"},
-        "method": {"type": "string"},
-    },
-    "required": ["low", "high", "level", "method"],
-    "additionalProperties": False,
-}
+_STRING = {"type": "string"}
+_COUNT = {"type": "integer", "minimum": 0}
 
-_METRIC = {
-    "type": "object",
-    "properties": {
-        "status": {"enum": list(METRIC_STATUSES)},
+
+def _object(optional: Mapping[str, Any] | None = None, **required: Any) -> dict[str, Any]:
+    properties = {**required, **(optional or {})}
+    return {"type": "object", "properties": properties, "required": list(required)}
+
+
+def _closed(optional: Mapping[str, Any] | None = None, **required: Any) -> dict[str, Any]:
+    """An object that has no other properties."""
+    return {**_object(optional, **required), "additionalProperties": False}
+
+
+_ENDS = {key: {"type": "number"} for key in ("low", "high", "level")}
+_INTERVAL = {**_closed(**_ENDS, method=_STRING), "type": ["object", "null"]}
+
+_METRIC = _closed(
+    {
         "value": _NUMBER,
         "interval": _INTERVAL,
         "std_error": _NUMBER,
         "unit": _TEXT,
         "higher_is_better": {"type": ["boolean", "null"]},
-        "signature": {"type": "string"},
         "n": {"type": ["integer", "null"]},
         "seconds": _NUMBER,
         "reason": _TEXT,
         "details": _OBJECT,
     },
-    "required": ["status", "signature"],
-    "additionalProperties": False,
-}
+    status={"enum": list(METRIC_STATUSES)},
+    signature=_STRING,
+)
 
-_SUITE = {
-    "type": "object",
-    "properties": {k: {"type": "string"} for k in ("name", "version", "task", "hash", "profile")},
-    "required": ["name", "version", "task", "hash", "profile"],
-}
+_SUITE = _object(**dict.fromkeys(("name", "version", "task", "hash", "profile"), _STRING))
 
-_GENERATOR = {
-    "type": "object",
-    "properties": {
-        "name": {"type": "string"},
-        "version": {"type": "string"},
-        "provider": {"type": "string"},
-        "params": _OBJECT,
+_GENERATOR = _object(
+    {
         "params_passed": _OBJECT,
         "likelihood": {"enum": ["exact", "dequantized", "lower-bound", None]},
     },
-    "required": ["name", "version", "provider", "params"],
-}
+    **dict.fromkeys(("name", "version", "provider"), _STRING),
+    params=_OBJECT,
+)
 
-_ARTIFACT = {
-    "type": "object",
-    "properties": {
-        "role": {"type": "string"},
-        "path": {"type": "string"},
-        "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
-        "bytes": {"type": "integer", "minimum": 0},
-    },
-    "required": ["role", "path", "sha256", "bytes"],
-    "additionalProperties": False,
-}
+_HEX = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+_ARTIFACT = _closed(role=_STRING, path=_STRING, sha256=_HEX, bytes=_COUNT)
 
 
 def record_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of ``record.json``."""
-    properties: dict[str, Any] = {
-        "schema": {"const": SCHEMA},
-        "record_id": {"type": "string", "description": "ULID of the attempt"},
-        "cell_key": _DIGEST,
-        "status": {"enum": list(STATUSES)},
-        "cell": {
-            "type": "object",
-            "properties": {
-                "suite": _SUITE,
-                "generator": _GENERATOR,
-                "seed": {"type": "integer", "minimum": 0},
-            },
-            "required": ["suite", "generator", "seed"],
-        },
-        "dataset": _OBJECT,
-        "metrics": {"type": "object", "additionalProperties": _METRIC},
-        "curves": _OBJECT,
-        "timing": _OBJECT,
-        "examples_served": {"type": "integer", "minimum": 0},
-        "raw_access": {"type": "boolean"},
-        "resources": _OBJECT,
-        "environment": _OBJECT,
-        "source": _OBJECT,
-        "attempt": _OBJECT,
-        "error": {"type": ["object", "null"]},
-        "artifacts": {"type": "array", "items": _ARTIFACT},
-        "times": _OBJECT,
-        "copies": {
-            "type": "object",
-            "description": "copies of reference rows among the samples, by split; left out if "
-            "nobody looked for any",
-        },
-        "digest": _DIGEST,
-        "result_digest": _DIGEST,
+    copies = {
+        "type": "object",
+        "description": "copies of reference rows among the samples, by split; left out if "
+        "nobody looked for any",
     }
+    open_ = ("dataset", "curves", "timing", "resources", "environment", "source", "attempt",
+             "times")  # fmt: skip
+    body = _closed(
+        {"copies": copies},
+        schema={"const": SCHEMA},
+        record_id={"type": "string", "description": "ULID of the attempt"},
+        status={"enum": list(STATUSES)},
+        cell=_object(suite=_SUITE, generator=_GENERATOR, seed=_COUNT),
+        metrics={"type": "object", "additionalProperties": _METRIC},
+        examples_served=_COUNT,
+        raw_access={"type": "boolean"},
+        error={"type": ["object", "null"]},
+        artifacts={"type": "array", "items": _ARTIFACT},
+        **dict.fromkeys(open_, _OBJECT),
+        **dict.fromkeys(("cell_key", "digest", "result_digest"), _DIGEST),
+    )
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": SCHEMA,
-        "type": "object",
-        "properties": properties,
-        "required": sorted(properties.keys() - {"copies"}),
-        "additionalProperties": False,
+        **body,
+        "required": sorted(body["required"]),
     }

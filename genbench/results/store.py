@@ -13,14 +13,16 @@ import os
 import secrets
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from genbench.errors import StoreError, shorten
+from genbench.errors import StoreError, UsageError, shorten
 from genbench.results.records import Artifact, Record, storable
 from genbench.system import LINK, exists, inside, read_json, sha256_file, write_json
+
+T = TypeVar("T")
 
 RECORD = "record.json"
 PROGRESS = "progress.json"
@@ -71,25 +73,13 @@ class Problem:
 
 
 class Store:
-    """A results directory.
-
-    Parameters
-    ----------
-    root
-        The directory; made when something is first written.
-    """
+    """A results directory at `root`, made when something is first written."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def prepare(self) -> None:
-        """Make the directory and prove that it can be written.
-
-        Raises
-        ------
-        StoreError
-            If it cannot.
-        """
+        """Make the directory and prove that it can be written; `StoreError` if it cannot."""
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.root) as file:
@@ -133,9 +123,18 @@ class Store:
             elif any(folder.glob(f"*/seed-*/*/{RECORD}")):
                 yield Problem(folder, f"holds records but no {SUITE}: merge it from elsewhere")
 
+    def some_tasks(self) -> list[Path | Problem]:
+        """All that `tasks` finds; `UsageError` if that is nothing."""
+        folders = list(self.tasks())
+        if not folders:
+            raise UsageError(
+                f"no results in {self.root}: give a folder that `genbench run` wrote to"
+            )
+        return folders
+
     def task_folders(self) -> list[Path]:
         """The task folders that can be used, sorted by name."""
-        return [folder for folder in self.tasks() if isinstance(folder, Path)]
+        return list(sound(self.tasks()))
 
     def attempts(self, folder: Path) -> Iterator[Stored | Problem]:
         """Every attempt below a task folder that wrote a record, in sorted order.
@@ -183,8 +182,7 @@ class Store:
 
         Each with the order that it was given, as far as that can be read.
         """
-        attempts = [a for a in folders_in(cell_folder) if isinstance(a, Path)]
-        for attempt in reversed(attempts):
+        for attempt in reversed([*sound(folders_in(cell_folder))]):
             with contextlib.suppress(StoreError):
                 if not exists(attempt / RECORD):
                     order = read_json(attempt / SPEC)
@@ -192,7 +190,7 @@ class Store:
 
     def records(self, folder: Path) -> list[Stored]:
         """The valid records below `folder`."""
-        return [a for a in self.everything(folder) if isinstance(a, Stored)]
+        return list(sound(self.everything(folder)))
 
     def everything(self, folder: Path) -> list[Stored | Problem]:
         """All that `attempts` finds, kept.
@@ -209,6 +207,15 @@ class Store:
                 gc.enable()
 
 
+def sound(found: Iterable[T | Problem], problems: list[Problem] | None = None) -> Iterator[T]:
+    """Those of what was found that can be used; the others are put into `problems`."""
+    for one in found:
+        if not isinstance(one, Problem):
+            yield one
+        elif problems is not None:
+            problems.append(one)
+
+
 def newest(attempts: list[Stored]) -> Stored | None:
     """The attempt that counts: the greatest attempt number, then the greatest ULID."""
     if not attempts:
@@ -219,10 +226,7 @@ def newest(attempts: list[Stored]) -> Stored | None:
 def read_record(path: Path) -> Record:
     """Read and check one record.
 
-    Raises
-    ------
-    StoreError
-        If it cannot be read, is too large, is not JSON or is not a valid record.
+    `StoreError` if it cannot be read, is too large, is not JSON or is not a valid record.
     """
     return Record.from_json(read_json(path))
 
@@ -230,10 +234,7 @@ def read_record(path: Path) -> Record:
 def read_suite(folder: Path) -> dict[str, Any]:
     """The resolved suite of a task folder, as `Store.write_suite` kept it.
 
-    Raises
-    ------
-    StoreError
-        If it cannot be read or does not say which task it is.
+    `StoreError` if it cannot be read or does not say which task it is.
     """
     body = read_json(folder / SUITE)
     about = body.get("suite") if isinstance(body, dict) else None

@@ -25,16 +25,8 @@ SPARE = 1.1
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The data set that is asked for.
-
-    Parameters
-    ----------
-    n
-        Rows.
-    balance
-        The same number of rows of every class.
-    splits
-        Shares by name, summing to 1; each split has the classes in the same proportions.
+    """The data set that is asked for: `n` rows, if wanted in `balance`, the same number of every
+    class; `splits` are shares by name that sum to 1, each with the classes in the same proportions.
     """
 
     n: int
@@ -60,10 +52,7 @@ def build(
 ) -> Built:
     """Draw and filter until there are enough rows of every class, then split.
 
-    Raises
-    ------
-    UsageError
-        If `MAX_DRAWN` times the rows asked for were drawn and too few stayed.
+    `UsageError` if `MAX_DRAWN` times the rows asked for were drawn and too few stayed.
     """
     classes = source.space.classes
     quota = _quota(source, train_y, request)

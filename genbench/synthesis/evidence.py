@@ -14,11 +14,7 @@ def nearest_point(record: Record, n: int) -> Mapping[str, Any]:
     """The measured point of the augmentation curve whose number of synthetic rows is nearest to n.
 
     Of several as near, one that does not help: the evidence has to hold whichever is meant.
-
-    Raises
-    ------
-    UsageError
-        If the record holds no augmentation curve.
+    `UsageError` if the record holds no augmentation curve.
     """
     value = record.metrics.get("augmentation_gain")
     if value is None or value.status != "ok":
@@ -48,17 +44,8 @@ def describe(point: Mapping[str, Any]) -> str:
 
 
 def require_help(record: Record, n: int) -> str:
-    """Decline unless the gain measured nearest to `n` synthetic rows excludes zero from below.
-
-    Returns
-    -------
-    str
-        The evidence, in words.
-
-    Raises
-    ------
-    Declined
-        If there is no evidence of benefit at that size.
+    """The evidence, in words, that the gain measured nearest to `n` synthetic rows excludes zero
+    from below; `Declined` if there is none.
     """
     point = nearest_point(record, n)
     if point["verdict"] != "helps":

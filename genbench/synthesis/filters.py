@@ -21,16 +21,9 @@ REASONS = ("duplicate", "copy of a training row", "near copy of a training row",
 class Filters:
     """The filters of one data set and how many rows each has removed.
 
-    Parameters
-    ----------
-    train
-        Training rows, which no row may repeat.
-    near
-        Greatest pixel distance at which a row counts as a near copy; None to look for exact ones.
-    classify
-        Gives class probabilities ``(n, classes)``, or None.
-    confidence
-        Least probability of a row's label; rows without a label get the likeliest class.
+    No row may repeat one of `train`; `near` is the greatest pixel distance at which a row counts as
+    a near copy, None to look for exact ones. `classify` gives class probabilities ``(n, classes)``;
+    `confidence` is the least of a row's label, and rows without one get the likeliest class.
     """
 
     train: Array

@@ -30,15 +30,10 @@ Progress = Callable[[str, int, int], None]
 class Options:
     """The options of the filters.
 
-    Parameters
-    ----------
-    confidence
-        Least probability that the suite's classifier, trained on real train rows, gives a row's
-        label; None to leave labels unchecked.
-    near_copies
-        Whether rows nearer to a training row than held-out rows are dropped.
-    sandbox
-        Whether the process that draws is confined, where the system can.
+    `confidence` is the least probability that the suite's classifier, trained on real train rows,
+    gives a row's label; None to leave labels unchecked. With `near_copies` rows nearer to a
+    training row than held-out rows are dropped. In the `sandbox` the process that draws is
+    confined, where the system can.
     """
 
     confidence: float | None

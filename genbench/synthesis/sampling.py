@@ -42,20 +42,11 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class StoredGenerator:
-    """A fitted generator as a run left it.
+    """A fitted generator as a run left it: `state` is the safetensors file of its `state_dict`,
+    `chunk` the rows asked for in one call of `sample`.
 
-    Parameters
-    ----------
-    state
-        The safetensors file of its `state_dict`.
-    chunk
-        Rows asked for in one call of `sample`.
-    results
-        The results directory, in which the process may write nothing.
-    hidden
-        Files and folders that it may not read.
-    sandbox
-        Whether it is confined, where the system can.
+    The process that draws may write nothing in `results`, the results directory, nor read the
+    `hidden` files and folders; in the `sandbox` it is confined, where the system can.
     """
 
     choice: GeneratorChoice
@@ -71,10 +62,7 @@ class StoredGenerator:
     def sample(self, n: int, seed: int, labels: NDArray[np.int64] | None) -> dict[str, Array]:
         """Draw `n` rows as arrays ``x`` and, if labelled, ``y``.
 
-        Raises
-        ------
-        ContractError
-            If its process ends in any other way than with the rows.
+        `ContractError` if its process ends in any other way than with the rows.
         """
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
@@ -107,10 +95,7 @@ class StoredGenerator:
 def main(path: str) -> None:
     """Draw what the order at `path` asks for, in an isolated and confined process below this one.
 
-    Raises
-    ------
-    ContractError
-        If that process ends in any other way than with the rows.
+    `ContractError` if that process ends in any other way than with the rows.
     """
     order = read_json(Path(path))
     n = int(order["n"])

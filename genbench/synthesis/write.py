@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import shutil
 import tempfile
@@ -18,6 +17,7 @@ from genbench.errors import UsageError
 from genbench.formats import ARRAYS, CLASSES, IMAGES, METADATA
 from genbench.synthesis.build import Array, Built
 from genbench.synthesis.card import Provenance, croissant, readme
+from genbench.system import npz_bytes
 
 CARD = "README.md"
 
@@ -25,10 +25,7 @@ CARD = "README.md"
 def require_free(out: Path, overwrite: bool) -> None:
     """Refuse to write over anything but an earlier data set of ours that may be replaced.
 
-    Raises
-    ------
-    UsageError
-        If `out` is a file, or a folder with other content, or may not be overwritten.
+    `UsageError` if `out` is a file, or a folder with other content, or may not be overwritten.
     """
     if not out.exists():
         return
@@ -56,11 +53,8 @@ def write(
         folder.mkdir()
         data = _arrays(built, provenance.suite.document["dataset"].get("class_names"))
         (folder / ARRAYS).write_bytes(data)
-        provenance = replace(
-            provenance,
-            arrays_sha256=hashlib.sha256(data).hexdigest(),
-            arrays_bytes=len(data),
-        )
+        digest = hashlib.sha256(data).hexdigest()
+        provenance = replace(provenance, arrays_sha256=digest, arrays_bytes=len(data))
         top = provenance.suite.space.levels - 1
         total, done = sum(len(x) for x, _ in built.splits.values()), 0
         for split, (x, y) in built.splits.items():
@@ -89,9 +83,7 @@ def _arrays(built: Built, class_names: Sequence[str] | None) -> bytes:
         arrays[f"x_{split}"] = x
         if y is not None:
             arrays[f"y_{split}"] = y
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-    return buffer.getvalue()
+    return npz_bytes(arrays)
 
 
 def _picture(x: Array, top: int) -> Image.Image:

@@ -23,16 +23,9 @@ _REFIT_RESULTS = "refits/*/result.json"
 
 @dataclass
 class TrustedFiles:
-    """The cache files that one worker trusts.
+    """The cache files that one worker trusts: `everything`, or those of these digests by path.
 
-    Parameters
-    ----------
-    everything
-        Whether all that lies in the cache is trusted.
-    digests
-        Digests of trusted files by path.
-    wrote
-        Those of the files that this worker has written.
+    `wrote` holds the digests of the files that this worker has written.
     """
 
     everything: bool = True
@@ -58,16 +51,12 @@ trusted_files = TrustedFiles()
 
 
 def begin(cache: Path, confined: bool, digests: dict[str, str]) -> None:
-    """Set which files of `cache` this process trusts from now on.
+    """Set which files of `cache` this process trusts from now on; `digests` are of those that other
+    workers of this run have written.
 
-    Parameters
-    ----------
-    confined
-        Whether the generators of this run are. Then what others could reach is dropped, and refits
-        that they could reach are no longer called confined. A cache without `MARK` is one of
-        those: of a run that was killed, or of a version that confined nothing.
-    digests
-        Files that other workers of this run have written.
+    If its generators are `confined`, what others could reach is dropped, and refits that they could
+    reach are no longer called confined. A cache without `MARK` is one of those: of a run that was
+    killed, or of a version that confined nothing.
     """
     trusted_files.everything = confined
     trusted_files.digests = dict(digests)

@@ -67,19 +67,12 @@ REMEDY = (
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """The folders that a confined process may write in, and those that it may not read.
+    """The folders that a confined process may write in with all that is below them, its `scratch`,
+    named by TMPDIR, among them; and those that it may not read.
 
-    Parameters
-    ----------
-    folders
-        With all that is below them.
-    scratch
-        Its temporary folder, named by TMPDIR.
-    protected
-        Nothing that holds one of these, or lies in one, is opened besides: results, data.
-    hidden, readable
-        Files and folders whose content it may not read, asked for when it is confined, and folders
-        that it may read all the same but for what is hidden in them.
+    Nothing that holds a `protected` folder, or lies in one, is opened besides: results, data. The
+    content of the `hidden` files and folders, asked for when it is confined, may not be read;
+    `readable` folders may all the same, but for what is hidden in them.
     """
 
     scratch: Path
@@ -91,10 +84,7 @@ class Sandbox:
     def enter(self) -> None:
         """Confine this thread and all that it starts, for good; the caller starts no plugin before.
 
-        Raises
-        ------
-        GenbenchError
-            If the system has Landlock and refuses.
+        `GenbenchError` if the system has Landlock and refuses.
         """
         os.environ["TMPDIR"] = str(self.scratch)
         tempfile.tempdir = None
@@ -140,12 +130,8 @@ def sandbox(
 ) -> Sandbox | None:
     """The sandbox of a process that may write in these folders; None unless `enabled`.
 
-    Parameters
-    ----------
-    results
-        The results directory that the process works for, of which it gets `folders` at most.
-    hidden, readable
-        See `Sandbox`; the data that ship and the user's data sets are hidden besides.
+    Of `results`, the directory that it works for, it gets `folders` at most. For `hidden` and
+    `readable` see `Sandbox`; the data that ship and the user's data sets are hidden besides.
     """
     if not enabled:
         return None
@@ -197,9 +183,8 @@ def error_text(error: BaseException, *, confined: bool) -> str:
 
 def _imported_from() -> list[Path]:
     """Where Python imports from: to be read even where a folder above cannot be listed."""
-    return [
-        Path(entry) for entry in (*sys.path, sys.prefix, sys.base_prefix, str(PACKAGE)) if entry
-    ]
+    places = (*sys.path, sys.prefix, sys.base_prefix, str(PACKAGE))
+    return [Path(entry) for entry in places if entry]
 
 
 def _all_but(hidden: Sequence[Path], needed: Sequence[Path]) -> list[Path]:
@@ -282,9 +267,6 @@ def _call(number: int, *arguments: Any) -> int:
 def _checked(number: int, *arguments: Any) -> int:
     result = _call(number, *arguments)
     if result < 0:
-        reason = os.strerror(ctypes.get_errno())
-        raise GenbenchError(
-            f"the process cannot be confined (Landlock, system call {number}: {reason}): "
-            "pass --no-sandbox"
-        )
+        reason = f"Landlock, system call {number}: {os.strerror(ctypes.get_errno())}"
+        raise GenbenchError(f"the process cannot be confined ({reason}): pass --no-sandbox")
     return result

@@ -28,15 +28,7 @@ def announced(group: str) -> dict[str, list[metadata.EntryPoint]]:
 def load(group: str, name: str, needs: tuple[str, ...] = ()) -> Any:
     """Import what a package announces under this name. Executes the package's code.
 
-    Parameters
-    ----------
-    needs
-        What the object must offer.
-
-    Raises
-    ------
-    PluginError
-        If two packages claim the name, it does not import, or it lacks something.
+    `PluginError` if two packages claim the name, it does not import, or lacks something it `needs`.
     """
     entries = announced(group)[name]
     owners = " and ".join(sorted(owner(entry) for entry in entries))

@@ -42,8 +42,8 @@ def write_json(path: Path, body: Any) -> None:
     write_bytes(path, serialise(body))
 
 
-def write_bytes(path: Path, data: bytes, *, sync: bool = True) -> None:
-    """Write a file atomically; `StoreError` with the reason if that fails."""
+def write_bytes(path: Path, data: bytes, *, sync: bool = True, private: bool = False) -> None:
+    """Write a file atomically, a `private` one for its owner's eyes; `StoreError` if that fails."""
     name = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +53,7 @@ def write_bytes(path: Path, data: bytes, *, sync: bool = True) -> None:
             file.flush()
             if sync:
                 os.fsync(file.fileno())
-        os.chmod(name, 0o644)
+        os.chmod(name, 0o600 if private else 0o644)
         os.replace(name, path)
     except BaseException as error:  # Ctrl-C and a lack of memory leave no half file behind either
         if name is not None:

@@ -30,12 +30,8 @@ START_SECONDS = 600.0
 class ForkServerClient:
     """A fork server of this process, started when it is first needed.
 
-    Parameters
-    ----------
-    heavy
-        Modules that it imports before it forks anything.
-    log
-        Where its own stderr goes; None for this process's.
+    It imports the `heavy` modules before it forks anything; its own stderr goes to `log`, or to
+    this process's.
     """
 
     def __init__(self, heavy: Sequence[str], log: IO[bytes] | None = None) -> None:
@@ -76,10 +72,7 @@ class ForkServerClient:
     def answer(self, id_: str, name: str, seconds: float) -> Any:
         """The value of what was `put` about the plugin `name`, waited for.
 
-        Raises
-        ------
-        PluginError
-            If it raises, its process ends, or it takes longer than `seconds`.
+        `PluginError` if it raises, its process ends, or it takes longer than `seconds`.
         """
         deadline = time.monotonic() + seconds
         while id_ not in self._kept:

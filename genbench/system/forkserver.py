@@ -42,11 +42,8 @@ class ForkServer:
     may finish writing), ``{"op": "kill"}``. Answers: ``{"id": ..., "event": "ended", "code":
     ...}``, with ``"value"`` or ``"error"``.
 
-    Parameters
-    ----------
-    heavy
-        Modules to import first. None of them may run an operation: threads would not survive a
-        fork.
+    The `heavy` modules are imported first. None of them may run an operation: threads would not
+    survive a fork.
     """
 
     def __init__(self, heavy: Sequence[str]) -> None:
@@ -85,10 +82,8 @@ class ForkServer:
                     self._execute(json.loads(line))
 
     def _waits(self) -> list[int]:
-        answers = [one.answer for one in self._running.values()] + [
-            one.answer for one in self._asked
-        ]
-        return [fd for one in answers for fd in one.waits]
+        answers = [one.answer for one in self._running.values()]
+        return [fd for one in (*answers, *(a.answer for a in self._asked)) for fd in one.waits]
 
     def _execute(self, order: dict[str, Any]) -> None:
         match order["op"]:
@@ -117,7 +112,7 @@ class ForkServer:
             os.close(reader)
             self._child(parent, work, writer)
         os.close(writer)
-        self._running[pid] = _Forked(id_, reader)
+        self._running[pid] = _Forked(id_, _Answer(reader))
 
     def _child(self, parent: int, work: Callable[[], tuple[int, Any]], writer: int) -> NoReturn:
         code = 1
@@ -161,16 +156,17 @@ class ForkServer:
             if ended:
                 del self._running[pid]
                 code = os.waitstatus_to_exitcode(status)
-                body = {"id": worker.id, "event": "ended", **worker.answer.end(), "code": code}
-                self._answer(body)
+                self._ended(worker, code)
         for asked in list(self._asked):
             asked.answer.read()
             outcome = asked.isolated.poll(0)
             if outcome is not None:
                 self._asked.remove(asked)
                 shutil.rmtree(asked.scratch, ignore_errors=True)
-                body = asked.answer.end()
-                self._answer({"id": asked.id, "event": "ended", **body, "code": outcome.code})
+                self._ended(asked, outcome.code)
+
+    def _ended(self, one: _Forked | _Asked, code: int) -> None:
+        self._answer({"id": one.id, "event": "ended", **one.answer.end(), "code": code})
 
     def _answer(self, body: dict[str, Any]) -> None:
         try:
@@ -221,12 +217,12 @@ class _Answer:
         return {}
 
 
+@dataclass
 class _Forked:
     """A process that imports no plugin itself."""
 
-    def __init__(self, id_: str, reader: int) -> None:
-        self.id = id_
-        self.answer = _Answer(reader)
+    id: str
+    answer: _Answer
 
 
 @dataclass

@@ -32,10 +32,7 @@ _STEP = {ord(c): step for c, step in (("[", 1), ("{", 1), ("]", -1), ("}", -1))}
 def parse(text: bytes) -> Any:
     """JSON as data: no NaN, no number that a float cannot hold, of bounded depth and parts.
 
-    Raises
-    ------
-    ValueError
-        If it is not that. The slower parser may also raise RecursionError.
+    `ValueError` if it is not that; the slower parser may also raise RecursionError.
     """
     brackets = text.translate(None, _NOT_BRACKETS)
     if len(brackets) > 2 * MOST_PARTS:

@@ -59,12 +59,7 @@ def auto_jobs(devices: tuple[str, ...], threads: int, cell_bytes: int) -> int:
     """The default number of cells and refits that run at a time.
 
     One a card on a GPU; else as many as cores are free, for `threads` each, and as have room in
-    the memory that is available.
-
-    Parameters
-    ----------
-    cell_bytes
-        What a cell is expected to need.
+    the memory that is available, where a cell is expected to need `cell_bytes`.
     """
     if devices[0] != "cpu":
         return len(devices)

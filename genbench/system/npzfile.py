@@ -33,19 +33,10 @@ READ_ERRORS = (
 def read_npz(
     file: Path | IO[bytes], name: str, *, max_bytes: int = MAX_BYTES
 ) -> dict[str, npt.NDArray[Any]]:
-    """All arrays of an npz file by name.
+    """All arrays of an npz file, which messages call `name`, by their names.
 
-    Parameters
-    ----------
-    name
-        What messages call the file.
-    max_bytes
-        What it may hold when it is unpacked; a zip cannot unpack to more than it declares.
-
-    Raises
-    ------
-    DataError
-        If it is larger, holds pickled objects, or cannot be read.
+    `DataError` if it unpacks to more than `max_bytes` (a zip cannot unpack to more than it
+    declares), holds pickled objects, or cannot be read.
     """
     try:
         with zipfile.ZipFile(file) as archive:

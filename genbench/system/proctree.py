@@ -52,12 +52,7 @@ def end_children(spare: frozenset[int] = frozenset()) -> None:
     """End every process below this one until none is left, however fast they fork.
 
     What leaves its group at every fork is found again among our own children, whom it comes to as
-    an orphan.
-
-    Parameters
-    ----------
-    spare
-        Children that are left alone, with all below them.
+    an orphan. Children to `spare` are left alone, with all below them.
     """
     end = time.monotonic() + _END_SECONDS
     while _reap(spare) and time.monotonic() < end:

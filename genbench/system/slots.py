@@ -21,12 +21,7 @@ SAY_SECONDS = 10.0
 class Slots:
     """Slots 0 to `n` - 1, shared with every process that inherited `file`; not between threads.
 
-    Parameters
-    ----------
-    file
-        An open file's descriptor, as `slots_file` makes it; None for slots of this process alone.
-    n
-        How many there are.
+    That is an open file's descriptor, as `slots_file` makes it; None for slots of this process.
     """
 
     def __init__(self, file: int | None, n: int) -> None:
@@ -58,10 +53,7 @@ class Slots:
     def one(self, giving_up: Callable[[], bool], waiting: Callable[[], None]) -> Iterator[None]:
         """Wait for a slot and hold it; go on without one once `giving_up` says so.
 
-        Parameters
-        ----------
-        waiting
-            Called if there is none at first, and every `SAY_SECONDS` until there is one.
+        `waiting` is called if there is none at first, and every `SAY_SECONDS` until there is one.
         """
         slot = self.take()
         if slot is None and not giving_up():

@@ -39,18 +39,11 @@ _PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True, slots=True)
 class WorkOrder:
-    """The order to a supervisor.
+    """The order to a supervisor. Limits are seconds and bytes of the whole tree; None is no limit.
 
-    Parameters
-    ----------
-    log
-        File that stdout and stderr of the work are appended to; None for this process's stderr.
-    timeout, memory_limit
-        Seconds and bytes of the whole tree; None for no limit.
-    keep
-        Open files that the work is given; it gets no others of the caller's.
-    scratch
-        A temporary folder of the work's, removed with it.
+    Stdout and stderr of the work are appended to the file `log`, or go to this process's stderr. Of
+    the caller's open files the work is given those to `keep`; `scratch`, its temporary folder, is
+    removed with it.
     """
 
     work: Callable[[], None]
@@ -206,7 +199,8 @@ class _Supervisor:
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         code = os.waitstatus_to_exitcode(status)
         return {
-            "status": self._ended_by or _status(code),
+            "status": self._ended_by
+            or ("killed" if code < 0 else "exited" if code else "returned"),
             "code": code,
             "signal_name": signal.Signals(-code).name if code < 0 else None,
             "peak_rss_bytes": self._peak,
@@ -288,9 +282,3 @@ class _Supervisor:
                     if len(data) > room:
                         self._log.write(b"\n[log cut here: more than 4 MiB]\n")
             self._kept += len(data)
-
-
-def _status(code: int) -> str:
-    if code < 0:
-        return "killed"
-    return "returned" if code == 0 else "exited"

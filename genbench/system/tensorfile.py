@@ -6,10 +6,7 @@ states and random-generator states can be checkpointed and read back safely.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,50 +17,25 @@ from safetensors.torch import save as _serialise
 from torch import Tensor
 
 from genbench.errors import StoreError
+from genbench.system.files import write_bytes
 
 DEEPEST = 64  # dicts and lists within each other; an optimiser has about six
 
 
 def save(path: Path, body: Mapping[str, Any]) -> None:
-    """Write `body` atomically (temporary file, fsync, rename).
-
-    Parameters
-    ----------
-    body
-        Dicts with str or int keys, lists, tuples, tensors, numbers, strings, booleans, None.
-
-    Raises
-    ------
-    StoreError
-        If a value is of another type, or the file cannot be written.
+    """Write `body` atomically: dicts with str or int keys, lists, tuples, tensors, numbers,
+    strings, booleans, None. `StoreError` for anything else, or if the file cannot be written.
     """
     tensors: dict[str, Tensor] = {}
     structure = json.dumps(_encode(body, tensors, "state"))
     data = _serialise(tensors or {"_": torch.zeros(1)}, {"structure": structure})
-    name = None
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException as error:  # Ctrl-C and a lack of memory leave no half file behind either
-        if name is not None:
-            with contextlib.suppress(OSError):
-                Path(name).unlink(missing_ok=True)
-        if not isinstance(error, OSError):
-            raise
-        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+    write_bytes(path, data, private=True)
 
 
 def load(path: Path, *, device: torch.device | str = "cpu") -> Any:
     """Read what `save` wrote; tensors that were on another device than the CPU go to `device`.
 
-    Raises
-    ------
-    StoreError
-        If the file is missing, truncated or not of this form.
+    `StoreError` if the file is missing, truncated or not of this form.
     """
     try:
         with safe_open(str(path), framework="pt", device="cpu") as file:

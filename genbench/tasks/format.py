@@ -19,124 +19,53 @@ VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+-]{0,31}")
 DEFAULT_PROFILE = "standard"
 LARGEST = 1e300  # of a moment: NaN and numbers that are no float are no less
 
+Keys = Mapping[str, tuple[type | tuple[type, ...], bool]]
+
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "str": str,
+    "int": int,
+    "float": float,
+    "list": list,
+    "dict": dict,
+    "margin": (int, float, dict),
+}
+
+
+def _keys(text: str) -> Keys:
+    """The keys of a table: ``name:str`` for one that it must have, ``credit?:str`` for others."""
+    parts = (word.split(":") for word in text.split())
+    return {key.removesuffix("?"): (_TYPES[kind], not key.endswith("?")) for key, kind in parts}
+
+
 # What each table may hold: key -> (type, required). A dict stands for a table that a loader or a
 # metric reads with keys of its own.
-TABLES: dict[str, dict[str, tuple[type | tuple[type, ...], bool]]] = {
-    "": {
-        "schema": (int, True),
-        "suite": (dict, True),
-        "dataset": (dict, True),
-        "protocol": (dict, True),
-        "budget": (dict, True),
-        "metrics": (list, True),
-        "extractors": (list, False),
-        "downstream": (dict, False),
-        "controls": (dict, False),
-        "floor": (dict, False),
-        "profiles": (dict, False),
-    },
-    "suite": {
-        "name": (str, True),
-        "version": (str, True),
-        "title": (str, True),
-        "description": (str, True),
-        "primary": (str, True),
-    },
-    "dataset": {
-        "name": (str, True),
-        "loader": (str, True),
-        "reader": (int, False),
-        "licence": (str, True),
-        "credit": (str, False),
-        "content_sha256": (str, False),
-        "folder": (str, False),
-        "class_names": (list, False),
-        "column_names": (list, False),
-        "options": (dict, False),
-        "space": (dict, True),
-        "files": (list, False),
-        "split": (dict, True),
-    },
-    "dataset.space": {
-        "kind": (str, True),
-        "shape": (list, True),
-        "levels": (int, False),
-        "classes": (int, False),
-        "pad": (int, False),
-    },
-    "dataset.files[]": {
-        "role": (str, True),
-        "path": (str, True),
-        "bytes": (int, True),
-        "sha256": (str, True),
-        "content_sha256": (str, False),
-        "urls": (list, False),
-    },
-    "extractors[]": {
-        "name": (str, True),
-        "version": (str, True),
-        "path": (str, False),
-        "sha256": (str, True),
-        "channels": (list, False),
-        "centre": (list, False),
-        "spread": (list, False),
-        "accuracy": (float, False),
-        "trained_on": (str, True),
-        "licence": (str, False),
-    },
-    "protocol": {
-        "n_samples": (int, True),
-        "seeds": (list, True),
-        "reference": (str, True),
-        "extractor": (str, True),
-        "sample_chunk": (int, False),
-    },
-    "budget": {"examples": (int, True)},
-    "controls": {"names": (list, False), "dropped_class": (int, False)},
-    "floor": {"margin": ((int, float, dict), True)},
-    "downstream": {
-        "tstr": (dict, False),
-        "augmentation": (dict, False),
-        "classical": (dict, False),
-        "imbalance": (dict, False),
-        "robustness": (dict, False),
-    },
-    "downstream.tstr": {
-        "n": (int, True),
-        "steps": (int, True),
-        "batch_size": (int, True),
-        "replicates": (int, False),
-    },
-    "downstream.augmentation": {
-        "n": (list, True),
-        "ratios": (list, True),
-        "replicates": (int, True),
-        "steps": (int, True),
-        "batch_size": (int, True),
-        "budget": (int, True),
-        "headline_n": (int, True),
-        "headline_ratio": (int, True),
-        "confidence": ((int, float), False),
-        "test_rows": (int, False),
-    },
-    "downstream.classical": {
-        "shift": ((int, float), False),
-        "rotation": ((int, float), False),
-        "scale": ((int, float), False),
-        "flip": (bool, False),
-    },
-    "downstream.imbalance": {
-        "n": (int, True),
-        "classes": (list, True),
-        "keep": ((int, float), True),
-        "replicates": (int, True),
-    },
-    "downstream.robustness": {
-        "n": (int, True),
-        "epsilon": ((int, float), True),
-        "rows": (int, True),
-        "steps": (int, True),
-    },
+TABLES: dict[str, Keys] = {
+    "": _keys(
+        "schema:int suite:dict dataset:dict protocol:dict budget:dict metrics:list "
+        "extractors?:list downstream?:dict generators?:dict controls?:dict floor?:dict "
+        "profiles?:dict"
+    ),
+    "suite": _keys("name:str version:str title:str description:str primary:str"),
+    "dataset": _keys(
+        "name:str loader:str reader?:int licence:str credit?:str content_sha256?:str folder?:str "
+        "class_names?:list column_names?:list options?:dict space:dict files?:list split:dict"
+    ),
+    "dataset.space": _keys("kind:str shape:list levels?:int classes?:int pad?:int"),
+    "dataset.files[]": _keys(
+        "role:str path:str bytes:int sha256:str content_sha256?:str urls?:list"
+    ),
+    "extractors[]": _keys(
+        "name:str version:str path?:str sha256:str channels?:list centre?:list spread?:list "
+        "accuracy?:float trained_on:str licence?:str"
+    ),
+    "protocol": _keys("n_samples:int seeds:list reference:str extractor:str sample_chunk?:int"),
+    "budget": _keys("examples:int"),
+    "generators": _keys("names:list"),
+    "controls": _keys("names?:list dropped_class?:int"),
+    "floor": _keys("margin:margin"),
+    "downstream": _keys("tstr?:dict " + " ".join(f"{name}?:dict" for name in protocols.TABLES)),
+    "downstream.tstr": _keys("n:int steps:int batch_size:int replicates?:int"),
+    **{f"downstream.{name}": protocols.keys_of(kind) for name, kind in protocols.TABLES.items()},
 }
 
 
@@ -161,9 +90,8 @@ class Checker:
         chosen: dict[str, Any] = resolved
         for name, override in profiles.items():
             if not NAME.fullmatch(name):
-                self._fail(
-                    f"profile {shorten(name)!r} has no usable name", "use lower case, digits and -"
-                )
+                what = f"profile {shorten(name)!r} has no usable name"
+                self._fail(what, "use lower case, digits and -")
             merged = _merge(resolved, override)
             self._keys(merged)
             self._values(merged)
@@ -186,12 +114,7 @@ class Checker:
             if not isinstance(metric, dict) or not isinstance(metric.get("id"), str):
                 self._fail(f"[[metrics]] entry {index + 1} has no id", 'add id = "fid"', "metrics")
 
-    def _table(
-        self,
-        where: str,
-        table: Mapping[str, Any],
-        keys: Mapping[str, tuple[type | tuple[type, ...], bool]],
-    ) -> None:
+    def _table(self, where: str, table: Mapping[str, Any], keys: Keys) -> None:
         place = f"[{where}]" if where else "the top level"
         for key in table:
             if key not in keys:
@@ -211,18 +134,12 @@ class Checker:
         suite, protocol = document["suite"], document["protocol"]
         if document["schema"] != 1:
             self._fail(f"schema {document['schema']} is unknown", "use schema = 1", "schema")
-        if not NAME.fullmatch(suite["name"]):
-            self._fail(
-                f"name {shorten(suite['name'])!r} is not usable",
-                "use lower case, digits and -",
-                "name",
-            )
-        if not VERSION.fullmatch(suite["version"]):  # it becomes part of a folder's name
-            self._fail(
-                f"version {shorten(suite['version'])!r} is not usable",
-                "use digits, letters, dots",
-                "version",
-            )
+        for key, form, remedy in (
+            ("name", NAME, "use lower case, digits and -"),
+            ("version", VERSION, "use digits, letters, dots"),  # part of a folder's name
+        ):
+            if not form.fullmatch(suite[key]):
+                self._fail(f"{key} {shorten(suite[key])!r} is not usable", remedy, key)
         for table, key, low in (
             (protocol, "n_samples", 2),
             (document["budget"], "examples", 1),
@@ -236,6 +153,11 @@ class Checker:
             )
         self._seeds(protocol["seeds"])
         self._metrics(document)
+        for name in document.get("generators", {}).get("names", ()):
+            if not isinstance(name, str):
+                self._fail(
+                    f"generator {name!r} is no name", "give texts: see genbench list", "names"
+                )
         for name in document.get("controls", {}).get("names", ()):
             if name not in CONTROLS:
                 self._fail(f"unknown control {name!r}", did_you_mean(str(name), CONTROLS), "names")
@@ -250,20 +172,15 @@ class Checker:
     def _extractor(self, table: Mapping[str, Any], space: Mapping[str, Any]) -> None:
         """An extractor of the suite's own: weights in a file, or the moments of points."""
         given = {key for key in ("path", "channels", "centre", "spread") if key in table}
+        who = f"extractor {table['name']!r}"
         if given == {"centre", "spread"}:
             self._moments(table, space)
         elif given != {"path", "channels"}:
-            self._fail(
-                f"extractor {table['name']!r} has {', '.join(sorted(given)) or 'nothing'}",
-                "give path and channels of a classifier, or centre and spread of points",
-                table["name"],
-            )
+            remedy = "give path and channels of a classifier, or centre and spread of points"
+            self._fail(f"{who} has {', '.join(sorted(given)) or 'nothing'}", remedy, table["name"])
         elif Path(table["path"]).is_absolute() or ".." in Path(table["path"]).parts:
-            self._fail(
-                f"extractor {table['name']!r} lies at {table['path']!r}",
-                "put it beside the suite",
-                table["path"],
-            )
+            where = table["path"]
+            self._fail(f"{who} lies at {where!r}", "put it beside the suite", where)
 
     def _moments(self, table: Mapping[str, Any], space: Mapping[str, Any]) -> None:
         numbers = (int, float)
@@ -304,17 +221,14 @@ class Checker:
         if len(set(ids)) != len(ids):
             self._fail("a metric id stands twice in [[metrics]]", "keep one", "metrics")
         primary = document["suite"]["primary"]
+        who = f"primary {primary!r}"
         if primary not in ids:
-            self._fail(
-                f"primary {primary!r} is not among [[metrics]]",
-                did_you_mean(primary, ids),
-                "primary",
-            )
+            self._fail(f"{who} is not among [[metrics]]", did_you_mean(primary, ids), "primary")
         info = METRICS.get(split_id(primary)[0])
         if info is None:  # reports rank without importing anybody's package
-            self._fail(f"primary {primary!r} is another package's", "choose a built-in", "primary")
+            self._fail(f"{who} is another package's", "choose a built-in", "primary")
         if info.higher_is_better is None:
-            self._fail(f"primary {primary!r} has no direction", "choose another", "primary")
+            self._fail(f"{who} has no direction", "choose another", "primary")
 
     def _floor(self, document: Mapping[str, Any], metrics: list[str]) -> None:
         if "floor" in document:
@@ -384,8 +298,6 @@ def _merge(base: Mapping[str, Any], override: Any) -> dict[str, Any]:
         raise UsageError(f"a profile must be a table, got {type(override).__name__}")
     merged = dict(base)
     for key, value in override.items():
-        if isinstance(value, dict) and isinstance(base.get(key), dict):
-            merged[key] = _merge(base[key], value)
-        else:
-            merged[key] = value
+        both = isinstance(value, dict) and isinstance(base.get(key), dict)
+        merged[key] = _merge(base[key], value) if both else value
     return merged

@@ -8,12 +8,10 @@ classifiers of the augmentation, attacked.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, NamedTuple
 
 from genbench import kinds
-
-TABLES = ("augmentation", "classical", "imbalance", "robustness")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +55,9 @@ class Augmentation:
 class Classical:
     """``[downstream.classical]``: random transforms that leave the label as it is.
 
-    Parameters
-    ----------
-    shift
-        Greatest shift to each side, as a share of the image's side.
-    rotation
-        Greatest rotation, degrees.
-    scale
-        Greatest change of size: 0.1 is 0.9 to 1.1.
-    flip
-        Whether left and right are exchanged half of the time.
+    The greatest shift to each side, as a share of the image's side; the greatest rotation in
+    degrees; the greatest change of size, of which 0.1 is 0.9 to 1.1; whether left and right are
+    exchanged half of the time.
     """
 
     shift: float = 0.1
@@ -77,18 +68,8 @@ class Classical:
 
 @dataclass(frozen=True, slots=True)
 class Imbalance:
-    """``[downstream.imbalance]``.
-
-    Parameters
-    ----------
-    n
-        Real rows before the cut.
-    classes
-        The classes that are cut.
-    keep
-        Share of each cut class that stays.
-    replicates
-        Independent repetitions.
+    """``[downstream.imbalance]``: real rows before the cut, the classes that are cut, the share of
+    each that stays, and the number of independent repetitions.
     """
 
     n: int
@@ -101,24 +82,35 @@ class Imbalance:
 class Robustness:
     """``[downstream.robustness]``: attacks on classifiers of the augmentation.
 
-    Those of `n` real rows, without and with synthetic rows at the headline ratio.
-
-    Parameters
-    ----------
-    n
-        One of the augmentation's.
-    epsilon
-        Greatest change of a pixel, as a share of the grey range.
-    rows
-        Test rows attacked.
-    steps
-        Steps of projected gradient descent.
+    Those of `n` real rows (one of the augmentation's), without and with synthetic rows at the
+    headline ratio. `epsilon` is the greatest change of a pixel, as a share of the grey range;
+    `rows` are the test rows attacked, `steps` those of projected gradient descent.
     """
 
     n: int
     epsilon: float
     rows: int
     steps: int
+
+
+# The tables by name: their keys are the fields, required unless there is a default.
+TABLES: Mapping[str, Any] = {
+    "augmentation": Augmentation,
+    "classical": Classical,
+    "imbalance": Imbalance,
+    "robustness": Robustness,
+}
+_TYPES: Mapping[str, Any] = {
+    "int": int,
+    "float": (int, float),
+    "bool": bool,
+    "tuple[int, ...]": list,
+}
+
+
+def keys_of(kind: Any) -> dict[str, tuple[Any, bool]]:
+    """The keys of a table as TOML has them: their types, and whether they are required."""
+    return {f.name: (_TYPES[str(f.type)], f.default is MISSING) for f in fields(kind)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +125,8 @@ class Protocols:
     @property
     def metrics(self) -> tuple[str, ...]:
         """The metric ids they make."""
-        found = ["augmentation_gain"]
-        found += ["imbalance_recall"] if self.imbalance else []
-        found += ["robust_accuracy"] if self.robustness else []
-        return tuple(found)
+        rare = ("imbalance_recall",) if self.imbalance else ()
+        return ("augmentation_gain", *rare, *(("robust_accuracy",) if self.robustness else ()))
 
 
 class Complaint(NamedTuple):
@@ -152,12 +142,7 @@ def read(document: Mapping[str, Any]) -> Protocols | None:
     tables = document.get("downstream", {})
     if "augmentation" not in tables:
         return None
-    return Protocols(
-        _make(Augmentation, tables["augmentation"]),
-        _make(Classical, tables.get("classical")),
-        _make(Imbalance, tables.get("imbalance")),
-        _make(Robustness, tables.get("robustness")),
-    )
+    return Protocols(**{name: _make(kind, tables.get(name)) for name, kind in TABLES.items()})
 
 
 def _make(kind: Any, table: Mapping[str, Any] | None) -> Any:
@@ -171,7 +156,7 @@ def complaints(document: Mapping[str, Any]) -> Iterator[Complaint]:
     tables = document.get("downstream", {})
     yield from _least(tables, "tstr", n=1, steps=1, batch_size=2, replicates=1)
     if "augmentation" not in tables:
-        for name in TABLES[1:]:
+        for name in TABLES:
             if name in tables:
                 what = f"[downstream.{name}] stands without [downstream.augmentation]"
                 yield Complaint(what, "add it: the classifiers are trained there", name)

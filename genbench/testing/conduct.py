@@ -100,7 +100,8 @@ def labels(subject: Subject) -> None:
         f"labels 0 and {subject.space.classes - 1} gave the same samples: give `labels` to the "
         'model, or declare labels="none"',
     )
-    for mixed in (torch.where(torch.arange(N) < N // 2, high, low), _alternating(low, high)):
+    at = torch.arange(N)
+    for mixed in (torch.where(at < N // 2, high, low), torch.where(at % 2 == 0, low, high)):
         x = _drawn(subject, mixed)
         asked, not_asked = (mixed == 0)[:, None], (mixed != 0)[:, None]
         own, wrong = torch.where(asked, one, other), torch.where(not_asked, one, other)
@@ -116,11 +117,6 @@ def labels(subject: Subject) -> None:
             near < (within + across) / 2,
             "samples are not of the classes asked for: row i must be of class labels[i]",
         )
-
-
-def _alternating(low: Tensor, high: Tensor) -> Tensor:
-    """Labels that alternate between two."""
-    return torch.where(torch.arange(len(low)) % 2 == 0, low, high)
 
 
 def log_prob(subject: Subject) -> None:

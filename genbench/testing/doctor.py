@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from genbench.tasks import load_suite, shipped
 
 LEAST_DISK_BYTES = 1 << 30
 CARD_SECONDS = 60.0
+_PLUGIN = "fix or uninstall the plugin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +56,8 @@ def diagnose(results: Path) -> list[Check]:
 
 def _python() -> Check:
     ok = sys.version_info >= (3, 11) and os.name == "posix"
-    return Check(
-        "python",
-        ok,
-        f"{platform.python_version()} on {platform.system()}",
-        "use Python 3.11 or newer on Linux or macOS",
-    )
+    found = f"{platform.python_version()} on {platform.system()}"
+    return Check("python", ok, found, "use Python 3.11 or newer on Linux or macOS")
 
 
 def _packages() -> Iterator[Check]:
@@ -81,12 +79,9 @@ def _threads() -> Check:
     import torch
 
     threads, cores = torch.get_num_threads(), available_cores()
-    return Check(
-        "threads",
-        threads <= cores,
-        f"torch uses {threads} threads on {cores} cores",
-        f"unset OMP_NUM_THREADS, or set it to {cores} or fewer",
-    )
+    found = f"torch uses {threads} threads on {cores} cores"
+    remedy = f"unset OMP_NUM_THREADS, or set it to {cores} or fewer"
+    return Check("threads", threads <= cores, found, remedy)
 
 
 def _memory() -> Check:
@@ -97,9 +92,8 @@ def _memory() -> Check:
 
 def _disk(results: Path) -> Check:
     free = shutil.disk_usage(_nearest(results)).free
-    return Check(
-        "disk", free > LEAST_DISK_BYTES, f"{free / 2**30:.1f} GiB free", "free 1 GiB of disk"
-    )
+    found = f"{free / 2**30:.1f} GiB free"
+    return Check("disk", free > LEAST_DISK_BYTES, found, "free 1 GiB of disk")
 
 
 def _nearest(results: Path) -> Path:
@@ -114,14 +108,19 @@ def _writable(results: Path) -> Check:
         place = _nearest(results)
         if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
             return Check("results", True, f"{results} can be made")
-        return Check(
-            "results", False, f"{results} cannot be made in {place}", "choose another: --results"
-        )
+        found = f"{results} cannot be made in {place}"
+        return Check("results", False, found, "choose another: --results")
+    remedy = "choose a folder you may write with --results"
+    return _tried("results", Store(results).prepare, f"{results} can be written", remedy)
+
+
+def _tried(name: str, act: Callable[[], object], found: str, remedy: str) -> Check:
+    """What was `found` if `act` works, or the reason that it does not."""
     try:
-        Store(results).prepare()
+        act()
     except GenbenchError as error:
-        return Check("results", False, str(error), "choose a folder you may write with --results")
-    return Check("results", True, f"{results} can be written")
+        return Check(name, False, str(error), remedy)
+    return Check(name, True, found)
 
 
 def _data() -> Iterator[Check]:
@@ -143,13 +142,11 @@ def _extractors() -> Iterator[Check]:
     for name, info in list_extractors().items():
         if not info.file:
             continue
-        space = Space(info.kind, info.shape, info.levels, info.classes)
-        try:
-            load_extractor(name, space)
-        except GenbenchError as error:
-            yield Check(f"extractor {name}", False, str(error), "reinstall genbench")
-            continue
-        yield Check(f"extractor {name}", True, f"weights {info.sha256[:12]}")
+        load = partial(
+            load_extractor, name, Space(info.kind, info.shape, info.levels, info.classes)
+        )
+        found = f"weights {info.sha256[:12]}"
+        yield _tried(f"extractor {name}", load, found, "reinstall genbench")
 
 
 def _extensions() -> Iterator[Check]:
@@ -168,13 +165,8 @@ def _extensions() -> Iterator[Check]:
     )  # fmt: skip
     for kind, group, load in groups:
         for name, entries in sorted(extensions.announced(group).items()):
-            try:
-                load(name)
-            except GenbenchError as error:
-                remedy = "fix or uninstall the plugin"
-                yield Check(f"{kind} {name}", False, str(error), remedy)
-                continue
-            yield Check(f"{kind} {name}", True, f"of {extensions.owner(entries[0])}")
+            found = f"of {extensions.owner(entries[0])}"
+            yield _tried(f"{kind} {name}", partial(load, name), found, _PLUGIN)
 
 
 def _generators(prober: Prober) -> Iterator[Check]:
@@ -188,6 +180,6 @@ def _generators(prober: Prober) -> Iterator[Check]:
     for name, ref in refs.items():
         found = next(told) if isinstance(ref, GeneratorRef) else ref
         if isinstance(found, GenbenchError):
-            yield Check(f"generator {name}", False, str(found), "fix or uninstall the plugin")
+            yield Check(f"generator {name}", False, str(found), _PLUGIN)
         else:
             yield Check(f"generator {name}", True, f"version {found.version}")

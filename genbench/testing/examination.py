@@ -29,23 +29,10 @@ def examine(
     seconds: float = CHECK_SECONDS,
     path: Sequence[str] = (),
 ) -> Iterator[CheckResult]:
-    """Check one generator in processes of its own.
+    """Check one generator in processes of its own, as an `Order` of these arguments says.
 
-    Parameters
-    ----------
-    only
-        Ids of checks to make, with those that they need; empty for all.
-    shape
-        The shape to use for the kind of space it fits, ``(C, H, W)`` for images.
-    seconds
-        A check that takes longer has failed.
-    path
-        Entries to put in front of ``sys.path``.
-
-    Raises
-    ------
-    UsageError
-        For an unknown check, or a control: they are exempt from the contract.
+    `shape` is used for the kind of space it fits, ``(C, H, W)`` for images. `UsageError` for an
+    unknown check, or a control: they are exempt from the contract.
     """
     for check in only:
         if check not in RULES:

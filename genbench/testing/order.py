@@ -17,22 +17,12 @@ CHECK_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """The order to examine a generator.
+    """The order to examine a generator: the checks to make, with those that they need, or all.
 
-    Parameters
-    ----------
-    scratch
-        An empty folder for everything that is written; ``results.jsonl`` grows in it.
-    only
-        Checks to make, with those that they need; empty for all.
-    shape
-        Shape of the tiny images, waveforms or points; None for the usual ones.
-    seconds
-        A check that takes longer has failed.
-    path
-        Entries to put in front of ``sys.path``.
-    sandbox
-        Whether the generator may write below `scratch` alone, where the system can see to it.
+    `scratch` is an empty folder for everything that is written; ``results.jsonl`` grows in it.
+    `shape` is that of the tiny images, waveforms or points, None for the usual ones; a check that
+    takes longer than `seconds` has failed; `path` goes in front of ``sys.path``. In the `sandbox`
+    the generator may write below `scratch` alone, where the system can see to it.
     """
 
     ref: GeneratorRef
@@ -50,13 +40,8 @@ class Order:
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Order:
         """Undo `to_json`."""
-        shape = body["shape"]
-        return cls(
-            GeneratorRef.from_json(body["ref"]),
-            Path(body["scratch"]),
-            tuple(body["only"]),
-            None if shape is None else tuple(shape),
-            body["seconds"],
-            tuple(body["path"]),
-            body["sandbox"],
-        )
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in body.items()
+        }
+        ref, scratch = GeneratorRef.from_json(body["ref"]), Path(body["scratch"])
+        return cls(**{**values, "ref": ref, "scratch": scratch})

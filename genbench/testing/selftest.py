@@ -199,21 +199,10 @@ def run_selftest(
     sabotage: str | None = None,
     each: Callable[[Verdict], None] = lambda verdict: None,
 ) -> list[Verdict]:
-    """Check the claims about these metrics, or all claims.
+    """Check the claims about these metrics, or all claims; `each` hears of every verdict.
 
-    Parameters
-    ----------
-    metrics
-        Ids; none means all.
-    sabotage
-        A metric whose answers v are replaced by ``7 - 3 v``, to see that its claims can fail.
-    each
-        Told every verdict as it falls.
-
-    Raises
-    ------
-    UsageError
-        If a name is none of a metric that a claim is about.
+    The answers v of the metric to `sabotage` are replaced by ``7 - 3 v``, to see that its claims
+    can fail. `UsageError` if a name is none of a metric that a claim is about.
     """
     known = {metric for metric, _ in claims()}
     for name in (*metrics, *([] if sabotage is None else [sabotage])):
@@ -236,17 +225,13 @@ def run_selftest(
 
 def as_json(verdicts: list[Verdict]) -> list[Mapping[str, Any]]:
     """Plain data; an open end of a range is None."""
-
-    def bound(value: float) -> float | None:
-        return value if math.isfinite(value) else None
-
     return [
         {
             "metric": v.metric,
             "claim": v.claim.sentence,
             "found": v.found,
-            "low": bound(v.claim.low),
-            "high": bound(v.claim.high),
+            "low": v.claim.low if math.isfinite(v.claim.low) else None,
+            "high": v.claim.high if math.isfinite(v.claim.high) else None,
             "ok": v.ok,
             "reason": v.reason,
             "seconds": round(v.seconds, 3),

@@ -37,15 +37,7 @@ class NotChecked(Exception):
 
 @dataclass
 class Fitted:
-    """A fitted generator, and what its fit did beside fitting.
-
-    Parameters
-    ----------
-    disturbed
-        Which global random states it changed.
-    modified
-        Which of the training data it changed.
-    """
+    """A fitted generator; which global random states and which of the training data it changed."""
 
     generator: Any
     disturbed: list[str] = field(default_factory=list)
@@ -56,12 +48,8 @@ class Fitted:
 class Subject:
     """A generator in one space.
 
-    Parameters
-    ----------
-    folder
-        Where checks leave what a later process compares with.
-    here
-        The working folder of the generator, empty at the start.
+    In `folder` checks leave what a later process compares with; `here` is the working folder of the
+    generator, empty at the start.
     """
 
     ref: GeneratorRef
@@ -72,19 +60,10 @@ class Subject:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     _fitted: Fitted | None = None
 
-    @property
-    def params(self) -> dict[str, Any]:
-        """The defaults."""
-        return self.description.complete({})
-
-    @property
-    def name(self) -> str:
-        """The generator's name."""
-        return self.description.name
-
     def make(self) -> Any:
-        """A new generator, not fitted."""
-        return make_generator(self.ref, self.params, self.space, self.device)
+        """A new generator with its defaults, not fitted."""
+        params = self.description.complete({})
+        return make_generator(self.ref, params, self.space, self.device)
 
     def fitted(self) -> Fitted:
         """The generator fitted on the tiny rows; once per process."""

@@ -15,10 +15,7 @@ ROWS = 256
 def tiny_space(kind: str, shape: tuple[int, ...] | None = None) -> Space:
     """The space that a kind is checked on: images have 17 grey levels and 3 classes.
 
-    Raises
-    ------
-    UsageError
-        If there is no such kind. A `shape` that is not one of the kind is passed over.
+    `UsageError` if there is no such kind. A `shape` that is not one of the kind is passed over.
     """
     if kind not in kinds.names():
         known = ", ".join(kinds.names())

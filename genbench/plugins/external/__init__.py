@@ -75,14 +75,15 @@ def stage(
         rows = rows_of(samples, suite, title)
     else:
         title = name or samples.stem
-        _require(samples)
+        if not samples.exists():
+            what = "give arrays, a CSV, or a folder or zip of images"
+            raise DataError(f"no samples at {samples}: {what}")
         if samples.is_dir() and synthesised(samples):
             rows = read_arrays(samples / ARRAYS, suite, labels)
         elif samples.suffix.lower() == ".csv":
             if labels is not None:
-                raise DataError(
-                    f"{samples.name} holds points, which have no labels: leave them out"
-                )
+                what = "holds points, which have no labels: leave them out"
+                raise DataError(f"{samples.name} {what}")
             rows = read_table(samples, suite)
         elif samples.is_dir() or samples.suffix.lower() == ".zip":
             rows = read_images(samples, suite, labels, on_bad)
@@ -96,11 +97,6 @@ def stage(
 def samples_path(cache: Path, source: str) -> Path:
     """The path of staged samples with this digest."""
     return cache / "external" / f"{source}.npz"
-
-
-def _require(path: Path) -> None:
-    if not path.exists():
-        raise DataError(f"no samples at {path}: give arrays, a CSV, or a folder or zip of images")
 
 
 def _keep(rows: StagedRows, suite: Suite, title: str, store: Store) -> GeneratorChoice:

@@ -37,10 +37,7 @@ Array = NDArray[Any]
 def read_arrays(file: Path, suite: Suite, labels: Path | None) -> StagedRows:
     """The rows of a file that are scored.
 
-    Raises
-    ------
-    DataError
-        If the file cannot be read, has no array ``x``, or its rows are not of the suite's space.
+    `DataError` if it cannot be read, has no array ``x``, or its rows are not of the suite's space.
     """
     with open_arrays(file) as arrays:
         found = one_set(arrays, file.name)

@@ -25,13 +25,8 @@ def read_images(place: Path, suite: Suite, labels: Path | None, on_bad: OnBad) -
     """The images that are scored, in the order of their names.
 
     Only as many files are read as the suite asks for; with `on_bad` ``skip``, others take the place
-    of bad ones while there are any.
-
-    Raises
-    ------
-    DataError
-        If the place is no folder or zip of images, the labels do not fit, or files are not images
-        of the suite's space, each named with its reason.
+    of bad ones while there are any. `DataError` if the place is no folder or zip of images, the
+    labels do not fit, or files are not images of the suite's space, each named with its reason.
     """
     space = suite.space
     if "images" not in kinds.of(space.kind).scored_from:

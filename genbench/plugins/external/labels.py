@@ -44,10 +44,7 @@ class _Line:
 def labels_by_folder(names: Sequence[str], suite: Suite) -> Found:
     """The class that each file's folder is named after; folders that all files share are skipped.
 
-    Raises
-    ------
-    DataError
-        If some folders are named after classes and others, or the top, are not.
+    `DataError` if some folders are named after classes and others, or the top, are not.
     """
     classes = _classes(suite)
     if not classes:
@@ -72,11 +69,8 @@ def labels_by_folder(names: Sequence[str], suite: Suite) -> Found:
 def labels_by_file(file: Path, names: Sequence[str], suite: Suite) -> Found:
     """The class that a ``file,label`` table gives each file.
 
-    Raises
-    ------
-    DataError
-        If the table cannot be read, names a file that is not there or names one twice, leaves one
-        out, or a label is no class.
+    `DataError` if the table cannot be read, names a file that is not there or names one twice,
+    leaves one out, or a label is no class.
     """
     classes = _required(file, suite)
     lines = _table(file)
@@ -106,10 +100,7 @@ def labels_by_file(file: Path, names: Sequence[str], suite: Suite) -> Found:
 def labels_per_row(file: Path, suite: Suite) -> Any:
     """Labels of arrays as they are written: an ``.npy``, or a text with one label per line.
 
-    Raises
-    ------
-    DataError
-        If the file cannot be read, or a line of a text is no class.
+    `DataError` if the file cannot be read, or a line of a text is no class.
     """
     classes = _required(file, suite)
     if file.suffix.lower() == ".npy":
@@ -127,20 +118,10 @@ def labels_per_row(file: Path, suite: Suite) -> Any:
 def class_numbers(y: NDArray[Any], suite: Suite, name: str) -> Found:
     """The classes that an array of labels names, and what to tell of how it was read.
 
-    Whole numbers are the names of classes, too. Only where no class is called by a number can they
-    be meant as positions in the suite's list of classes, and that is told.
-
-    Parameters
-    ----------
-    y
-        Whole numbers, texts or truth values, ``(n,)``.
-    name
-        The file's, for messages.
-
-    Raises
-    ------
-    DataError
-        If there is a label that is no class.
+    They are whole numbers, texts or truth values, ``(n,)``. Whole numbers are the names of classes,
+    too. Only where no class is called by a number can they be meant as positions in the suite's
+    list of classes, and that is told. `DataError`, with the file's `name`, if there is a label that
+    is no class.
     """
     classes = _classes(suite)
     try:

@@ -17,18 +17,10 @@ from genbench.tasks import Suite
 
 @dataclass(frozen=True, slots=True)
 class StagedRows:
-    """The rows to score.
+    """The rows to score, of the suite's space, their labels int64 or None.
 
-    Parameters
-    ----------
-    x, y
-        Of the suite's space; labels int64 or None.
-    total
-        Rows that there were.
-    origin
-        The file's or folder's name.
-    notes
-        What their owner should know: files skipped or ignored, labels not found.
+    `total` counts the rows that there were, `origin` is the file's or folder's name; `notes` are
+    what their owner should know: files skipped or ignored, labels not found.
     """
 
     x: NDArray[Any]
@@ -59,10 +51,7 @@ def require_in_space(x: NDArray[Any], space: Space, what: str) -> None:
 def points_of(x: NDArray[Any], suite: Suite, where: str) -> tuple[NDArray[np.float32], str]:
     """Points in float32, in which suites hold them; what to tell if that rounds them away.
 
-    Raises
-    ------
-    DataError
-        If rounding is near the spread that the suite's training rows have in a column.
+    `DataError` if rounding is near the spread that the suite's training rows have in a column.
     """
     moments = next((t for t in suite.extractors if "spread" in t), None)
     names = suite.document["dataset"].get("column_names", ())

@@ -21,12 +21,8 @@ def read_table(file: Path, suite: Suite) -> StagedRows:
     """The rows of a CSV that are scored.
 
     Columns are told by their heading, in whatever order; without one, they stand in the suite's.
-    Columns that the suite leaves out may be there or not.
-
-    Raises
-    ------
-    DataError
-        As `genbench.formats.csvfiles.parse_csv`; if the columns are not the suite's.
+    Columns that the suite leaves out may be there or not. `DataError` as by
+    `genbench.formats.parse_csv`, and if the columns are not the suite's.
     """
     if "csv" not in kinds.of(suite.space.kind).scored_from:
         raise DataError(f"{file.name} holds points, suite {suite.name!r} holds {suite.space.kind}")

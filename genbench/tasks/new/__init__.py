@@ -44,16 +44,10 @@ SHARES = (0.8, 0.1, 0.1)
 
 @dataclass(frozen=True, slots=True)
 class NewSuite:
-    """The files that were written.
+    """The files that were written, the suite itself first; the rows of each split.
 
-    Parameters
-    ----------
-    files
-        Every file written, the suite itself first.
-    rows
-        Rows of each split.
-    notes
-        What the author should know: copies, columns left out or without spread, power, labels.
+    `notes` are what the author should know: copies, columns left out or without spread, power,
+    labels.
     """
 
     files: tuple[Path, ...]
@@ -219,11 +213,12 @@ def _extractor(
     if chosen != TRAIN:
         return ExtractorChoice(chosen, _dims(chosen, space, train))
     own = train_for(draft.path.stem, draft.dataset, space, draft.say)
-    weights = draft.path.parent / own.file
+    weights = draft.path.parent / own.table["path"]
     write_bytes(weights, own.data)
     draft.written.append(weights)
-    found = load_extractor(own.name, space, [{**own.table, "path": str(weights)}])
-    return ExtractorChoice(own.name, found.extract(train[:2]).features.shape[1], own.table)
+    name = own.table["name"]
+    found = load_extractor(name, space, [{**own.table, "path": str(weights)}])
+    return ExtractorChoice(name, found.extract(train[:2]).features.shape[1], own.table)
 
 
 def _dims(name: str, space: Space, x: NDArray[Any]) -> int:
@@ -231,7 +226,5 @@ def _dims(name: str, space: Space, x: NDArray[Any]) -> int:
     try:
         return int(load_extractor(name, space).extract(x[:2]).features.shape[1])
     except GenbenchError as error:
-        ways = (
-            f"choose another with --extractor ({TRAIN} needs images with labels, in class folders)"
-        )
-        raise type(error)(f"{error}; or {ways}") from error
+        ways = f"({TRAIN} needs images with labels, in class folders)"
+        raise type(error)(f"{error}; or choose another with --extractor {ways}") from error

@@ -15,18 +15,9 @@ MOST_OF_A_SPLIT = 0.2  # that copies of one picture may fill
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """Groups of equal rows.
+    """Groups of equal rows: the rows that belong to one, how many groups, the rows of the largest.
 
-    Parameters
-    ----------
-    rows
-        Rows that belong to a group.
-    groups, largest
-        How many groups there are, and the rows of the largest.
-    torn
-        Groups whose rows carry different labels.
-    total
-        All rows.
+    `torn` are the groups whose rows carry different labels; `total` counts all rows.
     """
 
     rows: int

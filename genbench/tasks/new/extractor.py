@@ -22,29 +22,10 @@ MOST_EPOCHS = 20  # of few rows: more would teach it the rows themselves
 
 @dataclass(frozen=True, slots=True)
 class OwnExtractor:
-    """A trained classifier as a suite names it."""
+    """A trained classifier: its ``[[extractors]]`` entry, and the content of its file."""
 
-    name: str
-    version: str
-    file: str
-    sha256: str
-    channels: tuple[int, ...]
-    accuracy: float
-    trained_on: str
+    table: dict[str, Any]
     data: bytes
-
-    @property
-    def table(self) -> dict[str, Any]:
-        """Its ``[[extractors]]`` entry."""
-        return {
-            "name": self.name,
-            "version": self.version,
-            "path": self.file,
-            "sha256": self.sha256,
-            "channels": list(self.channels),
-            "accuracy": self.accuracy,
-            "trained_on": self.trained_on,
-        }
 
 
 def standardised_table(train: NDArray[np.float32]) -> dict[str, Any]:
@@ -76,10 +57,7 @@ def train_for(
 ) -> OwnExtractor:
     """Train a classifier on the train split; its accuracy is taken on the test split.
 
-    Raises
-    ------
-    UsageError
-        If there are no labelled images to train on.
+    `UsageError` if there are no labelled images to train on.
     """
     if not kinds.of(space.kind).pictures or space.classes < 2:
         raise UsageError(
@@ -108,13 +86,13 @@ def train_for(
     share = accuracy(found.extractor, load_split(dataset, space, "test"))
     say(f"{name}: {share:.1%} of the test split right")
     info = found.info
-    return OwnExtractor(
-        name,
-        info.version,
-        info.file,
-        info.sha256,
-        info.channels,
-        round(share, 4),
-        info.trained_on,
-        found.data,
-    )
+    table = {
+        "name": name,
+        "version": info.version,
+        "path": info.file,
+        "sha256": info.sha256,
+        "channels": list(info.channels),
+        "accuracy": round(share, 4),
+        "trained_on": info.trained_on,
+    }
+    return OwnExtractor(table, found.data)

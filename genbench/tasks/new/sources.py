@@ -46,18 +46,10 @@ LEVELS = 256
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Data as a suite names them.
+    """Data as a suite names them: the ``[dataset]`` table without its split, the equal rows.
 
-    Parameters
-    ----------
-    dataset
-        The ``[dataset]`` table without its split.
-    role
-        Of the file that the splits are shares of.
-    copies
-        The rows that are equal.
-    files
-        What has to be written beside the suite: name -> content.
+    `role` is that of the file that the splits are shares of; `files` have to be written beside the
+    suite: name -> content.
     """
 
     space: Space
@@ -71,10 +63,7 @@ class Source:
 def image_source(name: str, place: Path, folder: Path, *, skip_bad: bool) -> Source:
     """A folder of images of one size; one folder per class where they are labelled.
 
-    Raises
-    ------
-    DataError
-        Naming each file that is not an image of the size that most have.
+    `DataError` names each file that is not an image of the size that most have.
     """
     if not place.is_dir():
         raise DataError(f"no folder of images at {place}: unpack it first")
@@ -94,8 +83,9 @@ def image_source(name: str, place: Path, folder: Path, *, skip_bad: bool) -> Sou
         size = Space("image", (channels, *shape[0][0][1:]), levels=LEVELS)
         labels, remarks = _folders(files.listing.names, splits or SPLIT_NAMES)
         entries, bad, brightest = _entries(files, size, labels)
+    named = [*bad[:NAMED], *([f"and {len(bad) - NAMED:,} more"] if len(bad) > NAMED else [])]
     if bad and not skip_bad:
-        listed = "\n  ".join([*bad[:NAMED], *_more(bad)])
+        listed = "\n  ".join(named)
         raise DataError(
             f"{len(bad)} of {len(labels):,} files of {place} cannot be used:\n  {listed}\n"
             "repair them, or leave them out with --on-bad skip"
@@ -114,7 +104,7 @@ def image_source(name: str, place: Path, folder: Path, *, skip_bad: bool) -> Sou
         "class_names": classes,
         "files": [_file(ROLE, table, content)],
     }
-    skipped = [f"skipped: {line}" for line in [*bad[:NAMED], *_more(bad)]]
+    skipped = [f"skipped: {line}" for line in named]
     copies = find_copies([e.content for e in entries], [e.label for e in entries])
     notes = (*skipped, *files.listing.notes(), *remarks, *lost)
     return Source(space, dataset, ROLE, copies, {table: content}, notes)
@@ -124,11 +114,7 @@ def npz_source(name: str, file: Path, folder: Path) -> Source:
     """An ``.npz`` with ``x``: uint8 ``(n, C, H, W)`` or floats ``(n, d)``, and perhaps ``y``.
 
     The classes are the different labels of `y`, whole numbers or texts, each under its own name.
-
-    Raises
-    ------
-    DataError
-        If it holds something else.
+    `DataError` if it holds something else.
     """
     if file.suffix.lower() != ".npz":
         raise DataError(f"{file.name} is no .npz: save it with numpy.savez(FILE, x=..., y=...)")
@@ -151,10 +137,7 @@ def npz_source(name: str, file: Path, folder: Path) -> Source:
 def csv_source(name: str, file: Path, folder: Path, layout: Layout) -> Source:
     """A CSV of points; what its owner says of it stands in the suite.
 
-    Raises
-    ------
-    DataError
-        As `genbench.formats.csvfiles.parse_csv` and `genbench.formats.precision.as_float32`.
+    `DataError` as by `genbench.formats.parse_csv` and `genbench.formats.as_float32`.
     """
     try:
         content = file.read_bytes()
@@ -265,10 +248,6 @@ def _numbered(
         return [replace(entry, label="") for entry in entries], [], remarks
     number = {name: str(i) for i, name in enumerate(classes)}
     return [replace(entry, label=number[entry.label]) for entry in entries], classes, remarks
-
-
-def _more(bad: Sequence[str]) -> list[str]:
-    return [f"and {len(bad) - NAMED:,} more"] if len(bad) > NAMED else []
 
 
 def _space_of(name: str, x: NDArray[Any]) -> tuple[Space, tuple[str, ...]]:

@@ -33,20 +33,11 @@ class ExtractorChoice:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The facts that the protocol has to suit.
+    """The facts that the protocol has to suit: rows of each split, samples asked of each generator.
 
-    Parameters
-    ----------
-    rows
-        Of each split.
-    n_samples
-        Asked of each generator.
-    fewest
-        Rows of the rarest class in the test split or among the samples.
-    dropped
-        The class that the control ``mode-dropped`` leaves out.
-    copies
-        A sentence about test rows that equal training rows, or nothing.
+    `fewest` are the rows of the rarest class in the test split or among the samples; `dropped` is
+    the class that the control ``mode-dropped`` leaves out; `copies` a sentence about test rows that
+    equal training rows, or nothing.
     """
 
     rows: Mapping[Any, int]
@@ -61,11 +52,7 @@ class Facts:
 
 
 def suite_text(
-    name: str,
-    source: Source,
-    split: Mapping[str, Any],
-    facts: Facts,
-    extractor: ExtractorChoice,
+    name: str, source: Source, split: Mapping[str, Any], facts: Facts, extractor: ExtractorChoice
 ) -> str:
     """A suite of these data: three profiles, budgets by the size of the train split."""
     space, n_samples = source.space, facts.n_samples
