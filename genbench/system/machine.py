@@ -121,7 +121,7 @@ def no_card(count: int) -> str:
     if not _nvidia_driver_is_there():
         return "no NVIDIA driver is loaded here: install one"
     try:
-        torch.cuda.init()
+        torch.cuda.init()  # type: ignore[no-untyped-call]
     except Exception as error:  # of the driver: too old, not permitted, in a bad state
         return f"{shorten(str(error), 200)}: see that nvidia-smi works"
     return "CUDA shows no card: see CUDA_VISIBLE_DEVICES"
