@@ -32,6 +32,14 @@ class UsageError(GenbenchError):
     """A command, parameter or suite file that cannot be used as given."""
 
 
+class DeviceError(UsageError):
+    """A device that is not there, or a card or its driver that failed."""
+
+
+class DeviceMemoryError(DeviceError, MemoryError):
+    """A card that has no memory left."""
+
+
 class PluginError(GenbenchError):
     """A generator, extractor or plugin file that cannot be loaded."""
 

@@ -17,7 +17,7 @@ import pytest
 from sklearn import datasets
 
 from genbench.results.records import Record
-from genbench.running import refit_scheduler
+from genbench.running import refits
 from genbench.system import cachetrust, confinement
 from genbench.system.isolation import run_isolated
 from tests.conftest import PLUGINS, TINY, Command
@@ -246,13 +246,13 @@ def test_unconfined_only_what_this_run_wrote_is_believed(
 def test_rows_of_a_refit_that_were_changed_are_written_anew(tmp_path: Path) -> None:
     arrays = {"x": np.arange(6.0).reshape(3, 2), "y": np.arange(3)}
     path = tmp_path / "rows.npz"
-    assert not refit_scheduler._holds(path, arrays)
+    assert not refits._holds(path, arrays)
     np.savez(path, **arrays)
-    assert refit_scheduler._holds(path, arrays)
+    assert refits._holds(path, arrays)
     for changed in ({"x": arrays["x"] + 1}, {"y": arrays["y"].astype(np.int32)},
                     {"labels": arrays["y"]}):  # fmt: skip
         np.savez(path, **{**arrays, **changed})
-        assert not refit_scheduler._holds(path, arrays)
+        assert not refits._holds(path, arrays)
 
 
 @pytest.fixture(scope="module")
@@ -320,8 +320,8 @@ def test_a_refit_of_an_unconfined_run_is_called_unverified(tmp_path: Path, sandb
     digest = hashlib.sha256((tmp_path / "synthetic.npz").read_bytes()).hexdigest()
     told = {"status": "ok", "fit_s": 1.0, "sample_s": 1.0, "sha256": digest, "sandbox": sandbox}
     (tmp_path / "result.json").write_text(json.dumps(told))
-    found = refit_scheduler._finished(tmp_path)
+    found = refits.finished(tmp_path)
     assert found is not None
     assert found.unverified == (sandbox == "none")
     (tmp_path / "synthetic.npz").write_bytes(b"others")
-    assert refit_scheduler._finished(tmp_path) is None, "its rows are not those that were drawn"
+    assert refits.finished(tmp_path) is None, "its rows are not those that were drawn"

@@ -268,8 +268,20 @@ def test_compare_gets_errors_and_degrees_of_freedom_as_the_ranking_has_them(
 
 
 def test_every_point_of_the_training_curves_can_be_downloaded(tmp_path: Path) -> None:
+    """And the page of a cell names its card, with the memory that was held on it."""
     task = fixtures.task(tmp_path / "r", (0,))
+    first = task.entries[0]
+    on_card = replace(
+        first.record,
+        environment={**first.record.environment, "device_name": "NVIDIA H200"},
+        resources={**first.record.resources, "card_peak_bytes": 3_000_000_000},
+    )
+    entries = (replace(first, record=on_card), *task.entries[1:])
+    task = replace(task, entries=entries)
     out = build_report([task], tmp_path / "o")
+    pages = [read_page(path).text for path in (tmp_path / "o" / "cells").rglob("*.html")]
+    (told,) = [text for text in pages if "NVIDIA H200, at most 3.00 GB of its memory" in text]
+    assert first.record.generator in told
     (path,) = (tmp_path / "o" / "data").glob("*-curves.csv")
     lines = list(csv.DictReader(io.StringIO(path.read_text("utf-8"))))
     curves = {(e.record.generator, k): v for e in task.entries for k, v in e.record.curves.items()}

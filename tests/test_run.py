@@ -31,6 +31,8 @@ FAULTS = {
     "exits": ("failed", "fit", "ended with exit code 0 without a result"),
     "hangs": ("timeout", "fit", "raise --timeout"),
     "hungry": ("oom", "fit", "raise --memory-limit"),
+    "card-is-full": ("oom", "fit", "2.00 GiB.): make its batches or the model smaller"),
+    "card-fails": ("failed", "sample", "an illegal memory access was encountered): `genbench doc"),
 }
 
 
@@ -180,6 +182,9 @@ def test_each_fault_takes_down_its_own_cell_only(run_genbench: Command, tmp_path
         assert message in record.error["message"], name
         assert isinstance(record.error["log_tail"], str), name
         assert printed.get(name, "") in record.error["log_tail"], name
+    types = {name: found[name].error["type"] for name in ("card-is-full", "card-fails")}  # type: ignore[index]
+    assert types == {"card-is-full": "DeviceMemoryError", "card-fails": "DeviceError"}
+    assert "the card is out of memory" in done.err
     assert "in fit" in found["raises"].error["traceback"]  # type: ignore[index]
     assert found["bad-density"].status == "ok", "it costs the likelihood alone"
     assert found["bad-density"].metrics["fid"].status == "ok"

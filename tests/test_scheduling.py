@@ -7,23 +7,26 @@ import io
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from click.testing import CliRunner
 from rich.console import Console
 
 from genbench.cli import cli, terminal
 from genbench.cli.terminal import print_table
-from genbench.errors import DataError, PluginError
+from genbench.errors import DataError, DeviceError, DeviceMemoryError, PluginError, UsageError
+from genbench.generator import Space
 from genbench.plugins.choice import GeneratorChoice
 from genbench.plugins.finding import Description, GeneratorRef
 from genbench.report.rows import table
 from genbench.report.tradeoffs import quality_cost
 from genbench.report.writing import Entry, TaskResults
+from genbench.results.aggregation import environment_mark
 from genbench.results.progress import overview
 from genbench.results.records import Record
 from genbench.results.store import Store, write_record
@@ -31,9 +34,10 @@ from genbench.running import narration, runner
 from genbench.running.cells import Cell, build_plan
 from genbench.running.cellspec import CellSpec
 from genbench.running.executors import Ended
+from genbench.running.ledger import Ledger
 from genbench.running.runner import RunOptions, run_suite
 from genbench.running.timeleft import Progress, Running, TimeLeft
-from genbench.system import extensions, machine
+from genbench.system import card, extensions, machine
 from genbench.system.files import write_json
 from genbench.tasks.suite import load_suite
 from genbench.testing import doctor as diagnosis
@@ -414,11 +418,40 @@ def test_status_is_shown_again_until_ctrl_c(tmp_path: Path) -> None:
 # -- doctor ------------------------------------------------------------------------------------
 
 
+class Asked:
+    """A prober whose server answers one question about the cards."""
+
+    def __init__(self, heavy: Sequence[str] = (), cards: Any = ()) -> None:
+        self.forks = self
+        self._cards = cards
+
+    def __enter__(self) -> Asked:
+        return self
+
+    def __exit__(self, *exc: object) -> None: ...
+    def start(self) -> None: ...
+    def put(self, call: str, args: Any, *, sandbox: bool) -> str:
+        return call
+
+    def answer(self, put: str, name: str, seconds: float) -> Any:
+        if isinstance(self._cards, Exception):
+            raise self._cards
+        return self._cards
+
+    def describe_all(self, refs: Sequence[GeneratorRef]) -> Iterator[Description | PluginError]:
+        for ref in refs:
+            if ref.name == "vae":
+                yield PluginError("vae does not import: no module named there")
+            else:
+                yield Description("g", "1", "f", (), "none", None, "", "", "", "", ())
+
+
 @pytest.fixture
 def healthy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every check answers at once that all is well."""
     fine = lambda name: lambda *args: Check(name, True, "fine")  # noqa: E731
-    several = lambda name: lambda: iter([Check(name, True, "fine")])  # noqa: E731
+    several = lambda name: lambda *args: iter([Check(name, True, "fine")])  # noqa: E731
+    monkeypatch.setattr(diagnosis, "Prober", Asked)
     for name in ("python", "device", "threads", "memory"):
         monkeypatch.setattr(diagnosis, f"_{name}", fine(name))
     for name in ("packages", "extractors", "data", "extensions", "generators"):
@@ -489,8 +522,6 @@ def test_doctor_names_damaged_weights(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_doctor_names_more_threads_than_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
-
     threads = torch.get_num_threads()
     monkeypatch.setattr(diagnosis, "available_cores", lambda: threads)
     assert diagnosis._threads().ok
@@ -522,19 +553,104 @@ def test_doctor_names_broken_entry_points_of_every_group(
 
 
 def test_doctor_names_a_broken_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Broken:
-        def __enter__(self) -> Broken:
-            return self
-
-        def __exit__(self, *exc: object) -> None: ...
-
-        def describe(self, ref: GeneratorRef) -> Description:
-            if ref.name == "vae":
-                raise PluginError("vae does not import: no module named there")
-            return Description("g", "1", "f", (), "none", None, "", "", "", "", ())
-
-    monkeypatch.setattr(diagnosis, "Prober", Broken)
-    found: Iterator[Check] = diagnosis._generators()
+    prober: Any = Asked()
+    found: Iterator[Check] = diagnosis._generators(prober)
     broken = [check for check in found if not check.ok]
     assert [check.name for check in broken] == ["generator vae"]
     assert broken[0].remedy == "fix or uninstall the plugin"
+
+
+def test_doctor_names_the_cards_or_why_cuda_shows_none() -> None:
+    two: Any = Asked(cards=["NVIDIA H200", "NVIDIA H200"])
+    assert diagnosis._device(two, "").found.startswith("NVIDIA H200, NVIDIA H200; ")
+    old: Any = Asked(cards=PluginError("device: the NVIDIA driver on your system is too old"))
+    check = diagnosis._device(old, "")
+    assert (check.ok, "too old" in check.found) == (False, True)
+    assert "--device cpu" in check.remedy
+
+
+# -- cards -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pretend(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Has CUDA say that there are so many cards."""
+
+    def there(n: int) -> None:
+        monkeypatch.setattr(machine, "_nvidia_driver_is_there", lambda: n > 0)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: n > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: n)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"card {device}")
+
+    return there
+
+
+def test_cells_spread_over_all_cards_one_on_each(pretend: Callable[[int], None]) -> None:
+    pretend(3)
+    every = ("cuda:0", "cuda:1", "cuda:2")
+    assert machine.resolve_devices("auto", "auto") == machine.resolve_devices("cuda", 6) == every
+    assert machine.auto_jobs(every, 1, 1 << 30) == 3
+    assert machine.resolve_devices("cuda:2", 6) == ("cuda:2",)
+    assert machine.cards() == ["card 0", "card 1", "card 2"]
+
+
+def test_a_card_that_is_not_there_is_refused_with_a_remedy(
+    pretend: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend(0)
+    monkeypatch.setattr(torch.version, "cuda", None)
+    with pytest.raises(DeviceError, match=r"built without CUDA: .*, or use --device cpu"):
+        machine.resolve_device("cuda")
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    with pytest.raises(DeviceError, match="no NVIDIA driver is loaded here"):
+        machine.resolve_device("cuda:0")
+    monkeypatch.setattr(machine, "_nvidia_driver_is_there", lambda: True)
+    monkeypatch.setattr(torch.cuda, "init", fails(RuntimeError("driver version 1 is too old")))
+    with pytest.raises(DeviceError, match="driver version 1 is too old: see that nvidia-smi works"):
+        machine.cards()
+    pretend(2)
+    with pytest.raises(UsageError, match="this machine has 2 of them: use cuda:1 or less"):
+        machine.resolve_device("cuda:2")
+
+
+def test_errors_of_a_card_are_typed_and_say_what_to_do() -> None:
+    full = torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+    blas = RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`")
+    for error in (full, blas):
+        found = card.named(error)
+        assert isinstance(found, DeviceMemoryError)
+        assert isinstance(found, MemoryError), "the record's status is oom"
+        assert "smaller" in str(found)
+        assert found.__cause__ is error
+    for text in (
+        "CUDA error: device-side assert triggered",
+        "Found no NVIDIA driver on your",
+        "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR",
+        "CUDA driver initialization failed",
+    ):
+        failed = card.named(RuntimeError(text))
+        assert type(failed) is DeviceError
+        assert text in str(failed)
+        assert "genbench doctor" in str(failed)
+    other = RuntimeError("shapes (2,) and (3,)")
+    assert card.named(other) is other
+
+
+def test_the_memory_held_on_a_card_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 5)
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda device: 7)
+    ledger = Ledger(Space("points", (2,)), 1)
+    ledger.held(card.peaks("cuda:1"))
+    assert ledger.result.resources == {"card_peak_bytes": 5, "card_peak_reserved_bytes": 7}
+    ledger = Ledger(Space("points", (2,)), 1)
+    ledger.held(card.peaks("cpu"))
+    assert ledger.result.resources == {}
+
+
+def test_cards_of_one_name_are_one_environment() -> None:
+    def mark(device: str, name: str) -> str:
+        environment = {"device": device, "device_name": name}
+        record = fixtures.record("01x", fixtures.cell_of("g", "gan", 0), environment=environment)
+        return environment_mark(record)
+
+    assert mark("cuda:0", "H200") == mark("cuda:1", "H200") != mark("cuda:0", "H100")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -105,17 +104,6 @@ def test_each_refit_saw_exactly_its_rows(home: Path) -> None:
         elif len(rows) < 1000:
             assert counts[8] == counts[9] == 1
     assert len(drawn) == 6
-
-
-def test_the_order_of_a_refit_names_no_data_set(home: Path) -> None:
-    orders = list((home / "results" / ".cache" / "refits").glob("*/refit.json"))
-    assert len(orders) >= 8
-    for path in orders:
-        body = json.loads(path.read_text())
-        assert not {"suite", "dataset", "root"} & set(body)
-        text = path.read_text()
-        assert "digits" not in text
-        assert str(IMAGES.parent / "tiny-images") not in text
 
 
 def test_labels_come_from_the_real_arm_where_the_generator_has_none(

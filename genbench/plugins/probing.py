@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -55,14 +55,28 @@ class Prober:
         """
         return Description.from_json(self._ask("described", ref.name, ref.to_json()))
 
+    def describe_all(self, refs: Sequence[GeneratorRef]) -> Iterator[Description | GenbenchError]:
+        """`describe` of several, loaded beside each other; the error of each that cannot be."""
+        puts = [self._put("described", ref.to_json()) for ref in refs]
+        for ref, put in zip(refs, puts, strict=True):
+            try:
+                told = self.forks.answer(put, ref.name, PROBE_SECONDS)
+                yield Description.from_json(told)
+            except PluginError as error:
+                yield error
+            except GenbenchError:  # another took too long, which ended the server
+                yield from self.describe_all([ref])
+
     def classes_in(self, file: Path) -> list[tuple[str, str]]:
         """Class and generator names in a plugin file, read in a child process."""
         found = self._ask("classes", str(file), {"file": str(file)})
         return [(str(cls), str(name)) for cls, name in found]
 
     def _ask(self, function: str, name: str, args: Mapping[str, Any]) -> Any:
-        call = f"{__name__}:{function}"
-        return self.forks.ask(call, args, name, sandbox=self.sandbox, seconds=PROBE_SECONDS)
+        return self.forks.answer(self._put(function, args), name, PROBE_SECONDS)
+
+    def _put(self, function: str, args: Mapping[str, Any]) -> str:
+        return self.forks.put(f"{__name__}:{function}", args, sandbox=self.sandbox)
 
 
 def described(ref: Mapping[str, Any]) -> dict[str, Any]:

@@ -148,9 +148,12 @@ def notes(values: Collection[MetricValue]) -> str:
 def environment_mark(record: Record) -> str:
     """A short mark of machine, threads and libraries: where it is equal a seed is the same trial.
 
-    Neither the amount of memory nor the version of genbench makes it another.
+    Neither the amount of memory, the version of genbench nor another card of the same name makes it
+    another.
     """
     environment = {k: v for k, v in record.environment.items() if k != "memory_bytes"}
+    if isinstance(environment.get("device"), str):
+        environment["device"] = environment["device"].partition(":")[0]
     packages = environment.get("packages")
     if isinstance(packages, Mapping):
         environment["packages"] = {k: v for k, v in packages.items() if k != "genbench"}

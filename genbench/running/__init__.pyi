@@ -6,7 +6,7 @@ from .executors import Executor, find, started
 from .executors.inprocess import InProcessExecutor
 from .generation import configure_torch
 from .ledger import Ledger
-from .monitoring import MonitoredProcess, wait_for_end
+from .monitoring import MonitoredProcess
 from .narration import Lines, describe, left
 from .runner import Listener, RunOptions, RunResult, plan_cells, run_suite, setting_of
 from .timeleft import Progress
@@ -33,5 +33,4 @@ __all__ = [
     "run_suite",
     "setting_of",
     "started",
-    "wait_for_end",
 ]

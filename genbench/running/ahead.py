@@ -7,14 +7,12 @@ the same weights, as each training depends on its own rows and seed alone.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
-from genbench.system import Isolated, Slots, start_isolated
-
-OWN_SLOT = -1  # the slot that the caller holds
-POLL_SECONDS = 0.1
+from genbench.running.side_by_side import SideBySide
+from genbench.system import Slots, start_isolated
 
 Work = Callable[[], None]
 
@@ -36,63 +34,13 @@ def train_ahead(
     spare = slots.spare() if len(works) > 1 else None
     if spare is None:
         return False
-    _Ahead(works, slots, spare, log, progress).run()
+    slots.give(spare)  # it is taken again in its turn
+
+    def tell(under_way: Sequence[Work]) -> None:
+        done = len(works) - len(all_of_them.waiting) - len(under_way)
+        progress(f"classifiers, {done} of {len(works)}")
+
+    start = partial(start_isolated, log=log)
+    all_of_them = SideBySide(works, start, lambda work, outcome: None, tell, slots)
+    all_of_them.run()
     return True
-
-
-class _Ahead:
-    """Works that wait, and those under way with the slots that they hold."""
-
-    def __init__(
-        self,
-        works: Sequence[Work],
-        slots: Slots,
-        spare: int,
-        log: Path,
-        progress: Callable[[str], None],
-    ) -> None:
-        self._waiting = deque(works)
-        self._all = len(works)
-        self._slots = slots
-        self._free = [OWN_SLOT, spare]
-        self._log = log
-        self._progress = progress
-        self._running: list[tuple[Isolated, int]] = []
-
-    def run(self) -> None:
-        """Until all are done; those under way end with whatever `progress` raises."""
-        try:
-            while self._waiting or self._running:
-                done = self._all - len(self._waiting) - len(self._running)
-                self._progress(f"classifiers, {done} of {self._all}")
-                self._start()
-                self._look()
-        finally:
-            for process, _ in self._running:
-                process.stop()
-            while self._running:
-                self._look()
-            self._give_back()
-
-    def _start(self) -> None:
-        while self._waiting and (slot := self._slot()) is not None:
-            process = start_isolated(self._waiting.popleft(), log=self._log)
-            self._running.append((process, slot))
-
-    def _slot(self) -> int | None:
-        return self._free.pop(0) if self._free else self._slots.spare()
-
-    def _look(self) -> None:
-        """Wait a moment for those under way, and free the slots of those that ended."""
-        for process, slot in list(self._running):
-            if process.poll(POLL_SECONDS / len(self._running)) is not None:
-                self._running.remove((process, slot))
-                self._free.append(slot)
-                self._give_back()
-
-    def _give_back(self) -> None:
-        """All but the caller's own: a cell that waits comes first."""
-        for slot in self._free:
-            if slot != OWN_SLOT:
-                self._slots.give(slot)
-        self._free = [slot for slot in self._free if slot == OWN_SLOT]

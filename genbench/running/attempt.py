@@ -10,7 +10,7 @@ from genbench.metrics import MetricValue
 from genbench.results import Status
 from genbench.running.cellspec import CellSpec
 from genbench.running.ledger import Ledger
-from genbench.running.refit_scheduler import Job, RefitResult
+from genbench.running.refits import Job, RefitResult
 from genbench.system import ProcessOutcome
 
 

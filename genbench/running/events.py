@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from genbench.errors import ContractError
@@ -41,8 +42,15 @@ class EventListener(Protocol):
     def no_log_probs(self, reason: str) -> None:
         """There are none, which costs the likelihood alone."""
 
+    def held(self, peaks: Mapping[str, int]) -> None:
+        """The most bytes that it held on its card, see `genbench.system.card.peaks`."""
+
     def ended(self, status: str, kind: str, message: str, trace: str) -> None:
         """The work ended, ``ok`` or by an error of that kind."""
+
+
+_EVENTS = frozenset(name for name in vars(EventListener) if not name.startswith("_"))
+_OF_ARRAYS = ("rows", "log_probs")
 
 
 class EventSender:
@@ -51,52 +59,20 @@ class EventSender:
     def __init__(self, to: socket.socket) -> None:
         self._to = to
 
-    def phase(self, name: str) -> None:
-        """See `EventListener`."""
-        send(self._to, "phase", {"name": name})
+    def __getattr__(self, kind: str) -> Callable[..., None]:
+        if kind not in _EVENTS:
+            raise AttributeError(kind)
+        named = inspect.signature(getattr(EventListener, kind))
 
-    def progress(self, done: int, total: int, scalars: Mapping[str, float]) -> None:
-        """See `EventListener`."""
-        body = {"done": done, "total": total, "scalars": dict(scalars)}
-        send(self._to, "progress", body)
+        def tell(*values: Any) -> None:
+            if kind in _OF_ARRAYS:
+                send(self._to, kind, arrays=values[0])
+            else:
+                body = dict(named.bind(self, *values).arguments)
+                del body["self"]
+                send(self._to, kind, body)
 
-    def fitted(self, facts: Mapping[str, Any]) -> None:
-        """See `EventListener`."""
-        send(self._to, "fitted", {"facts": dict(facts)})
-
-    def checkpointed(self) -> None:
-        """See `EventListener`."""
-        send(self._to, "checkpointed")
-
-    def rows(self, arrays: Mapping[str, Array]) -> None:
-        """See `EventListener`."""
-        send(self._to, "rows", arrays=arrays)
-
-    def notes(self, texts: Sequence[str]) -> None:
-        """See `EventListener`."""
-        send(self._to, "notes", {"texts": list(texts)})
-
-    def state(self, parameters: int, stored: bool, changed: bool) -> None:
-        """See `EventListener`."""
-        body = {"parameters": parameters, "stored": stored, "changed": changed}
-        send(self._to, "state", body)
-
-    def log_probs(self, arrays: Mapping[str, Array]) -> None:
-        """See `EventListener`."""
-        send(self._to, "log_probs", arrays=arrays)
-
-    def no_log_probs(self, reason: str) -> None:
-        """See `EventListener`."""
-        send(self._to, "no_log_probs", {"reason": reason})
-
-    def ended(self, status: str, kind: str, message: str, trace: str) -> None:
-        """See `EventListener`."""
-        body = {"status": status, "kind": kind, "message": message, "trace": trace}
-        send(self._to, "ended", body)
-
-
-_EVENTS = frozenset(name for name in vars(EventSender) if not name.startswith("_"))
-_OF_ARRAYS = ("rows", "log_probs")
+        return tell
 
 
 def deliver(message: Message, to: EventListener) -> None:

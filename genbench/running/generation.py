@@ -30,7 +30,7 @@ from genbench.running.events import EventListener
 from genbench.running.ledger import STATE, WORK
 from genbench.running.mass import MASS, MOST_DIMS, masses
 from genbench.seeds import derive_seed
-from genbench.system import Sandbox, error_text, limit_threads, tensorfile
+from genbench.system import Sandbox, card, error_text, limit_threads, tensorfile
 
 PROBES = 16  # training rows whose log_prob the stored state must bring back
 PROBE = "probe"
@@ -135,17 +135,18 @@ class Generation:
         (self.spec.folder / WORK).mkdir(parents=True, exist_ok=True)
         end = ("ok", "", "", "")
         try:
+            card.begin(self.spec.device)
             work()
         except Stopped:
             message = "the run was stopped; the same command continues it"
             end = ("interrupted", "Stopped", message, "")
-        except (MemoryError, torch.cuda.OutOfMemoryError) as error:
-            message = str(error) or "out of memory"
-            end = ("oom", type(error).__name__, message, traceback.format_exc())
-        except Exception as error:
+        except Exception as raised:
+            error = card.named(raised)
             message = error_text(error, confined=self._sandbox is not None)
-            end = ("failed", type(error).__name__, message, traceback.format_exc())
+            status = "oom" if isinstance(error, MemoryError) else "failed"
+            end = (status, type(error).__name__, message, traceback.format_exc())
             traceback.print_exc()
+        self.events.held(card.peaks(self.spec.device))
         self.events.ended(*end)
 
     def _fit_and_sample(self) -> None:
@@ -187,7 +188,8 @@ class Generation:
             raise
         except Exception as error:
             traceback.print_exc()
-            self.events.no_log_probs(error_text(error, confined=self._sandbox is not None))
+            text = error_text(card.named(error), confined=self._sandbox is not None)
+            self.events.no_log_probs(text)
 
     def _imported(self) -> GeneratorDriver:
         """Make the generator, in a process that is confined from here on."""

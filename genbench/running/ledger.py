@@ -26,7 +26,7 @@ from genbench.generator import Space
 from genbench.results import CHECKPOINT, PROGRESS, write_progress
 from genbench.running.recording import GENERATION
 from genbench.running.wire import Array
-from genbench.system import npz_bytes, read_json, write_bytes, write_json
+from genbench.system import card, npz_bytes, read_json, write_bytes, write_json
 
 SAMPLES = "samples.npz"
 STATE = "state.safetensors"
@@ -70,21 +70,30 @@ class Ledger:
 
     def __init__(self, space: Space, rows: int, *, fewer: bool = False) -> None:
         self.space = space
-        self.result = GenerationResult()
-        self.samples: dict[str, Array] | None = None
         self.likelihood: dict[str, Array] = {}
         self.sealed = ""  # digest of the file of samples as it was written here
         self.broken: str | None = None  # why what the process sent cannot be believed
         self.cores: Callable[[], float] = _own_core_seconds
-        self._want, self._fewer = rows, fewer
+        self._fewer = fewer
         self._chunks: list[Mapping[str, Array]] = []
         self._begun: tuple[str, float, float] | None = None
+        self.begin(rows)
+
+    def begin(self, rows: int) -> None:
+        """Begin a new account, of work that has to return so many rows."""
+        self.result = GenerationResult()
+        self.samples: dict[str, Array] | None = None
+        self._want = rows
 
     @property
     def most_bytes(self) -> int:
         """The most bytes that all arrays sent can hold."""
+        return self.bytes_of(self._want)
+
+    def bytes_of(self, rows: int) -> int:
+        """The most bytes that arrays of so many rows can hold, and what else may be sent."""
         row = self.space.dims * np.dtype(self.space.dtype).itemsize + 8  # and its label
-        return self._want * row + SPARE_BYTES
+        return rows * row + SPARE_BYTES
 
     def phase(self, name: str) -> None:
         """See `genbench.running.events.EventListener`."""
@@ -134,6 +143,10 @@ class Ledger:
     def no_log_probs(self, reason: str) -> None:
         """See `genbench.running.events.EventListener`."""
         self.result.likelihood_error = str(reason)[:MOST_TEXT]
+
+    def held(self, peaks: Mapping[str, int]) -> None:
+        """See `genbench.running.events.EventListener`."""
+        self.result.resources.update({name: int(peaks[name]) for name in card.PEAKS if peaks})
 
     def ended(self, status: str, kind: str, message: str, trace: str) -> None:
         """See `genbench.running.events.EventListener`."""

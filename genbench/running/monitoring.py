@@ -6,7 +6,7 @@ import select
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import cast
 
 from genbench.errors import ContractError
 from genbench.running.events import EventListener, EventSender, deliver
@@ -44,7 +44,7 @@ class MonitoredProcess:
         self._reader = MessageReader(ledger.most_bytes)
         self._ours, theirs = socket.socketpair()
         self._running: Isolated = start_isolated(
-            lambda: work(EventSender(theirs)),
+            lambda: work(cast(EventListener, EventSender(theirs))),
             log=log,
             timeout=timeout,
             memory_limit=memory_limit,
@@ -97,23 +97,3 @@ class MonitoredProcess:
                 own = isinstance(error, ContractError)
                 self._ledger.broken = str(error) if own else "its process sent no message of ours"
                 self._running.kill()
-
-
-class IsolatedWork(Protocol):
-    """Isolated work under way."""
-
-    def poll(self, seconds: float) -> ProcessOutcome | None:
-        """See `genbench.system.isolation.Isolated.poll`."""
-
-    def stop(self) -> None:
-        """Have the work told to end."""
-
-
-def wait_for_end(running: IsolatedWork, stopping: Callable[[], bool]) -> ProcessOutcome:
-    """Wait for the end; once `stopping` turns true the work is told to stop."""
-    stop_sent = False
-    while (outcome := running.poll(0.05)) is None:
-        if not stop_sent and stopping():
-            running.stop()
-            stop_sent = True
-    return outcome

@@ -26,16 +26,18 @@ from genbench.running.ledger import (
     Ledger,
     inherit_checkpoint,
 )
-from genbench.running.monitoring import MonitoredProcess, wait_for_end
+from genbench.running.monitoring import MonitoredProcess
 from genbench.running.recording import LOG, ROLES, generation_of
 from genbench.system import (
     ProcessOutcome,
     Sandbox,
+    card,
     load_arrays,
     sandbox,
     save_arrays,
     scratch_folder,
     sha256_file,
+    wait_for_end,
 )
 
 
@@ -125,8 +127,9 @@ class Sampling:
             lambda events, box: Generation(spec, events, box).score_rows(), ledger
         )
         attempt.timing.update({k: v for k, v in ledger.result.timing.items() if k == "log_prob_s"})
-        peak = attempt.resources.get("peak_rss_bytes", 0)
-        attempt.resources["peak_rss_bytes"] = max(peak, outcome.peak_rss_bytes)
+        told = {**ledger.result.resources, "peak_rss_bytes": outcome.peak_rss_bytes}
+        for name in {"peak_rss_bytes", *card.PEAKS} & told.keys():
+            attempt.resources[name] = max(attempt.resources.get(name, 0), told[name])
         scoring = Attempt()
         judge(scoring, spec, outcome, ledger, self._stopping())
         if scoring.status == "interrupted":

@@ -38,7 +38,7 @@ from genbench.metrics import (
 )
 from genbench.running.cellspec import CellSpec
 from genbench.running.mass import MASS, impossible
-from genbench.running.refit_scheduler import Job, RefitResult
+from genbench.running.refits import Job, RefitResult
 from genbench.seeds import derive_seed
 from genbench.system import Slots, load_arrays, save_arrays, trusted_files
 

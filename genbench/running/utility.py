@@ -36,7 +36,7 @@ from genbench.results import digest, metric_value
 from genbench.running.ahead import train_ahead
 from genbench.running.cellspec import CellSpec
 from genbench.running.recording import LOG
-from genbench.running.refit_scheduler import Job, RefitResult, why_not_refitted
+from genbench.running.refits import Job, RefitResult, why_not_refitted
 from genbench.system import Slots, read_json, trusted_files, write_json
 from genbench.tasks import Protocols
 from genbench.tasks import protocols as tables

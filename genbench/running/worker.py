@@ -30,7 +30,6 @@ from genbench.results import (
     write_progress,
     write_record,
 )
-from genbench.running import refit_scheduler
 from genbench.running.attempt import Attempt, error_of, stopped
 from genbench.running.cellspec import CellSpec, read_spec
 from genbench.running.ledger import AT_CHECKPOINT, LIKELIHOOD, SAMPLES, WORK
@@ -44,11 +43,13 @@ from genbench.running.recording import (
     log_tail,
     source_attempt,
 )
-from genbench.running.refit_scheduler import Job, RefitResult
+from genbench.running.refit_scheduler import run_refits
+from genbench.running.refits import Job, RefitResult, why_not_refitted
 from genbench.running.sampling import Sampling
 from genbench.system import (
     Slots,
     cachetrust,
+    card,
     confinement,
     counted,
     environment,
@@ -97,8 +98,9 @@ class Worker:
                 self._score(attempt)
         except _Stopped:
             pass
-        except Exception as error:
+        except Exception as raised:
             traceback.print_exc()
+            error = card.named(raised)
             if attempt.status == "ok":
                 attempt.status = "oom" if isinstance(error, MemoryError) else "failed"
             attempt.error = attempt.error or error_of("metrics", error)
@@ -117,14 +119,10 @@ class Worker:
     def _refit(self, attempt: Attempt) -> None:
         """Fit the generator anew for the downstream protocols, before any real row is read here."""
         asked = protocols.read(self.spec.suite.document)
-        if (
-            asked is None
-            or "downstream" not in self.spec.parts
-            or refit_scheduler.why_not_refitted(self.spec)
-        ):
+        if asked is None or "downstream" not in self.spec.parts or why_not_refitted(self.spec):
             return
         start = time.perf_counter()
-        attempt.refits = refit_scheduler.run_refits(
+        attempt.refits = run_refits(
             self.spec, asked, lambda: self._stopping, self.spec.folder / LOG, self._slots
         )
         attempt.timing["refits_s"] = time.perf_counter() - start
@@ -140,6 +138,7 @@ class Worker:
         from genbench.running.scoring import Scorer
 
         configure_torch(1)  # whatever the fit took: no value depends on the number of cores
+        card.begin(self.spec.device)
         start, core = time.perf_counter(), _core_seconds()
         if sha256_file(self.spec.folder / SAMPLES) != attempt.sealed:
             raise StoreError(f"{SAMPLES} is not what was drawn any more: run again with --fresh")
@@ -164,6 +163,8 @@ class Worker:
         attempt.resources["metrics_peak_rss_bytes"] = peak * (
             1 if sys.platform == "darwin" else 1024
         )
+        held = card.peaks(self.spec.device)
+        attempt.resources.update({f"metrics_{name}": peak for name, peak in held.items()})
 
     def _record(self, attempt: Attempt) -> Record:
         spec = self.spec

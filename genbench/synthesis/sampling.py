@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from genbench.errors import ContractError
 from genbench.generator import Space
 from genbench.plugins import GeneratorChoice, GeneratorDriver
-from genbench.running import EventListener, Ledger, MonitoredProcess, configure_torch, wait_for_end
+from genbench.running import EventListener, Ledger, MonitoredProcess, configure_torch
 from genbench.system import (
     Sandbox,
+    card,
     error_text,
     load_arrays,
     python_module,
@@ -32,6 +33,7 @@ from genbench.system import (
     save_arrays,
     scratch_folder,
     tensorfile,
+    wait_for_end,
     write_json,
 )
 
@@ -130,7 +132,8 @@ def _sample(order: Mapping[str, Any], events: EventListener, box: Sandbox | None
         seed, chunk = int(order["seed"]), order["chunk"]
         for rows in subject.chunks(order["n"], chunk=chunk, seed=seed, labels=labels):
             events.rows(rows)
-    except Exception as error:
+    except Exception as raised:
+        error = card.named(raised)
         message = f"{type(error).__name__}: {error_text(error, confined=box is not None)}"
         end = ("failed", type(error).__name__, message, "")
     events.ended(*end)

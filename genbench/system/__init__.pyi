@@ -1,4 +1,4 @@
-from . import cachetrust, confinement, environment, extensions, tensorfile
+from . import cachetrust, card, confinement, environment, extensions, tensorfile
 from .cachetrust import MARK, trusted_files
 from .capture import CapturedStep, captures, move_average, optimizer_options
 from .confinement import Sandbox, error_text, sandbox, scratch_folder
@@ -14,7 +14,14 @@ from .files import (
     write_json,
 )
 from .forking import ForkServerClient
-from .isolation import Isolated, ProcessOutcome, run_isolated, start_isolated
+from .isolation import (
+    Isolated,
+    IsolatedWork,
+    ProcessOutcome,
+    run_isolated,
+    start_isolated,
+    wait_for_end,
+)
 from .jsontext import plain_data
 from .machine import (
     CELL_BYTES,
@@ -37,6 +44,7 @@ __all__ = [
     "CapturedStep",
     "ForkServerClient",
     "Isolated",
+    "IsolatedWork",
     "Jobs",
     "LINK",
     "MARK",
@@ -49,6 +57,7 @@ __all__ = [
     "available_cores",
     "cachetrust",
     "captures",
+    "card",
     "confinement",
     "counted",
     "data_home",
@@ -83,6 +92,7 @@ __all__ = [
     "start_isolated",
     "tensorfile",
     "trusted_files",
+    "wait_for_end",
     "write_bytes",
     "write_json",
 ]

@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 
 from genbench.errors import visible
+from genbench.system.card import name as card_name
 
 PACKAGES = ("genbench", "torch", "numpy", "scipy", "scikit-learn", "torch-fidelity")
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
@@ -48,7 +49,7 @@ def describe(device: str, threads: int) -> dict[str, Any]:
     if device.startswith("cuda"):
         import torch
 
-        body["device_name"] = torch.cuda.get_device_name(device)
+        body["device_name"] = card_name(device)
         body["cuda"] = torch.version.cuda
     return body
 

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from genbench.errors import GenbenchError, PluginError
 from genbench.system.subprocesses import python_module
-from genbench.system.threads import counted, short_spinning
+from genbench.system.threads import short_spinning
 
 # glibc hands large blocks back to the system after every operation and takes them again for the
 # next; keeping them saves a training loop on the CPU the page faults. Other libcs ignore these.
@@ -42,6 +42,7 @@ class ForkServerClient:
         self._kept: dict[str, dict[str, Any]] = {}
         self._under_way: set[str] = set()
         self._buffer = b""
+        self._ready = False
 
     def __enter__(self) -> ForkServerClient:
         return self
@@ -61,16 +62,18 @@ class ForkServerClient:
         self._send({"op": "fork", "id": id_, "call": call, "args": dict(args)})
         return id_
 
-    def ask(
-        self, call: str, args: Mapping[str, Any], name: str, *, sandbox: bool, seconds: float
-    ) -> Any:
-        """The value of ``module:function``, called where it may import the plugin `name`.
+    def put(self, call: str, args: Mapping[str, Any], *, sandbox: bool) -> str:
+        """Have ``module:function`` called where it may import a plugin; the question's id."""
+        id_ = next(self._ids)
+        order = {"op": "ask", "id": id_, "call": call, "args": dict(args), "sandbox": sandbox}
+        self._send(order)
+        return id_
+
+    def answer(self, id_: str, name: str, seconds: float) -> Any:
+        """The value of what was `put` about the plugin `name`, waited for.
 
         `PluginError` if it raises, its process ends, or it takes longer than `seconds`.
         """
-        id_ = next(self._ids)
-        self._send({"op": "ask", "id": id_, "call": call, "args": dict(args), "name": name,
-                    "sandbox": sandbox})  # fmt: skip
         deadline = time.monotonic() + seconds
         while id_ not in self._kept:
             if time.monotonic() > deadline:
@@ -122,7 +125,8 @@ class ForkServerClient:
                 self._under_way.discard(answer["id"])
                 self._kept[answer["id"]] = answer
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def start(self) -> None:
+        """Start the server, if there is none, and do not wait until it has imported everything."""
         if self._process is None:
             self._process = subprocess.Popen(
                 python_module("genbench.system.forkserver", str(os.getpid()), *self._heavy),
@@ -130,13 +134,18 @@ class ForkServerClient:
                 stdout=subprocess.PIPE,
                 stderr=self._log,
                 start_new_session=True,
-                env={**ALLOCATOR, **os.environ, **short_spinning(), **counted(1)},
+                env={**ALLOCATOR, **os.environ, **short_spinning()},
             )
-            self._buffer = b""
-            deadline = time.monotonic() + START_SECONDS
-            while not any(a.get("event") == "ready" for a in self._answers(1.0)):
-                if self._process is None or time.monotonic() > deadline:
-                    raise GenbenchError("the worker process did not start: run `genbench doctor`")
+            self._buffer, self._ready = b"", False
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        self.start()
+        deadline = time.monotonic() + START_SECONDS
+        while not self._ready:
+            self._ready = any(a.get("event") == "ready" for a in self._answers(1.0))
+            if self._process is None or time.monotonic() > deadline:
+                raise GenbenchError("the worker process did not start: run `genbench doctor`")
+        assert self._process is not None
         return self._process
 
     def _send(self, order: dict[str, Any]) -> None:

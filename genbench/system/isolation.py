@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Protocol
 
 from genbench.system.proctree import adopt_orphans, children, core_seconds, end_children
 from genbench.system.supervisor import STOP_SIGNALS, WorkOrder, supervise
@@ -141,19 +141,32 @@ def start_isolated(
     return Isolated(pid, reader)
 
 
-def run_isolated(
-    work: Callable[[], None],
-    *,
-    log: Path,
-    stopping: Callable[[], bool],
-    timeout: float | None = None,
-    memory_limit: int | None = None,
-) -> ProcessOutcome:
-    """`start_isolated`, and wait for the end; once `stopping` turns true it is told to stop."""
-    running = start_isolated(work, log=log, timeout=timeout, memory_limit=memory_limit)
+class IsolatedWork(Protocol):
+    """Isolated work under way."""
+
+    def poll(self, seconds: float) -> ProcessOutcome | None:
+        """See `Isolated.poll`."""
+
+    def stop(self) -> None:
+        """Have the work told to end."""
+
+
+def wait_for_end(running: IsolatedWork, stopping: Callable[[], bool]) -> ProcessOutcome:
+    """Wait for the end; once `stopping` turns true the work is told to stop."""
     stop_sent = False
     while (outcome := running.poll(0.05)) is None:
         if not stop_sent and stopping():
             running.stop()
             stop_sent = True
     return outcome
+
+
+def run_isolated(
+    work: Callable[[], None],
+    *,
+    log: Path,
+    stopping: Callable[[], bool],
+    timeout: float | None = None,
+) -> ProcessOutcome:
+    """`start_isolated`, and `wait_for_end`."""
+    return wait_for_end(start_isolated(work, log=log, timeout=timeout), stopping)

@@ -9,7 +9,7 @@ from typing import Literal
 
 import psutil
 
-from genbench.errors import UsageError
+from genbench.errors import DeviceError, UsageError, shorten
 
 Jobs = int | Literal["auto"]
 
@@ -73,7 +73,7 @@ def resolve_devices(text: str, jobs: Jobs) -> tuple[str, ...]:
     Raises
     ------
     UsageError
-        If it is not there.
+        As `resolve_device`.
     """
     first = resolve_device(text)
     if jobs == 1 or first == "cpu" or ":" in text:
@@ -89,6 +89,8 @@ def resolve_device(text: str) -> str:
     Raises
     ------
     UsageError
+        For another word.
+    DeviceError
         If it is not there.
     """
     if text == "cpu":
@@ -104,8 +106,44 @@ def resolve_device(text: str) -> str:
         return "cuda:0" if count else "cpu"
     index = text.partition(":")[2] or "0"
     if not index.isdigit() or int(index) >= count:
-        raise UsageError(f"device {text!r} is not there: this machine has {count} CUDA devices")
+        raise DeviceError(f"device {text!r} is not there: {no_card(count)}, or use --device cpu")
     return f"cuda:{index}"
+
+
+def no_card(count: int) -> str:
+    """The reason that another card than these `count` cannot be used, and what to do."""
+    import torch
+
+    if count:
+        return f"this machine has {count} of them: use cuda:{count - 1} or less"
+    if torch.version.cuda is None:
+        return "this torch was built without CUDA: install one that was (pytorch.org)"
+    if not _nvidia_driver_is_there():
+        return "no NVIDIA driver is loaded here: install one"
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+    except Exception as error:  # of the driver: too old, not permitted, in a bad state
+        return f"{shorten(str(error), 200)}: see that nvidia-smi works"
+    return "CUDA shows no card: see CUDA_VISIBLE_DEVICES"
+
+
+def cards(args: object = None) -> list[str]:
+    """The names of the cards that CUDA shows here. Begins CUDA in this process, if there is any.
+
+    Raises
+    ------
+    DeviceError
+        If there is a driver, and a torch that could use it, and no card can be used.
+    """
+    if not _nvidia_driver_is_there():
+        return []
+    import torch
+
+    if torch.cuda.is_available():
+        return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    if torch.version.cuda is None:
+        return []
+    raise DeviceError(no_card(0))
 
 
 def _busy_cores() -> float:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import sys
 
+# Libraries that are imported begin no threads, so that the process may fork; `limit_threads` raises
+# their number.
 _RUN = (
-    "import runpy, sys; entries = int(sys.argv[1]); sys.path[:] = sys.argv[2 : 2 + entries]; "
-    "del sys.argv[: 2 + entries]; runpy.run_module(sys.argv[0], run_name='__main__')"
+    "import os, runpy, sys; entries = int(sys.argv[1]); sys.path[:] = sys.argv[2 : 2 + entries]; "
+    "del sys.argv[: 2 + entries]; from genbench.system.threads import counted; "
+    "os.environ.update(counted(1)); runpy.run_module(sys.argv[0], run_name='__main__')"
 )
 
 

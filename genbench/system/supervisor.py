@@ -73,8 +73,12 @@ def supervise(order: WorkOrder, caller: int, answer: int) -> NoReturn:
 
 
 def die_with_parent(parent: int) -> None:
-    """End this process within a second of its parent's end, however that came about."""
-    killed_with_parent(parent)
+    """End this process within a second of its parent's end, however that came about.
+
+    Where the system does it no thread is started: this process may fork.
+    """
+    if killed_with_parent(parent):
+        return
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -99,12 +103,14 @@ def settled(log: Path, seconds: float = 5.0) -> None:
                 time.sleep(0.02)
 
 
-def killed_with_parent(parent: int) -> None:
-    """Have the system kill this process when its parent ends, where the system can (Linux)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it ended before we asked
-            os.kill(os.getpid(), signal.SIGKILL)
+def killed_with_parent(parent: int) -> bool:
+    """Have the system kill this process when its parent ends; whether it can (Linux)."""
+    if sys.platform != "linux":
+        return False
+    granted = bool(ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) == 0)
+    if os.getppid() != parent:  # it ended before we asked
+        os.kill(os.getpid(), signal.SIGKILL)
+    return granted
 
 
 def _close_others(kept: set[int]) -> None:

@@ -12,6 +12,9 @@ from collections.abc import Iterator
 SHORT_SPINNING = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "1"}
 WAIT_POLICY = "OMP_WAIT_POLICY"
 
+# pyarrow, which pandas imports where it is there, starts a thread for its allocator otherwise.
+ALLOCATOR = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
+
 COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS",
           "VECLIB_MAXIMUM_THREADS", "BLIS_NUM_THREADS")  # fmt: skip
 
@@ -28,7 +31,7 @@ def short_spinning() -> dict[str, str]:
 
 def counted(threads: int) -> dict[str, str]:
     """Environment variables by which libraries that are loaded later take `threads` threads."""
-    return dict.fromkeys(COUNTS, str(threads))
+    return dict.fromkeys(COUNTS, str(threads)) | ALLOCATOR
 
 
 def limit_threads(threads: int) -> None:

@@ -19,12 +19,13 @@ from genbench.data import verify_files
 from genbench.errors import GenbenchError
 from genbench.features import list_extractors, load_extractor
 from genbench.generator import Space
-from genbench.plugins import Prober, find, installed
+from genbench.plugins import GeneratorRef, Prober, find, installed
 from genbench.results import Store
 from genbench.system import available_cores, environment, extensions
 from genbench.tasks import load_suite, shipped
 
 LEAST_DISK_BYTES = 1 << 30
+CARD_SECONDS = 60.0
 _PLUGIN = "fix or uninstall the plugin"
 
 
@@ -39,20 +40,18 @@ class Check:
 
 
 def diagnose(results: Path) -> list[Check]:
-    """Everything that a run needs, checked."""
-    return [
-        _python(),
-        *_packages(),
-        _device(),
-        _threads(),
-        _memory(),
-        _disk(results),
-        _writable(results),
-        *_data(),
-        *_extractors(),
-        *_extensions(),
-        *_generators(),
-    ]
+    """Everything that a run needs, checked.
+
+    What asks for other processes is done beside the rest: importing torch and beginning CUDA take
+    seconds each.
+    """
+    with Prober(("torch",)) as prober:
+        prober.forks.start()
+        rest = [_threads(), _memory(), _disk(results), _writable(results)]
+        rest += [*_data(), *_extractors(), *_extensions()]
+        cards = prober.forks.put("genbench.system.machine:cards", {}, sandbox=False)
+        rest += _generators(prober)
+        return [_python(), *_packages(), _device(prober, cards), *rest]
 
 
 def _python() -> Check:
@@ -66,14 +65,14 @@ def _packages() -> Iterator[Check]:
         yield Check(name, version != "absent", version, f"pip install {name}")
 
 
-def _device() -> Check:
-    import torch
-
-    cores = available_cores()
-    if torch.cuda.is_available():
-        names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-        return Check("device", True, f"{', '.join(names)}; {cores} cores")
-    return Check("device", True, f"no GPU; {environment.processor()}, {cores} cores")
+def _device(prober: Prober, cards: str) -> Check:
+    cores = f"{available_cores()} cores"
+    try:
+        names = prober.forks.answer(cards, "device", CARD_SECONDS)
+    except GenbenchError as error:
+        return Check("device", False, str(error), "mend the driver, or run with --device cpu")
+    found = ", ".join(names) or f"no GPU; {environment.processor()}"
+    return Check("device", True, f"{found}{'; ' if names else ', '}{cores}")
 
 
 def _threads() -> Check:
@@ -170,12 +169,17 @@ def _extensions() -> Iterator[Check]:
             yield _tried(f"{kind} {name}", partial(load, name), found, _PLUGIN)
 
 
-def _generators() -> Iterator[Check]:
-    with Prober() as prober:
-        for name in installed():
-            try:
-                description = prober.describe(find(name))
-            except GenbenchError as error:
-                yield Check(f"generator {name}", False, str(error), _PLUGIN)
-                continue
-            yield Check(f"generator {name}", True, f"version {description.version}")
+def _generators(prober: Prober) -> Iterator[Check]:
+    refs: dict[str, GeneratorRef | GenbenchError] = {}
+    for name in installed():
+        try:
+            refs[name] = find(name)
+        except GenbenchError as error:
+            refs[name] = error
+    told = prober.describe_all([ref for ref in refs.values() if isinstance(ref, GeneratorRef)])
+    for name, ref in refs.items():
+        found = next(told) if isinstance(ref, GeneratorRef) else ref
+        if isinstance(found, GenbenchError):
+            yield Check(f"generator {name}", False, str(found), _PLUGIN)
+        else:
+            yield Check(f"generator {name}", True, f"version {found.version}")

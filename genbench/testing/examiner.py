@@ -13,6 +13,7 @@ import os
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -141,12 +142,15 @@ class Examiner:
         self._events.write_text("")
         self._log.write_text("")
         self._seconds = self._order.seconds * slowdown()
-        return run_isolated(
-            lambda: self._child(tasks, here),
-            log=self._log,
-            stopping=lambda: False,
-            timeout=self._seconds * len(tasks) + 30,
-        )
+        with warnings.catch_warnings():
+            # Python warns of the threads that a caller's libraries have: none is needed here.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return run_isolated(
+                lambda: self._child(tasks, here),
+                log=self._log,
+                stopping=lambda: False,
+                timeout=self._seconds * len(tasks) + 30,
+            )
 
     def _child(self, tasks: Sequence[_Task], here: Path) -> None:
         sys.path[:0] = self._order.path

@@ -54,6 +54,20 @@ class Raises(Sound):
         raise RuntimeError("the optimiser exploded")
 
 
+class CardIsFull(Sound):
+    spec = spec("card-is-full")
+
+    def fit(self, train: TrainData, run: Run) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+
+class CardFails(Sound):
+    spec = spec("card-fails")
+
+    def sample(self, n: int, *, seed: int, labels: Tensor | None = None) -> Tensor:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+
 class Nan(Sound):
     spec = spec("nan")
 

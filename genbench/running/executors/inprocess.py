@@ -82,13 +82,20 @@ def torch_left_as_found() -> Iterator[None]:
     from threadpoolctl import threadpool_limits
 
     threads = torch.get_num_threads()
+<<<<<<< HEAD
     cudnn, workspace = torch.backends.cudnn, os.environ.get("CUBLAS_WORKSPACE_CONFIG")
+=======
+    card = torch.cuda.current_device() if torch.cuda.is_initialized() else None
+    cudnn = torch.backends.cudnn
+>>>>>>> refit18
     benchmark, deterministic = cudnn.benchmark, cudnn.deterministic
     with threadpool_limits():  # restores each library's threads
         try:
             yield
         finally:
             torch.set_num_threads(threads)
+            if card is not None:
+                torch.cuda.set_device(card)
             torch.set_flush_denormal(False)
             cudnn.benchmark, cudnn.deterministic = benchmark, deterministic
             if workspace is None:
