@@ -137,7 +137,8 @@ class DDPM:
                 net.calibrate(x)
 
     def _rng(self, seed: int) -> torch.Generator:
-        return torch.Generator(self.device).manual_seed(seed)
+        on_device = self.device.type in ("cuda", "mps")
+        return torch.Generator(self.device if on_device else "cpu").manual_seed(seed)
 
     def _loss(self, training: Training, x: Tensor, y: Tensor | None) -> Tensor:
         """Squared error of the noise at one step of each example's chain."""
