@@ -1,4 +1,7 @@
-"""The network of `dna` for images: a U-Net with dense layers over its whole lower resolution."""
+"""The network of `dna`, `ddpm` and `flow-matching` for images.
+
+A U-Net with dense layers over its whole lower resolution.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,7 @@ class Whole(nn.Module):
 
 
 class ImageNet(nn.Module):
-    """A corrupted image, ``(n, C, H, W)``, and a condition to correction and log-variance, 2 C.
+    """An image, ``(n, C, H, W)``, and a condition to `outputs` values of each scalar.
 
     Two resolutions joined by a sum, behind a space-to-depth step where images are large.
 
@@ -63,10 +66,19 @@ class ImageNet(nn.Module):
         Channels at the higher and at the lower resolution.
     condition
         Width of the condition, ``(n, condition)``.
+    outputs
+        Values of each scalar, one after another in the channels: by default, as of a corrupted
+        image, its correction and its log-variance.
     """
 
     def __init__(
-        self, shape: tuple[int, ...], *, width: int, inner_width: int, condition: int
+        self,
+        shape: tuple[int, ...],
+        *,
+        width: int,
+        inner_width: int,
+        condition: int,
+        outputs: int = 2,
     ) -> None:
         super().__init__()
         channels, self.height, self.width = shape
@@ -84,7 +96,7 @@ class ImageNet(nn.Module):
         )
         self.grow = nn.ConvTranspose2d(inner_width, width, 2, stride=2)
         self.up = Block(width, condition)
-        self.out = nn.Conv2d(width, 2 * depth, 3, padding=1)
+        self.out = nn.Conv2d(width, outputs * depth, 3, padding=1)
         nn.init.zeros_(self.out.weight)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The network of `dna` for points: residual dense layers."""
+"""The network of `dna`, `ddpm` and `flow-matching` for points: residual dense layers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 
 class PointsNet(nn.Module):
-    """A corrupted point, ``(n, d)``, and a condition to correction and log-variance, ``(n, 2 d)``.
+    """A point, ``(n, d)``, and a condition to ``(n, outputs d)`` values.
 
     Parameters
     ----------
@@ -15,14 +15,16 @@ class PointsNet(nn.Module):
         Units of each layer.
     condition
         Width of the condition, ``(n, condition)``.
+    outputs
+        Values of each scalar: by default its correction and its log-variance.
     """
 
-    def __init__(self, dims: int, *, width: int, condition: int) -> None:
+    def __init__(self, dims: int, *, width: int, condition: int, outputs: int = 2) -> None:
         super().__init__()
         self.stem = nn.Linear(dims, width)
         self.modulate = nn.Linear(condition, width)
         self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(4))
-        self.out = nn.Linear(width, 2 * dims)
+        self.out = nn.Linear(width, outputs * dims)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         hidden = self.stem(x) + self.modulate(condition)

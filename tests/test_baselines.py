@@ -15,7 +15,7 @@ from genbench.plugins import finding as plugins
 from genbench.plugins.training import Budget, HarnessRun, MemoryTrainData, Stopped
 from tests.without_a_card import OneDevice, fake_cuda, graphs
 
-BASELINES = ("gan", "vae", "flow", "dna")
+BASELINES = ("gan", "vae", "flow", "dna", "ddpm", "flow-matching")
 SPACES = {
     "image": Space("image", (1, 8, 8), levels=17, classes=3),
     "points": Space("points", (2,)),
@@ -48,6 +48,11 @@ def small(name: str, space: Space, device: torch.device) -> Any:
     """One with small batches: `FEW` examples are six whole ones, a rest, and another whole one."""
     names = [f.name for f in fields(plugins.load(plugins.find(name)).spec.params)]
     return make(name, space, device, **{n: 32 for n in names if n.endswith("batch_size")})
+
+
+def has_likelihood(generator: Any, kind: str) -> bool:
+    spec = generator.spec
+    return spec.likelihood is not None and kind in (spec.likelihood_kinds or spec.kinds)
 
 
 def fit(
@@ -116,7 +121,7 @@ class TestContract:
         again.load_state_dict(state)
         args = {"seed": 5, "labels": labels(space, 8)}
         assert torch.equal(generator.sample(8, **args), again.sample(8, **args))
-        if generator.spec.likelihood is not None:
+        if has_likelihood(generator, kind):
             x, _ = rows(space, 8)
             assert torch.equal(generator.log_prob(x, **args), again.log_prob(x, **args))
 
@@ -142,7 +147,7 @@ class TestContract:
         x = generator.sample(4, seed=0, labels=labels(space, 4, meta))
         assert x.device.type == "meta"
         assert space.violation(x, 4) is None
-        if generator.spec.likelihood is not None:
+        if has_likelihood(generator, kind):
             real = rows(space, 4)[0].to(meta)
             value = generator.log_prob(real, seed=0, labels=labels(space, 4, meta), draws=2)
             assert (value.device.type, tuple(value.shape)) == ("meta", (4,))

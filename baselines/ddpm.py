@@ -1,0 +1,191 @@
+"""A denoising diffusion probabilistic model: a network learns the noise that was mixed in.
+
+Noise is mixed into an example in a thousand small steps until nothing is left of it. A network
+that sees the mixture and the number of the step learns the noise by plain squared error (the
+paper's "simple" objective). To generate, the chain is run backwards from noise: each step removes
+some of the noise that the network sees and adds a little anew (ancestral sampling). Of the thousand
+steps a stated number is taken, evenly spaced.
+
+- Ho, Jain, Abbeel 2020, Denoising Diffusion Probabilistic Models (NeurIPS): objective, linear
+  schedule, ancestral sampling with the variance of the posterior.
+- Nichol, Dhariwal 2021, Improved Denoising Diffusion Probabilistic Models: fewer steps of the same
+  chain when sampling.
+- Sohl-Dickstein et al. 2015, Deep Unsupervised Learning using Nonequilibrium Thermodynamics.
+
+Images, scaled to -1 .. 1: the U-Net of `dna`. Points, standardised: its MLP. It has a likelihood
+bound of a thousand terms, which is left out here: `dna` and `ddpm` are rows without a likelihood.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from genbench.baselines.timed import TimedNetwork, Training
+from genbench.errors import UsageError
+from genbench.generator import GeneratorSpec, Run, Space, TrainData, to_uint8
+
+SAMPLE_CHUNK = 500  # rows sampled at once, to bound memory
+CHAIN = 1000  # steps from an example to noise
+FIRST, LAST = 1e-4, 0.02  # share of noise that the first and the last step mix in (variance)
+RISE = 0.02  # share of the budget in which the rate rises to its highest
+
+
+@dataclass(frozen=True, slots=True)
+class DDPMParams:
+    """The settings of ``-g ddpm:name=value``."""
+
+    width: int = 32
+    """Channels at the U-Net's higher resolution (images)."""
+    inner_width: int = 64
+    """Channels at its lower resolution (images)."""
+    points_width: int = 128
+    """Units of each layer of the network for points."""
+    batch_size: int = 64
+    """Images per step."""
+    points_batch_size: int = 256
+    """Points per step."""
+    learning_rate: float = 2e-3
+    """Adam's rate at its highest; it falls to 0 along a cosine."""
+    ema: float = 0.998
+    """Share of the averaged weights, which are the ones used, that survives a step."""
+    steps: int = 50
+    """Steps of the chain that are taken back to sample, of a thousand."""
+
+
+class DDPM:
+    """The baseline ``ddpm``; see the module's docstring."""
+
+    spec: ClassVar[GeneratorSpec] = GeneratorSpec(
+        name="ddpm",
+        version="1",
+        family="diffusion",
+        kinds=("image", "points"),
+        labels="given",
+        likelihood=None,
+        params=DDPMParams,
+        reference="Ho et al. 2020, Denoising Diffusion Probabilistic Models",
+    )
+
+    def __init__(self, params: DDPMParams, space: Space, device: torch.device) -> None:
+        self.params, self.space, self.device = params, space, device
+        self.image = space.kind == "image"
+        if not 1 <= params.steps <= CHAIN:
+            raise UsageError(f"ddpm:steps is {params.steps}: give 1 to {CHAIN}")
+        self.net = self._build(0)  # the average of the trained weights, once fitted
+
+    def fit(self, train: TrainData, run: Run) -> None:
+        """Learn to tell the noise in mixtures of every step of the chain."""
+        p = self.params
+        training = Training.of(self._build(run.seed), self._rng(run.seed), self.device)
+        self.net = training.average
+        if (state := run.restore()) is not None:
+            training.load(state)
+        size = p.batch_size if self.image else p.points_batch_size
+        for x, y in train.batches(size, seed=run.seed, start=run.served):
+            if training.steps == 0:
+                self._calibrate(training, x.float())
+            loss = self._loss(training, x.float(), y)
+            cosine = (1 + math.cos(math.pi * run.fraction)) / 2
+            training.step(loss, p.learning_rate * min(1.0, run.fraction / RISE) * cosine, p.ema)
+            run.progress(noise_error=loss.detach())
+            run.checkpoint(training.state)
+
+    @torch.no_grad()
+    def sample(self, n: int, *, seed: int, labels: Tensor | None = None) -> Tensor:
+        """Walk the chain back from noise to `n` examples, of the classes asked for if any."""
+        if self.space.classes and labels is None:
+            raise UsageError("ddpm was trained with classes: give sample labels")
+        rng = self._rng(seed)
+        parts = [torch.zeros(0, *self.space.shape, device=self.device)]
+        for start in range(0, n, SAMPLE_CHUNK):
+            asked = None if labels is None else labels[start : start + SAMPLE_CHUNK]
+            parts.append(self._walk_back(min(SAMPLE_CHUNK, n - start), asked, rng))
+        x = torch.cat(parts) * self.net.scale + self.net.centre
+        return to_uint8(x, 0, self.space.levels - 1, self.space.levels) if self.image else x
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The averaged weights and the scaling."""
+        return dict(self.net.state_dict())
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Undo `state_dict`."""
+        self.net.load_state_dict(dict(state))
+
+    def _build(self, seed: int) -> TimedNetwork:
+        p = self.params
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            net = TimedNetwork(
+                self.space, width=p.width, inner_width=p.inner_width, points_width=p.points_width
+            )
+        return net.requires_grad_(False).to(self.device)
+
+    def _calibrate(self, training: Training, x: Tensor) -> None:
+        """Grey levels go to -1 .. 1, points are standardised by the first batch."""
+        half = (self.space.levels - 1) / 2
+        for net in (training.net, training.average):
+            if self.image:
+                net.centre.fill_(half)
+                net.scale.fill_(half)
+            else:
+                net.calibrate(x)
+
+    def _rng(self, seed: int) -> torch.Generator:
+        on_device = self.device.type in ("cuda", "mps")
+        return torch.Generator(self.device if on_device else "cpu").manual_seed(seed)
+
+    def _loss(self, training: Training, x: Tensor, y: Tensor | None) -> Tensor:
+        """Squared error of the noise at one step of each example's chain."""
+        x = (x - training.net.centre) / training.net.scale
+        draw: Any = {"generator": training.rng, "device": self.device}
+        step = torch.randint(CHAIN, (len(x),), **draw)
+        noise = torch.randn(x.shape, **draw)
+        kept = kept_shares().to(self.device)[step].view(-1, *[1] * (x.dim() - 1))
+        mixed = kept.sqrt() * x + (1 - kept).sqrt() * noise
+        with self._autocast():
+            found = training.net(mixed, (step + 1) / CHAIN, y)
+        return (found - noise).square().mean()
+
+    def _walk_back(self, rows: int, labels: Tensor | None, rng: torch.Generator) -> Tensor:
+        """Scaled examples by ancestral sampling over `steps` steps of the chain."""
+        draw: Any = {"generator": rng, "device": self.device}
+        x = torch.randn(rows, *self.space.shape, **draw)
+        kept = kept_shares()
+        taken = torch.linspace(CHAIN - 1, 0, self.params.steps).round().long().tolist()
+        for step, after in zip(taken, [*taken[1:], None], strict=True):
+            time = torch.full((rows,), (step + 1) / CHAIN, device=self.device)
+            with self._autocast():
+                noise = self.net(x, time, labels)
+            here = float(kept[step])
+            clean = (x - math.sqrt(1 - here) * noise) / math.sqrt(here)
+            if self.image:
+                clean = clean.clamp(-1, 1)
+            if after is None:
+                return clean
+            x = self._posterior(x, clean, here, float(kept[after]))
+            spread = math.sqrt((1 - kept[after]) / (1 - here) * (1 - here / kept[after]))
+            x = x + spread * torch.randn(x.shape, **draw)
+        return x
+
+    def _posterior(self, x: Tensor, clean: Tensor, here: float, there: float) -> Tensor:
+        """Mean of a less noisy mixture given this one and what is clean (Ho et al., equation 7)."""
+        step = here / there
+        of_clean = math.sqrt(there) * (1 - step) / (1 - here)
+        of_noisy = math.sqrt(step) * (1 - there) / (1 - here)
+        return of_clean * clean + of_noisy * x
+
+    def _autocast(self) -> torch.autocast:
+        """bfloat16 networks of images on CUDA; float32 elsewhere."""
+        cuda = self.device.type == "cuda" and self.image
+        return torch.autocast("cuda" if cuda else "cpu", torch.bfloat16, enabled=cuda)
+
+
+def kept_shares() -> Tensor:
+    """The share of an example's variance that is left after each step of the chain, ``(1000,)``."""
+    return torch.cumprod(1 - torch.linspace(FIRST, LAST, CHAIN, dtype=torch.float64), 0).float()

@@ -1,0 +1,118 @@
+"""What `ddpm` and `flow-matching` share: a network that knows the time, and its training."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from genbench.baselines.dna_image import ImageNet
+from genbench.baselines.dna_points import PointsNet
+from genbench.generator import Space
+
+CONDITION = 64  # width of the embedding of time and class
+FREQUENCIES = 8  # sines and cosines of the time
+
+
+class TimedNetwork(nn.Module):
+    """A vector for every scaled example, given a time in 0 .. 1 and a class.
+
+    Parameters
+    ----------
+    width, inner_width
+        Channels of the `ImageNet`.
+    points_width
+        Units of the `PointsNet`.
+    """
+
+    centre: Tensor
+    scale: Tensor
+    frequencies: Tensor
+
+    def __init__(self, space: Space, *, width: int, inner_width: int, points_width: int) -> None:
+        super().__init__()
+        self.image = space.kind == "image"
+        size = (1,) if self.image else (space.dims,)
+        self.register_buffer("centre", torch.zeros(size))
+        self.register_buffer("scale", torch.ones(size))
+        angles = math.pi / 4 * 2.0 ** torch.arange(FREQUENCIES)
+        self.register_buffer("frequencies", angles)
+        self.time = nn.Linear(2 * FREQUENCIES, CONDITION)
+        self.label = nn.Embedding(space.classes, CONDITION) if space.classes else None
+        self.mix = nn.Linear(CONDITION, CONDITION)
+        self.body: nn.Module = (
+            ImageNet(
+                space.shape, width=width, inner_width=inner_width, condition=CONDITION, outputs=1
+            )
+            if self.image
+            else PointsNet(space.dims, width=points_width, condition=CONDITION, outputs=1)
+        )
+
+    def calibrate(self, x: Tensor) -> None:
+        """Centre and scale of the first batch: one of each for images, by coordinate for points."""
+        over = tuple(range(x.dim())) if self.image else (0,)
+        self.centre.copy_(x.mean(over))
+        self.scale.copy_(x.std(over, unbiased=False).clamp_min(1e-3))
+
+    def forward(self, x: Tensor, time: Tensor, labels: Tensor | None) -> Tensor:
+        """Of scaled examples ``(n, ...)`` at times ``(n,)``, with labels ``(n,)``: like `x`."""
+        angles = time.view(-1, 1) * self.frequencies
+        condition = self.time(torch.cat([angles.sin(), angles.cos()], 1))
+        if self.label is not None:
+            condition = condition + self.label(labels)
+        output: Tensor = self.body(x, F.silu(self.mix(F.silu(condition)))).float()
+        return output
+
+
+@dataclass(slots=True)
+class Training:
+    """The state of training: all that a checkpoint needs."""
+
+    net: TimedNetwork
+    average: TimedNetwork
+    optimizer: torch.optim.Adam
+    rng: torch.Generator
+    steps: int = 0
+
+    @classmethod
+    def of(cls, average: TimedNetwork, rng: torch.Generator, device: torch.device) -> Training:
+        """The state at the start; `average` becomes the averaged network."""
+        net = copy.deepcopy(average).requires_grad_(True)
+        fused = device.type in ("cpu", "cuda")
+        return cls(net, average, torch.optim.Adam(net.parameters(), fused=fused), rng)
+
+    def step(self, loss: Tensor, rate: float, decay: float) -> None:
+        """Update weights and average; a young one forgets faster: its first are untrained."""
+        self.optimizer.param_groups[0]["lr"] = rate
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.steps += 1
+        decay = min(decay, self.steps / (self.steps + 10))
+        with torch.no_grad():
+            averages, weights = self.average.parameters(), self.net.parameters()
+            torch._foreach_lerp_(list(averages), list(weights), 1 - decay)
+
+    def state(self) -> dict[str, Any]:
+        """The state to continue from."""
+        return {
+            "net": self.net.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "rng": self.rng.get_state(),
+            "steps": self.steps,
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Undo `state`."""
+        self.net.load_state_dict(state["net"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.rng.set_state(state["rng"].cpu())
+        self.steps = state["steps"]
