@@ -418,9 +418,8 @@ def test_refits_side_by_side_give_the_values_of_refits_in_turn(
     site.mkdir()
     (site / "sitecustomize.py").write_text(COUNTS_THREADS.replace("NOTES", repr(str(notes))))
     env = {"PYTHONPATH": str(site), "OPENBLAS_NUM_THREADS": "4"}
-    words = ("run", "--suite", TINY.with_name("tiny-images.toml"), "-g", "vae", "--no-controls",
-             "--no-report", "--json", "--results")  # fmt: skip
->>>>>>> refit18
+    words = ("run", "--suite", glance(tmp_path), "-g", "vae", "--no-controls", "--no-report",
+             "--json", "--results")  # fmt: skip
     digests = []
     for jobs in (1, 3):
         start = time.monotonic()

@@ -82,12 +82,8 @@ def torch_left_as_found() -> Iterator[None]:
     from threadpoolctl import threadpool_limits
 
     threads = torch.get_num_threads()
-<<<<<<< HEAD
-    cudnn, workspace = torch.backends.cudnn, os.environ.get("CUBLAS_WORKSPACE_CONFIG")
-=======
     card = torch.cuda.current_device() if torch.cuda.is_initialized() else None
-    cudnn = torch.backends.cudnn
->>>>>>> refit18
+    cudnn, workspace = torch.backends.cudnn, os.environ.get("CUBLAS_WORKSPACE_CONFIG")
     benchmark, deterministic = cudnn.benchmark, cudnn.deterministic
     with threadpool_limits():  # restores each library's threads
         try:
