@@ -147,7 +147,9 @@ class DCGAN:
         with self._autocast():
             fake = t.generator(self._noise(len(x), t.rng), y).float()
             on_real, on_fake = t.discriminator(real, y), t.discriminator(fake.detach(), y)
-        discriminator_loss = F.softplus(-on_real.float()).mean() + F.softplus(on_fake.float()).mean()
+        discriminator_loss = (
+            F.softplus(-on_real.float()).mean() + F.softplus(on_fake.float()).mean()
+        )
         t.discriminator_adam.zero_grad()
         discriminator_loss.backward()
         t.discriminator_adam.step()
