@@ -19,7 +19,7 @@ from genbench.generator import Space
 
 MARGIN = 0.05  # of the range of grey levels, at either end, so that no logit is infinite
 SHARPEST = 2.0  # the most that a layer may scale by at the start, as a logarithm
-# Of four channels, the two that a coupling moves, one layer after the other. Once 2x2 pixels are the
+# Of four channels, the two that a coupling moves, layer after layer. Once 2x2 pixels are the
 # channels of one position, 0 and 3 are the white fields of a checkerboard, 1 and 2 the black ones.
 CHECKERBOARD = ((0, 3), (1, 2), (0, 3), (1, 2), (0, 1), (2, 3))
 CHANNELS = ((0, 1), (2, 3), (0, 2), (1, 3), (0, 3), (1, 2))
