@@ -25,6 +25,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -34,7 +35,15 @@ from torch.nn import functional as F
 from genbench.baselines.gan_image import ImageHalf, Memory
 from genbench.baselines.gan_points import PointHalf
 from genbench.errors import ContractError
-from genbench.generator import GeneratorSpec, Run, Space, TrainData
+from genbench.generator import (
+    CapturedStep,
+    GeneratorSpec,
+    Run,
+    Space,
+    TrainData,
+    move_average,
+    optimizer_options,
+)
 
 SAMPLE_CHUNK = 1000  # samples drawn at once, to bound memory
 RECENT = 64  # batches of labels kept to recompute the batch normalisation
@@ -98,7 +107,7 @@ class Training:
     generator_adam: torch.optim.Adam
     discriminator_adam: torch.optim.Adam
     rng: torch.Generator
-    memory: Memory  # the images of earlier batches; empty for points
+    memory: Memory | None  # the images of earlier batches; points have none
     steps: int = 0
     recent: tuple[Tensor | None, ...] = ()  # the labels of the latest batches
 
@@ -108,16 +117,17 @@ class Training:
             "rng": self.rng.get_state(),
             "step": self.steps,
             "recent": list(self.recent),
-            "memory": [self.memory.real, self.memory.fake, self.memory.y],
+            "memory": [] if self.memory is None else self.memory.state(),
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Undo `state`."""
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
-        self.rng.set_state(state["rng"])
+        self.rng.set_state(state["rng"].cpu())
         self.steps, self.recent = state["step"], tuple(state["recent"])
-        self.memory.real, self.memory.fake, self.memory.y = state["memory"]
+        if self.memory is not None:
+            self.memory.load(state["memory"])
 
     def _parts(self) -> dict[str, Any]:
         return {
@@ -154,13 +164,14 @@ class GAN:
         half, training = self.half, self._start(run.seed)
         if (state := run.restore()) is not None:
             training.load(state)
+        step = CapturedStep(partial(self._step, training), self.device, generators=[training.rng])
         for x, y in train.batches(half.batch_size, seed=run.seed, start=run.served):
             if len(x) == 1:
                 continue  # batch normalisation needs two rows
             if training.steps == 0:
                 half.begin(x, training.generator, training.average)
-            generator_loss, discriminator_loss = self._step(training, x, y, run.fraction)
-            self._average(training)
+            schedule = self._schedule(run.fraction, training.steps)
+            generator_loss, discriminator_loss = step(x, y, *schedule)
             training.steps, training.recent = (
                 training.steps + 1,
                 (*training.recent[1 - RECENT :], y),
@@ -174,7 +185,7 @@ class GAN:
     def sample(self, n: int, *, seed: int, labels: Tensor | None = None) -> Tensor:
         """Draw `n` examples of the classes in `labels`."""
         net = self._fitted()
-        z = self._noise(n, torch.Generator().manual_seed(seed))
+        z = self._noise(n, self._rng(seed))
         chunks = []
         for i in range(0, n, SAMPLE_CHUNK):
             asked = None if labels is None else labels[i : i + SAMPLE_CHUNK]
@@ -197,45 +208,51 @@ class GAN:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             generator, discriminator = self.half.generator(), self.half.discriminator()
-        betas = (self.half.beta1, 0.99)
-        fused = self.device.type in ("cpu", "cuda")  # one kernel for all tensors where there is one
+        betas, options = (self.half.beta1, 0.99), optimizer_options(self.device)
         return Training(
             generator,
             discriminator,
             copy.deepcopy(generator).requires_grad_(False),
-            torch.optim.Adam(generator.parameters(), betas=betas, fused=fused),
-            torch.optim.Adam(discriminator.parameters(), betas=betas, fused=fused),
-            torch.Generator().manual_seed(seed),  # on the CPU: the same draws for every device
-            Memory(self.params.memory),
+            torch.optim.Adam(generator.parameters(), betas=betas, **options),
+            torch.optim.Adam(discriminator.parameters(), betas=betas, **options),
+            self._rng(seed),
+            self.half.memory(),
         )
 
+    def _schedule(self, fraction: float, steps: int) -> tuple[float, ...]:
+        """The rates of both nets, the energy's weight and the average's way, after `steps` steps.
+
+        A young average forgets faster.
+        """
+        fall = min(1.0, 2 * (1 - fraction))
+        share = 1 - min(self.params.ema, (1 + steps) / (10 + steps))
+        rate, discriminator_rate = self.half.learning_rates
+        return rate * fall, discriminator_rate * fall, self.half.energy(fraction), share
+
     def _step(
-        self, training: Training, x: Tensor, y: Tensor | None, fraction: float
+        self, training: Training, x: Tensor, y: Tensor | None, *schedule: float | Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Update both nets once; the losses of the generator and the discriminator."""
+        """Update both nets and the average once; the losses of the generator and discriminator."""
         half, t = self.half, training
+        rate, discriminator_rate, energy, share = schedule
+        t.generator_adam.zero_grad()
+        t.discriminator_adam.zero_grad()
         z = half.noise(len(x), t.rng)
         with half.autocast():
             fake = t.generator(z, y)
         real = half.real(x, t.generator, t.rng)
         inputs = torch.cat([real, fake.detach().float()]).requires_grad_()
         margin, discriminator_loss, pull = half.judge(t.discriminator, inputs, y, t.rng)
-        if energy := half.energy(fraction):
+        if t.memory is not None:
             slope = t.memory.energy_slope(inputs[: len(x)].detach(), fake.detach().float(), y)
             pull = pull + energy / len(x) * slope
         fake.backward(pull.to(fake.dtype))
-        optimizers = (t.generator_adam, t.discriminator_adam)
-        for optimizer, rate in zip(optimizers, half.learning_rates, strict=True):
-            optimizer.param_groups[0]["lr"] = rate * min(1.0, 2 * (1 - fraction))
-            optimizer.step()
-            optimizer.zero_grad()
+        t.generator_adam.param_groups[0]["lr"] = rate
+        t.discriminator_adam.param_groups[0]["lr"] = discriminator_rate
+        t.generator_adam.step()
+        t.discriminator_adam.step()
+        move_average(t.average.parameters(), t.generator.parameters(), share)
         return F.softplus(margin).mean(), discriminator_loss
-
-    def _average(self, training: Training) -> None:
-        """Move the averaged weights towards the generator's; young ones forget faster."""
-        decay = min(self.params.ema, (1 + training.steps) / (10 + training.steps))
-        average, latest = training.average.parameters(), training.generator.parameters()
-        torch._foreach_lerp_(list(average), list(latest), 1 - decay)
 
     @torch.no_grad()
     def _renormalise(self, training: Training) -> None:
@@ -250,6 +267,10 @@ class GAN:
     def _noise(self, n: int, rng: torch.Generator) -> Tensor:
         """The noise that becomes samples, ``(n, latent)``: wider than in training."""
         return self.half.noise(n, rng) * self.half.temperature
+
+    def _rng(self, seed: int) -> torch.Generator:
+        device = self.device if self.device.type == "cuda" else torch.device("cpu")
+        return torch.Generator(device).manual_seed(seed)
 
     def _fitted(self) -> nn.Module:
         if self.net is None:

@@ -9,7 +9,7 @@ a shift of its last layer; spectral normalisation keeps it stable (Miyato et al.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
-from genbench.generator import Space, to_uint8
+from genbench.generator import Space, captures, to_uint8
 
 CLASS_WIDTH = 32  # numbers that tell the generator the class
 NEAREST = 0.1  # images closer than this repel and attract no more than at this distance
@@ -101,14 +101,34 @@ class ImageDiscriminator(nn.Module):
         return score if self.classes is None else score + (self.classes(y) * out).sum(1)
 
 
-@dataclass
 class Memory:
-    """The latest real images and fakes, as rows of pixels, and their classes, in the same order."""
+    """The latest real images and fakes, as rows of pixels, and their classes, in the same order.
 
-    size: int
-    real: Tensor | None = None
-    fake: Tensor | None = None
-    y: Tensor | None = None
+    It begins empty, or full of rows of no class, -1, which count for nothing: a step that is
+    captured always compares with as many. Without labels all rows are of class 0.
+
+    Parameters
+    ----------
+    size
+        Rows of each that are kept.
+    rows
+        How many there are at the start, float32 ``(rows, pixels)`` on `device`.
+    """
+
+    def __init__(
+        self, size: int, pixels: int, *, rows: int = 0, device: torch.device | None = None
+    ) -> None:
+        self.size = size
+        self.real, self.fake = (torch.zeros(rows, pixels, device=device) for _ in range(2))
+        self.y = torch.full((rows,), -1, dtype=torch.int64, device=device)
+
+    def state(self) -> list[Tensor]:
+        """All of it."""
+        return [self.real, self.fake, self.y]
+
+    def load(self, state: Sequence[Tensor]) -> None:
+        """Undo `state`."""
+        self.real, self.fake, self.y = state
 
     def energy_slope(self, real: Tensor, fake: Tensor, y: Tensor | None) -> Tensor:
         """At each fake f the direction that raises its class's energy distance; remembers both.
@@ -116,21 +136,23 @@ class Memory:
         The distance is 2 E|f - r| - E|f - f'| - E|r - r'| for real images r of the class; where one
         class has n fakes, its slope at each is 2 / n times what this returns.
         """
-        reals, fakes = _joined(self.real, real.flatten(1)), _joined(self.fake, fake.flatten(1))
-        own, n = fakes[-len(fake) :], len(fake)
-        same = own.new_ones(n, len(fakes))
-        if y is not None:
-            labels = _joined(self.y, y)
-            same = (y.unsqueeze(1) == labels).to(own.dtype)
-            self.y = self._latest(labels)
-        self.real, self.fake = self._latest(reals), self._latest(fakes)
+        own, n = fake.flatten(1), len(fake)
+        y = torch.zeros_like(own[:, 0], dtype=torch.int64) if y is None else y
+        reals, fakes, classes = (
+            torch.cat([old, new])
+            for old, new in zip(self.state(), (real.flatten(1), own, y), strict=True)
+        )
+        same = (y.unsqueeze(1) == classes).to(own.dtype)
         others = same.clone()
         others[:, -n:].fill_diagonal_(0)
         slope = _mean_direction(own, reals, same) - _mean_direction(own, fakes, others)
+        latest = [rows[max(0, len(rows) - self.size) :] for rows in (reals, fakes, classes)]
+        if all(old.shape == new.shape for old, new in zip(self.state(), latest, strict=True)):
+            for old, new in zip(self.state(), latest, strict=True):
+                old.copy_(new)
+        else:
+            self.load(latest)
         return slope.view_as(fake)
-
-    def _latest(self, rows: Tensor) -> Tensor:
-        return rows[max(0, len(rows) - self.size) :]
 
 
 class ImageHalf:
@@ -154,22 +176,32 @@ class ImageHalf:
         p = self.params
         return ImageDiscriminator(self.space, p.discriminator_width, p.head).to(self.device)
 
+    def memory(self) -> Memory | None:
+        """A new memory; none where there is no energy distance. Full from the start on a card."""
+        p = self.params
+        rows = p.memory if captures(self.device) else 0
+        return (
+            Memory(p.memory, self.space.dims, rows=rows, device=self.device) if p.energy else None
+        )
+
     def begin(self, x: Tensor, *generators: nn.Module) -> None:
         """Nothing of images is fixed by the first batch."""
 
     def noise(self, n: int, rng: torch.Generator) -> Tensor:
         """The noise that becomes images, ``(n, latent)``."""
-        return torch.randn(n, self.params.latent, generator=rng).to(self.device)
+        return torch.randn(n, self.params.latent, generator=rng, device=self.device)
 
     def autocast(self) -> torch.autocast:
         """bfloat16 nets on CUDA; float32 elsewhere."""
         mixed = self.device.type == "cuda"
-        return torch.autocast("cuda" if mixed else "cpu", torch.bfloat16, enabled=mixed)
+        kind = "cuda" if mixed else "cpu"
+        # No cache of weights: it would outlive the capture of a step.
+        return torch.autocast(kind, torch.bfloat16, enabled=mixed, cache_enabled=False)
 
     def real(self, x: Tensor, generator: nn.Module, rng: torch.Generator) -> Tensor:
         """Images as the discriminator sees them: spread over their grey step, in [-1, 1]."""
         top = self.space.levels - 1
-        noise = torch.rand(x.shape, generator=rng).to(self.device) - 0.5
+        noise = torch.rand(x.shape, generator=rng, device=self.device) - 0.5
         return (x + noise).clamp(0, top) * (2 / top) - 1
 
     def judge(
@@ -187,8 +219,9 @@ class ImageHalf:
             margin = scores[:n] - scores[n:]
             loss = d_loss = F.softplus(-margin).mean()
             if y is not None and self.space.classes > 1:
-                step = torch.randint(1, self.space.classes, (n,), generator=rng).to(self.device)
-                wrong = gain * d.judge(seen[:n].float(), (y + step) % self.space.classes)
+                classes = self.space.classes
+                step = torch.randint(1, classes, (n,), generator=rng, device=self.device)
+                wrong = gain * d.judge(seen[:n].float(), (y + step) % classes)
                 loss = loss + self.params.matching * F.softplus(wrong - scores[:n]).mean()
         torch.autograd.backward(loss, inputs=[inputs, *d.parameters()])
         # D's gradient at its fake i is slope_i * sigmoid(-m_i) / n, slope = dD/dx; the generator's
@@ -220,10 +253,6 @@ def _bend(inputs: int, outputs: int) -> nn.Module:
     """A dense layer of the noise."""
     linear = nn.Linear(inputs, outputs, bias=False)
     return nn.Sequential(linear, nn.BatchNorm1d(outputs), nn.ReLU())
-
-
-def _joined(old: Tensor | None, new: Tensor) -> Tensor:
-    return new if old is None else torch.cat([old, new])
 
 
 def _mean_direction(x: Tensor, to: Tensor, weight: Tensor) -> Tensor:

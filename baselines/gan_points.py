@@ -64,6 +64,9 @@ class PointHalf:
         net = Mlp(self.space.dims, 1, self.space.classes, self.params.points_width)
         return net.to(self.device)
 
+    def memory(self) -> None:
+        """No energy distance is taken of points: the penalty keeps their modes."""
+
     def begin(self, x: Tensor, *generators: Any) -> None:
         """Centre and scale of the points, from the first batch."""
         centre = x.mean(0)
@@ -74,7 +77,7 @@ class PointHalf:
 
     def noise(self, n: int, rng: torch.Generator) -> Tensor:
         """The noise that becomes points, ``(n, latent)``."""
-        return torch.randn(n, self.params.points_latent, generator=rng).to(self.device)
+        return torch.randn(n, self.params.points_latent, generator=rng, device=self.device)
 
     def autocast(self) -> torch.autocast:
         """float32 everywhere."""
@@ -103,7 +106,7 @@ class PointHalf:
         return m, d_loss.detach(), -slope[n:].detach() * (torch.sigmoid(m) / n).unsqueeze(1)
 
     def energy(self, fraction: float) -> float:
-        """No energy distance is taken of points: the penalty keeps their modes."""
+        """The weight of what there is not."""
         return 0.0
 
     def examples(self, generator: Any, z: Tensor, y: Tensor | None) -> Tensor:

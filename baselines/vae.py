@@ -20,6 +20,7 @@ import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -28,7 +29,15 @@ from torch import Tensor
 from genbench.baselines.vae_image import ImageNetwork
 from genbench.baselines.vae_points import PointNetwork
 from genbench.errors import UsageError
-from genbench.generator import GeneratorSpec, Run, Space, TrainData
+from genbench.generator import (
+    CapturedStep,
+    GeneratorSpec,
+    Run,
+    Space,
+    TrainData,
+    move_average,
+    optimizer_options,
+)
 
 SAMPLE_CHUNK = 1000  # rows that go through the network at once when it samples
 SCORE_CHUNK = 1000  # rows times draws that go through it at once in `log_prob`
@@ -91,7 +100,7 @@ class Training:
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["ema"])
         self.adam.load_state_dict(state["optimizer"])
-        self.rng.set_state(state["rng"])
+        self.rng.set_state(state["rng"].cpu())
 
 
 class VAE:
@@ -119,11 +128,15 @@ class VAE:
         training = self._start(run.seed)
         if (state := run.restore()) is not None:
             training.load(state)
+        step = CapturedStep(partial(self._step, training), self.device, generators=[training.rng])
         for x, y in train.batches(self.batch_size, seed=run.seed, start=run.served):
             if run.served == len(x):
                 training.net.calibrate(x)
-            run.progress(**self._step(training, x, y, run.fraction))
-            self._average(training, -(-run.served // self.batch_size))
+            schedule = self._schedule(run.fraction, -(-run.served // self.batch_size))
+            reconstruction, kl = step(x, y, *schedule)
+            name = "elbo_bits_per_dim" if self.image else "elbo_nats"
+            bound = {name: reconstruction + kl}
+            run.progress(**bound, reconstruction=reconstruction, kl=kl)
             run.checkpoint(training.state)
         self.net = training.average.eval()
 
@@ -178,41 +191,41 @@ class VAE:
     def _start(self, seed: int) -> Training:
         """A network with weights from `seed`, its average and its optimiser."""
         p, net = self.params, self._build(seed).train()
-        fused = self.device.type in ("cpu", "cuda")  # one kernel for all tensors where there is one
         adam = torch.optim.Adam(
             net.parameters(),
             p.learning_rate,
             betas=(0.9, BETA2),
-            fused=fused,
             weight_decay=p.weight_decay,
+            **optimizer_options(self.device),
         )
         return Training(net, copy.deepcopy(net).requires_grad_(False), adam, self._rng(seed))
 
-    def _step(
-        self, training: Training, x: Tensor, y: Tensor | None, fraction: float
-    ) -> dict[str, Tensor]:
-        """Update the network once; the bound and its two terms, in the unit of the likelihood."""
-        p, adam = self.params, training.adam
+    def _schedule(self, fraction: float, steps: int) -> tuple[float, ...]:
+        """Adam's rate, the weight of the KL terms and the average's way in step `steps`.
+
+        A young average forgets faster.
+        """
+        p = self.params
         cosine = 0.5 * (1 + math.cos(math.pi * fraction))
-        adam.param_groups[0]["lr"] = p.learning_rate * (min(1.0, fraction / RISE) * cosine)
+        rate = p.learning_rate * (min(1.0, fraction / RISE) * cosine)
+        return rate, min(1.0, fraction / p.warmup), max(1 - p.ema, 10 / (9 + steps))
+
+    def _step(
+        self, training: Training, x: Tensor, y: Tensor | None, *schedule: float | Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Update network and average once; the bound's terms, in the unit of the likelihood."""
+        rate, kl_weight, share = schedule
+        training.adam.param_groups[0]["lr"] = rate
         with self._autocast():
             terms = training.net(x, self._classes(len(x), y), training.rng)
         reconstruction, kl = -terms.reconstruction.mean(), terms.kl.mean()
-        loss = reconstruction + min(1.0, fraction / p.warmup) * kl
-        adam.zero_grad()
-        loss.backward()
-        adam.step()
-        unit = "bits_per_dim" if self.image else "nats"
-        scale = 1 / (self.space.dims * math.log(2)) if self.image else 1.0
-        reconstruction, kl = reconstruction.detach() * scale, kl.detach() * scale
-        return {f"elbo_{unit}": reconstruction + kl, "reconstruction": reconstruction, "kl": kl}
-
-    def _average(self, training: Training, steps: int) -> None:
-        """Move the averaged weights towards the network's; young ones forget faster."""
-        share = max(1 - self.params.ema, 10 / (9 + steps))
+        training.adam.zero_grad()
+        (reconstruction + kl_weight * kl).backward()
+        training.adam.step()
         average, latest = training.average.state_dict(), training.net.state_dict()
-        for kept, now in zip(average.values(), latest.values(), strict=True):
-            kept.lerp_(now, share)
+        move_average(average.values(), latest.values(), share)
+        scale = 1 / (self.space.dims * math.log(2)) if self.image else 1.0
+        return reconstruction.detach() * scale, kl.detach() * scale
 
     def _rng(self, seed: int) -> torch.Generator:
         device = self.device if self.device.type == "cuda" else torch.device("cpu")
@@ -231,4 +244,6 @@ class VAE:
     def _autocast(self) -> torch.autocast:
         """bfloat16 networks on CUDA; float32 elsewhere, which is faster without bfloat16 units."""
         cuda = self.device.type == "cuda"
-        return torch.autocast("cuda" if cuda else "cpu", torch.bfloat16, enabled=cuda)
+        kind = "cuda" if cuda else "cpu"
+        # No cache of weights: it would outlive the capture of a step.
+        return torch.autocast(kind, torch.bfloat16, enabled=cuda, cache_enabled=False)

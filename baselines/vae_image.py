@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genbench.baselines.vae_latents import Gaussian, Terms, normal, uniform
-from genbench.generator import Space
+from genbench.generator import Space, captures
 
 TABLE_GAIN = 20.0  # the level distributions learn this much faster than the rest
 UNIFORM = 1e-4  # share of the uniform distribution in every shared level distribution
@@ -41,8 +41,20 @@ class LevelMixture(torch.autograd.Function):
         """Gradients by logits and table."""
         weights, share, level, table = ctx.saved_tensors
         share = share * grad[..., None]
-        by_level = torch.zeros_like(table).index_add_(0, level.flatten(), share.flatten(0, -2))
+        by_level = sum_by_level(share.flatten(0, -2), level.flatten(), len(table))
         return torch.addcmul(share, weights, grad[..., None], value=-1), None, by_level / table
+
+
+def sum_by_level(values: Tensor, level: Tensor, levels: int) -> Tensor:
+    """Sums ``(levels, k)`` of rows ``(n, k)`` by their int64 level ``(n,)``.
+
+    On a card rows would be added in the order in which they happen to arrive, so there they are
+    summed by a product with each level's ones.
+    """
+    if not captures(values.device):
+        return values.new_zeros(levels, values.shape[1]).index_add_(0, level, values)
+    every = torch.arange(levels, device=values.device)
+    return (every[:, None] == level).to(values.dtype) @ values
 
 
 class Residual(nn.Module):

@@ -49,10 +49,10 @@ class Terms(NamedTuple):
 
 
 def normal(shape: Sequence[int], rng: torch.Generator, device: torch.device) -> Tensor:
-    """Standard normal numbers from `rng`, float32, on `device`."""
-    return torch.randn(shape, generator=rng, dtype=torch.float32, device=rng.device).to(device)
+    """Standard normal numbers from `rng`, float32, on `device`, which is the generator's."""
+    return torch.randn(shape, generator=rng, dtype=torch.float32, device=device)
 
 
 def uniform(shape: Sequence[int], rng: torch.Generator, device: torch.device) -> Tensor:
     """Numbers from 0 to 1 from `rng` on `device`: float64, so that ties do not matter."""
-    return torch.rand(shape, generator=rng, dtype=torch.float64, device=rng.device).to(device)
+    return torch.rand(shape, generator=rng, dtype=torch.float64, device=device)

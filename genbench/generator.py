@@ -12,12 +12,25 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
-from genbench import kinds
+from genbench import kinds, system
 from genbench.errors import ContractError
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+    from genbench.system import CapturedStep as CapturedStep
+    from genbench.system import captures as captures
+    from genbench.system import move_average as move_average
+    from genbench.system import optimizer_options as optimizer_options
+else:
+
+    def __getattr__(name: str) -> object:
+        """The parts of the contract that need torch, which is imported with the first of them."""
+        if name not in ("CapturedStep", "captures", "move_average", "optimizer_options"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(system, name)
+
 
 Kind = str  # the name of one: ``image``, ``points``, ``sequence``, ``waveform``, or a package's own
 Labels = Literal["none", "given", "own"]

@@ -25,8 +25,8 @@ class RandomAffine:
     def __call__(self, images: Tensor) -> Tensor:
         """Float images ``(n, C, H, W)`` on the scale of `images`, black where nothing was."""
         n = len(images)
-        unit = (2 * torch.rand(4, n) - 1).to(images.device)  # drawn on the CPU: same everywhere
-        coin = torch.rand(n).to(images.device)
+        unit = 2 * torch.rand(4, n, device=images.device) - 1
+        coin = torch.rand(n, device=images.device)
         angle = unit[0] * math.radians(self.table.rotation)
         scale = 1 + unit[1] * self.table.scale
         mirror = torch.where(coin < 0.5, -1.0, 1.0) if self.table.flip else torch.ones_like(coin)

@@ -6,7 +6,7 @@ of optimiser steps, rows fed from memory. Its version is part of every downstrea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +18,12 @@ from torch.nn import functional as F
 
 from genbench import kinds
 from genbench.errors import MetricError
-from genbench.generator import Space
+from genbench.generator import CapturedStep, Space, captures
 from genbench.seeds import derive_seed
 
 NAME = "two-conv"
 VERSION = "1"
+BETA2 = 0.999  # Adam's memory of squared gradients
 PEAK_RATE = 4e-3  # chosen on MNIST's validation rows: 10,000 rows, 500 steps of 128
 
 Array = NDArray[Any]
@@ -110,20 +111,26 @@ def train_classifier(
     with torch.random.fork_rng(devices=[target] if target.type == "cuda" else []):
         torch.manual_seed(derive_seed(seed, "classifier"))
         net = TwoConvNet(space).to(target).to(memory_format=torch.channels_last)
-        optimizer = torch.optim.Adam(net.parameters(), fused=True)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_RATE, total_steps=steps)
         weights = (
             None
             if class_weights is None
             else torch.tensor(class_weights, dtype=torch.float32, device=target)
         )
-        for rows in _order(len(images), steps * batch_size).to(target).view(steps, batch_size):
+        optimizer = _optimizer(net)
+
+        def step(rows: Tensor, rate: float | Tensor, momentum: float | Tensor) -> tuple[()]:
+            (group,) = optimizer.param_groups
+            group["lr"], group["betas"] = rate, (momentum, BETA2)
             optimizer.zero_grad()
             batch = images[rows] if transform is None else transform(images[rows])
-            loss = F.cross_entropy(net(batch), labels[rows], weights)
-            loss.backward()  # type: ignore[no-untyped-call]
+            F.cross_entropy(net(batch), labels[rows], weights).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-            schedule.step()
+            return ()
+
+        train = CapturedStep(step, target)
+        order = _order(len(images), steps * batch_size).to(target).view(steps, batch_size)
+        for rows, cycle in zip(order, _one_cycle(steps), strict=True):
+            train(rows, *cycle)
     return Classifier(net.eval().requires_grad_(False), space, target)
 
 
@@ -163,6 +170,24 @@ def check_space(space: Space) -> None:
             "the suite has no class labels to train a classifier on: leave [downstream] out",
             status="not_applicable",
         )
+
+
+def _optimizer(net: nn.Module) -> torch.optim.Adam:
+    """Adam whose rate and momentum may change from step to step, also within a captured one."""
+    if captures(next(net.parameters()).device):  # the fused kernel takes no momentum as a tensor
+        return torch.optim.Adam(net.parameters(), foreach=False, capturable=True)
+    return torch.optim.Adam(net.parameters(), fused=True)
+
+
+def _one_cycle(steps: int) -> Iterator[tuple[float, float]]:
+    """The rate and the momentum of each step: torch's one-cycle schedule, of an idle optimiser."""
+    optimizer = torch.optim.Adam([torch.zeros(())], betas=(0.9, BETA2))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_RATE, total_steps=steps)
+    for _ in range(steps):
+        (group,) = optimizer.param_groups
+        yield group["lr"], group["betas"][0]
+        optimizer.step()
+        schedule.step()
 
 
 def _order(n: int, total: int) -> Tensor:

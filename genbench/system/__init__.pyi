@@ -1,5 +1,6 @@
 from . import cachetrust, confinement, environment, extensions, tensorfile
 from .cachetrust import MARK, trusted_files
+from .capture import CapturedStep, captures, move_average, optimizer_options
 from .confinement import Sandbox, error_text, sandbox, scratch_folder
 from .files import (
     LINK,
@@ -32,6 +33,7 @@ from .threads import counted, limit_interop_threads, limit_threads, one_torch_th
 
 __all__ = [
     "CELL_BYTES",
+    "CapturedStep",
     "ForkServerClient",
     "Isolated",
     "Jobs",
@@ -45,6 +47,7 @@ __all__ = [
     "auto_jobs",
     "available_cores",
     "cachetrust",
+    "captures",
     "confinement",
     "counted",
     "data_home",
@@ -58,8 +61,10 @@ __all__ = [
     "limit_interop_threads",
     "limit_threads",
     "load_arrays",
+    "move_average",
     "npz_bytes",
     "one_torch_thread",
+    "optimizer_options",
     "plain_data",
     "python_module",
     "read_json",
