@@ -173,9 +173,10 @@ def run(
     suite
         A shipped suite's name or a TOML file.
     generators
-        ``NAME`` or ``NAME:key=value,...``, a class, or ``(class, parameters)``; empty for what
-        `plugins` define, or else for every baseline. A class that lives in a notebook or in the
-        running script only is fitted and sampled in this process, and its records say so.
+        ``NAME`` or ``NAME:key=value,...``, ``all``, ``family:NAME``, a class, or ``(class,
+        parameters)``; empty for what `plugins` define, or else for those that the suite names. A
+        class that lives in a notebook or in the running script only is fitted and sampled in this
+        process, and its records say so.
     plugins
         ``FILE`` or ``FILE:Class``.
     sweeps

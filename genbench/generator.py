@@ -129,6 +129,8 @@ class GeneratorSpec:
     contract
         The version of this contract that it is written for. A genbench that knows only older ones
         refuses the generator by name and leaves all others alone.
+    likelihood_kinds
+        Those of `kinds` of which `log_prob` gives that likelihood; empty for all of them.
     """
 
     name: str
@@ -141,6 +143,7 @@ class GeneratorSpec:
     reference: str = ""
     pretrained_on: str | None = None
     contract: int = CONTRACT
+    likelihood_kinds: tuple[Kind, ...] = ()
 
 
 class Batch(NamedTuple):

@@ -14,6 +14,7 @@ from genbench.plugins.finding import Description, GeneratorRef
 from genbench.results.records import Artifact
 from genbench.results.store import Store, write_record
 from genbench.running.cells import Cell, build_plan, cell_folder, cell_key, part_of, scoring_keys
+from genbench.running.runner import RunOptions, plan_cells
 from genbench.system import extensions
 from genbench.system.files import sha256_file, write_bytes
 from genbench.tasks.suite import Suite, load_suite
@@ -33,6 +34,22 @@ def choice() -> GeneratorChoice:
 @pytest.fixture
 def suite() -> Suite:
     return load_suite(str(TINY))
+
+
+def test_a_likelihood_of_one_kind_is_asked_of_no_other(tmp_path: Path, suite: Suite) -> None:
+    def declared(*of: str) -> str | None:
+        about = replace(
+            choice().description,
+            kinds=("image", "points"),
+            likelihood="exact",
+            likelihood_kinds=of,
+        )
+        mine = replace(choice(), description=about)
+        (cell,) = plan_cells(suite, [mine], Store(tmp_path), RunOptions(seeds=(0,)))
+        return cell.generator.description.likelihood
+
+    assert suite.space.kind == "points"
+    assert [declared(), declared("points"), declared("image")] == ["exact", "exact", None]
 
 
 def planned(

@@ -87,6 +87,24 @@ def test_a_parameter_given_twice_is_refused(chosen: Chosen) -> None:
         chosen(asked=("normal:batch=7,batch=8",))
 
 
+def test_a_suite_names_its_generators_and_all_and_a_family_are_asked_for_by_name(
+    prober: Prober,
+) -> None:
+    def names(suite: str, *asked: str) -> list[str]:
+        found = choose(load_suite(suite), asked, (), prober, controls=False)
+        return [choice.name for choice in found]
+
+    assert names("mnist") == ["gan", "vae", "flow", "dna"]
+    shelf = names("mnist", "all")
+    assert set(shelf) >= {"gan", "vae", "flow", "dna"}
+    assert len(set(shelf)) == len(shelf)
+    assert set(names(str(TINY))) == set(names(str(TINY), "all")), "it names none: all of its kind"
+    assert "gan" in names("mnist", "family:gan")
+    assert not {"vae", "flow"} & set(names("mnist", "family:gan"))
+    with pytest.raises(UsageError, match="family 'gam': did you mean 'gan'"):
+        names("mnist", "family:gam")
+
+
 def test_two_plugin_files_of_one_name_are_refused(prober: Prober, tmp_path: Path) -> None:
     (tmp_path / "other.py").write_text(Path(FILE).read_text())
     with pytest.raises(UsageError, match="two plugin classes are named 'normal'"):

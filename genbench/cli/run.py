@@ -33,7 +33,8 @@ def _jobs(context: click.Context, option: click.Parameter, text: str) -> int | L
     "generators",
     multiple=True,
     metavar="NAME[:k=v,...]",
-    help="Run this generator, with these parameters; repeat for more. Without it: every baseline.",
+    help="Run this generator, with these parameters; repeat for more. `all`: every one that comes "
+    "with genbench; `family:gan`: those of a family. Without it: those that the suite names.",
 )
 @click.option(
     "--sweep",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from genbench.plugins.finding import Description, GeneratorRef
@@ -39,6 +39,10 @@ class GeneratorChoice:
     def is_external(self) -> bool:
         """Whether there is no generator at all, only samples made elsewhere."""
         return self.ref.module is None and self.ref.file is None and not self.ref.inline
+
+    def for_kind(self, kind: str) -> GeneratorChoice:
+        """The same, declared as it is of one kind of data."""
+        return replace(self, description=self.description.for_kind(kind))
 
     def identity(self) -> dict[str, Any]:
         """The parts of a generator that tell two cells apart."""

@@ -79,6 +79,8 @@ class Description:
         Why its row stands outside the ranking; empty if it does not.
     covers, left_out
         The files that version and source stand for, and what else it may depend on.
+    likelihood_kinds
+        The kinds of data of which it has its likelihood; empty for all.
     """
 
     name: str
@@ -95,6 +97,13 @@ class Description:
     unranked: str = ""
     covers: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    likelihood_kinds: tuple[str, ...] = ()
+
+    def for_kind(self, kind: str) -> Description:
+        """The declaration for one kind of data, of which it may have no likelihood."""
+        if not self.likelihood_kinds or kind in self.likelihood_kinds:
+            return self
+        return dataclasses.replace(self, likelihood=None)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON data."""
@@ -106,7 +115,7 @@ class Description:
         values = dict(body)
         values["kinds"] = tuple(values["kinds"])
         values["parameters"] = tuple(Parameter(**p) for p in values["parameters"])
-        for name in ("covers", "left_out"):
+        for name in ("covers", "left_out", "likelihood_kinds"):
             values[name] = tuple(values.get(name, ()))
         return cls(**values)
 
@@ -255,6 +264,7 @@ def description_of(cls: Any, ref: GeneratorRef) -> Description:
         parameters=parameters.declared(spec),
         covers=(*code.files, *getattr(cls, "version_files", ())),
         left_out=code.left_out,
+        likelihood_kinds=tuple(spec.likelihood_kinds),
     )
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from genbench.errors import PluginError, UsageError, did_you_mean, shorten, visible
+from genbench.errors import GenbenchError, PluginError, UsageError, did_you_mean, shorten, visible
 from genbench.plugins import finding as plugins
 from genbench.plugins.choice import GeneratorChoice
 from genbench.plugins.finding import GeneratorRef
@@ -30,8 +30,9 @@ def choose(
     Parameters
     ----------
     asked
-        ``NAME`` or ``NAME:key=value,key=value``; empty for what `plugin_files` define, or else
-        for every baseline.
+        ``NAME`` or ``NAME:key=value,key=value``; ``all`` for every generator of this package that
+        models the suite's kind of data, ``family:NAME`` for those of a family, other packages'
+        included. Empty for what `plugin_files` define, or else for those that the suite names.
     plugin_files
         ``FILE`` or ``FILE:Class``.
     sweeps
@@ -47,9 +48,9 @@ def choose(
     """
     local = dict(from_files(plugin_files, prober))
     grids = _grids(sweeps)
-    names = [_parse(text) for text in asked]
+    names = [part for text in asked for part in _parsed(text, suite, prober)]
     if not names:
-        names = [(name, {}) for name in local or (() if grids else baselines())]
+        names = [(name, {}) for name in local or (() if grids else _default(suite, prober))]
     names += [(name, {}) for name in grids if name not in dict(names)]
     chosen: dict[str, GeneratorChoice] = {}
     for name, given in [(n, p) for n, g in names for p in _swept(n, g, grids.get(n, [{}]))]:
@@ -67,6 +68,42 @@ def choose(
 def controls_of(suite: Suite, prober: Prober) -> list[GeneratorChoice]:
     """The control rows that the suite runs."""
     return [_control(name, suite, prober) for name in suite.controls]
+
+
+def _parsed(text: str, suite: Suite, prober: Prober) -> list[tuple[str, dict[str, str]]]:
+    """The generators of one ``-g``, each with its parameters as texts."""
+    if text == "all":
+        return [(name, {}) for name in _families(baselines(), suite, prober)]
+    what, _, family = text.partition(":")
+    if what != "family":
+        return [_parse(text)]
+    known = _families(set(plugins.installed()) - set(CONTROLS), suite, prober)
+    if found := [name for name, given in known.items() if given == family]:
+        return [(name, {}) for name in found]
+    raise UsageError(
+        f"no generator of {suite.space.kind} is of the family {shorten(family)!r}: "
+        f"{did_you_mean(family, set(known.values()))}"
+    )
+
+
+def _families(names: Iterable[str], suite: Suite, prober: Prober) -> dict[str, str]:
+    """Those of the generators that model the suite's kind of data, each with its family."""
+    families = {}
+    for name in sorted(names):
+        try:
+            description = prober.describe(plugins.find(name))
+        except GenbenchError:  # a broken package costs nothing but its own rows
+            continue
+        if suite.space.kind in description.kinds:
+            families[name] = description.family
+    return families
+
+
+def _default(suite: Suite, prober: Prober) -> Sequence[str]:
+    """The generators that the suite names, or else the baselines that model its kind of data."""
+    if found := suite.generators or tuple(_families(baselines(), suite, prober)):
+        return found
+    raise UsageError(f"no baseline models {suite.space.kind}: name a generator with -g or --plugin")
 
 
 def baselines() -> list[str]:

@@ -166,7 +166,7 @@ def plan_cells(
     """The cells of a run and what is to be done about each."""
     return build_plan(
         suite,
-        choices,
+        [choice.for_kind(suite.space.kind) for choice in choices],
         options.seeds,
         store,
         threads=options.threads,

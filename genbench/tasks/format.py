@@ -31,6 +31,7 @@ TABLES: dict[str, dict[str, tuple[type | tuple[type, ...], bool]]] = {
         "metrics": (list, True),
         "extractors": (list, False),
         "downstream": (dict, False),
+        "generators": (dict, False),
         "controls": (dict, False),
         "floor": (dict, False),
         "profiles": (dict, False),
@@ -92,6 +93,7 @@ TABLES: dict[str, dict[str, tuple[type | tuple[type, ...], bool]]] = {
         "sample_chunk": (int, False),
     },
     "budget": {"examples": (int, True)},
+    "generators": {"names": (list, True)},
     "controls": {"names": (list, False), "dropped_class": (int, False)},
     "floor": {"margin": ((int, float, dict), True)},
     "downstream": {
@@ -236,6 +238,11 @@ class Checker:
             )
         self._seeds(protocol["seeds"])
         self._metrics(document)
+        for name in document.get("generators", {}).get("names", ()):
+            if not isinstance(name, str):
+                self._fail(
+                    f"generator {name!r} is no name", "give texts: see genbench list", "names"
+                )
         for name in document.get("controls", {}).get("names", ()):
             if name not in CONTROLS:
                 self._fail(f"unknown control {name!r}", did_you_mean(str(name), CONTROLS), "names")

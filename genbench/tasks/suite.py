@@ -122,6 +122,11 @@ class Suite:
         )
 
     @property
+    def generators(self) -> tuple[str, ...]:
+        """Names of the generators that a run takes when none is asked for; empty for no choice."""
+        return tuple(self.document.get("generators", {}).get("names", ()))
+
+    @property
     def controls(self) -> tuple[str, ...]:
         """Names of the control rows this suite runs."""
         return tuple(self.document.get("controls", {}).get("names", CONTROLS))

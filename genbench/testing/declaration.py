@@ -79,6 +79,8 @@ def _field_problems(spec: GeneratorSpec) -> list[str]:
     if spec.likelihood is not None and spec.likelihood not in get_args(Likelihood):
         allowed = _either(get_args(Likelihood))
         found.append(f"spec.likelihood is {spec.likelihood!r}: give {allowed}, or None")
+    if not set(spec.likelihood_kinds) <= set(given):
+        found.append(f"spec.likelihood_kinds is {spec.likelihood_kinds!r}: give some of its kinds")
     if not getattr(spec.params, "__dataclass_params__").frozen:  # noqa: B009 - mypy knows no such
         found.append(f"{spec.params.__name__} is not frozen: write @dataclass(frozen=True)")
     return found

@@ -100,7 +100,7 @@ class Examiner:
         here = self._folder(f"{kind}-here")
         subject = Subject(
             self._order.ref,
-            declaration.read_description(self._order.scratch),
+            declaration.read_description(self._order.scratch).for_kind(kind),
             tiny_space(kind, self._order.shape),
             self._folder(kind),
             here,
