@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -22,7 +23,15 @@ from torch.nn import functional as F
 
 from genbench.baselines.adversarial_nets import ImageGenerator, ImageJudge
 from genbench.errors import ContractError
-from genbench.generator import GeneratorSpec, Run, Space, TrainData, to_uint8
+from genbench.generator import (
+    CapturedStep,
+    GeneratorSpec,
+    Run,
+    Space,
+    TrainData,
+    optimizer_options,
+    to_uint8,
+)
 
 SAMPLE_CHUNK = 1000  # samples drawn at once, to bound memory
 
@@ -96,16 +105,18 @@ class DCGAN:
         training = self._start(run.seed)
         if (state := run.restore()) is not None:
             training.load(state)
+        step = CapturedStep(partial(self._step, training), self.device, generators=[training.rng])
         for x, y in train.batches(self.params.batch_size, seed=run.seed, start=run.served):
             if len(x) > 1:  # batch normalisation needs two rows
-                run.progress(**self._step(training, x, y))
+                generator_loss, discriminator_loss = step(x, y)
+                run.progress(generator_loss=generator_loss, discriminator_loss=discriminator_loss)
             run.checkpoint(training.state)
         self.net = training.generator.eval()
 
     @torch.no_grad()
     def sample(self, n: int, *, seed: int, labels: Tensor | None = None) -> Tensor:
         """Draw `n` images of the classes in `labels`."""
-        net, z = self._fitted(), self._noise(n, torch.Generator().manual_seed(seed))
+        net, z = self._fitted(), self._noise(n, self._rng(seed))
         parts = []
         for i in range(0, n, SAMPLE_CHUNK):
             asked = None if labels is None else labels[i : i + SAMPLE_CHUNK]
@@ -130,19 +141,19 @@ class DCGAN:
             torch.default_generator.manual_seed(seed)
             generator = ImageGenerator(self.space, p.latent, p.width).to(self.device)
             discriminator = ImageJudge(self.space, p.width, normalised=True).to(self.device)
-        rng = torch.Generator().manual_seed(seed)  # on the CPU: the same draws for every device
-        return Training(
-            generator, discriminator, self._adam(generator), self._adam(discriminator), rng
-        )
+        adams = (self._adam(generator), self._adam(discriminator))
+        return Training(generator, discriminator, *adams, self._rng(seed))
 
     def _adam(self, net: nn.Module) -> torch.optim.Adam:
-        p, fused = self.params, self.device.type in ("cpu", "cuda")
-        return torch.optim.Adam(
-            net.parameters(), p.learning_rate, betas=(p.beta1, 0.999), fused=fused
-        )
+        p, options = self.params, optimizer_options(self.device)
+        betas = (p.beta1, 0.999)
+        return torch.optim.Adam(net.parameters(), p.learning_rate, betas=betas, **options)
 
-    def _step(self, training: Training, x: Tensor, y: Tensor | None) -> dict[str, Tensor]:
-        """Update the discriminator, then the generator; their losses."""
+    def _step(self, training: Training, x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Update the discriminator, then the generator; the losses of generator and discriminator.
+
+        The generator's images are judged a second time, by the discriminator that has learned.
+        """
         t, real = training, x * (2 / (self.space.levels - 1)) - 1
         with self._autocast():
             fake = t.generator(self._noise(len(x), t.rng), y).float()
@@ -158,17 +169,23 @@ class DCGAN:
             on_fake = t.discriminator(fake, y)
         generator_loss = F.softplus(-on_fake.float()).mean()
         t.generator_adam.zero_grad()
-        generator_loss.backward()
+        torch.autograd.backward(generator_loss, inputs=list(t.generator.parameters()))
         t.generator_adam.step()
-        return {"generator_loss": generator_loss, "discriminator_loss": discriminator_loss}
+        return generator_loss.detach(), discriminator_loss.detach()
 
     def _noise(self, n: int, rng: torch.Generator) -> Tensor:
-        return torch.randn(n, self.params.latent, generator=rng).to(self.device)
+        return torch.randn(n, self.params.latent, generator=rng, device=rng.device).to(self.device)
+
+    def _rng(self, seed: int) -> torch.Generator:
+        device = self.device if self.device.type == "cuda" else torch.device("cpu")
+        return torch.Generator(device).manual_seed(seed)
 
     def _autocast(self) -> torch.autocast:
         """bfloat16 networks on CUDA; float32 elsewhere."""
         cuda = self.device.type == "cuda"
-        return torch.autocast("cuda" if cuda else "cpu", torch.bfloat16, enabled=cuda)
+        kind = "cuda" if cuda else "cpu"
+        # No cache of weights: it would outlive the capture of a step.
+        return torch.autocast(kind, torch.bfloat16, enabled=cuda, cache_enabled=False)
 
     def _fitted(self) -> nn.Module:
         if self.net is None:

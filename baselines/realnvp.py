@@ -18,6 +18,7 @@ import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -25,7 +26,15 @@ from torch import Tensor, nn
 
 from genbench.baselines.realnvp_networks import Density
 from genbench.errors import UsageError
-from genbench.generator import GeneratorSpec, Run, Space, TrainData
+from genbench.generator import (
+    CapturedStep,
+    GeneratorSpec,
+    Run,
+    Space,
+    TrainData,
+    move_average,
+    optimizer_options,
+)
 
 SAMPLE_CHUNK = 500  # rows sampled at once, to bound memory
 SCORE_CHUNK = 500  # rows scored at once
@@ -112,11 +121,11 @@ class RealNVP:
         training = self._start(run.seed)
         if (state := run.restore()) is not None:
             training.load(state)
+        step = CapturedStep(partial(self._step, training), self.device, generators=[training.rng])
         for x, y in train.batches(self.batch_size, seed=run.seed, start=run.served):
             if run.served == len(x):  # the first batch
                 self._calibrate(training, x, y)
-            loss = self._step(training, x, y, run.fraction)
-            self._average(training, run.served / self.batch_size)
+            (loss,) = step(x, y, *self._schedule(run.fraction, run.served / self.batch_size))
             run.progress(**{"nll_bits_per_dim" if self.image else "nll_nats": loss})
             run.checkpoint(training.state)
         self.net = training.average
@@ -164,10 +173,8 @@ class RealNVP:
     def _start(self, seed: int) -> Training:
         """A network with weights from `seed`, its average and its optimiser."""
         net = self._build(seed)
-        fused = self.device.type in ("cpu", "cuda")
-        adam = torch.optim.Adam(
-            net.parameters(), self.params.learning_rate, betas=(0.9, 0.99), fused=fused
-        )
+        options = {"betas": (0.9, 0.99), **optimizer_options(self.device)}
+        adam = torch.optim.Adam(net.parameters(), self.params.learning_rate, **options)
         return Training(net, copy.deepcopy(net).requires_grad_(False), adam, self._rng(seed))
 
     @torch.no_grad()
@@ -177,27 +184,28 @@ class RealNVP:
         training.net(u, self._classes(len(x), y), calibrate=True)
         training.average.load_state_dict(training.net.state_dict())
 
-    def _step(self, training: Training, x: Tensor, y: Tensor | None, fraction: float) -> Tensor:
-        """Update the weights once; the loss, bits/dim of images and nats of points."""
-        p, net, adam = self.params, training.net, training.adam
-        cosine = (1 + math.cos(math.pi * fraction)) / 2
-        adam.param_groups[0]["lr"] = p.learning_rate * min(1.0, fraction / p.warm_up) * cosine
+    def _schedule(self, fraction: float, steps: float) -> tuple[float, float]:
+        """Adam's rate and the average's way, in step `steps`; a young average forgets faster."""
+        p, cosine = self.params, (1 + math.cos(math.pi * fraction)) / 2
+        rate = p.learning_rate * min(1.0, fraction / p.warm_up) * cosine
+        return rate, 1 - min(p.ema, (1 + steps) / (10 + steps))
+
+    def _step(
+        self, training: Training, x: Tensor, y: Tensor | None, *schedule: float | Tensor
+    ) -> tuple[Tensor]:
+        """Update weights and average once; the loss, bits/dim of images and nats of points."""
+        net, adam, (rate, share) = training.net, training.adam, schedule
         unit = self.space.dims * math.log(2) if self.image else 1.0
         with self._autocast():
             density = net(self._dequantise(x, training.rng), self._classes(len(x), y))
         loss = -density.mean() / unit
+        adam.param_groups[0]["lr"] = rate
         adam.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(net.parameters(), p.clip)
+        nn.utils.clip_grad_norm_(net.parameters(), self.params.clip)
         adam.step()
-        return loss.detach()
-
-    @torch.no_grad()
-    def _average(self, training: Training, steps: float) -> None:
-        """Move the averaged weights; young ones forget faster."""
-        decay = min(self.params.ema, (1 + steps) / (10 + steps))
-        average, latest = training.average.parameters(), training.net.parameters()
-        torch._foreach_lerp_(list(average), list(latest), 1 - decay)
+        move_average(training.average.parameters(), net.parameters(), share)
+        return (loss.detach(),)
 
     def _draw(self, y: Tensor, rng: torch.Generator) -> Tensor:
         noise = [
@@ -231,4 +239,6 @@ class RealNVP:
     def _autocast(self) -> torch.autocast:
         """bfloat16 networks on CUDA, in training alone; float32 elsewhere."""
         cuda = self.device.type == "cuda"
-        return torch.autocast("cuda" if cuda else "cpu", torch.bfloat16, enabled=cuda)
+        kind = "cuda" if cuda else "cpu"
+        # No cache of weights: it would outlive the capture of a step.
+        return torch.autocast(kind, torch.bfloat16, enabled=cuda, cache_enabled=False)

@@ -139,13 +139,13 @@ class Prior(nn.Module):
 
     def log_prob(self, z: Tensor, y: Tensor) -> Tensor:
         """Log-density at ``(n, *shape)``, nats, ``(n,)``."""
-        mean, log_std = self.mean[y], self.log_std[y]
+        mean, log_std = self.mean.index_select(0, y), self.log_std.index_select(0, y)
         density = -0.5 * ((z - mean) * (-log_std).exp()).square() - log_std
         return density.flatten(1).sum(1) - z[0].numel() * math.log(2 * math.pi) / 2
 
     def place(self, noise: Tensor, y: Tensor) -> Tensor:
         """Standard normal noise as draws."""
-        return self.mean[y] + self.log_std[y].exp() * noise
+        return self.mean.index_select(0, y) + self.log_std.index_select(0, y).exp() * noise
 
 
 class Density(nn.Module):

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -26,7 +27,15 @@ from torch.nn import functional as F
 
 from genbench.baselines.adversarial_nets import ImageGenerator, ImageJudge
 from genbench.errors import ContractError
-from genbench.generator import GeneratorSpec, Run, Space, TrainData, to_uint8
+from genbench.generator import (
+    CapturedStep,
+    GeneratorSpec,
+    Run,
+    Space,
+    TrainData,
+    optimizer_options,
+    to_uint8,
+)
 
 SAMPLE_CHUNK = 1000  # samples drawn at once, to bound memory
 
@@ -136,22 +145,25 @@ class WGANGP:
         training = self._start(run.seed)
         if (state := run.restore()) is not None:
             training.load(state)
+        parts = (partial(part, training) for part in (self._teach, self._learn))
+        teach, learn = (CapturedStep(p, self.device, generators=[training.rng]) for p in parts)
         for x, y in train.batches(self.batch_size, seed=run.seed, start=run.served):
             if len(x) > 1:  # batch normalisation needs two rows
                 if training.steps == 0 and not self.image:
                     training.generator.centre.copy_(x.mean(0))
                     training.generator.scale.copy_(x.std(0, correction=0).clamp_min(1e-6))
-                run.progress(**self._teach(training, x, y))
+                w1, penalty = teach(x, y)
                 training.steps += 1
                 if training.steps % self.params.critic_steps == 0:
-                    self._learn(training, y, len(x))
+                    learn(x, y)
+                run.progress(w1_estimate=w1, slope_penalty=penalty)
             run.checkpoint(training.state)
         self.net = training.generator.eval()
 
     @torch.no_grad()
     def sample(self, n: int, *, seed: int, labels: Tensor | None = None) -> Tensor:
         """Draw `n` examples of the classes in `labels`."""
-        net, z = self._fitted(), self._noise(n, torch.Generator().manual_seed(seed))
+        net, z = self._fitted(), self._noise(n, self._rng(seed))
         parts = []
         for i in range(0, n, SAMPLE_CHUNK):
             asked = None if labels is None else labels[i : i + SAMPLE_CHUNK]
@@ -183,17 +195,15 @@ class WGANGP:
                 generator = PointsNet(p.points_latent, space.dims, space.classes, p.points_width)
                 critic = PointsNet(space.dims, 1, space.classes, p.points_width)
         generator, critic = generator.to(self.device), critic.to(self.device)
-        rng = torch.Generator().manual_seed(seed)  # on the CPU: the same draws for every device
-        return Training(generator, critic, self._adam(generator), self._adam(critic), rng)
+        adams = (self._adam(generator), self._adam(critic))
+        return Training(generator, critic, *adams, self._rng(seed))
 
     def _adam(self, net: nn.Module) -> torch.optim.Adam:
         """Without momentum, as in the paper."""
-        fused = self.device.type in ("cpu", "cuda")
-        return torch.optim.Adam(
-            net.parameters(), self.params.learning_rate, betas=(0.0, 0.9), fused=fused
-        )
+        options = {"betas": (0.0, 0.9), **optimizer_options(self.device)}
+        return torch.optim.Adam(net.parameters(), self.params.learning_rate, **options)
 
-    def _teach(self, training: Training, x: Tensor, y: Tensor | None) -> dict[str, Tensor]:
+    def _teach(self, training: Training, x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
         """Update the critic; its estimate of W1 and its penalty."""
         t = training
         if self.image:
@@ -202,26 +212,31 @@ class WGANGP:
             real = (x - t.generator.centre) / t.generator.scale
         with torch.no_grad():
             fake = t.generator(self._noise(len(x), t.rng), y)
-        share = torch.rand(len(x), *[1] * (x.dim() - 1), generator=t.rng).to(self.device)
-        between = torch.lerp(real, fake, share).requires_grad_()
+        share = torch.rand(len(x), *[1] * (x.dim() - 1), generator=t.rng, device=t.rng.device)
+        between = torch.lerp(real, fake, share.to(self.device)).requires_grad_()
         (slope,) = torch.autograd.grad(t.critic(between, y).sum(), between, create_graph=True)
         penalty = (slope.flatten(1).norm(dim=1) - 1).square().mean()
         w1 = t.critic(real, y).mean() - t.critic(fake, y).mean()
         t.critic_adam.zero_grad()
         (self.params.penalty * penalty - w1).backward()
         t.critic_adam.step()
-        return {"w1_estimate": w1, "slope_penalty": penalty}
+        return w1.detach(), penalty.detach()
 
-    def _learn(self, training: Training, y: Tensor | None, n: int) -> None:
-        """Update the generator, on `n` fakes of classes `y`."""
+    def _learn(self, training: Training, x: Tensor, y: Tensor | None) -> tuple[Tensor]:
+        """Update the generator, on as many fakes as `x` has rows; its loss."""
         t = training
-        loss = -t.critic(t.generator(self._noise(n, t.rng), y), y).mean()
+        loss = -t.critic(t.generator(self._noise(len(x), t.rng), y), y).mean()
         t.generator_adam.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss, inputs=list(t.generator.parameters()))
         t.generator_adam.step()
+        return (loss.detach(),)
 
     def _noise(self, n: int, rng: torch.Generator) -> Tensor:
-        return torch.randn(n, self.latent, generator=rng).to(self.device)
+        return torch.randn(n, self.latent, generator=rng, device=rng.device).to(self.device)
+
+    def _rng(self, seed: int) -> torch.Generator:
+        device = self.device if self.device.type == "cuda" else torch.device("cpu")
+        return torch.Generator(device).manual_seed(seed)
 
     def _fitted(self) -> Any:
         if self.net is None:
