@@ -174,7 +174,7 @@ class DCGAN:
         return generator_loss.detach(), discriminator_loss.detach()
 
     def _noise(self, n: int, rng: torch.Generator) -> Tensor:
-        return torch.randn(n, self.params.latent, generator=rng, device=rng.device).to(self.device)
+        return torch.randn(n, self.params.latent, generator=rng, device=self.device)
 
     def _rng(self, seed: int) -> torch.Generator:
         device = self.device if self.device.type == "cuda" else torch.device("cpu")

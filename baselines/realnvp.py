@@ -209,7 +209,7 @@ class RealNVP:
 
     def _draw(self, y: Tensor, rng: torch.Generator) -> Tensor:
         noise = [
-            torch.randn(len(y), *shape, generator=rng, device=rng.device).to(self.device)
+            torch.randn(len(y), *shape, generator=rng, device=self.device)
             for shape in self.net.shapes()
         ]
         x = self.net.inverse(noise, y)
@@ -220,7 +220,7 @@ class RealNVP:
     def _dequantise(self, x: Tensor, rng: torch.Generator) -> Tensor:
         if not self.image:
             return x
-        return x + torch.rand(x.shape, generator=rng, device=rng.device).to(x.device)
+        return x + torch.rand(x.shape, generator=rng, device=self.device)
 
     def _rng(self, seed: int) -> torch.Generator:
         return torch.Generator("cuda" if self.device.type == "cuda" else "cpu").manual_seed(seed)

@@ -212,8 +212,8 @@ class WGANGP:
             real = (x - t.generator.centre) / t.generator.scale
         with torch.no_grad():
             fake = t.generator(self._noise(len(x), t.rng), y)
-        share = torch.rand(len(x), *[1] * (x.dim() - 1), generator=t.rng, device=t.rng.device)
-        between = torch.lerp(real, fake, share.to(self.device)).requires_grad_()
+        share = torch.rand(len(x), *[1] * (x.dim() - 1), generator=t.rng, device=self.device)
+        between = torch.lerp(real, fake, share).requires_grad_()
         (slope,) = torch.autograd.grad(t.critic(between, y).sum(), between, create_graph=True)
         penalty = (slope.flatten(1).norm(dim=1) - 1).square().mean()
         w1 = t.critic(real, y).mean() - t.critic(fake, y).mean()
@@ -232,7 +232,7 @@ class WGANGP:
         return (loss.detach(),)
 
     def _noise(self, n: int, rng: torch.Generator) -> Tensor:
-        return torch.randn(n, self.latent, generator=rng, device=rng.device).to(self.device)
+        return torch.randn(n, self.latent, generator=rng, device=self.device)
 
     def _rng(self, seed: int) -> torch.Generator:
         device = self.device if self.device.type == "cuda" else torch.device("cpu")

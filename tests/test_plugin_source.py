@@ -213,7 +213,7 @@ def test_a_baseline_is_its_file_and_those_beside_it_that_it_imports(tmp_path: Pa
     assert sources("mine").digest != before.digest
 
 
-@pytest.mark.parametrize("name", ["gan", "vae", "flow", "dna", "noise"])
+@pytest.mark.parametrize("name", ["gan", "vae", "flow", "dna", "realnvp", "wgan-gp", "noise"])
 def test_every_file_that_a_baseline_imports_is_covered(name: str) -> None:
     code = (
         "import sys; from genbench.plugins import finding as plugins\n"
