@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from genbench.generator import Space
 from genbench.plugins import finding as plugins
 from genbench.plugins.training import Budget, HarnessRun, MemoryTrainData, Stopped
+from tests.without_a_card import OneDevice, fake_cuda, graphs
 
 TRAINED = ("gan", "vae", "flow", "dna", "dcgan", "wgan-gp", "realnvp")
 BASELINES = (*TRAINED, "kde")
@@ -23,8 +25,9 @@ SPACES = {
 CASES = [
     (name, kind) for name in BASELINES for kind in SPACES if (name, kind) != ("dcgan", "points")
 ]
+CAPTURED = [c for c in CASES if c[0] in ("gan", "vae", "dcgan", "realnvp")]
 CPU = torch.device("cpu")
-BUDGET = 400
+BUDGET, FEW = 400, 232
 
 
 def rows(space: Space, n: int = 200) -> tuple[Tensor, Tensor | None]:
@@ -41,15 +44,26 @@ def rows(space: Space, n: int = 200) -> tuple[Tensor, Tensor | None]:
     return x.to(torch.uint8), y
 
 
-def make(name: str, space: Space, device: torch.device = CPU) -> Any:
+def make(name: str, space: Space, device: torch.device = CPU, **params: Any) -> Any:
     cls = plugins.load(plugins.find(name))
-    return cls(cls.spec.params(), space, device)
+    return cls(cls.spec.params(**params), space, device)
+
+
+def small(name: str, space: Space, device: torch.device) -> Any:
+    """One with small batches: `FEW` examples are six whole ones, a rest, and another whole one."""
+    names = [f.name for f in fields(plugins.load(plugins.find(name)).spec.params)]
+    return make(name, space, device, **{n: 32 for n in names if n.endswith("batch_size")})
 
 
 def fit(
-    generator: Any, space: Space, device: torch.device = CPU, seed: int = 1, **options: Any
+    generator: Any,
+    space: Space,
+    device: torch.device = CPU,
+    seed: int = 1,
+    examples: int = BUDGET,
+    **options: Any,
 ) -> MemoryTrainData:
-    budget = Budget(BUDGET)
+    budget = Budget(examples)
     stop = options.get("stop", lambda: False)
     x, y = rows(space)
     data = MemoryTrainData(x, y, space, device, budget, stop=stop)
@@ -139,6 +153,59 @@ class TestContract:
             real = rows(space, 4)[0].to(meta)
             value = generator.log_prob(real, seed=0, labels=labels(space, 4, meta))
             assert (value.device.type, tuple(value.shape)) == ("meta", (4,))
+
+
+@pytest.mark.parametrize(("name", "kind"), CAPTURED)
+class TestCapture:
+    """Without a card: see `tests.without_a_card`."""
+
+    def test_its_whole_step_is_captured(
+        self,
+        name: str,
+        kind: str,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """On ``meta``, where a value that is asked for or a copy to the host fails."""
+        meta, space = torch.device("meta"), SPACES[kind]
+        card = graphs(monkeypatch, "meta")
+        fit(small(name, space, meta), space, meta, examples=FEW)
+        assert capsys.readouterr().err == ""
+        assert card.asked[3:] == ["capture", *["replay"] * 4]
+        assert len(card.generators) == 1
+
+    def test_nothing_of_it_is_made_elsewhere(
+        self,
+        name: str,
+        kind: str,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """Under tensors that say they are on CUDA."""
+        cuda, space = torch.device("cuda"), SPACES[kind]
+        with fake_cuda(monkeypatch) as card:
+            generator = small(name, space, cuda)
+            fit(generator, space, cuda, examples=FEW)
+            y, x = labels(space, 4, cuda), rows(space, 4)[0].to(cuda)
+            with OneDevice():
+                assert generator.sample(4, seed=0, labels=y).device.type == "cuda"
+                if generator.spec.likelihood is not None:
+                    generator.log_prob(x, seed=0, labels=y)
+        assert capsys.readouterr().err == ""
+        assert card.asked.count("capture") == 1
+
+    def test_interrupted_and_captured_anew_it_ends_the_same(
+        self, name: str, kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        space, file, calls = SPACES[kind], tmp_path / "checkpoint.safetensors", iter(range(10_000))
+        graphs(monkeypatch)
+        whole, cut, resumed = (small(name, space, CPU) for _ in range(3))
+        fit(whole, space, examples=FEW)
+        with pytest.raises(Stopped):
+            fit(cut, space, examples=FEW, checkpoint_file=file, stop=lambda: next(calls) > 7)
+        fit(resumed, space, examples=FEW, resume_file=file)
+        args = {"seed": 5, "labels": labels(space, 8)}
+        assert torch.equal(resumed.sample(8, **args), whole.sample(8, **args))
 
 
 @pytest.mark.parametrize(("name", "kind"), [c for c in CASES if c[0] in DENSITIES])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 import genbench.generator
+from genbench.baselines.vae_image import sum_by_level
 from genbench.errors import ContractError
-from genbench.generator import CapturedStep, captures, move_average, optimizer_options
+from genbench.generator import CapturedStep, Space, captures, move_average, optimizer_options
+from genbench.plugins.training import Budget, HarnessRun, MemoryTrainData
 from genbench.system.cudagraphs import CudaGraphs
 from tests.without_a_card import Graphs, graphs
 
@@ -222,6 +225,27 @@ def test_an_average_moves_by_a_share_that_is_a_tensor_too() -> None:
     kept, now = [torch.zeros(3), torch.ones(2)], [torch.ones(3), torch.zeros(2)]
     move_average(kept, now, torch.tensor(0.25))
     assert [x.tolist() for x in kept] == [[0.25] * 3, [0.75] * 2]
+
+
+def test_the_example_of_the_page_is_captured(card: Graphs) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "gpu.md").read_text()
+    names: dict[str, Any] = {}
+    exec(page.split("```python")[1].split("```")[0], names)
+    mine, budget = names["Mine"](), Budget(64 * 6)
+    mine.space, mine.device = Space("points", (2,)), CPU
+    data = MemoryTrainData(torch.randn(64, 2), None, mine.space, CPU, budget)
+    run = HarnessRun(0, CPU, budget)
+    mine.fit(data, run)
+    assert card.asked == ["eager"] * 3 + ["capture"] + ["replay"] * 3
+    assert len(card.generators) == len(run.curves) == 1
+
+
+def test_sums_by_level_on_a_card_are_those_of_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = torch.Generator().manual_seed(0)
+    values, level = torch.randn(50, 3, generator=rng), torch.randint(0, 7, (50,), generator=rng)
+    here = sum_by_level(values, level, 9)
+    graphs(monkeypatch)
+    torch.testing.assert_close(sum_by_level(values, level, 9), here)
 
 
 def test_the_contract_has_no_other_names() -> None:

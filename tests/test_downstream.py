@@ -10,10 +10,13 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 from genbench.data.split import Split
+from genbench.downstream.classical import RandomAffine
 from genbench.downstream.classifier import predict, train_classifier
 from genbench.downstream.tstr import train_on_synthetic
 from genbench.errors import MetricError
 from genbench.generator import Space
+from genbench.tasks import Classical
+from tests.without_a_card import graphs
 
 SPACE = Space("image", (1, 8, 8), levels=17, classes=3)
 RECIPE = {"n": 300, "steps": 40, "batch_size": 32, "seed": 0}
@@ -254,3 +257,14 @@ def test_the_size_of_a_batch_changes_no_prediction() -> None:
     whole = predict(trained, x, batch_size=300)
     assert_allclose(predict(trained, x, batch_size=7), whole, atol=1e-6)
     assert_allclose(predict(trained, x), whole, atol=1e-6)
+
+
+@pytest.mark.parametrize("transform", [None, RandomAffine(Classical())])
+def test_the_classifiers_whole_step_is_captured(transform, monkeypatch, capsys):
+    """On ``meta``, where a value that is asked for or a copy to the host fails."""
+    card = graphs(monkeypatch, "meta")
+    x, y = torch.zeros(40, 1, 8, 8, dtype=torch.uint8), torch.zeros(40, dtype=torch.int64)
+    options = {"steps": 6, "batch_size": 8, "seed": 0, "class_weights": [1.0, 2.0, 3.0]}
+    train_classifier(x, y, SPACE, device="meta", transform=transform, **options)
+    assert card.asked == ["eager"] * 3 + ["capture"] + ["replay"] * 3
+    assert capsys.readouterr().err == ""

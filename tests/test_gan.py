@@ -44,7 +44,7 @@ def flat(x: torch.Tensor) -> Any:
 
 def test_one_class_without_labels() -> None:
     real, fake = images(ROWS, 1), images(ROWS, 2)
-    found = Memory(100).energy_slope(real, fake, None)
+    found = Memory(100, 16).energy_slope(real, fake, None)
     assert found.shape == fake.shape
     expected = numeric_slope(flat(real), flat(fake)) * ROWS / 2
     np.testing.assert_allclose(flat(found), expected, atol=1e-7)
@@ -53,7 +53,7 @@ def test_one_class_without_labels() -> None:
 def test_each_class_is_compared_with_itself_alone() -> None:
     real, fake = images(10, 1), images(10, 2)
     y = torch.tensor([0, 1, 0, 1, 1, 0, 1, 0, 0, 0])
-    found = flat(Memory(100).energy_slope(real, fake, y))
+    found = flat(Memory(100, 16).energy_slope(real, fake, y))
     for c in (0, 1):
         rows = (y == c).numpy()
         expected = numeric_slope(flat(real)[rows], flat(fake)[rows]) * rows.sum() / 2
@@ -61,7 +61,7 @@ def test_each_class_is_compared_with_itself_alone() -> None:
 
 
 def test_earlier_images_count_up_to_the_size_of_the_memory() -> None:
-    memory = Memory(2 * ROWS)
+    memory = Memory(2 * ROWS, 16)
     batches = [(images(ROWS, 2 * i), images(ROWS, 2 * i + 1)) for i in range(4)]
     for real, fake in batches:
         found = memory.energy_slope(real, fake, None)
@@ -73,27 +73,39 @@ def test_earlier_images_count_up_to_the_size_of_the_memory() -> None:
 
 
 def test_without_a_memory_nothing_is_kept() -> None:
-    memory = Memory(0)
+    memory = Memory(0, 16)
     first, again = (
         memory.energy_slope(images(ROWS, 1), images(ROWS, 2), torch.zeros(ROWS, dtype=torch.int64))
         for _ in range(2)
     )
     assert torch.equal(first, again)
-    assert memory.real is not None
     assert not len(memory.real)
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_memory_that_is_full_of_nothing_is_as_good_as_an_empty_one(labelled: bool) -> None:
+    """On a card, where its tensors keep their size and their place."""
+    empty, full = Memory(2 * ROWS, 16), Memory(2 * ROWS, 16, rows=2 * ROWS)
+    y, places = torch.arange(ROWS) % 2 if labelled else None, [x.data_ptr() for x in full.state()]
+    for i in range(4):
+        real, fake = images(ROWS, 2 * i).float(), images(ROWS, 2 * i + 1).float()
+        found = [memory.energy_slope(real, fake, y) for memory in (empty, full)]
+        torch.testing.assert_close(*found)
+    assert [x.data_ptr() for x in full.state()] == places
+    assert all(torch.equal(a, b) for a, b in zip(empty.state(), full.state(), strict=True))
 
 
 @pytest.mark.parametrize("labelled", [True, False])
 def test_images_alike_have_no_direction(labelled: bool) -> None:
     y = torch.arange(3) if labelled else None
     same = torch.zeros(3, 1, 4, 4)
-    assert not Memory(10).energy_slope(same, same, y).abs().sum()
+    assert not Memory(10, 16).energy_slope(same, same, y).abs().sum()
 
 
 def test_the_only_image_of_its_class_is_drawn_to_the_real_one() -> None:
     real, fake = images(3, 1), images(3, 2)
     apart = flat(fake) - flat(real)
-    found = Memory(10).energy_slope(real, fake, torch.arange(3))
+    found = Memory(10, 16).energy_slope(real, fake, torch.arange(3))
     np.testing.assert_allclose(flat(found), apart / np.linalg.norm(apart, axis=1, keepdims=True))
 
 

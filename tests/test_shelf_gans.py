@@ -15,6 +15,7 @@ from genbench.baselines.wgan_gp import WGANGP, WGANGPParams
 from genbench.errors import UsageError
 from genbench.generator import Space
 from genbench.plugins.training import Budget, HarnessRun, MemoryTrainData
+from tests.without_a_card import graphs
 
 CPU = torch.device("cpu")
 LINE = Space("points", (1,))
@@ -81,3 +82,16 @@ def test_samples_are_of_the_class_asked_for(cls: Any, params: Any, examples: int
     samples = gan.sample(100, seed=0, labels=asked).float().mean((1, 2))  # (n, columns)
     right = samples[:, 4:].mean(1) > samples[:, :4].mean(1)
     assert float((right == asked.bool()).float().mean()) > 0.95
+
+
+def test_both_steps_of_wgan_gp_are_captured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On ``meta``, where a value that is asked for or a copy to the host fails."""
+    meta = torch.device("meta")
+    card, budget = graphs(monkeypatch, "meta"), Budget(80)
+    gan = WGANGP(WGANGPParams(points_batch_size=10, critic_steps=1), LINE, meta)
+    data = MemoryTrainData(torch.zeros(100, 1), None, LINE, meta, budget)
+    gan.fit(data, HarnessRun(0, meta, budget))
+    assert capsys.readouterr().err == ""
+    assert card.asked == [*["eager"] * 6, *["capture", "replay"] * 2, *["replay"] * 8]

@@ -8,6 +8,7 @@ it, for `log_prob` alone, and has nothing of the fit but the state that was stor
 from __future__ import annotations
 
 import hashlib
+import os
 import signal
 import traceback
 from collections.abc import Callable, Mapping
@@ -65,12 +66,18 @@ def likelihood_plan(spec: CellSpec) -> dict[str, dict[str, int]]:
 
 
 def configure_torch(threads: int) -> None:
-    """Fix what could change a number between two runs: threads, denormals, TF32, autotuning."""
+    """Fix what could change a number between two runs: threads, denormals, TF32, kernels.
+
+    Of the kernels of cuBLAS and cuDNN those are taken that repeat to the last bit; cuBLAS reads
+    its environment when the process first uses the card.
+    """
     limit_threads(threads)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_flush_denormal(True)
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
 
 
 class Generation:
