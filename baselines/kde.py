@@ -11,8 +11,8 @@ Breuleux, Bengio & Vincent, "Quickly Generating Representative Samples from an R
 fitted on the rows themselves, as a row of its own: what copying with noise scores. It reads all
 rows at once and serves none of the budget, which its record says, and its samples are near copies.
 
-Expect of eight Gaussians 2.86 nats, 0.03 above the entropy; of MNIST 5.46 bits/dim and an FID of 106,
-no better than the control ``gaussian``: the noise that makes unseen rows likely buries the strokes.
+Expect of eight Gaussians 2.86 nats, 0.03 above the entropy; of MNIST 5.46 bits/dim and an FID of
+106, no better than the control ``gaussian``: noise that makes unseen rows likely buries strokes.
 """
 
 from __future__ import annotations
