@@ -18,6 +18,7 @@ bound of a thousand terms, which is left out here: `dna` and `ddpm` are rows wit
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,7 +29,14 @@ from torch import Tensor
 
 from genbench.baselines.timed import TimedNetwork, Training
 from genbench.errors import UsageError
-from genbench.generator import GeneratorSpec, Run, Space, TrainData, to_uint8
+from genbench.generator import (
+    CapturedStep,
+    GeneratorSpec,
+    Run,
+    Space,
+    TrainData,
+    to_uint8,
+)
 
 SAMPLE_CHUNK = 500  # rows sampled at once, to bound memory
 CHAIN = 1000  # steps from an example to noise
@@ -77,6 +85,7 @@ class DDPM:
         self.image = space.kind == "image"
         if not 1 <= params.steps <= CHAIN:
             raise UsageError(f"ddpm:steps is {params.steps}: give 1 to {CHAIN}")
+        self._kept = kept_shares().to(device)
         self.net = self._build(0)  # the average of the trained weights, once fitted
 
     def fit(self, train: TrainData, run: Run) -> None:
@@ -87,13 +96,16 @@ class DDPM:
         if (state := run.restore()) is not None:
             training.load(state)
         size = p.batch_size if self.image else p.points_batch_size
+        step = CapturedStep(
+            functools.partial(self._step, training), self.device, generators=[training.rng]
+        )
         for x, y in train.batches(size, seed=run.seed, start=run.served):
             if training.steps == 0:
                 self._calibrate(training, x.float())
-            loss = self._loss(training, x.float(), y)
             cosine = (1 + math.cos(math.pi * run.fraction)) / 2
-            training.step(loss, p.learning_rate * min(1.0, run.fraction / RISE) * cosine, p.ema)
-            run.progress(noise_error=loss.detach())
+            rate = p.learning_rate * min(1.0, run.fraction / RISE) * cosine
+            (loss,) = step(x.float(), y, rate, training.share(p.ema))
+            run.progress(noise_error=loss)
             run.checkpoint(training.state)
 
     @torch.no_grad()
@@ -140,13 +152,20 @@ class DDPM:
         on_device = self.device.type in ("cuda", "mps")
         return torch.Generator(self.device if on_device else "cpu").manual_seed(seed)
 
+    def _step(
+        self, training: Training, x: Tensor, y: Tensor | None, rate: float, share: float
+    ) -> tuple[Tensor]:
+        loss = self._loss(training, x, y)
+        training.update(loss, rate, share)
+        return (loss.detach(),)
+
     def _loss(self, training: Training, x: Tensor, y: Tensor | None) -> Tensor:
         """Squared error of the noise at one step of each example's chain."""
         x = (x - training.net.centre) / training.net.scale
         draw: Any = {"generator": training.rng, "device": self.device}
         step = torch.randint(CHAIN, (len(x),), **draw)
         noise = torch.randn(x.shape, **draw)
-        kept = kept_shares().to(self.device)[step].view(-1, *[1] * (x.dim() - 1))
+        kept = self._kept[step].view(-1, *[1] * (x.dim() - 1))
         mixed = kept.sqrt() * x + (1 - kept).sqrt() * noise
         with self._autocast():
             found = training.net(mixed, (step + 1) / CHAIN, y)
@@ -183,7 +202,8 @@ class DDPM:
     def _autocast(self) -> torch.autocast:
         """bfloat16 networks of images on CUDA; float32 elsewhere."""
         cuda = self.device.type == "cuda" and self.image
-        return torch.autocast("cuda" if cuda else "cpu", torch.bfloat16, enabled=cuda)
+        kind = "cuda" if cuda else "cpu"
+        return torch.autocast(kind, torch.bfloat16, enabled=cuda, cache_enabled=False)
 
 
 def kept_shares() -> Tensor:

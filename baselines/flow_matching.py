@@ -17,6 +17,7 @@ to the solver's error; samples are drawn with fewer evaluations than the density
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +28,14 @@ from torch import Tensor
 
 from genbench.baselines.timed import TimedNetwork, Training
 from genbench.errors import UsageError
-from genbench.generator import GeneratorSpec, Run, Space, TrainData, to_uint8
+from genbench.generator import (
+    CapturedStep,
+    GeneratorSpec,
+    Run,
+    Space,
+    TrainData,
+    to_uint8,
+)
 
 SAMPLE_CHUNK = 500  # rows sampled at once, to bound memory
 DENSITY_STEPS = 16  # Runge-Kutta steps of the divergence integral
@@ -86,14 +94,17 @@ class FlowMatching:
         if (state := run.restore()) is not None:
             training.load(state)
         size = p.batch_size if self.image else p.points_batch_size
+        step = CapturedStep(
+            functools.partial(self._step, training), self.device, generators=[training.rng]
+        )
         for x, y in train.batches(size, seed=run.seed, start=run.served):
             if training.steps == 0:
                 training.net.calibrate(x.float())
                 training.average.calibrate(x.float())
-            loss = self._loss(training, x.float(), y)
             cosine = (1 + math.cos(math.pi * run.fraction)) / 2
-            training.step(loss, p.learning_rate * min(1.0, run.fraction / RISE) * cosine, p.ema)
-            run.progress(velocity_error=loss.detach())
+            rate = p.learning_rate * min(1.0, run.fraction / RISE) * cosine
+            (loss,) = step(x.float(), y, rate, training.share(p.ema))
+            run.progress(velocity_error=loss)
             run.checkpoint(training.state)
 
     @torch.no_grad()
@@ -150,6 +161,13 @@ class FlowMatching:
         on_device = self.device.type in ("cuda", "mps")
         return torch.Generator(self.device if on_device else "cpu").manual_seed(seed)
 
+    def _step(
+        self, training: Training, x: Tensor, y: Tensor | None, rate: float, share: float
+    ) -> tuple[Tensor]:
+        loss = self._loss(training, x, y)
+        training.update(loss, rate, share)
+        return (loss.detach(),)
+
     def _loss(self, training: Training, x: Tensor, y: Tensor | None) -> Tensor:
         """Squared error of the velocity at one time of each example's line."""
         x = (x - training.net.centre) / training.net.scale
@@ -195,4 +213,5 @@ class FlowMatching:
     def _autocast(self) -> torch.autocast:
         """bfloat16 networks of images on CUDA; float32 elsewhere."""
         cuda = self.device.type == "cuda" and self.image
-        return torch.autocast("cuda" if cuda else "cpu", torch.bfloat16, enabled=cuda)
+        kind = "cuda" if cuda else "cpu"
+        return torch.autocast(kind, torch.bfloat16, enabled=cuda, cache_enabled=False)

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from genbench.baselines.dna_image import ImageNet
 from genbench.baselines.dna_points import PointsNet
-from genbench.generator import Space
+from genbench.generator import Space, move_average, optimizer_options
 
 CONDITION = 64  # width of the embedding of time and class
 FREQUENCIES = 8  # sines and cosines of the time
@@ -84,20 +84,21 @@ class Training:
     def of(cls, average: TimedNetwork, rng: torch.Generator, device: torch.device) -> Training:
         """The state at the start; `average` becomes the averaged network."""
         net = copy.deepcopy(average).requires_grad_(True)
-        fused = device.type in ("cpu", "cuda")
-        return cls(net, average, torch.optim.Adam(net.parameters(), fused=fused), rng)
+        optimizer = torch.optim.Adam(net.parameters(), **optimizer_options(device))
+        return cls(net, average, optimizer, rng)
 
-    def step(self, loss: Tensor, rate: float, decay: float) -> None:
-        """Update weights and average; a young one forgets faster: its first are untrained."""
+    def update(self, loss: Tensor, rate: float | Tensor, share: float | Tensor) -> None:
+        """Move the weights down the loss, and their average by `share` of the way to them."""
         self.optimizer.param_groups[0]["lr"] = rate
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
+        move_average(self.average.parameters(), self.net.parameters(), share)
+
+    def share(self, ema: float) -> float:
+        """The share of the next update: a young average forgets its untrained weights faster."""
         self.steps += 1
-        decay = min(decay, self.steps / (self.steps + 10))
-        with torch.no_grad():
-            averages, weights = self.average.parameters(), self.net.parameters()
-            torch._foreach_lerp_(list(averages), list(weights), 1 - decay)
+        return 1 - min(ema, self.steps / (self.steps + 10))
 
     def state(self) -> dict[str, Any]:
         """The state to continue from."""
