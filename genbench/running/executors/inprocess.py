@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -81,7 +82,7 @@ def torch_left_as_found() -> Iterator[None]:
     from threadpoolctl import threadpool_limits
 
     threads = torch.get_num_threads()
-    cudnn = torch.backends.cudnn
+    cudnn, workspace = torch.backends.cudnn, os.environ.get("CUBLAS_WORKSPACE_CONFIG")
     benchmark, deterministic = cudnn.benchmark, cudnn.deterministic
     with threadpool_limits():  # restores each library's threads
         try:
@@ -90,3 +91,5 @@ def torch_left_as_found() -> Iterator[None]:
             torch.set_num_threads(threads)
             torch.set_flush_denormal(False)
             cudnn.benchmark, cudnn.deterministic = benchmark, deterministic
+            if workspace is None:
+                os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
