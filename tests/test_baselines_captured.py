@@ -1,4 +1,4 @@
-"""What a card captures of sampling gives what the CPU gives, here with a made-up card on the CPU."""
+"""What a card captures of sampling gives what the CPU gives; a made-up card on the CPU does it."""
 
 from __future__ import annotations
 
