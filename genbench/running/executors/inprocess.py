@@ -81,7 +81,8 @@ def torch_left_as_found() -> Iterator[None]:
     from threadpoolctl import threadpool_limits
 
     threads = torch.get_num_threads()
-    card = torch.cuda.current_device() if torch.cuda.is_initialized() else None
+    begun = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    card = torch.cuda.current_device() if begun else None
     cudnn = torch.backends.cudnn
     benchmark, deterministic = cudnn.benchmark, cudnn.deterministic
     with threadpool_limits():  # restores each library's threads
