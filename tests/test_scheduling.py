@@ -6,6 +6,7 @@ import dataclasses
 import io
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import EntryPoint
@@ -43,7 +44,7 @@ from genbench.tasks.suite import load_suite
 from genbench.testing import doctor as diagnosis
 from genbench.testing.doctor import Check, diagnose
 from tests import report_fixtures as fixtures
-from tests.conftest import TINY, command
+from tests.conftest import ROOT, TINY, command
 from tests.test_store_faults import TASK, put
 
 
@@ -654,3 +655,13 @@ def test_cards_of_one_name_are_one_environment() -> None:
         return environment_mark(record)
 
     assert mark("cuda:0", "H200") == mark("cuda:1", "H200") != mark("cuda:0", "H100")
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_a_card_runs_without_one() -> None:
+    words = [sys.executable, "-m", "benchmarks.bench_gpu", "--device", "cpu", "--quick"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "failed" not in done.stdout
+    for row in ("gan", "vae", "dna", "flow", "extrapolated", "downstream", "FD, IS", "mnist smoke"):
+        assert row in done.stdout
