@@ -17,7 +17,7 @@ from genbench.cli import cli
 from genbench.errors import StoreError, UsageError
 from genbench.metrics.values import MetricValue
 from genbench.results import archive
-from genbench.results.store import RECORD, Store, artifact, write_record
+from genbench.results.store import RECORD, Store, artifact, read_record, write_record
 from genbench.system.files import write_bytes
 from tests.test_records import make_record
 
@@ -105,6 +105,17 @@ def test_a_light_merge_takes_the_newest_attempt_without_samples(tmp_path: Path) 
     (folder,) = (tmp_path / "c").glob("*/*/*/*")
     assert folder.name == NEW
     assert sorted(p.name for p in folder.iterdir()) == ["grid.png", RECORD]
+
+
+def test_a_light_merge_takes_what_is_complete_before_what_was_interrupted(tmp_path: Path) -> None:
+    """As tables do: a rescoring that was stopped hides no numbers, in a copy neither."""
+    fill(tmp_path / "a", ulid=OLD, n=1)
+    stopped = fill(tmp_path / "a", ulid=NEW, n=2)
+    record = dataclasses.replace(read_record(stopped / RECORD), status="interrupted")
+    write_record(stopped, record)
+    archive.merge([tmp_path / "a"], tmp_path / "c", light=True)
+    (folder,) = (tmp_path / "c").glob("*/*/*/*")
+    assert folder.name == OLD
 
 
 def test_a_changed_artefact_is_not_merged(tmp_path: Path) -> None:

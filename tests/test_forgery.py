@@ -7,16 +7,19 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from genbench.errors import ContractError
 from genbench.generator import Space
 from genbench.results.records import Record
 from genbench.results.store import CHECKPOINT
 from genbench.running.ledger import STATE, WORK, CellLedger, Ledger
-from genbench.running.mass import impossible
+from genbench.running.mass import impossible, masses
 from genbench.running.wire import MessageReader
 from genbench.system import confinement
 from tests.conftest import PLUGINS, TINY, genbench
@@ -170,6 +173,24 @@ def test_a_link_in_the_place_of_a_file_is_not_taken_over(
 def _first(answer: bool, then: Callable[[int], bool]) -> Callable[[int], bool]:
     answers = iter([answer])
     return lambda mode: next(answers, None) or then(mode)
+
+
+@pytest.mark.parametrize(("likelihood", "fine"), [("lower-bound", True), ("exact", False)])
+def test_a_noisy_bound_is_not_taken_for_its_exponential(likelihood: str, fine: bool) -> None:
+    """A bound is right in the mean of its draws; the exponential of one draw is too large."""
+
+    def log_prob(x: torch.Tensor, *, seed: int, labels: Any, draws: int) -> torch.Tensor:
+        noise = torch.randn(len(x), generator=torch.Generator().manual_seed(seed % 2**63))
+        normal = torch.distributions.Normal(0.0, 1.0).log_prob(x).sum(1)
+        return normal - 0.3 + 1.2 * noise
+
+    subject: Any = SimpleNamespace(
+        choice=SimpleNamespace(description=SimpleNamespace(likelihood=likelihood)),
+        generator=SimpleNamespace(log_prob=log_prob),
+        device=torch.device("cpu"),
+    )
+    rows = np.random.default_rng(0).standard_normal((500, 2)).astype(np.float32)
+    assert (impossible(masses(subject, rows, None, 0)) is None) == fine
 
 
 def test_a_mass_over_one_is_impossible_beyond_its_error() -> None:

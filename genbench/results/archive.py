@@ -104,8 +104,8 @@ def merge(sources: Sequence[Path], into: Path, *, light: bool = False) -> Merged
     """Copy the attempts of several results directories into one. Nothing is overwritten.
 
     `into` is made if it is not there; `StoreError` if it cannot be written, `UsageError` if a
-    source holds no results. A `light` copy takes only the newest attempt of each cell, without its
-    samples, weights and log-probabilities: what a repository can keep and a report needs.
+    source holds no results. A `light` copy takes only the attempt of each cell that counts, without
+    its samples, weights and log-probabilities: what a repository can keep and a report needs.
     """
     target = Store(into)
     target.prepare()
@@ -135,7 +135,8 @@ def _wanted(store: Store, folder: Path, light: bool, problems: list[Problem]) ->
     for attempt in sound(store.attempts(folder), problems):
         by_cell.setdefault(attempt.folder.parent, []).append(attempt)
     for attempts in by_cell.values():
-        chosen = newest(attempts)
+        complete = [attempt for attempt in attempts if attempt.record.status == "ok"]
+        chosen = newest(complete or attempts)  # the one that tables and figures take
         yield from [chosen] if light and chosen is not None else attempts
 
 
