@@ -24,6 +24,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -41,6 +42,7 @@ from genbench.generator import (
 SAMPLE_CHUNK = 500  # rows sampled at once, to bound memory
 CHAIN = 1000  # steps from an example to noise
 FIRST, LAST = 1e-4, 0.02  # share of noise that the first and the last step mix in (variance)
+KEPT = np.cumprod(1 - np.linspace(FIRST, LAST, CHAIN))  # variance left of an example, by step
 RISE = 0.02  # share of the budget in which the rate rises to its highest
 
 
@@ -85,7 +87,7 @@ class DDPM:
         self.image = space.kind == "image"
         if not 1 <= params.steps <= CHAIN:
             raise UsageError(f"ddpm:steps is {params.steps}: give 1 to {CHAIN}")
-        self._kept = kept_shares().to(device)
+        self._kept = torch.tensor(KEPT, dtype=torch.float32, device=device)
         self.net = self._build(0)  # the average of the trained weights, once fitted
 
     def fit(self, train: TrainData, run: Run) -> None:
@@ -175,20 +177,20 @@ class DDPM:
         """Scaled examples by ancestral sampling over `steps` steps of the chain."""
         draw: Any = {"generator": rng, "device": self.device}
         x = torch.randn(rows, *self.space.shape, **draw)
-        kept = kept_shares()
-        taken = torch.linspace(CHAIN - 1, 0, self.params.steps).round().long().tolist()
+        taken = np.linspace(CHAIN - 1, 0, self.params.steps).round().astype(int).tolist()
         for step, after in zip(taken, [*taken[1:], None], strict=True):
             time = torch.full((rows,), (step + 1) / CHAIN, device=self.device)
             with self._autocast():
                 noise = self.net(x, time, labels)
-            here = float(kept[step])
+            here = float(KEPT[step])
             clean = (x - math.sqrt(1 - here) * noise) / math.sqrt(here)
             if self.image:
                 clean = clean.clamp(-1, 1)
             if after is None:
                 return clean
-            x = self._posterior(x, clean, here, float(kept[after]))
-            spread = math.sqrt((1 - kept[after]) / (1 - here) * (1 - here / kept[after]))
+            there = float(KEPT[after])
+            x = self._posterior(x, clean, here, there)
+            spread = math.sqrt((1 - there) / (1 - here) * (1 - here / there))
             x = x + spread * torch.randn(x.shape, **draw)
         return x
 
@@ -204,8 +206,3 @@ class DDPM:
         cuda = self.device.type == "cuda" and self.image
         kind = "cuda" if cuda else "cpu"
         return torch.autocast(kind, torch.bfloat16, enabled=cuda, cache_enabled=False)
-
-
-def kept_shares() -> Tensor:
-    """The share of an example's variance that is left after each step of the chain, ``(1000,)``."""
-    return torch.cumprod(1 - torch.linspace(FIRST, LAST, CHAIN, dtype=torch.float64), 0).float()

@@ -153,7 +153,7 @@ class TestContract:
     def test_every_tensor_follows_the_device(self, name: str, kind: str) -> None:
         meta, space = torch.device("meta"), SPACES[kind]
         generator = make(name, space, meta)
-        fit(generator, space, meta, budget=130)  # whole batches and a part of one
+        fit(generator, space, meta, examples=130)  # whole batches and a part of one
         x = generator.sample(4, seed=0, labels=labels(space, 4, meta))
         assert x.device.type == "meta"
         assert space.violation(x, 4) is None

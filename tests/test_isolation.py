@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from genbench.system.isolation import Isolated, ProcessOutcome, run_isolated, start_isolated
+from genbench.system.isolation import Isolated, ProcessOutcome, start_isolated, wait_for_end
 from genbench.system.supervisor import settled
 
 SLEEP = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]
@@ -26,13 +26,8 @@ def isolated(
     timeout: float | None = None,
     memory_limit: int | None = None,
 ) -> ProcessOutcome:
-    return run_isolated(
-        work,
-        log=tmp_path / "log",
-        stopping=lambda: False,
-        timeout=timeout,
-        memory_limit=memory_limit,
-    )
+    running = start_isolated(work, log=tmp_path / "log", timeout=timeout, memory_limit=memory_limit)
+    return wait_for_end(running, lambda: False)
 
 
 def is_gone(pid: int, seconds: float = 10.0) -> bool:

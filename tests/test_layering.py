@@ -7,13 +7,14 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib import import_module
+from importlib import import_module, metadata
 from pathlib import Path
 
 import pytest
 
 import genbench
 import genbench.baselines
+from genbench.plugins.finding import GROUP
 
 PACKAGE = Path(genbench.__file__).parent
 BASELINES = Path(genbench.baselines.__file__).parent
@@ -165,10 +166,10 @@ def test_no_module_imports_a_baseline_or_a_suite() -> None:
 
 @pytest.mark.parametrize("file", sorted(BASELINES.glob("*.py")), ids=lambda f: f.name)
 def test_a_baseline_needs_the_contract_alone(file: Path) -> None:
-    """And its own other files, which begin with its name; none of them imports the one in front."""
+    """And parts, its own or shared with others; nobody imports another baseline."""
     ours = {n for n in imports_of(file) if n.startswith("genbench")}
-    family = file.stem.partition("_")[0]
-    parts = {f"genbench.baselines.{f.stem}" for f in BASELINES.glob(f"{family}_*.py")}
+    fronts = {e.value.partition(":")[0] for e in metadata.entry_points(group=GROUP)}
+    parts = {f"genbench.baselines.{f.stem}" for f in BASELINES.glob("*.py")} - fronts
     allowed = ("genbench.generator", "genbench.errors", *parts)
     assert all(f"{n}.".startswith(tuple(f"{a}." for a in allowed)) for n in ours), ours
 

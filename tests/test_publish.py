@@ -52,11 +52,13 @@ def test_the_published_records_are_of_the_suite_that_ships() -> None:
     assert {e.record.generator for e in entries} == {
         "gan", "vae", "flow", "dna", "heldout", "train-copy", "gaussian", "noise", "mode-dropped",
     }  # fmt: skip
-    wanted = expected(MNIST, "metrics") | expected(MNIST, "downstream")
+    metrics, downstream = (expected(MNIST, part) for part in ("metrics", "downstream"))
     for entry in entries:
         assert entry.published
         assert entry.record.status == "ok"
-        assert set(entry.record.metrics) == wanted
+        assert set(entry.record.metrics) in (metrics, metrics | downstream)
+        if entry.record.seed == 0:
+            assert set(entry.record.metrics) >= downstream
     assert published_entries("sha256:another") == ()
 
 
@@ -165,7 +167,7 @@ def test_real_rows_in_place_of_generated_ones_train_as_good_a_classifier() -> No
         gap = published(control).metrics["tstr_accuracy"].details
         assert gap["gap_low"] < 0 < gap["gap_high"]
     noise = interval("noise", "tstr_accuracy")
-    assert noise.low < 0.1 < noise.high
+    assert 0.08 < noise.low < noise.high < 0.125, "one class is 8.9 to 11.4 % of the test rows"
 
 
 def test_the_attack_leaves_a_part_of_the_accuracy() -> None:
