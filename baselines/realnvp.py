@@ -57,7 +57,7 @@ class RealNVPParams:
     """Couplings of points."""
     points_width: int = 64
     """Units of each of the two hidden layers of the networks for points."""
-    batch_size: int = 128
+    batch_size: int = 64
     """Images per step."""
     points_batch_size: int = 500
     """Points per step."""

@@ -26,14 +26,18 @@ CHANNELS = ((0, 1), (2, 3), (0, 2), (1, 3), (0, 3), (1, 2))
 
 
 class ImageNet(nn.Module):
-    """A residual network of 3x3 convolutions: kept channels and class -> scales and shifts."""
+    """Kept channels and class -> scales and shifts.
+
+    Two 3x3 convolutions around a residual block of 1x1 ones. With 3x3 ones inside as well, five
+    times the work, it learned no faster by example.
+    """
 
     def __init__(self, kept: int, width: int, moved: int, classes: int) -> None:
         super().__init__()
         self.stem = nn.Conv2d(kept, width, 3, padding=1)
         self.label = nn.Embedding(classes, width)
-        self.first = nn.Conv2d(width, width, 3, padding=1)
-        self.second = nn.Conv2d(width, width, 3, padding=1)
+        self.first = nn.Conv2d(width, width, 1)
+        self.second = nn.Conv2d(width, width, 1)
         self.out = nn.Conv2d(width, 2 * moved, 3, padding=1)
         nn.init.zeros_(self.label.weight)
 

@@ -11,7 +11,7 @@ which would tie a row's slope to the other rows. Points: dense layers.
 The critic's examples count: of 300,000 images only about 1,000 steps of the generator are left
 (937 at 64 a step), where the paper took 200,000. It has no time to become good.
 
-What was tried: ``docs/baselines.md``.
+Expect of MNIST an FID of 130 after 60,000 images. What was tried: ``docs/baselines.md``.
 """
 
 from __future__ import annotations

@@ -129,4 +129,4 @@ def test_no_density_beats_the_entropy(name: str) -> None:
         )
         nll = -model.log_prob(draw(2000), seed=0).double()
         assert nll.mean() > entropy - 3 * nll.std() / math.sqrt(2000)
-        assert nll.mean() < entropy + 0.35
+        assert nll.mean() < entropy + 0.5

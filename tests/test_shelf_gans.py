@@ -61,11 +61,12 @@ def test_images_that_cannot_be_halved_twice_are_refused(cls: Any) -> None:
         gan.fit(data, HarnessRun(0, CPU, budget))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cls", "params", "examples"),
     [
-        (DCGAN, DCGANParams(width=8, latent=8, batch_size=16, learning_rate=1e-3), 5000),
-        (WGANGP, WGANGPParams(width=8, latent=8, batch_size=16, learning_rate=2e-3), 16_000),
+        (DCGAN, DCGANParams(width=8, latent=8, batch_size=16, learning_rate=1e-3), 3000),
+        (WGANGP, WGANGPParams(width=8, latent=8, batch_size=16, learning_rate=2e-3), 10_000),
     ],
 )
 def test_samples_are_of_the_class_asked_for(cls: Any, params: Any, examples: int) -> None:
