@@ -164,6 +164,7 @@ class TestContract:
             assert (value.device.type, tuple(value.shape)) == ("meta", (4,))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), CAPTURED)
 class TestCapture:
     """Without a card: see `tests.without_a_card`."""

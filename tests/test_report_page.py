@@ -280,7 +280,7 @@ def test_every_point_of_the_training_curves_can_be_downloaded(tmp_path: Path) ->
     task = replace(task, entries=entries)
     out = build_report([task], tmp_path / "o")
     pages = [read_page(path).text for path in (tmp_path / "o" / "cells").rglob("*.html")]
-    (told,) = [text for text in pages if "NVIDIA H200, at most 3.00 GB of its memory" in text]
+    (told,) = [text for text in pages if "NVIDIA H200, at most 3 GB of its memory" in text]
     assert first.record.generator in told
     (path,) = (tmp_path / "o" / "data").glob("*-curves.csv")
     lines = list(csv.DictReader(io.StringIO(path.read_text("utf-8"))))

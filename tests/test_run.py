@@ -53,6 +53,7 @@ def samples(results: Path, name: str) -> np.ndarray:
         return file["x"]
 
 
+@pytest.mark.slow
 def test_a_run_ends_with_records_a_table_and_a_report(
     run_genbench: Command, tmp_path: Path
 ) -> None:

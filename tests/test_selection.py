@@ -87,6 +87,7 @@ def test_a_parameter_given_twice_is_refused(chosen: Chosen) -> None:
         chosen(asked=("normal:batch=7,batch=8",))
 
 
+@pytest.mark.slow
 def test_a_suite_names_its_generators_and_all_and_a_family_are_asked_for_by_name(
     prober: Prober,
 ) -> None:
@@ -111,6 +112,7 @@ def test_two_plugin_files_of_one_name_are_refused(prober: Prober, tmp_path: Path
         choose(load_suite(str(TINY)), (), [FILE, str(tmp_path / "other.py")], prober)
 
 
+@pytest.mark.slow
 def test_a_package_in_the_working_directory_does_not_stand_in_for_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -298,10 +298,9 @@ def test_a_name_of_10000_characters_on_the_command_line_is_a_typed_error(
 
     monkeypatch.chdir(tmp_path)
     for part in ("_generators", "_extractors", "_data"):
-        monkeypatch.setattr(f"genbench.testing.doctor.{part}", list)
-    monkeypatch.setattr(
-        "genbench.testing.doctor._device", lambda: Check("device", True, "not asked")
-    )
+        monkeypatch.setattr(f"genbench.testing.doctor.{part}", lambda *given: [])
+    device = Check("device", True, "not asked")
+    monkeypatch.setattr("genbench.testing.doctor._device", lambda *given: device)
     done = CliRunner().invoke(cli, words, standalone_mode=False)
     typed = (GenbenchError, click.ClickException)
     assert isinstance(done.exception, typed) or done.return_value == 6, done.exception
