@@ -420,7 +420,8 @@ def test_a_damaged_zip_of_images_is_read_or_refused(tmp_path: Path, data: bytes)
         with open_images(tmp_path / "x.zip") as files:
             for name in files.listing.names:
                 with contextlib.suppress(BadImage):
-                    decode(files.read(name), Space("image", (1, 8, 8), levels=256))
+                    image = decode(files.read(name), Space("image", (1, 8, 8), levels=256))
+                    assert image.shape == (1, 8, 8)
     except DataError:
         pass
 
