@@ -83,9 +83,9 @@ def _value(key: str, name: str, likelihood: str | None, share: float, seed: int)
     if info is not None and info.source == "likelihood" and likelihood is None:
         return MetricValue("not_applicable", reason=f"{name} has no likelihood")
     best, worst = _ENDS.get(key, (0.97, 0.0))
-    wobble = 0.01 * ((seed * 7919 + len(name) * 31 + len(key)) % 11 / 5 - 1)
-    value = best + (worst - best) * (1 - share) ** 3 * (1 + wobble)
-    error = abs(value - best) * 0.01 + abs(best) * 0.004
+    wobble = 0.02 * ((seed * 7919 + len(name) * 31 + len(key)) % 11 / 5 - 1)
+    value = (best + (worst - best) * (1 - share) ** 3) * (1 + wobble)
+    error = abs(value) * 0.006
     return MetricValue(
         "ok",
         value=value,

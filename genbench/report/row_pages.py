@@ -49,12 +49,13 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One metric of the row: over all seeds, of real data, and a text for each cell."""
+    """One metric of the row: over all seeds, of real data, and in each of the row's cells."""
 
     column: Column
     value: Value
     floor: str
     cells: tuple[str, ...]
+    remark: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,12 +178,15 @@ def _parameters(row: Row) -> Iterator[Parameter]:
 
 
 def _score(row: Row, column: Column, board: Table) -> Score:
-    floor = board.floor(column)
+    floor, value = board.floor(column), row.values[column.id]
+    # Why a number has no rank is no remark on what is never ranked.
+    never = value.number is not None and (row.control or column.higher_is_better is None)
     return Score(
         column,
-        row.values[column.id],
+        value,
         "" if floor is None else number(floor),
         tuple(_at_seed(entry, column.id) for entry in row.entries),
+        "" if never else value.reason,
     )
 
 

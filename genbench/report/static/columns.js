@@ -11,7 +11,7 @@ function chooseColumns(task, table, key) {
   });
   const rest = groups.flatMap((group) => group.members.slice(1));
   const usual = () => new Set(table.classList.contains("few") ? rest : []);
-  const isOpen = (group) => group.members.every((id) => !hidden.has(id));
+  const isOpen = (group, closed) => group.members.every((id) => !closed.has(id));
 
   const remembered = () => {
     try {
@@ -77,9 +77,11 @@ function chooseColumns(task, table, key) {
     group.button.append(group.count, group.hint);
     group.th.append(group.button);
     group.button.addEventListener("click", () => {
-      const open = !isOpen(group);
+      const open = !isOpen(group, hidden);
       turn(group, open);
-      remember({ ...remembered(), [group.name]: open });
+      const choices = { ...remembered(), [group.name]: open };
+      if (open === isOpen(group, usual())) delete choices[group.name]; // as it would be anyway
+      remember(choices);
       changed();
     });
   }

@@ -73,6 +73,8 @@
         body.hidden = (calibrates && want.controls !== "1") || (body.rows.length > 0 && here === 0);
         if (!body.hidden) shown += here;
       }
+      const inside = [...bar.querySelectorAll(".filters [data-filter]")].filter((field) => on(field) !== initial.get(field));
+      bar.querySelector(".active").textContent = inside.length ? ` (${inside.length})` : "";
       task.querySelector(".shown").textContent = shown === rows.length ? `${shown} rows` : `${shown} of ${rows.length} rows`;
       for (const field of fields) {
         pageState.set(name(field.dataset.filter), on(field) === initial.get(field) ? null : on(field));
