@@ -96,5 +96,3 @@ def _value(key: str, name: str, likelihood: str | None, share: float, seed: int)
         signature=f"{key}/1;features=mnist-cnn@1:9f2c;n=10000;reference=test",
         n=10000,
     )
-
-

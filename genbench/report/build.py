@@ -34,7 +34,8 @@ from genbench.system import write_bytes
 
 MANIFEST = "manifest.json"
 PLOTLY = "plotly-cartesian.min.js"
-SCRIPTS = ("theme.js", "state.js", "columns.js", "table.js", "figures.js", "samples.js", "compare.js")
+SCRIPTS = ("theme.js", "state.js", "columns.js", "table.js", "figures.js", "samples.js",
+           "compare.js")  # fmt: skip
 _CSP = (
     "default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; "
     "img-src 'self' data: blob:; base-uri 'none'; form-action 'none'"
@@ -76,7 +77,8 @@ def _build(tasks: Sequence[TaskResults], out: Path, single_file: bool, badge: bo
                 site.write(f"data/{found.id}-{name}", content)
     if badge:
         for found in pages:
-            site.write(f"data/{found.id}-badge.svg", site.render("badge.svg.j2", **badge_text(found)))
+            body = site.render("badge.svg.j2", **badge_text(found))
+            site.write(f"data/{found.id}-badge.svg", body)
     site.finish()
     return out / "index.html"
 
@@ -219,7 +221,7 @@ class _Site:
         return self._unique(id(entry.record), name)
 
     def _unique(self, key: Hashable, wanted: str) -> str:
-        """The name of what `key` stands for: the one that was `wanted`, or the next that is free."""
+        """The name of what `key` stands for: the one `wanted`, or the next that is free."""
         if key not in self._names:
             name = wanted
             while name.casefold() in self._taken:  # some file systems know no case

@@ -154,9 +154,7 @@ def _known(line: Sequence[tuple[float, float | None]]) -> list[tuple[float, floa
     return [(x, y) for x, y in line if y is not None]
 
 
-def _path(
-    line: Sequence[tuple[float, float | None]], at: Callable[[float, float], str]
-) -> str:
+def _path(line: Sequence[tuple[float, float | None]], at: Callable[[float, float], str]) -> str:
     """The commands of an SVG path; a value that was not finite is a gap."""
     commands, pen = [], "M"
     for x, y in line:

@@ -19,7 +19,7 @@ from genbench.report.page import Page, Place, Shown, grid
 from genbench.report.reproduce import command
 from genbench.report.rows import Row, Table, Value
 from genbench.report.tabulation import MARKS
-from genbench.report.text import count, duration, number, size, with_error
+from genbench.report.text import count, duration, number, shorten, size, with_error
 from genbench.results import Entry, is_ours, plain
 
 _LIKELIHOODS = {
@@ -105,17 +105,21 @@ def _text(declared: Mapping[str, Any], key: str) -> str:
 
 
 def _standing(row: Row, board: Table) -> str:
-    """Where the row stands on the primary metric, in a sentence."""
+    """Where the row stands on the primary metric, and why it has no rank, if it has none."""
     if not board.columns:
         return ""
     first = board.columns[0]
     value = row.values[first.id]
+    if not row.done:
+        return "None of its cells has a result."
+    reason = "" if value.rank or row.control else row.unranked or value.reason
+    why = f" No rank: {shorten(reason, 300)}." if reason else ""
     if value.number is None:
-        return f"It has no {first.title}." if row.done else "None of its cells has a result."
-    rank = f", rank {value.rank} of {value.of}" if value.rank and not row.control else ""
+        return f"It has no {first.title}.{why}"
+    rank = f", rank {value.rank} of {value.of}" if value.rank else ""
     floor = board.floor(first)
     beside = "" if floor is None or row.name == "heldout" else f"; real data: {number(floor)}"
-    return f"{first.title} {value.with_half}{rank}{beside}."
+    return f"{first.title} {value.with_half}{rank}{beside}.{why}"
 
 
 def _facts(row: Row) -> Iterator[tuple[str, str]]:
