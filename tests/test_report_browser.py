@@ -171,7 +171,9 @@ def test_filters_and_sort_live_in_the_address(visit: Any, site: Path) -> None:
     found.page.select_option("[data-filter=family]", "flow")
     assert found.names() == ["flow"]
     found.page.click("[data-reset]")
+    found.page.locator("details.filters summary").click()
     found.page.locator("[data-filter=controls]").uncheck()
+    assert found.page.locator("details.filters summary").inner_text() == "More filters (1)"
     found.page.locator("table.results th[data-col=recall] button").click()
     fragment = found.page.evaluate("location.hash")
     again = visit(site / "index.html", fragment)
@@ -247,6 +249,7 @@ def test_reasons_for_no_rank_open_by_keyboard(visit: Any, site: Path) -> None:
 def test_complete_only_hides_rows_that_miss_seeds(visit: Any, site: Path) -> None:
     found = visit(site / "index.html")
     assert found.names("tbody.unranked") == ["dna"]
+    found.page.locator("details.filters summary").press("Enter")
     found.page.locator("[data-filter=complete]").check()
     assert found.names("tbody.unranked") == []
 
@@ -311,7 +314,7 @@ def test_groups_work_where_storage_does_not(visit: Any, shelf_site: Path) -> Non
 
 def test_a_name_leads_to_the_row_and_back(visit: Any, shelf_site: Path) -> None:
     found = visit(shelf_site / "index.html")
-    found.page.locator("table.results a", has_text="ddpm").click()
+    found.page.locator(".who a", has_text="ddpm").click()
     assert found.page.locator("h1").inner_text() == "ddpm"
     images = found.page.locator(".gallery img")
     assert all(i.evaluate("image => image.naturalWidth") > 0 for i in images.all())
@@ -456,7 +459,7 @@ def test_without_javascript_tables_samples_and_details_are_there(visit: Any, sit
     details = found.page.locator("[data-figure=strips] details")
     details.locator("summary").click()
     assert details.locator("table").is_visible()
-    found.page.locator("table.results a", has_text="gan").first.click()
+    found.page.locator(".who a", has_text="gan").first.click()
     assert found.page.locator("table.scores").is_visible()
 
 
@@ -473,7 +476,7 @@ def test_a_single_file_works_alone(visit: Any, tmp_path: Path) -> None:
     assert found.complaints == []
     found.page.locator("a.seed").first.click()
     assert found.page.locator("details.inline-cell[open]").count() == 1
-    found.page.locator("table.results a", has_text="vae").first.click()
+    found.page.locator(".who a", has_text="vae").first.click()
     assert found.page.locator("details.inline-cell[open] table.scores").is_visible()
 
 

@@ -106,12 +106,12 @@
   for (const table of document.querySelectorAll("table.plain.sortable")) makeSortable(table, null);
 
   document.addEventListener("click", (event) => {
-    for (const menu of document.querySelectorAll("details.columns[open]")) {
+    for (const menu of document.querySelectorAll("details.drop[open]")) {
       if (!menu.contains(event.target)) menu.open = false;
     }
   });
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
-    for (const menu of document.querySelectorAll("details.columns[open]")) menu.open = false;
+    for (const menu of document.querySelectorAll("details.drop[open]")) menu.open = false;
   });
 })();
