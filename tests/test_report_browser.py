@@ -316,6 +316,7 @@ def test_a_name_leads_to_the_row_and_back(visit: Any, shelf_site: Path) -> None:
     found = visit(shelf_site / "index.html")
     found.page.locator(".who a", has_text="ddpm").click()
     assert found.page.locator("h1").inner_text() == "ddpm"
+    found.through()
     images = found.page.locator(".gallery img")
     assert all(i.evaluate("image => image.naturalWidth") > 0 for i in images.all())
     found.page.locator("a[rel=next]").click()
