@@ -22,7 +22,7 @@ from typing import Any
 from genbench.errors import GenbenchError
 from genbench.running import configure_torch
 from genbench.system import ProcessOutcome, read_json, run_isolated, sandbox
-from genbench.testing import conduct, continuation, declaration, normalisation
+from genbench.testing import conduct, continuation, declaration, inside, normalisation
 from genbench.testing.order import RESULTS, Order
 from genbench.testing.results import CheckResult
 from genbench.testing.rules import RULES
@@ -47,6 +47,9 @@ TOGETHER: dict[str, Step] = {
     "log-prob": conduct.log_prob,
     "density": normalisation.density,
     "copies": conduct.copies,
+    "codes": inside.codes,
+    "decode": inside.decode,
+    "sampler": inside.sampler,
     "files": conduct.files,
     "state": continuation.keep_state,
     "repeat": continuation.keep_reference,
@@ -58,6 +61,9 @@ APART: dict[str, tuple[Step, ...]] = {
     "resume": (continuation.interrupt, continuation.resume),
     "stop": (continuation.stop,),
     "device": (continuation.device,),
+    "codes": (inside.codes_again,),
+    "decode": (inside.decode_again,),
+    "sampler": (inside.sampler_again,),
     "probability": (normalisation.probability,),
 }
 
