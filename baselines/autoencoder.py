@@ -1,13 +1,13 @@
-"""An autoencoder without noise, and a mixture of Gaussians per class laid over its codes afterwards.
+"""An autoencoder without noise, and a mixture of Gaussians per class laid over its codes after.
 
 Ghosh et al., "From Variational to Deterministic Autoencoders" (2020, arXiv:1903.12436): the network
-gives back its input through a narrow code. In place of the noise of a VAE, an L2 penalty keeps codes
-near the origin and weight decay keeps the decoder smooth (RAE-L2); the distribution of codes is
-fitted once the network is, to those that it gave in the last part of the training. A sample is a
+gives back its input through a narrow code. In place of the noise of a VAE, an L2 penalty keeps
+codes near the origin and weight decay keeps the decoder smooth (RAE-L2); the distribution of codes
+is fitted once the network is, to those that it gave in the last part of the training. A sample is a
 draw from the class's mixture, decoded. Encoder and decoder know nothing of classes.
 
-What to expect of MNIST at `standard`: smooth strokes, as everything is that is made to lower squared
-error. There is no likelihood. What was measured: ``docs/baselines.md``.
+What to expect of MNIST at `standard`: smooth strokes, as everything is that is made to lower
+squared error. There is no likelihood. What was measured: ``docs/baselines.md``.
 """
 
 from __future__ import annotations
@@ -254,7 +254,8 @@ class Autoencoder:
             {"params": list(decoder), "weight_decay": p.decoder_decay},
         ]
         options = optimizer_options(self.device)
-        return Training(net, torch.optim.Adam(groups, p.learning_rate, betas=(0.9, 0.99), **options))
+        adam = torch.optim.Adam(groups, p.learning_rate, betas=(0.9, 0.99), **options)
+        return Training(net, adam)
 
     def _rate(self, fraction: float) -> float:
         """Warm-up, then a cosine to 0."""

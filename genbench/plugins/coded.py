@@ -83,7 +83,8 @@ class Coded:
                 f"{self.latent_size}"
             )
         if z.device.type != "meta" and not (finite := z.isfinite().all(1)).all():
-            raise self._breach(f"encode() is not finite for row {first + int(finite.int().argmin())}")
+            row = first + int(finite.int().argmin())
+            raise self._breach(f"encode() is not finite for row {row}")
         return z
 
     @torch.no_grad()

@@ -50,7 +50,7 @@ def inside(board: Table, place: Place) -> Inside:
     """The probes and pictures of a table's rows, each at its first seed that has some."""
     probes = [(row.label, found) for row in board.rows if (found := _probe(row)) is not None]
     counts = sorted({n for _, probe in probes for n in probe.accuracy})[-_MOST_COUNTS:]
-    lines = [ProbeLine(label, probe.length, _cells(probe.accuracy, counts)) for label, probe in probes]
+    lines = [ProbeLine(name, p.length, _cells(p.accuracy, counts)) for name, p in probes]
     if probes:
         pixels = _cells(probes[0][1].pixels, counts)
         lines.append(ProbeLine("raw pixels, the same probe", "", pixels))

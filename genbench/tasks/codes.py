@@ -1,4 +1,4 @@
-"""The suite's ``[codes]`` table: what is asked of generators that have codes. Imports nothing heavy.
+"""The suite's ``[codes]`` table: what is asked of generators with codes. Imports nothing heavy.
 
 It stands outside both of the suite's hashes: it adds values to a record, moves none, and each says
 by its signature what it is. The scoring key of the part ``codes`` holds it.

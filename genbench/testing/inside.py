@@ -16,7 +16,7 @@ from genbench.errors import ContractError
 from genbench.plugins import Coded
 from genbench.system import tensorfile
 from genbench.testing.continuation import STATE
-from genbench.testing.subject import NotChecked, Subject, changed, random_states, require
+from genbench.testing.subject import NotOffered, Subject, changed, random_states, require
 from genbench.testing.tiny import tiny_labels, tiny_rows
 
 N, FEWER = 32, 7
@@ -64,13 +64,13 @@ def sampler_again(subject: Subject) -> None:
 
 def _codes(coded: Coded) -> Tensor:
     if not coded.encodes:
-        raise NotChecked("it has no encode")
+        raise NotOffered
     return coded.encode(tiny_rows(coded.space, N))
 
 
 def _decoded(coded: Coded) -> Tensor:
     if not coded.decodes and not coded.reconstructs:
-        raise NotChecked("it has no decode and no reconstruct")
+        raise NotOffered
     found, x = [], tiny_rows(coded.space, N)
     if coded.reconstructs:
         found.append(coded.reconstruct(x))
@@ -82,7 +82,7 @@ def _decoded(coded: Coded) -> Tensor:
 
 def _drawn(coded: Coded) -> Tensor:
     if "sampler" not in coded.offered:
-        raise NotChecked("it has no sampler")
+        raise NotOffered
     return coded.draw(_noise(coded.noise_size), tiny_labels(coded.space, N))
 
 
