@@ -118,19 +118,24 @@ BREACHES = {
 }  # fmt: skip
 
 
+def used(generator: Any) -> None:
+    """Encode five rows and decode them."""
+    coded = Coded(generator, IMAGES)
+    coded.decode(coded.encode(rows(5), first=100), torch.zeros(5, dtype=torch.int64))
+
+
 @pytest.mark.parametrize("complaint", BREACHES)
 def test_a_breach_is_told_with_what_was_given(complaint: str) -> None:
     broken = type("Broken", (Generator,), BREACHES[complaint])()
     with pytest.raises(ContractError) as told:
-        coded = Coded(broken, IMAGES)
-        coded.decode(coded.encode(rows(5), first=100), torch.zeros(5, dtype=torch.int64))
+        used(broken)
     assert complaint in str(told.value)
     assert str(told.value).startswith("generator 'mine': ")
 
 
 def test_the_error_of_a_reconstruction_is_per_scalar() -> None:
     real = np.zeros((50, 4))
-    found = reconstruction_error(real, real + [[1.0, 0, 0, 3]])
+    found = reconstruction_error(real, real + np.array([1.0, 0, 0, 3]))
     assert found.value == 2.5
     with pytest.raises(MetricError, match="40 rows of 50 were given back"):
         reconstruction_error(real, real[:40])

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from typing import Any
 
 from genbench.report.images import artefact
 from genbench.report.placing import Place, RowSamples, grid

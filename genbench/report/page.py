@@ -30,6 +30,7 @@ from genbench.report.text import shorten, slug
 from genbench.report.tradeoffs import correlations, metric_pairs, quality_cost
 from genbench.results import Entry, Margin, TaskResults, environment_mark, margin_of
 
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """Everything one task shows."""

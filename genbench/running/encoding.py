@@ -129,4 +129,3 @@ class Look:
             parts.append(work(rows).cpu().numpy())
             self._report(min(start + CHUNK, len(x)), len(x), {})
         return np.concatenate(parts)
-
