@@ -331,7 +331,7 @@ def test_a_run_looks_inside_and_an_old_cell_is_looked_into_later(
     after = records(tmp_path / "results")
     vae = after["vae", 0]
     assert vae.timing["fit_s"] == before["vae", 0].timing["fit_s"], "nothing was fitted anew"
-    assert 0 < vae.metrics["reconstruction_mse"].value < 0.1  # type: ignore[operator]
+    assert 0 < vae.metrics["reconstruction_mse"].value < 0.3  # type: ignore[operator]
     probe = vae.metrics["probe_accuracy"]
     assert probe.interval is not None
     assert probe.interval.method == "wilson"
