@@ -197,7 +197,7 @@ class Autoencoder:
     def sample(self, n: int, *, seed: int, labels: Tensor | None = None) -> Tensor:
         """Draw `n` examples of the classes in `labels`."""
         rng, y = self._rng(seed), self._classes(n, labels)
-        noise = torch.randn(n, self.noise_size, generator=rng, device=rng.device).to(self.device)
+        noise = torch.randn(n, self.noise_size, generator=rng, device=self.device)
         parts = zip(noise.split(CHUNK), y.split(CHUNK), strict=True)
         return torch.cat([self.sampler(rows, classes) for rows, classes in parts])
 
