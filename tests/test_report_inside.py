@@ -1,4 +1,4 @@
-"""The look inside of a page: probes as a table, pictures made of codes, strangers' details left out."""
+"""The look inside of a page: probes as a table, pictures, and nothing strange from details."""
 
 from __future__ import annotations
 
