@@ -1,5 +1,7 @@
 from . import custom as custom
 from .authentic import authenticity
+from .classes import HIT_SHARE as HIT_SHARE
+from .classes import classes_hit as classes_hit
 from .copying import data_copying
 from .custom import CustomMetric
 from .custom import described as described

@@ -14,20 +14,22 @@ from typing import Any
 import numpy as np
 
 from genbench.errors import StoreError
-from genbench.results import CHECKPOINT, read_record
+from genbench.results import CHECKPOINT, read_record, snapshots_in
 from genbench.running.attempt import Attempt, judge, take_over
 from genbench.running.cellspec import CellSpec
+from genbench.running.course import CourseLedger, points_of, settle
 from genbench.running.events import EventListener
 from genbench.running.ledger import (
     LIKELIHOOD,
     SAMPLES,
+    STATE,
     WORK,
     CellLedger,
     Ledger,
     inherit_checkpoint,
 )
 from genbench.running.monitoring import MonitoredProcess
-from genbench.running.recording import LOG, ROLES, generation_of
+from genbench.running.recording import COURSE, LOG, ROLES, course_so_far, generation_of
 from genbench.system import (
     ProcessOutcome,
     Sandbox,
@@ -70,8 +72,12 @@ class Sampling:
             if not earlier:
                 take_over(attempt, generation_of(self._spec.folder))
             self._seal(attempt)
+        if not earlier:
+            attempt.course = course_so_far(self._spec, attempt.generation)
         if self._scores_rows(attempt):
             self._score_rows(attempt)
+        if self._draws_course(attempt):
+            self._draw_course(attempt)
 
     def _fit_and_sample(self, attempt: Attempt) -> None:
         from genbench.running.generation import Generation
@@ -142,6 +148,44 @@ class Sampling:
         if arrays and attempt.status == "ok":
             save_arrays(path, arrays)
 
+    def _draws_course(self, attempt: Attempt) -> bool:
+        """Whether there are states of the fit that the course of training is to be told from."""
+        spec, folder = self._spec, self._spec.folder
+        stored = (folder / STATE).is_file() and not (folder / COURSE).is_file()
+        offered = "lost" in attempt.course or bool(snapshots_in(folder))
+        return (
+            not self._stopping()
+            and attempt.status == "ok"
+            and spec.suite.course is not None
+            and not spec.generator.ref.inline
+            and not spec.generator.is_control
+            and stored
+            and offered
+        )
+
+    def _draw_course(self, attempt: Attempt) -> None:
+        """Sample each stored state in a process of its own: whatever happens, the rest is there."""
+        from genbench.running.generation import Generation
+
+        spec = self._spec
+        points = points_of(spec.folder, int(attempt.generation["examples_served"]))
+        ledger = CourseLedger(spec, points)
+        outcome = self._monitored(
+            lambda events, box: Generation(spec, events, box).draw_course(points), ledger
+        )
+        attempt.resources["peak_rss_bytes"] = max(
+            attempt.resources.get("peak_rss_bytes", 0), outcome.peak_rss_bytes
+        )
+        drawing = Attempt()
+        judge(drawing, spec, outcome, ledger, self._stopping())
+        if drawing.status == "interrupted":
+            attempt.status, attempt.error = drawing.status, drawing.error
+            return
+        told = (drawing.error or {}).get("message") or "its process ended before it was drawn"
+        lost = settle(spec.folder, ledger, str(told))
+        attempt.course["lost"] = {**attempt.course.get("lost", {}), **lost}
+        attempt.timing.update(ledger.course_timing)
+
     def _monitored(
         self, work: Callable[[EventListener, Sandbox | None], None], ledger: Ledger
     ) -> ProcessOutcome:
@@ -178,7 +222,8 @@ class Sampling:
             return False
         earlier = read_record(self._spec.reuse / "record.json")
         attempt.unprobed = "sandbox" not in earlier.environment  # made before probes were
-        for _, name in ROLES[:3]:
+        states = [path.name for path in snapshots_in(self._spec.reuse).values()]
+        for name in [*(name for _, name in ROLES[:4]), *states]:
             if (self._spec.reuse / name).is_file():
                 _link(self._spec.reuse / name, self._spec.folder / name)
         attempt.timing.update(earlier.timing)
@@ -190,7 +235,7 @@ class Sampling:
         }
         kept = {name: value for name, value in earlier.metrics.items() if self._keeps(name)}
         attempt.metrics.update(kept)
-        attempt.copies = dict(earlier.copies)
+        attempt.copies, attempt.course = dict(earlier.copies), dict(earlier.course)
         stored = earlier.cell["suite"].get("scoring")
         if isinstance(stored, Mapping):
             attempt.scoring.update({k: v for k, v in stored.items() if k not in self._spec.parts})

@@ -88,6 +88,7 @@ class Scorer:
         self._progress = progress
         self._slots = slots
         self._splits: dict[str, Split] = {}
+        self._generated = [samples["x"]]
         self._reference = str(spec.suite.document["protocol"]["reference"])
 
     def score(self) -> dict[str, MetricValue]:
@@ -138,14 +139,26 @@ class Scorer:
         for request in self.spec.suite.metrics:
             if is_likelihood(request.id):
                 continue
-            info, extractor = metric_info(request.id), split_id(request.id)[1]
-            space = extractor or self.spec.suite.extractor
-            if info.on_pixels:
-                space = "pixels"
-            elif extractor is None and space == IDENTITY and info.standardised:
-                space = TRAIN_SCALE
-            spaces.setdefault(space, []).append(request.id)
+            spaces.setdefault(self._space_of(request.id), []).append(request.id)
         return spaces
+
+    def _space_of(self, id_: str) -> str:
+        """The feature space that a metric is computed in."""
+        info, extractor = metric_info(id_), split_id(id_)[1]
+        space = extractor or self.spec.suite.extractor
+        if info.on_pixels:
+            return "pixels"
+        scaled = extractor is None and space == IDENTITY and info.standardised
+        return TRAIN_SCALE if scaled else space
+
+    def generated(self, x: Array) -> Array:
+        """Other rows of the generator's: their features are needed once, and not kept."""
+        self._generated.append(x)
+        return x
+
+    def features_of(self, id_: str) -> tuple[Callable[[Array], Features], str]:
+        """The function from rows to the features that a metric is made of, and its name."""
+        return self._features_in(self._space_of(id_))
 
     def _evaluate(self, space: str, ids: list[str]) -> dict[str, MetricValue]:
         infos = {id_: described(id_) for id_ in ids}
@@ -231,7 +244,7 @@ class Scorer:
             except (GenbenchError, KeyError):
                 path.unlink(missing_ok=True)
         found = extractor.extract(x, device=self.spec.device)
-        if x is not self.samples["x"]:
+        if all(x is not drawn for drawn in self._generated):
             kept = found.on("cpu")
             arrays: dict[str, Any] = {
                 "features": kept.features, "probabilities": kept.probabilities

@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genbench.errors import GenbenchError, StoreError
 from genbench.results import (
@@ -27,11 +27,13 @@ from genbench.results import (
     Artifact,
     Record,
     artifact,
+    snapshots_in,
     write_progress,
     write_record,
 )
 from genbench.running.attempt import Attempt, error_of, stopped
 from genbench.running.cellspec import CellSpec, read_spec
+from genbench.running.course import drawn_in
 from genbench.running.ledger import AT_CHECKPOINT, LIKELIHOOD, SAMPLES, WORK
 from genbench.running.recording import (
     GENERATION,
@@ -59,6 +61,9 @@ from genbench.system import (
     sha256_file,
 )
 from genbench.tasks import protocols
+
+if TYPE_CHECKING:
+    from genbench.running.scoring import Scorer
 
 
 class _Stopped(Exception):
@@ -155,6 +160,7 @@ class Worker:
         attempt.scoring.update({part: keys[part] for part in self.spec.parts})
         attempt.timing["metrics_s"] = time.perf_counter() - start
         attempt.timing["metrics_core_s"] = _core_seconds() - core
+        self._score_course(scorer, attempt)
         real = scorer.split(str(self.spec.suite.document["protocol"]["reference"]))
         attempt.pictures = pictures.write_pictures(
             self.spec.folder, self.spec.suite.space, samples, real, scorer.split("train")
@@ -165,6 +171,19 @@ class Worker:
         )
         held = card.peaks(self.spec.device)
         attempt.resources.update({f"metrics_{name}": peak for name, peak in held.items()})
+
+    def _score_course(self, scorer: Scorer, attempt: Attempt) -> None:
+        """Score what the stored states drew; its time is neither the fit's nor the metrics'."""
+        from genbench.running.course_scores import score_course
+
+        if not attempt.course or "metrics" not in self.spec.parts:
+            return
+        start, core = time.perf_counter(), _core_seconds()
+        self._progress("the course of training")
+        attempt.course = score_course(scorer, drawn_in(self.spec.folder), attempt.course)
+        for name, spent in (("s", time.perf_counter() - start), ("core_s", _core_seconds() - core)):
+            before = attempt.timing.get(f"course_{name}", 0.0)
+            attempt.timing[f"course_{name}"] = before + spent
 
     def _record(self, attempt: Attempt) -> Record:
         spec = self.spec
@@ -199,6 +218,7 @@ class Worker:
                 "wall_s": time.monotonic() - self._clock,
             },
             copies=attempt.copies,
+            course=attempt.course,
         )
 
     def _artifacts(self, attempt: Attempt) -> tuple[Artifact, ...]:
@@ -206,6 +226,8 @@ class Worker:
         if attempt.status == "ok":
             (folder / CHECKPOINT).unlink(missing_ok=True)
             (folder / AT_CHECKPOINT).unlink(missing_ok=True)
+            for path in snapshots_in(folder).values():
+                path.unlink()
         pictures = sorted(attempt.pictures.items())
         return files_of(folder) + tuple(artifact(folder, role, n) for role, n in pictures)
 

@@ -56,6 +56,7 @@ APART: dict[str, tuple[Step, ...]] = {
     "state": (continuation.restore_state,),
     "repeat": (continuation.fit_again,),
     "resume": (continuation.interrupt, continuation.resume),
+    "snapshots": (continuation.snapshots,),
     "stop": (continuation.stop,),
     "device": (continuation.device,),
     "probability": (normalisation.probability,),

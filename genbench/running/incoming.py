@@ -1,0 +1,44 @@
+"""Rows that a generator's process sent, held to the space before anybody uses them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from genbench import kinds
+from genbench.errors import ContractError
+from genbench.generator import Space
+from genbench.running.wire import Array
+
+
+def checked_rows(space: Space, arrays: Mapping[str, Array]) -> Mapping[str, Array]:
+    """Rows that a generator's process sent; `ContractError` if they are none of the space."""
+    if not set(arrays) <= {"x", "y"}:
+        raise ContractError("the generator's process sent rows that nobody asked for")
+    problem = _violation(space, arrays)
+    if problem is not None:
+        raise ContractError(f"the generator's process sent rows that {problem}")
+    return arrays
+
+
+def _violation(space: Space, arrays: Mapping[str, Array]) -> str | None:
+    """The reason that arrays are not rows of a space, as `Space.violation` gives it for tensors."""
+    x, y = arrays["x"], arrays.get("y")
+    if x.shape[1:] != space.shape or x.ndim == 0 or x.dtype != np.dtype(space.dtype):
+        return f"are {x.dtype} of shape {x.shape}, expected {space.dtype} of (n, *{space.shape})"
+    if x.dtype.kind == "f" and not np.isfinite(x).all():
+        return "hold NaN or infinity"
+    if space.levels and x.size and (x.min() < 0 or x.max() >= space.levels):
+        return f"leave 0..{space.levels - 1}"
+    if x.size and (left := kinds.of(space.kind).outside(x)) is not None:
+        return f"leave {left}"
+    if y is None:
+        return None
+    if y.shape != x.shape[:1] or y.dtype != np.int64:
+        return f"have labels {y.dtype} of shape {y.shape}"
+    return (
+        "have labels of no class"
+        if y.size and not 0 <= y.min() <= y.max() < space.classes
+        else None
+    )
