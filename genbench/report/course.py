@@ -20,7 +20,7 @@ from genbench.report.figures import (
     value_axis,
 )
 from genbench.report.rows import Row, Table
-from genbench.report.text import count, number, plot_label, plot_labels, shorten
+from genbench.report.text import count, number, plot_labels, shorten
 from genbench.results import Course, Loss, Stability, course_of, stability, why_no_course
 
 TITLES = {"fid": "FID", "recall": "Recall", "classes_hit": "Classes hit"}
@@ -229,6 +229,6 @@ def _without(table: Table, rows: Sequence[_Told]) -> list[str]:
             reasons.setdefault(why_no_course(row.done[0].record), []).append(row.label)
     return [
         f"{', '.join(shorten(name) for name in names[:6])}"
-        f"{f' and {len(names) - 6} more' if len(names) > 6 else ''}: {plot_label(why, 200)}."
+        f"{f' and {len(names) - 6} more' if len(names) > 6 else ''}: {shorten(why, 200)}."
         for why, names in reasons.items()
     ]

@@ -29,6 +29,7 @@ class Attempt:
     refits: dict[Job, RefitResult] = field(default_factory=dict)
     copies: dict[str, Any] = field(default_factory=dict)
     course: dict[str, Any] = field(default_factory=dict)
+    undrawn: bool = False  # of the course: its process ended before it was drawn
     sealed: str = ""  # digest of the samples
     probe: dict[str, Any] = field(default_factory=dict)  # log_prob of the fitted generator itself
     unprobed: bool = False

@@ -69,26 +69,37 @@ class CourseLedger(Ledger):
         """See `genbench.running.events.EventListener`."""
         self.lose(self._at, reason)
 
+    def lose_all(self, reason: str) -> dict[str, str]:
+        """No state has rows, for this reason."""
+        for examples in self._points:
+            self.lose(examples, reason)
+        return dict(self.result.lost_points)
+
     @property
     def course_timing(self) -> dict[str, float]:
         """Seconds that the drawing took, apart from those of its preparation."""
         return {name: s for name, s in self.result.timing.items() if name.startswith("course_")}
 
-    def drawn(self, otherwise: str) -> dict[int, dict[str, Array]]:
-        """The rows of every state that has all of them; of others it remembers why not."""
+    def drawn(self) -> dict[int, dict[str, Array]]:
+        """The rows of every state that has all of them; of others it remembers that."""
         found = {}
         for examples in sorted(self._points):
-            parts = [] if self.broken else self._parts.get(examples, [])
+            parts = self._parts.get(examples, [])
             if sum(len(part["x"]) for part in parts) == self._rows:
                 found[examples] = {n: np.concatenate([p[n] for p in parts]) for n in parts[0]}
             elif str(examples) not in self.result.lost_points:
-                self.lose(examples, otherwise)
+                self.lose(examples, "it drew too few rows")
         return found
 
 
-def settle(folder: Path, ledger: CourseLedger, otherwise: str) -> dict[str, str]:
-    """Store the rows of a course in its attempt's folder; why some are missing, by examples."""
-    drawn = ledger.drawn(otherwise)
+def settle(folder: Path, ledger: CourseLedger, problem: str | None) -> dict[str, str]:
+    """Store the rows of a course in its attempt's folder; why some are missing, by examples.
+
+    All are if its process met with a problem: the same command then draws it again.
+    """
+    if problem is not None:
+        return ledger.lose_all(problem)
+    drawn = ledger.drawn()
     arrays = {f"{n}_{at}": array for at, rows in drawn.items() for n, array in rows.items()}
     try:
         if arrays:

@@ -15,6 +15,7 @@ from genbench.system import confinement, read_json, settled
 LOG = "log.txt"
 GENERATION = "generation.json"
 COURSE = "course.npz"
+UNSCORED = "it was not scored"
 LOG_TAIL_BYTES = 8192
 
 ROLES = (
@@ -132,7 +133,7 @@ def course_so_far(spec: CellSpec, generation: Mapping[str, Any]) -> dict[str, An
         reason = f"{spec.generator.name} keeps no snapshots: its fit never calls run.snapshot"
         return {"status": "not_applicable", "reason": reason}
     lost = dict(generation.get("lost_points", {}))
-    return {"status": "failed", "reason": "it was not scored", "lost": lost}
+    return {"status": "failed", "reason": UNSCORED, "lost": lost}
 
 
 def log_tail(folder: Path) -> str:

@@ -29,7 +29,14 @@ from genbench.running.ledger import (
     inherit_checkpoint,
 )
 from genbench.running.monitoring import MonitoredProcess
-from genbench.running.recording import COURSE, LOG, ROLES, course_so_far, generation_of
+from genbench.running.recording import (
+    COURSE,
+    LOG,
+    ROLES,
+    UNSCORED,
+    course_so_far,
+    generation_of,
+)
 from genbench.system import (
     ProcessOutcome,
     Sandbox,
@@ -178,12 +185,14 @@ class Sampling:
         )
         drawing = Attempt()
         judge(drawing, spec, outcome, ledger, self._stopping())
+        attempt.undrawn = drawing.status != "ok"
         if drawing.status == "interrupted":
             attempt.status, attempt.error = drawing.status, drawing.error
             return
-        told = (drawing.error or {}).get("message") or "its process ended before it was drawn"
-        lost = settle(spec.folder, ledger, str(told))
-        attempt.course["lost"] = {**attempt.course.get("lost", {}), **lost}
+        lost = settle(spec.folder, ledger, (drawing.error or {}).get("message"))
+        earlier = attempt.course.get("lost", {}).items()
+        before = {at: why for at, why in earlier if at not in map(str, points)}
+        attempt.course = {"status": "failed", "reason": UNSCORED, "lost": before | lost}
         attempt.timing.update(ledger.course_timing)
 
     def _monitored(

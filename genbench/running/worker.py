@@ -226,7 +226,7 @@ class Worker:
         if attempt.status == "ok":
             (folder / CHECKPOINT).unlink(missing_ok=True)
             (folder / AT_CHECKPOINT).unlink(missing_ok=True)
-            for path in snapshots_in(folder).values():
+            for path in () if attempt.undrawn else snapshots_in(folder).values():
                 path.unlink()
         pictures = sorted(attempt.pictures.items())
         return files_of(folder) + tuple(artifact(folder, role, n) for role, n in pictures)

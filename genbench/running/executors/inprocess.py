@@ -71,8 +71,8 @@ class InProcessExecutor:
         drawing = CourseLedger(spec, points)
         cls = self._classes[spec.generator.name]
         Generation(spec, drawing, cls=cls, stopping=lambda: self.stopping).draw_course(points)
-        told = (drawing.result.error or {}).get("message") or "it was not drawn"
-        ledger.result.lost_points.update(settle(spec.folder, drawing, str(told)))
+        problem = (drawing.result.error or {}).get("message")
+        ledger.result.lost_points.update(settle(spec.folder, drawing, problem))
         ledger.result.timing.update(drawing.course_timing)
         ledger.keep()
 
