@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from genbench.errors import ContractError, StoreError
-from genbench.results import snapshots_in
+from genbench.results import PROGRESS, snapshots_in, write_progress
 from genbench.running.cellspec import CellSpec
 from genbench.running.incoming import checked_rows
 from genbench.running.ledger import STATE, Ledger
@@ -41,6 +41,13 @@ class CourseLedger(Ledger):
         self._rows = 0 if spec.suite.course is None else spec.suite.course.rows
         self._parts: dict[int, list[Mapping[str, Array]]] = {}
         self._at = 0
+        self._progress = spec.folder / PROGRESS
+
+    def progress(self, done: int, total: int, scalars: Mapping[str, float]) -> None:
+        """See `genbench.running.events.EventListener`: of all states, not of one."""
+        before = max(0, len(self._parts) - 1) * self._rows
+        whole = len(self._points) * self._rows
+        write_progress(self._progress, self.result.phase, before + int(done), whole)
 
     @property
     def most_bytes(self) -> int:
