@@ -14,6 +14,7 @@ from genbench.errors import StoreError, shorten
 from genbench.results import snapshot_name
 from genbench.system import tensorfile
 
+
 class Snapshots:
     """The snapshots of one fit.
 

@@ -17,8 +17,6 @@ from genbench.running.recording import COURSE
 from genbench.running.wire import Array
 from genbench.system import load_arrays, save_arrays
 
-Drawn = Mapping[int, Mapping[str, Array]]  # rows by the examples served
-
 
 def points_of(folder: Path, served: int) -> dict[int, Path]:
     """The stored states of a fit by examples served, ascending; the last is the final one."""
@@ -92,9 +90,11 @@ class CourseLedger(Ledger):
         found = {}
         for examples in sorted(self._points):
             parts = self._parts.get(examples, [])
+            if str(examples) in self.result.lost_points:
+                continue
             if sum(len(part["x"]) for part in parts) == self._rows:
                 found[examples] = {n: np.concatenate([p[n] for p in parts]) for n in parts[0]}
-            elif str(examples) not in self.result.lost_points:
+            else:
                 self.lose(examples, "it drew too few rows")
         return found
 
