@@ -37,7 +37,7 @@ from tests.test_crash import choice
 from tests.test_run import records, samples
 
 CPU = torch.device("cpu")
-COURSE = '[course]\nfractions = [0.25, 0.5, 1]\nrows = 100\n'
+COURSE = "[course]\nfractions = [0.25, 0.5, 1]\nrows = 100\n"
 
 
 # When a state is kept
@@ -310,7 +310,9 @@ def test_of_a_process_that_ended_nothing_is_stored(suite: Suite, tmp_path: Path)
     ledger = ledger_of(suite, 500, 2000)
     ledger.point(500)
     ledger.rows(rows(100))
-    assert settle(tmp_path, ledger, "it was killed") == {n: "it was killed" for n in ("500", "2000")}
+    assert settle(tmp_path, ledger, "it was killed") == dict.fromkeys(
+        ("500", "2000"), "it was killed"
+    )
     assert drawn_in(tmp_path) == {}
 
 
@@ -595,7 +597,9 @@ def test_images_are_told_by_class_and_another_metric_keeps_the_course(
 ) -> None:
     suite = tmp_path / "digits.toml"
     text = TINY.with_name("tiny-images.toml").read_text().partition("[downstream")[0]
-    suite.write_text(text + "[controls]\nnames = []\n\n[course]\nfractions = [0.1, 1]\nrows = 100\n")
+    suite.write_text(
+        text + "[controls]\nnames = []\n\n[course]\nfractions = [0.1, 1]\nrows = 100\n"
+    )
     run_courses(run_genbench, "steady", suite=suite)
     before = records(tmp_path / "results")["steady", 0]
     course = before.course

@@ -252,7 +252,7 @@ class Generation:
             self.events.fitted(vars(fit))
 
     def _snapshots(self) -> Snapshots:
-        """The states to be kept on the way; those that an earlier attempt kept lie there already."""
+        """The states to be kept on the way; those of an earlier attempt lie there already."""
         suite, folder = self.spec.suite, self.spec.folder
         return Snapshots(
             folder / WORK,
@@ -276,7 +276,9 @@ class Generation:
         notes: tuple[str, ...] = getattr(subject.generator, "sample_notes", tuple)()
         self.events.notes([shorten(str(note), 400) for note in notes])
 
-    def _requested(self, subject: GeneratorDriver, train: Split, n: int, seed: int) -> Labels | None:
+    def _requested(
+        self, subject: GeneratorDriver, train: Split, n: int, seed: int
+    ) -> Labels | None:
         """The classes that `n` rows are asked for; None where it takes none."""
         if not subject.takes_labels or train.y is None:
             return None

@@ -126,9 +126,9 @@ class Ledger:
 
     def snapshotting(self) -> None:
         """See `genbench.running.events.EventListener`."""
-        self._snapshots += 1
-        if self.result.phase != "fit" or self._snapshots > MOST_SNAPSHOTS:
+        if self.result.phase != "fit" or self._snapshots >= MOST_SNAPSHOTS:
             raise ContractError("the generator's process told of snapshots that nobody asked for")
+        self._snapshots += 1
         self._keeping = (time.perf_counter(), self.cores())
 
     def snapshotted(self, examples: int) -> None:

@@ -330,7 +330,7 @@ class SpoilsItsFit(Points):
         total = torch.zeros(2, self.space.dims)
         for x, _ in train.batches(self.params.batch_size, seed=run.seed):
             total += torch.stack([x.sum(0), x.square().sum(0)])
-            run.snapshot(lambda: {"table": self._table(total.add_(1), run.served)})
+            run.snapshot(lambda total=total: {"table": self._table(total.add_(1), run.served)})
         self.table = self._table(total, run.served)
 
 

@@ -85,7 +85,10 @@ def suite_text(
         *_metrics("", space, facts, n_samples, extractor),
         *_controls(space, facts.dropped),
         *_downstream(space, n_samples),
-        _table("course", {"fractions": list(COURSE), "rows": min(ROWS, max(LEAST_ROWS, n_samples))}),
+        _table("course", {
+            "fractions": list(COURSE),
+            "rows": min(ROWS, max(LEAST_ROWS, n_samples)),
+        }),
         *_profiles(space, facts, budget, extractor),
     ]  # fmt: skip
     return "\n".join(parts)
