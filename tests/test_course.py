@@ -1,9 +1,10 @@
-"""The course of training: states kept on the way, sampled afterwards, and never at a cell's cost."""
+"""The course of training: states kept on the way and sampled afterwards, never at a cell's cost."""
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -413,11 +414,8 @@ def test_an_old_record_keeps_its_digests_and_a_course_is_a_result() -> None:
 
 
 def test_a_class_is_lost_if_it_was_there_before() -> None:
-    course = course_of(
-        record_with(
-            told((10, 9.0, [1, 2]), (20, 8.0, [2]), (40, 8.0, [2, 3]), (80, 7.0, [2, 5]), (160, 6.0, [2, 5]))
-        )
-    )  # fmt: skip
+    missed = {10: [1, 2], 20: [2], 40: [2, 3], 80: [2, 5], 160: [2, 5]}
+    course = course_of(record_with(told(*((n, 9.0, classes) for n, classes in missed.items()))))
     assert course is not None
     known = stability([course])
     assert [(x.class_, x.had, x.missed, x.back) for x in known.losses] == [
@@ -468,7 +466,7 @@ def test_the_report_draws_the_course_and_says_how_steady_it_was(tmp_path: Path) 
     lost = "lost class 3 (seed 0) between 18,750 and 37,500 examples, found again by 300,000"
     assert lost in page
     assert "No space left on device" in page
-    assert "dna, flow: not recorded." in page
+    assert re.search(r"(flow, dna|dna, flow): not recorded\.", page)
     specs = json.loads(page.split('data-figure="course"')[1].split('class="specs">')[1]
                        .split("</script>")[0])["specs"]  # fmt: skip
     assert set(specs) == {"fid", "recall", "classes_hit"}
