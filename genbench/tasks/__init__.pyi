@@ -1,5 +1,4 @@
 from . import protocols
-from .course import Course
 from .lock import check_lock, write_lock
 from .new import new_suite
 from .protocols import Augmentation, Classical, Imbalance, Protocols, Robustness
@@ -8,7 +7,6 @@ from .suite import Suite, load_suite, profiles_of, shipped
 __all__ = [
     "Augmentation",
     "Classical",
-    "Course",
     "Imbalance",
     "Protocols",
     "Robustness",
