@@ -176,14 +176,14 @@ class Worker:
         """Score what the stored states drew; its time is neither the fit's nor the metrics'."""
         from genbench.running.course_scores import score_course
 
-        if not attempt.course or "metrics" not in self.spec.parts:
+        drawn = drawn_in(self.spec.folder)
+        if "metrics" not in self.spec.parts or not (drawn or "lost" in attempt.course):
             return
         start, core = time.perf_counter(), _core_seconds()
         self._progress("the course of training")
-        attempt.course = score_course(scorer, drawn_in(self.spec.folder), attempt.course)
-        for name, spent in (("s", time.perf_counter() - start), ("core_s", _core_seconds() - core)):
-            before = attempt.timing.get(f"course_{name}", 0.0)
-            attempt.timing[f"course_{name}"] = before + spent
+        attempt.course = score_course(scorer, drawn, attempt.course)
+        attempt.timing["course_metrics_s"] = time.perf_counter() - start
+        attempt.timing["course_metrics_core_s"] = _core_seconds() - core
 
     def _record(self, attempt: Attempt) -> Record:
         spec = self.spec
