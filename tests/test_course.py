@@ -462,7 +462,7 @@ def test_the_report_draws_the_course_and_says_how_steady_it_was(tmp_path: Path) 
                   lost={"75000": "it could not be written: No space left on device"})  # fmt: skip
     page, rows_ = page_of(tmp_path, {"gan": course, "vae": told((300_000, 100.0, [4]))})
     assert "The course of training" in page
-    assert "FID 9.000 to 9.000 at the end over 3 seeds (sd 0" in page
+    assert "gan: FID 9.00 to 9.00 over 3 seeds (sd 0" in page
     lost = "lost class 3 (seed 0) between 18,750 and 37,500 examples, found again by 300,000"
     assert lost in page
     assert "No space left on device" in page
@@ -622,6 +622,6 @@ def test_a_generator_without_snapshots_says_so(run_genbench: Command, tmp_path: 
     found = records(tmp_path / "results")
     assert found["normal", 0].course == {
         "status": "not_applicable",
-        "reason": "normal keeps no snapshots: its fit never calls run.snapshot",
+        "reason": "no states to sample: its fit offers none (run.snapshot)",
     }
     assert found["heldout", 0].course == {}

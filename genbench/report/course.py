@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ from genbench.results import Course, Loss, Stability, course_of, stability, why_
 
 TITLES = {"fid": "FID", "recall": "Recall", "classes_hit": "Classes hit"}
 MOST_ROWS = 40
+_DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 MOST_NAMED = 4  # losses of a row that its sentence names one by one
 
 
@@ -62,10 +64,11 @@ def figure(table: Table, colour: Mapping[str, str]) -> Figure | None:
     return Figure(
         "course",
         "The course of training",
-        f"States of each fit, kept on its way and sampled afterwards: {n:,} samples of each, so "
-        "levels differ from the table's, which has more. Thick lines are means over seeds, thin "
-        "ones single seeds; the dotted line is as many rows of held-out real data. A class is hit "
-        "if the suite's classifier finds at least a tenth of its real share among the samples.",
+        f"States of each fit, kept on its way and sampled afterwards: {n:,} samples of each. FID is "
+        "higher where they are fewer, so compare it with the dotted line, as many rows of held-out "
+        "real data, and not with the table. Thick lines are means over seeds, thin ones single "
+        "seeds. A class is hit if the suite's classifier finds at least a tenth of its real share "
+        "among the samples.",
         {name: _drawn(name, drawn, table, colour) for name in names},
         (Choice("Metric", tuple((name, TITLES[name]) for name in names)),),
         ("generator", "seed", "examples", *(TITLES[name] for name in names), "classes missed"),
@@ -92,10 +95,13 @@ def _lines(told: _Told, names: Sequence[str], table: Table) -> list[tuple[str, .
 def _drawn(name: str, rows: Sequence[_Told], table: Table, colour: Mapping[str, str]) -> str:
     marker = symbols([told.row for told in rows])
     labels = plot_labels([told.row.label for told in rows], 24)
-    traces = []
+    traces: list[dict[str, Any]] = []
+    alike: Counter[str] = Counter()  # where rows are many, those of a family have one colour
     for told, label in zip(rows, labels, strict=True):
-        look = {"color": colour[told.row.id]}, marker[told.row.id]
-        traces += _traces(name, told.courses, label, *look)
+        paint = colour[told.row.id]
+        line = {"color": paint, "dash": _DASHES[alike[paint] % len(_DASHES)]}
+        alike[paint] += 1
+        traces += _traces(name, told.courses, label, line, marker[told.row.id])
     values = [y for trace in traces for y in trace["y"]]
     examples = [x for trace in traces for x in trace["x"]]
     floors = [c.floor[name] for told in rows for c in told.courses if name in c.floor]
@@ -105,15 +111,16 @@ def _drawn(name: str, rows: Sequence[_Told], table: Table, colour: Mapping[str, 
     vertical = value_axis(column, above)
     if name == "classes_hit":
         vertical |= {"rangemode": "tozero", "tickformat": "d"}
+    below = 56 + 22 * math.ceil(len(rows) / 3)  # three names in a line of a phone's legend
     return spec(
         traces,
         xaxis=axis("training examples served (logarithmic)", **_example_ticks(examples)),
         yaxis=vertical,
         **floor_line(floor, False, vertical.get("type") == "log"),
-        height=460,
+        height=380 + below,
         showlegend=len(rows) > 1,
-        legend={"orientation": "h", "y": -0.24, "yanchor": "top", "x": 0},
-        margin={"l": 64, "r": 20, "t": 24, "b": 110 if len(rows) > 1 else 56},
+        legend={"orientation": "h", "y": 0, "yref": "container", "yanchor": "bottom"},
+        margin={"l": 64, "r": 20, "t": 24, "b": below},
     )
 
 
@@ -129,23 +136,24 @@ def _column(name: str, table: Table) -> Column:
 
 
 def _traces(
-    name: str, courses: Sequence[Course], label: str, colour: Mapping[str, str], symbol: str
+    name: str, courses: Sequence[Course], label: str, line: Mapping[str, str], symbol: str
 ) -> list[dict[str, Any]]:
     """The mean over seeds and, where there are several, every seed."""
     hover = "%{x:,} examples: %{y:.4g}"
     single = [_line(course, name) for course in courses]
     mean = _mean(single)
     traces = [
-        {"type": "scatter", "mode": "lines", "x": list(line), "y": list(line.values()),
-         "name": label, "legendgroup": label, "showlegend": False, "opacity": 0.45,
-         "line": {**colour, "width": 1}, "hovertemplate": f"{hover}, seed {course.seed}"}
-        for line, course in zip(single, courses, strict=True) if line and len(courses) > 1
+        {"type": "scatter", "mode": "lines", "x": list(one), "y": list(one.values()),
+         "name": label, "legendgroup": label, "showlegend": False, "opacity": 0.6,
+         "line": {**line, "width": 1}, "hovertemplate": f"{hover}, seed {course.seed}"}
+        for one, course in zip(single, courses, strict=True) if one and len(courses) > 1
     ]  # fmt: skip
     if mean:
         traces.append(
             {"type": "scatter", "mode": "lines+markers", "x": list(mean), "y": list(mean.values()),
-             "name": label, "legendgroup": label, "line": {**colour, "width": 2.4},
-             "marker": {**colour, "size": 8, "symbol": symbol}, "hovertemplate": hover}
+             "name": label, "legendgroup": label, "line": {**line, "width": 2.4},
+             "marker": {"color": line["color"], "size": 8, "symbol": symbol},
+             "hovertemplate": hover}
         )  # fmt: skip
     return traces
 
@@ -181,11 +189,9 @@ def _spread(known: Stability) -> str:
         return "its final state has no value"
     ends = known.spread[name]
     if ends.sd is None:
-        return f"{TITLES[name]} {number(ends.low)} at the end, one seed: its spread is unknown"
-    return (
-        f"{TITLES[name]} {number(ends.low)} to {number(ends.high)} at the end over "
-        f"{known.seeds} seeds (sd {number(ends.sd, 2)})"
-    )
+        return f"{TITLES[name]} {number(ends.low, 3)} at the end, one seed: its spread is unknown"
+    low, high = number(ends.low, 3), number(ends.high, 3)
+    return f"{TITLES[name]} {low} to {high} over {known.seeds} seeds (sd {number(ends.sd, 2)})"
 
 
 def _classes(known: Stability, told: _Told, table: Table) -> str:
@@ -201,7 +207,7 @@ def _classes(known: Stability, told: _Told, table: Table) -> str:
         f"never found {_named(classes, table)}{_of(seed, known)}"
         for seed, classes in known.never.items()
     ]
-    return "; ".join(parts) or "no class was lost on the way"
+    return "; ".join(parts) or "no class was lost"
 
 
 def _loss(loss: Loss, known: Stability, table: Table) -> str:

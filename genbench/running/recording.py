@@ -130,7 +130,7 @@ def course_so_far(spec: CellSpec, generation: Mapping[str, Any]) -> dict[str, An
     if spec.suite.course is None or spec.generator.is_control or offered is None:
         return {}
     if not offered:
-        reason = f"{spec.generator.name} keeps no snapshots: its fit never calls run.snapshot"
+        reason = "no states to sample: its fit offers none (run.snapshot)"
         return {"status": "not_applicable", "reason": reason}
     lost = dict(generation.get("lost_points", {}))
     return {"status": "failed", "reason": UNSCORED, "lost": lost}
