@@ -64,8 +64,8 @@ def figure(table: Table, colour: Mapping[str, str]) -> Figure | None:
     return Figure(
         "course",
         "The course of training",
-        f"States of each fit, kept on its way and sampled afterwards: {n:,} samples of each. FID is "
-        "higher where they are fewer: compare it with the dotted line, as many rows of held-out "
+        f"States of each fit, kept on its way and sampled afterwards: {n:,} samples of each. FID "
+        "is higher where they are fewer: compare it with the grey line, as many rows of held-out "
         "real data, and not with the table. Thick lines are means over seeds, thin ones single "
         "seeds. A class is hit if the suite's classifier finds at least a tenth of its real share "
         "among the samples.",
