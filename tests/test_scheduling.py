@@ -303,6 +303,24 @@ def test_the_time_left_is_that_of_all_cells_on_all_cores(tmp_path: Path) -> None
     assert left.left([Running(b, 10.0, None)], [c, d]) == (30 + 2 * 40) / 2
 
 
+def test_the_time_left_counts_the_refits_that_follow_a_fit(tmp_path: Path) -> None:
+    suite = load_suite("digits", "smoke")
+    asked = suite.document["downstream"]
+    times = len(asked["augmentation"]["n"]) * asked["augmentation"]["replicates"]
+    times += asked["imbalance"]["replicates"]
+    later = times * asked["augmentation"]["budget"]
+    (a,) = build_plan(suite, [choice()], [0], Store(tmp_path), threads=1)
+    left = TimeLeft(suite, Store(tmp_path), jobs=1)
+    half = Progress("fit", suite.budget // 2, suite.budget, {})
+    speed = suite.budget // 2 / 10  # examples a second
+    expected = (suite.budget // 2 + later) / speed
+    assert left.left([Running(a, 10.0, half)], []) == pytest.approx(expected)
+    refit = Progress("refit", 0, later, {})
+    assert left.left([Running(a, 20.0, refit)], []) == pytest.approx(later / speed)
+    without = dataclasses.replace(a, parts=("metrics",))
+    assert left.left([Running(without, 10.0, half)], []) == pytest.approx(10.0)
+
+
 def test_lines_speak_of_each_running_cell_in_its_turn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
