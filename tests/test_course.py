@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
+import genbench
 from genbench.errors import ContractError, MetricError, StoreError, UsageError
 from genbench.metrics.classes import classes_hit
 from genbench.plugins.snapshots import Snapshots
@@ -34,6 +35,7 @@ from genbench.tasks.course import Course
 from genbench.tasks.suite import Suite, load_suite
 from tests import report_fixtures as fixtures
 from tests.conftest import PLUGINS, TINY, Command, Done
+from tests.plugins.courses import Steady
 from tests.test_crash import choice
 from tests.test_run import records, samples
 
@@ -625,3 +627,15 @@ def test_a_generator_without_snapshots_says_so(run_genbench: Command, tmp_path: 
         "reason": "no states to sample: its fit offers none (run.snapshot)",
     }
     assert found["heldout", 0].course == {}
+
+
+@pytest.mark.slow
+def test_a_class_of_a_notebook_has_its_course_too(tmp_path: Path) -> None:
+    class Mine(Steady):
+        """Lives in this process alone."""
+
+    genbench.run(TINY, [Mine], results=tmp_path, controls=False, report=False)
+    record = records(tmp_path)["steady", 0]
+    assert record.environment["isolation"].startswith("none")
+    assert [p["examples"] for p in record.course["points"]] == [500, 1000, 2000]
+    assert record.timing["course_s"] > 0
