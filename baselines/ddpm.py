@@ -1,19 +1,21 @@
 """A denoising diffusion probabilistic model: a network learns the noise that was mixed in.
 
 Noise is mixed into an example in a thousand small steps until nothing is left of it. A network
-that sees the mixture and the number of the step learns the noise by plain squared error (the
-paper's "simple" objective). To generate, the chain is run backwards from noise: each step removes
-some of the noise that the network sees and adds a little anew (ancestral sampling). Of the thousand
-steps a stated number is taken, evenly spaced.
+that sees the mixture and the number of the step learns the noise. To generate, the chain is run
+backwards from noise: each step removes some of the noise that the network sees and adds a little
+anew (ancestral sampling). Of the thousand steps a stated number is taken, evenly spaced.
 
-- Ho, Jain, Abbeel 2020, Denoising Diffusion Probabilistic Models (NeurIPS): objective, linear
-  schedule, ancestral sampling with the variance of the posterior.
-- Nichol, Dhariwal 2021, Improved Denoising Diffusion Probabilistic Models: fewer steps of the same
-  chain when sampling.
+- Ho, Jain, Abbeel 2020, Denoising Diffusion Probabilistic Models (NeurIPS): the chain, squared
+  error, ancestral sampling with the variance of the posterior.
+- Nichol, Dhariwal 2021, Improved Denoising Diffusion Probabilistic Models: the cosine schedule, and
+  fewer steps of the same chain when sampling.
+- Salimans, Ho 2022, Progressive Distillation for Fast Sampling of Diffusion Models: the noise as a
+  sum of the mixture and the network's output v, so that where there is little but noise an error
+  of the network is no multiple of itself in the example.
 - Sohl-Dickstein et al. 2015, Deep Unsupervised Learning using Nonequilibrium Thermodynamics.
 
-Images, scaled to -1 .. 1: the U-Net of `dna`. Points, standardised: its MLP. It has a likelihood
-bound of a thousand terms, which is left out here: `dna` and `ddpm` are rows without a likelihood.
+Images: the U-Net of `dna`. Points: its MLP. It has a likelihood bound of a thousand terms, which is
+left out here: `dna` and `ddpm` are rows without a likelihood.
 """
 
 from __future__ import annotations
@@ -41,9 +43,21 @@ from genbench.generator import (
 
 SAMPLE_CHUNK = 500  # rows sampled at once, to bound memory
 CHAIN = 1000  # steps from an example to noise
-FIRST, LAST = 1e-4, 0.02  # share of noise that the first and the last step mix in (variance)
-KEPT = np.cumprod(1 - np.linspace(FIRST, LAST, CHAIN))  # variance left of an example, by step
+OFFSET = 0.008  # of the cosine schedule: the first steps mix in something
+LARGEST = 0.999  # share of noise that a step mixes in at most (variance)
+# Mean and deviation of the logit of a training step's place in the chain, from example to noise.
+IMAGE_STEPS, POINT_STEPS = (0.0, 1.0), (-1.0, 1.5)
 RISE = 0.02  # share of the budget in which the rate rises to its highest
+
+
+def _variance_kept() -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Variance that is left of an example after each step: a squared cosine (Nichol & Dhariwal)."""
+    angles = (np.arange(CHAIN + 1) / CHAIN + OFFSET) / (1 + OFFSET) * np.pi / 2
+    left = np.cos(angles) ** 2
+    return np.cumprod(1 - np.clip(1 - left[1:] / left[:-1], 0, LARGEST))
+
+
+KEPT = _variance_kept()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +70,7 @@ class DDPMParams:
     """Channels at its lower resolution (images)."""
     points_width: int = 128
     """Units of each layer of the network for points."""
-    batch_size: int = 64
+    batch_size: int = 32
     """Images per step."""
     points_batch_size: int = 256
     """Points per step."""
@@ -103,7 +117,8 @@ class DDPM:
         )
         for x, y in train.batches(size, seed=run.seed, start=run.served):
             if training.steps == 0:
-                self._calibrate(training, x.float())
+                training.net.calibrate(x.float())
+                training.average.calibrate(x.float())
             cosine = (1 + math.cos(math.pi * run.fraction)) / 2
             rate = p.learning_rate * min(1.0, run.fraction / RISE) * cosine
             (loss,) = step(x.float(), y, rate, training.share(p.ema))
@@ -141,16 +156,6 @@ class DDPM:
             )
         return net.requires_grad_(False).to(self.device)
 
-    def _calibrate(self, training: Training, x: Tensor) -> None:
-        """Grey levels go to -1 .. 1, points are standardised by the first batch."""
-        half = (self.space.levels - 1) / 2
-        for net in (training.net, training.average):
-            if self.image:
-                net.centre.fill_(half)
-                net.scale.fill_(half)
-            else:
-                net.calibrate(x)
-
     def _rng(self, seed: int) -> torch.Generator:
         on_device = self.device.type in ("cuda", "mps")
         return torch.Generator(self.device if on_device else "cpu").manual_seed(seed)
@@ -163,16 +168,18 @@ class DDPM:
         return (loss.detach(),)
 
     def _loss(self, training: Training, x: Tensor, y: Tensor | None) -> Tensor:
-        """Squared error of the noise at one step of each example's chain."""
+        """Squared error of v, that is of the noise, at one step of each example's chain."""
         x = (x - training.net.centre) / training.net.scale
         draw: Any = {"generator": training.rng, "device": self.device}
-        step = torch.randint(CHAIN, (len(x),), **draw)
+        mean, spread = IMAGE_STEPS if self.image else POINT_STEPS
+        places = (mean + spread * torch.randn(len(x), **draw)).sigmoid()
+        step = (CHAIN * places).long().clamp_max(CHAIN - 1)
         noise = torch.randn(x.shape, **draw)
         kept = self._kept[step].view(-1, *[1] * (x.dim() - 1))
         mixed = kept.sqrt() * x + (1 - kept).sqrt() * noise
         with self._autocast():
             found = training.net(mixed, (step + 1) / CHAIN, y)
-        return (found - noise).square().mean()
+        return (found - kept.sqrt() * noise + (1 - kept).sqrt() * x).square().mean()
 
     def _walk_back(self, rows: int, labels: Tensor | None, rng: torch.Generator) -> Tensor:
         """Scaled examples by ancestral sampling over `steps` steps of the chain."""
@@ -180,13 +187,8 @@ class DDPM:
         x = torch.randn(rows, *self.space.shape, **draw)
         taken = np.linspace(CHAIN - 1, 0, self.params.steps).round().astype(int).tolist()
         for step, after in zip(taken, [*taken[1:], None], strict=True):
-            time = torch.full((rows,), (step + 1) / CHAIN, device=self.device)
-            with self._autocast():
-                noise = self.net(x, time, labels)
             here = float(KEPT[step])
-            clean = (x - math.sqrt(1 - here) * noise) / math.sqrt(here)
-            if self.image:
-                clean = clean.clamp(-1, 1)
+            clean = self._clean(x, step, labels)
             if after is None:
                 return clean
             there = float(KEPT[after])
@@ -194,6 +196,19 @@ class DDPM:
             spread = math.sqrt((1 - there) / (1 - here) * (1 - here / there))
             x = x + spread * torch.randn(x.shape, **draw)
         return x
+
+    def _clean(self, x: Tensor, step: int, labels: Tensor | None) -> Tensor:
+        """The example that is left of a mixture when the noise that the network sees is gone."""
+        time = torch.full((len(x),), (step + 1) / CHAIN, device=self.device)
+        with self._autocast():
+            v = self.net(x, time, labels)
+        kept = float(KEPT[step])
+        clean: Tensor = math.sqrt(kept) * x - math.sqrt(1 - kept) * v
+        if not self.image:
+            return clean
+        black, white = ((g - self.net.centre) / self.net.scale for g in (0, self.space.levels - 1))
+        bounded: Tensor = clean.clamp(black, white)
+        return bounded
 
     def _posterior(self, x: Tensor, clean: Tensor, here: float, there: float) -> Tensor:
         """Mean of a less noisy mixture given this one and what is clean (Ho et al., equation 7)."""

@@ -54,7 +54,7 @@ class FlowMatchingParams:
     """Channels at its lower resolution (images)."""
     points_width: int = 128
     """Units of each layer of the network for points."""
-    batch_size: int = 64
+    batch_size: int = 32
     """Images per step."""
     points_batch_size: int = 256
     """Points per step."""

@@ -237,13 +237,13 @@ def _entry(folder: Path, index: int, seed: int, failed: bool) -> Entry:
     log.write_text(f"fit {name} with seed {seed}\nstep 100  loss 0.4\ndone\n", "utf-8")
     artifacts = [_artifact(home, "log", log.name)]
     if family != "control" or name in ("gaussian", "heldout"):
-        artifacts += _grids(home, name, seed)
+        artifacts += grids(home, name, seed)
     return Entry(
         record(
             record_id,
             cell,
             metrics={key: _value(key, name, index, seed) for key in METRIC_IDS},
-            curves=_curves(family, seed),
+            curves=curves(family, seed),
             course=course(index, seed) if family != "control" else {},
             timing={
                 "fit_s": 1.1 * fit_s * (1 + 0.02 * seed),
@@ -287,7 +287,7 @@ def _value(key: str, name: str, index: int, seed: int) -> MetricValue:
     return metric(key, value, seed)
 
 
-def _curves(family: str, seed: int) -> dict[str, Any]:
+def curves(family: str, seed: int) -> dict[str, Any]:
     names: dict[str, Callable[[float], float]] = {
         "gan": lambda t: 0.9 + 0.4 * math.sin(9 * t + seed) * (1 - t),
         "vae": lambda t: 1.16 + 1.4 * math.exp(-8 * t),
@@ -310,7 +310,7 @@ def _curves(family: str, seed: int) -> dict[str, Any]:
     }
 
 
-def _grids(home: Path, name: str, seed: int) -> list[Artifact]:
+def grids(home: Path, name: str, seed: int) -> list[Artifact]:
     noise = {"gan": 0.4, "vae": 2.0, "flow": 1.6, "dna": 1.2, "gaussian": 5.0}.get(name, 0.0)
     rng = np.random.default_rng([seed, len(name)])
     digits = _digits()

@@ -13,8 +13,9 @@ import pytest
 from genbench.cli import output
 from genbench.cli.footnotes import price_of_ranks, table_notes
 from genbench.report.gaps import notes as notes_of
-from genbench.report.rows import Table, Value, table
+from genbench.report.rows import Table, Value
 from genbench.report.short_table import metric_text
+from genbench.report.tabulation import table
 from genbench.report.writing import build_report
 from genbench.results.entries import Entry, TaskResults
 from genbench.results.records import Record

@@ -15,7 +15,7 @@ from genbench.data.toy import entropy
 from genbench.metrics.values import Interval, MetricValue
 from genbench.plugins import finding as plugins
 from genbench.plugins.choice import GeneratorChoice
-from genbench.report.rows import table
+from genbench.report.tabulation import table
 from genbench.report.writing import renew_report
 from genbench.results import archive
 from genbench.results.publish import outdated, published_entries, task_results

@@ -25,7 +25,7 @@ from genbench.metrics.values import MetricValue
 from genbench.report import text as text_module
 from genbench.report.columns import Column, columns, scale
 from genbench.report.images import ArtefactError, grid_picture, read
-from genbench.report.rows import table
+from genbench.report.tabulation import table
 from genbench.report.tradeoffs import agreement
 from genbench.report.writing import Entry, TaskResults, build_report
 from genbench.results.records import Artifact, Record
@@ -431,7 +431,7 @@ def test_hostile_records_become_text(evil_site: Path) -> None:
             for name in ("href", "src"):
                 value = attrs.get(name) or ""
                 assert re.fullmatch(
-                    r"(#|cells/|data/|images/|\.\./|index|[0-9A-Za-z._-]+\.)[^:]*|", value
+                    r"(#|cells/|data/|images/|rows/|\.\./|index|[0-9A-Za-z._-]+\.)[^:]*|", value
                 )
         for attrs, body in page.scripts:
             if attrs.get("type") == "application/json":

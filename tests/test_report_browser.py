@@ -16,6 +16,7 @@ from genbench.results.differences import difference
 from tests import report_fixtures as fixtures
 from tests.report_downstream import everything
 from tests.report_evil import evil_task
+from tests.report_shelf import shelf_task
 
 CHROMIUM = shutil.which("chromium")
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
@@ -48,6 +49,12 @@ def suites_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("suites")
     tasks = [fixtures.task(folder / "a", (0,)), fixtures.points_task(folder / "b")]
     return build_report(tasks, folder / "report").parent
+
+
+@pytest.fixture(scope="module")
+def shelf_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shelf")
+    return build_report([shelf_task(folder / "results")], folder / "report").parent
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +96,11 @@ class Visit:
                 return
             self.page.wait_for_timeout(50)
         raise AssertionError(f"not within {seconds} s: {condition}")
+
+    def columns(self, which: str = "") -> list[str]:
+        """Columns of the table from left to right."""
+        heads = self.page.locator(f"table.results .heads th[data-col]{which}")
+        return [str(head.get_attribute("data-col")) for head in heads.all()]
 
     def names(self, body: str = "tbody:first-of-type") -> list[str]:
         """Names of the visible rows of a part of the table, top to bottom."""
@@ -145,6 +157,7 @@ def test_columns_sort_with_missing_values_last(visit: Any, site: Path) -> None:
 
 def test_higher_is_better_sorts_downwards_first(visit: Any, site: Path) -> None:
     found = visit(site / "index.html")
+    found.page.locator(".groups [data-group=quality] button").click()
     found.page.locator("table.results th[data-col=precision] button").click()
     assert found.names() == ["gan", "flow", "vae"]
 
@@ -158,12 +171,14 @@ def test_filters_and_sort_live_in_the_address(visit: Any, site: Path) -> None:
     found.page.select_option("[data-filter=family]", "flow")
     assert found.names() == ["flow"]
     found.page.click("[data-reset]")
+    found.page.locator("details.filters summary").click()
     found.page.locator("[data-filter=controls]").uncheck()
-    found.page.locator("table.results th[data-col=coverage] button").click()
+    assert found.page.locator("details.filters summary").inner_text() == "More filters (1)"
+    found.page.locator("table.results th[data-col=recall] button").click()
     fragment = found.page.evaluate("location.hash")
     again = visit(site / "index.html", fragment)
     assert again.names("tbody.controls") == []
-    assert again.page.locator("th[data-col=coverage]").get_attribute("aria-sort") == "descending"
+    assert again.page.locator("th[data-col=recall]").get_attribute("aria-sort") == "descending"
     assert again.complaints == []
 
 
@@ -234,6 +249,7 @@ def test_reasons_for_no_rank_open_by_keyboard(visit: Any, site: Path) -> None:
 def test_complete_only_hides_rows_that_miss_seeds(visit: Any, site: Path) -> None:
     found = visit(site / "index.html")
     assert found.names("tbody.unranked") == ["dna"]
+    found.page.locator("details.filters summary").press("Enter")
     found.page.locator("[data-filter=complete]").check()
     assert found.names("tbody.unranked") == []
 
@@ -241,11 +257,73 @@ def test_complete_only_hides_rows_that_miss_seeds(visit: Any, site: Path) -> Non
 def test_columns_can_be_hidden(visit: Any, site: Path) -> None:
     found = visit(site / "index.html")
     found.page.locator("details.columns summary").click()
-    found.page.locator("[data-id=kid]").uncheck()
-    assert not found.page.locator("th[data-col=kid]").is_visible()
-    assert found.page.locator("th[data-col=fid]").is_visible()
+    found.page.locator("[data-id=recall]").uncheck()
+    found.page.locator("[data-id=kid]").check()
+    assert not found.page.locator("th[data-col=recall]").is_visible()
+    assert found.page.locator("th[data-col=kid]").is_visible()
     again = visit(site / "index.html", found.page.evaluate("location.hash"))
-    assert not again.page.locator("th[data-col=kid]").is_visible()
+    assert not again.page.locator("th[data-col=recall]").is_visible()
+    assert again.page.locator("th[data-col=kid]").is_visible()
+    again.page.locator("details.columns summary").click()
+    again.page.click("[data-show=all]")
+    assert again.page.locator("table.results th[data-col]:visible").count() == len(again.columns())
+    every = visit(site / "index.html", again.page.evaluate("location.hash"))
+    assert every.page.locator("table.results th[data-col]:visible").count() == len(again.columns())
+
+
+def test_groups_of_columns_open_close_and_are_remembered(visit: Any, shelf_site: Path) -> None:
+    found = visit(shelf_site / "index.html")
+    first = ["name", "rank", "fid", "fit_core_s", "recall"]
+    assert found.columns(":visible")[:5] == first, "rank, primary metric and cost come first"
+    assert found.columns(":visible")[-1] == "status"
+    closed = len(found.columns(":visible"))
+    root = "document.querySelector('.scroll.main')"
+    assert found.page.evaluate(f"{root}.scrollWidth <= {root}.clientWidth"), "all is seen at once"
+    quality = found.page.locator(".groups [data-group=quality] button")
+    assert quality.get_attribute("aria-expanded") == "false"
+    quality.press("Enter")
+    assert quality.get_attribute("aria-expanded") == "true"
+    assert "kid" in found.columns(":visible")
+    edges = """() => {
+      const box = (e) => e.getBoundingClientRect();
+      const heads = [...document.querySelectorAll('.heads th[data-group=quality]')].map(box);
+      const group = box(document.querySelector('.groups [data-group=quality]'));
+      return [group.left - heads[0].left, group.right - heads.at(-1).right].map(Math.abs);
+    }"""
+    assert max(found.page.evaluate(edges)) < 1, "the heading stands over its columns"
+    found.page.goto((shelf_site / "index.html").as_uri())
+    assert "kid" in found.columns(":visible"), "it was opened on an earlier visit"
+    assert found.page.evaluate("location.hash") == ""
+    quality.click()
+    assert len(found.columns(":visible")) == closed
+    assert found.complaints == []
+
+
+def test_groups_work_where_storage_does_not(visit: Any, shelf_site: Path) -> None:
+    found = visit(shelf_site / "index.html")
+    found.page.add_init_script(
+        "Object.defineProperty(window, 'localStorage', {get() { throw new Error('off'); }})"
+    )
+    found.page.goto((shelf_site / "index.html").as_uri())
+    found.page.locator(".groups [data-group=use] button").click()
+    assert "robust_accuracy" in found.columns(":visible")
+    found.page.click("[data-reset]")
+    assert "robust_accuracy" not in found.columns(":visible")
+    assert found.complaints == []
+
+
+def test_a_name_leads_to_the_row_and_back(visit: Any, shelf_site: Path) -> None:
+    found = visit(shelf_site / "index.html")
+    found.page.locator(".who a", has_text="ddpm").click()
+    assert found.page.locator("h1").inner_text() == "ddpm"
+    found.through()
+    images = found.page.locator(".gallery img")
+    assert all(i.evaluate("image => image.naturalWidth") > 0 for i in images.all())
+    found.page.locator("a[rel=next]").click()
+    assert found.page.locator("h1").inner_text() != "ddpm"
+    found.page.locator(".crumbs a").click()
+    assert found.page.locator("table.results").is_visible()
+    assert found.complaints == []
 
 
 def test_two_rows_compare_by_paired_seeds(visit: Any, site: Path) -> None:
@@ -313,7 +391,7 @@ def test_a_failed_cell_can_be_reached_and_read(visit: Any, site: Path) -> None:
     found = visit(site / "index.html")
     found.page.locator("section[id$=failures] a").first.click()
     assert "Why it failed" in found.page.inner_text("main")
-    found.page.locator(".crumbs a").click()
+    found.page.locator(".crumbs a").first.click()
     assert found.page.locator("table.results").is_visible()
 
 
@@ -341,9 +419,10 @@ def test_figures_download_as_svg_and_csv(visit: Any, site: Path) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1440])
 def test_nothing_overflows_and_axe_finds_nothing(
-    visit: Any, site: Path, suites_site: Path, width: int, scheme: str
+    visit: Any, site: Path, shelf_site: Path, suites_site: Path, width: int, scheme: str
 ) -> None:
     pages = [site / "index.html", site / "cells" / "01J08SEED02000000000000000.html"]
+    pages += [*(shelf_site / "rows").glob("*-vae.html")]
     if scheme == "light":  # the same colours, so once is enough
         pages += [suites_site / "index.html", suites_site / "8gaussians-1_0_0-standard.html"]
     for path in pages:
@@ -375,11 +454,14 @@ def test_the_downstream_panels_and_history_are_drawn(visit: Any, site: Path) -> 
 def test_without_javascript_tables_samples_and_details_are_there(visit: Any, site: Path) -> None:
     found = visit(site / "index.html", java_script_enabled=False)
     assert found.page.locator("table.results tr[data-row]:visible").count() == 9
+    assert found.columns(":visible") == found.columns(), "no group is closed"
     assert found.page.locator(".gallery img:visible").count() >= 4
     assert found.page.locator(".js-only:visible").count() == 0
     details = found.page.locator("[data-figure=strips] details")
     details.locator("summary").click()
     assert details.locator("table").is_visible()
+    found.page.locator(".who a", has_text="gan").first.click()
+    assert found.page.locator("table.scores").is_visible()
 
 
 def test_a_single_file_works_alone(visit: Any, tmp_path: Path) -> None:
@@ -395,10 +477,13 @@ def test_a_single_file_works_alone(visit: Any, tmp_path: Path) -> None:
     assert found.complaints == []
     found.page.locator("a.seed").first.click()
     assert found.page.locator("details.inline-cell[open]").count() == 1
+    found.page.locator(".who a", has_text="vae").first.click()
+    assert found.page.locator("details.inline-cell[open] table.scores").is_visible()
 
 
 def test_hostile_records_run_nothing_and_ask_for_nothing(visit: Any, evil_site: Path) -> None:
     pages = [evil_site / "index.html", *sorted((evil_site / "cells").glob("*.html"))[::3]]
+    pages += sorted((evil_site / "rows").glob("*.html"))[::4]
     for path in pages:
         found = visit(path, viewport={"width": 390, "height": 844})
         if path.name == "index.html":

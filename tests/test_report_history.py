@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from genbench.cli import cli
 from genbench.errors import UsageError
 from genbench.report.history import history
-from genbench.report.rows import table
+from genbench.report.tabulation import table
 from genbench.report.writing import build_report
 from genbench.results.publish import gather
 from genbench.results.revisions import extract

@@ -16,7 +16,7 @@ from genbench.report.copying import COPIES, NEAR, training_mark
 from genbench.report.figures import per_class
 from genbench.report.page import compare_data, page
 from genbench.report.reproduce import command
-from genbench.report.rows import table
+from genbench.report.tabulation import table
 from genbench.report.text import plot_labels
 from genbench.report.writing import Entry, TaskResults, build_report
 from genbench.results.aggregation import environment_mark

@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from genbench.cli import cli
-from genbench.report.rows import Table, table
+from genbench.report.rows import Table
 from genbench.report.swept import figure, sweeps
+from genbench.report.tabulation import table
 from genbench.results.entries import Entry, TaskResults
 from genbench.results.store import Store, write_record
 from tests import report_fixtures as fixtures

@@ -11,7 +11,7 @@ import pytest
 
 from genbench.report.details import curve, price
 from genbench.report.figures import colours
-from genbench.report.rows import table
+from genbench.report.tabulation import table
 from genbench.report.utility import augmentation, rare_classes, replacement, robustness, sentence
 from tests import report_fixtures as fixtures
 from tests.report_downstream import CURVE, DETAILS, PRICE, RARE, ROBUST, measured

@@ -24,7 +24,7 @@ from genbench.errors import DataError, DeviceError, DeviceMemoryError, PluginErr
 from genbench.generator import Space
 from genbench.plugins.choice import GeneratorChoice
 from genbench.plugins.finding import Description, GeneratorRef
-from genbench.report.rows import table
+from genbench.report.tabulation import table
 from genbench.report.tradeoffs import quality_cost
 from genbench.report.writing import Entry, TaskResults
 from genbench.results.aggregation import environment_mark

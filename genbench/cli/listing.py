@@ -153,8 +153,8 @@ def _generators() -> list[dict[str, Any]]:
 
 
 # What is shown of a metric: the rest of its entry is for the machinery.
-_OF_METRICS = ("id", "title", "description", "unit", "higher_is_better", "needs", "kinds", "scale",
-               "cost", "reference")  # fmt: skip
+_OF_METRICS = ("id", "title", "description", "unit", "higher_is_better", "needs", "kinds", "group",
+               "scale", "cost", "reference")  # fmt: skip
 
 
 def _metrics() -> list[dict[str, Any]]:

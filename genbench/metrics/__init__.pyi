@@ -7,7 +7,9 @@ from .custom import CustomMetric
 from .custom import described as described
 from .custom import find as find
 from .custom import provider as provider
+from .entry import GROUPS as GROUPS
 from .entry import Claim as Claim
+from .entry import Group as Group
 from .entry import MetricInfo
 from .evaluation import evaluate
 from .frechet import frechet_distance, frechet_distance_infinity, frechet_distance_per_class

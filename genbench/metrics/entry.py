@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from operator import attrgetter
+from types import MappingProxyType
 from typing import Any, Literal
 
 from genbench import kinds
@@ -15,6 +16,18 @@ Need = Literal["features", "probabilities", "labels", "train", "log_prob", "clas
 Scale = Literal["log", "linear"]
 Pairs = Literal["kernel", "closed balls", "open balls"]
 Source = Literal["features", "likelihood", "downstream"]
+Group = Literal["quality", "diversity", "likelihood", "copies", "use", "inside", "other"]
+
+# The groups in which tables show metrics side by side, in their order, with what each answers.
+GROUPS: Mapping[Group, str] = MappingProxyType({
+    "quality": "How near generated rows are to real ones.",
+    "diversity": "How much of the real rows' variety is there.",
+    "likelihood": "How probable the generator holds test rows to be.",
+    "copies": "Whether generated rows are training rows again.",
+    "use": "What generated rows are worth to a classifier.",
+    "inside": "What codes keep of a row, and reconstructions give back.",
+    "other": "What metrics of other packages tell.",
+})  # fmt: skip
 
 ALL_KINDS = ("image", "points", "sequence", "waveform")
 IMAGE = ("image",)
@@ -76,6 +89,8 @@ class MetricInfo:
         ``classifier`` trained for the purpose, raw ``pixels``.
     kinds
         The kinds of data space it makes sense for.
+    group
+        The metrics beside which tables show it; ``other`` is for those of other packages.
     scale
         How an axis should show it.
     cost
@@ -132,6 +147,7 @@ class MetricInfo:
     higher_is_better: bool | None
     needs: frozenset[Need] = frozenset({"features"})
     kinds: tuple[str, ...] = ALL_KINDS
+    group: Group = "other"
     scale: Scale = "linear"
     cost: str
     reference: str

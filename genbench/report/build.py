@@ -7,7 +7,7 @@ import gc
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -18,26 +18,30 @@ from markupsafe import Markup
 
 from genbench.errors import StoreError, visible
 from genbench.report import text
+from genbench.report.badge import badge_text
 from genbench.report.cells import CellView, cell_view, record_json
 from genbench.report.curves import CURVES
 from genbench.report.exports import curves_csv, long_csv, table_json, wide_csv
 from genbench.report.figures import Figure
+from genbench.report.groups import column_groups, roomy
 from genbench.report.halves import in_halves
 from genbench.report.images import Picture
-from genbench.report.page import Page, compare_data, cost_columns, page, page_id, verdict
+from genbench.report.page import Page, compare_data, page, page_id, verdict
+from genbench.report.row_pages import RowView, code_of, row_view, sentence
 from genbench.report.rows import Row
 from genbench.results import Entry, TaskResults, plain
 from genbench.system import write_bytes
 
 MANIFEST = "manifest.json"
 PLOTLY = "plotly-cartesian.min.js"
-SCRIPTS = ("theme.js", "table.js", "figures.js", "samples.js", "compare.js")
+SCRIPTS = ("theme.js", "state.js", "columns.js", "table.js", "figures.js", "samples.js",
+           "compare.js")  # fmt: skip
 _CSP = (
     "default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; "
     "img-src 'self' data: blob:; base-uri 'none'; form-action 'none'"
 )
 _ULID = re.compile(r"[0-9A-Za-z]{1,40}")
-_OURS = re.compile(r"(index|[a-z0-9._-]+)\.html|(cells|data|images)/[A-Za-z0-9._-]+")
+_OURS = re.compile(r"(index|[a-z0-9._-]+)\.html|(cells|data|images|rows)/[A-Za-z0-9._-]+")
 
 
 def build(tasks: Sequence[TaskResults], out: Path, single_file: bool, badge: bool = False) -> Path:
@@ -67,12 +71,14 @@ def _build(tasks: Sequence[TaskResults], out: Path, single_file: bool, badge: bo
             if not site.alone:
                 body = site.render("task.html.j2", page=found, **_head(heavy))
                 site.write(f"{found.id}.html", body)
+            _write_rows(site, found)
             _write_cells(site, found)
             for name, content in site.data(found).items():
                 site.write(f"data/{found.id}-{name}", content)
     if badge:
         for found in pages:
-            site.write(f"data/{found.id}-badge.svg", site.render("badge.svg.j2", **_badge(found)))
+            body = site.render("badge.svg.j2", **badge_text(found))
+            site.write(f"data/{found.id}-badge.svg", body)
     site.finish()
     return out / "index.html"
 
@@ -87,8 +93,19 @@ def _identities(tasks: Sequence[TaskResults]) -> dict[str, TaskResults]:
     return found
 
 
+def _write_rows(site: _Site, found: Page) -> None:
+    up = f"../{site.page_file(found)}"
+    head = _head([site.script], home="../index.html")
+    rows = found.table.rows
+    for before, row, after in zip((None, *rows), rows, (*rows[1:], None), strict=False):
+        view = row_view(row, found, site.place_above, lambda entry: f"../{site.link(entry)}")
+        around = {"before": before, "after": after}
+        body = site.render("row.html.j2", view=view, page=found, up=up, **around, **head)
+        site.write(f"rows/{site.row_name(found, row)}.html", body)
+
+
 def _write_cells(site: _Site, found: Page) -> None:
-    up = "../index.html" if site.alone else f"../{found.id}.html"
+    up = f"../{site.page_file(found)}"
     head = _head([site.script], home="../index.html")
     names = [site.cell_name(entry) for _, entry in found.entries]
 
@@ -101,29 +118,6 @@ def _write_cells(site: _Site, found: Page) -> None:
         return site.written
 
     site.written.update(in_halves(write, list(zip(names, found.entries, strict=True))))
-
-
-def _badge(found: Page) -> dict[str, Any]:
-    """The text of a badge: the suite and profile, and the leader on the primary metric."""
-    board = found.table
-    message, colour = "no results", "#6a6a6a"
-    if board.placed and board.columns:
-        first = board.columns[0].id
-        best = next((row for row in board.placed if row.values[first].rank), board.placed[0])
-        value = best.values[board.columns[0].id]
-        message, colour = f"{best.name} {board.columns[0].title} {value.text}", "#1f6f54"
-        if not value.rank:  # an order claims no lead
-            message, colour = f"{message}, one seed", "#6a6a6a"
-    label = f"{found.suite['suite']['name']} {found.suite['profile']}"
-    label, message = text.shorten(label, 40), text.shorten(message, 60)
-    # Seven pixels a character at 11 px; textLength makes every font keep to it.
-    return {
-        "label": label,
-        "message": message,
-        "colour": colour,
-        "left": 7 * len(label) + 12,
-        "right": 7 * len(message) + 12,
-    }
 
 
 def _data(found: Page) -> dict[str, str]:
@@ -161,7 +155,10 @@ def _environment() -> jinja2.Environment:
     )
     environment.globals.update(
         verdict=verdict,
-        cost_columns=cost_columns,
+        column_groups=column_groups,
+        roomy=roomy,
+        sentence=sentence,
+        code_of=code_of,
         compare_data=compare_data,
         island=lambda body: Markup(text.island(body)),
         specs=_specs,
@@ -213,16 +210,20 @@ class _Site:
         self.alone = True
         self.script = "".join(_asset(name) for name in SCRIPTS)
         self.written: dict[str, str] = {}
-        self._names: dict[int, str] = {}
+        self._names: dict[Hashable, str] = {}
         self._data: dict[str, dict[str, str]] = {}
         self._taken: set[str] = set()
 
     def cell_name(self, entry: Entry) -> str:
         """A name of the cell's page that is safe and unique, whatever the record's id is."""
-        key = id(entry.record)
+        record_id = entry.record.record_id
+        name = record_id if _ULID.fullmatch(record_id) else text.slug(record_id)
+        return self._unique(id(entry.record), name)
+
+    def _unique(self, key: Hashable, wanted: str) -> str:
+        """The name of what `key` stands for: the one `wanted`, or the next that is free."""
         if key not in self._names:
-            record_id = entry.record.record_id
-            name = record_id if _ULID.fullmatch(record_id) else text.slug(record_id)
+            name = wanted
             while name.casefold() in self._taken:  # some file systems know no case
                 name = f"{name}-2"
             self._taken.add(name.casefold())
@@ -239,8 +240,11 @@ class _Site:
                 link=self.link,
                 cell_id=lambda entry: f"cell-{self.cell_name(entry)}",
                 cell_view=self.view,
+                row_link=self.row_link,
+                row_name=self.row_name,
+                row_view=self.view_of_row,
                 downloads=self.downloads,
-                page_link=lambda found: f"#{found.id}" if self.alone else f"{found.id}.html",
+                page_link=lambda found: f"#{found.id}" if self.alone else self.page_file(found),
                 **values,
             )
         )
@@ -249,6 +253,19 @@ class _Site:
         """Address of the cell's details, from a task's page."""
         name = self.cell_name(entry)
         return f"#cell-{name}" if self.single else f"cells/{name}.html"
+
+    def page_file(self, found: Page) -> str:
+        """Name of the file that a task's page is in."""
+        return "index.html" if self.alone else f"{found.id}.html"
+
+    def row_name(self, found: Page, row: Row) -> str:
+        """A name of the row's page that is safe and unique, whatever the row is called."""
+        return self._unique((found.id, row.id), f"{found.id[:60]}-{text.slug(row.label)[:50]}")
+
+    def row_link(self, found: Page, row: Row) -> str:
+        """Address of the row's page, from its task's page."""
+        name = self.row_name(found, row)
+        return f"#row-{name}" if self.single else f"rows/{name}.html"
 
     def place(self, picture: Picture) -> str:
         """Store a picture; its address from the top folder."""
@@ -262,6 +279,10 @@ class _Site:
     def place_above(self, picture: Picture) -> str:
         """Store a picture; its address from a folder below the top."""
         return f"../{self.place(picture)}"
+
+    def view_of_row(self, row: Row, found: Page) -> RowView:
+        """A row's details inside the single file."""
+        return row_view(row, found, self.place, self.link)
 
     def view(self, row: Row, entry: Entry, found: Page) -> CellView:
         """A cell's details inside the single file."""

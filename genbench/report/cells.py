@@ -71,7 +71,7 @@ def cell_view(row: Row, entry: Entry, page: Page, place: Place, json_href: str =
     metrics = sorted(
         record.metrics.items(), key=lambda m: (order.index(m[0]) if m[0] in order else 999, m[0])
     )
-    drawn = (svg(name, record.curves[name]) for name in sorted(record.curves)[:MAX_CURVES])
+    drawn = (svg(name, [record.curves[name]]) for name in sorted(record.curves)[:MAX_CURVES])
     return CellView(
         row=row,
         entry=entry,
@@ -79,7 +79,7 @@ def cell_view(row: Row, entry: Entry, page: Page, place: Place, json_href: str =
         metrics=tuple(metrics),
         titles={c.id: c.title for c in page.table.columns},
         curves=tuple(c for c in drawn if c),
-        pictures=_pictures(entry, place),
+        pictures=pictures(entry, place),
         log=log_tail(entry) if artefact(entry, "log") else "",
         json=record_json(record),
         json_href=json_href,
@@ -104,7 +104,8 @@ def _lines(value: Any) -> str:
 _json = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode  # made once: it is slow to make
 
 
-def _pictures(entry: Entry, place: Place) -> tuple[Shown, ...]:
+def pictures(entry: Entry, place: Place) -> tuple[Shown, ...]:
+    """Every picture of a cell, or why it cannot be shown."""
     shown = [grid(entry, role, title, place) for role, title in _GRIDS if artefact(entry, role)]
     limits = None
     for role, title in _CLOUDS:
@@ -116,7 +117,7 @@ def _pictures(entry: Entry, place: Place) -> tuple[Shown, ...]:
             shown.append(Shown(f"{title} points", missing=f"Not shown: {error}."))
             continue
         limits = limits or frame(x)
-        pictures = {"points": scatter_picture(x, limits), "density": density_picture(x, limits)}
-        for kind, picture in pictures.items():
+        drawn = {"points": scatter_picture(x, limits), "density": density_picture(x, limits)}
+        for kind, picture in drawn.items():
             shown.append(Shown(f"{title}, {kind}", place(picture), picture.width, picture.height))
     return tuple(shown)

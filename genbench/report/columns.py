@@ -9,7 +9,7 @@ from typing import Any
 
 from genbench import kinds
 from genbench.errors import shorten
-from genbench.metrics import METRICS, MetricInfo, MetricValue
+from genbench.metrics import METRICS, Group, MetricInfo, MetricValue
 from genbench.results import Record, direction
 
 TF_INCEPTION = "inception-v3-compat"
@@ -30,6 +30,7 @@ class Column:
     logarithmic: bool
     primary: bool
     reference: str
+    group: Group = "other"
 
     @property
     def title(self) -> str:
@@ -111,6 +112,7 @@ def _column(name: str, suite: Mapping[str, Any], primary: str, records: Sequence
         logarithmic=info.scale == "log",
         primary=name == primary,
         reference=info.reference,
+        group=info.group,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -117,33 +117,48 @@ def _stacked(row: Row, names: Sequence[str], colour: str) -> str:
     )
 
 
-def svg(name: str, curve: Any, width: int = 420, height: int = 150) -> Markup:
-    """One curve as inline SVG with its range written on it; empty if nothing can be drawn."""
-    line = points(curve, 140)
-    known = [(x, y) for x, y in line if y is not None]
-    if len(known) < 2:
+def svg(name: str, curves: Sequence[Any], width: int = 420, height: int = 150) -> Markup:
+    """One curve of each of some cells, on common axes, as inline SVG; empty if there is none.
+
+    The range of all is written on it.
+    """
+    lines = [line for curve in curves if len(_known(line := points(curve, 140))) > 1]
+    if not lines:
         return Markup("")
-    (left, right) = known[0][0], known[-1][0]
+    known = [point for line in lines for point in _known(line)]
+    left, right = min(x for x, _ in known), max(x for x, _ in known)
     low, high = min(y for _, y in known), max(y for _, y in known)
     rise, run = (high - low) or 1.0, (right - left) or 1.0
-    path, pen = [], "M"
-    for x, y in line:
-        if y is None:
-            pen = "M"
-            continue
-        at = (8 + (x - left) / run * (width - 16), 26 + (high - y) / rise * (height - 52))
-        path.append(f"{pen}{at[0]:.1f} {at[1]:.1f}")
-        pen = "L"
-    label = f"{name}: from {number(known[0][1])} to {number(known[-1][1])}"
+
+    def at(x: float, y: float) -> str:
+        across, down = (x - left) / run, (high - y) / rise
+        return f"{8 + across * (width - 16):.1f} {26 + down * (height - 52):.1f}"
+
+    ends = ", ".join(f"from {number(k[0][1])} to {number(k[-1][1])}" for k in map(_known, lines))
     return Markup(
         '<svg class="curve" viewBox="0 0 {w} {h}" role="img" aria-label="{label}">'
         '<text x="8" y="14">{name}</text>'
         '<text x="{r}" y="14" text-anchor="end">{low} … {high}</text>'
-        '<path d="{path}"/>'
+        "{paths}"
         '<text x="8" y="{b}">{start}</text><text x="{r}" y="{b}" text-anchor="end">{end}'
         " examples</text></svg>"
     ).format(
-        w=width, h=height, r=width - 8, b=height - 6, label=label, name=escape(name[:60]),
-        low=number(low), high=number(high), path=" ".join(path),
+        w=width, h=height, r=width - 8, b=height - 6, label=f"{name}: {ends}",
+        name=escape(name[:60]), low=number(low), high=number(high),
+        paths=Markup("").join(Markup('<path d="{}"/>').format(_path(line, at)) for line in lines),
         start=count(left), end=count(right),
     )  # fmt: skip
+
+
+def _known(line: Sequence[tuple[float, float | None]]) -> list[tuple[float, float]]:
+    return [(x, y) for x, y in line if y is not None]
+
+
+def _path(line: Sequence[tuple[float, float | None]], at: Callable[[float, float], str]) -> str:
+    """The commands of an SVG path; a value that was not finite is a gap."""
+    commands, pen = [], "M"
+    for x, y in line:
+        if y is not None:
+            commands.append(pen + at(x, y))
+        pen = "M" if y is None else "L"
+    return " ".join(commands)

@@ -18,6 +18,7 @@ from genbench.report.text import count, finite, number, plot_label, plot_labels
 PALETTE = (
     "#2f7fb8", "#d9772b", "#2f9a6e", "#b0559b", "#c94f4f",
     "#8a7d2e", "#3f9fae", "#7a6fd0", "#b07f57", "#7d8794",
+    "#1f5a8c", "#e0a030", "#6fae3f", "#8c3b6e", "#e07fa0", "#4a7350",
 )  # fmt: skip
 GREY = "#8b95a1"
 _SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "star", "x", "hexagon")

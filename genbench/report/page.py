@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +25,8 @@ from genbench.report.images import (
     grid_picture,
     scatter_picture,
 )
-from genbench.report.rows import Row, Table, table
+from genbench.report.rows import Row, Table
+from genbench.report.tabulation import table
 from genbench.report.text import shorten, slug
 from genbench.report.tradeoffs import correlations, metric_pairs, quality_cost
 from genbench.results import Entry, Margin, TaskResults, environment_mark, margin_of
@@ -279,22 +280,3 @@ def _compared(row: Row) -> dict[str, Any]:
             for key, v in row.values.items()
         },
     }
-
-
-def cost_columns(rows: Sequence[Row]) -> tuple[tuple[str, str, str], ...]:
-    """``(key, title, help)`` of the cost columns that any row can fill."""
-    training = ("CPU time of fit on the machine of the record: core seconds, mean over seeds; "
-                "wall time beside it.")  # fmt: skip
-    known = (
-        ("fit_core_s", "Training", training),
-        ("sampling_rate", "Samples/s", "Generated rows per core second when sampling."),
-        ("peak_bytes", "Memory", "Peak resident memory of the worker, greatest over seeds."),
-        ("parameters", "Parameters", "Number of weights."),
-    )
-    return tuple(c for c in known if any(_can_fill(row, c[0]) for row in rows))
-
-
-def _can_fill(row: Row, cost: str) -> bool:
-    """Of a fit, wall time stands where nothing else is known."""
-    known = getattr(row, cost) is not None
-    return known or (cost == "fit_core_s" and row.fit_s is not None)

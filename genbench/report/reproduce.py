@@ -15,11 +15,12 @@ _CHOICE = ("-g", "--generator", "--sweep")
 _SCORE = ("--labels", "--on-bad")
 
 
-def command(record: Record) -> str:
+def command(record: Record, seeds: Sequence[int] = ()) -> str:
     """``genbench run`` for a generator, ``genbench score`` for samples made elsewhere.
 
     A suite file, plugin files, and the samples are those of the recorded command line. A record
     made in a notebook has none: the suite's name, and a word in capitals for the rest, stand there.
+    With `seeds`, the one for all of these cells of its row.
     """
     cell = record.cell
     scored = cell["generator"].get("family") == _SCORED
@@ -32,7 +33,8 @@ def command(record: Record) -> str:
     else:
         # Controls cannot be asked for: they come with whatever was run.
         who = _kept(given, _CHOICE) if is_control_record(record) else ["-g", _asked(record)]
-        parts = ["run", *profile, *_kept(given, _RUN), *who, "--seeds", str(record.seed)]
+        wanted = ",".join(map(str, seeds or [record.seed]))
+        parts = ["run", *profile, *_kept(given, _RUN), *who, "--seeds", wanted]
     return shlex.join(["genbench", *parts])
 
 

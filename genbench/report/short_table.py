@@ -20,7 +20,8 @@ class Brief:
     """Headings, and lines of as many cells: ranked rows, unranked ones, and apart the controls.
 
     The first two columns are rank and generator, the last is the time of a fit; between them are
-    the metrics that any row has a value of (`columns`), the suite's primary metric first.
+    the metrics that any row has a value of (`columns`), the suite's primary metric first, then the
+    first of every other group: a narrow terminal has room for few.
     """
 
     columns: tuple[Column, ...]
@@ -76,7 +77,9 @@ class Brief:
 
 def brief(found: Table) -> Brief:
     """The table of a task as text."""
-    shown = [c for c in found.columns if any(r.values[c.id].number is not None for r in found.rows)]
+    known = [c for c in found.columns if any(r.values[c.id].number is not None for r in found.rows)]
+    leading = {c.group: c for c in reversed(known)}  # the first of each group
+    shown = sorted(known, key=lambda c: leading[c.group] is not c)  # stable
     first = found.columns[0].id if found.columns else ""
     return Brief(
         tuple(shown),

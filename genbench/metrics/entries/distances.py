@@ -14,7 +14,7 @@ _SAME = partial(Claim, "rows against themselves: 0", measure="on", given=("real"
 _LOST = partial(Claim, "a lost class is worse than fresh rows", high=inf, measure="gap",
                 given=("dropped", "fresh"))  # fmt: skip
 
-_distance = partial(MetricInfo, higher_is_better=False)
+_distance = partial(MetricInfo, higher_is_better=False, group="quality")
 _positive = partial(_distance, scale="log", bounds=(0, inf))
 
 ENTRIES = (

@@ -8,6 +8,7 @@ from genbench.metrics.entry import IMAGE, Claim, MetricInfo
 
 _trained = partial(
     MetricInfo, higher_is_better=True, bounds=(0, 1), kinds=IMAGE, implementation="classifier/1",
+    group="use",
     needs=frozenset({"classifier", "labels", "train"}), cost="one classifier training",
     reference="Ravuri & Vinyals 2019, arXiv:1905.10887",
     no_oracle="a trained network: another training would give another accuracy",

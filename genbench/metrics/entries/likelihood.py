@@ -8,7 +8,7 @@ from genbench.metrics.entry import Claim, MetricInfo
 
 _likelihood = partial(
     MetricInfo, higher_is_better=False, unit="bits/dim", needs=frozenset({"log_prob"}),
-    implementation="likelihood/1", oracle="tests.oracles.likelihood:nll",
+    implementation="likelihood/1", oracle="tests.oracles.likelihood:nll", group="likelihood",
     claims=(
         Claim("uniform 8-bit pixels: 8.000 bits/dim", 8 - 1e-9, 8 + 1e-9, "uniform_nll"),
         Claim("Gaussian rows: the entropy, within 4 standard errors", -4, 4, "gaussian_nll"),

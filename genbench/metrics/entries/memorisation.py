@@ -10,11 +10,12 @@ from genbench.metrics.entry import Claim, MetricInfo, one_per_dimension
 _COMPONENTS = 64  # to which C_T reduces its rows
 
 _of_copies = partial(MetricInfo, higher_is_better=None, needs=frozenset({"features", "train"}),
-                     of_copies=True)  # fmt: skip
+                     of_copies=True, group="copies")  # fmt: skip
 
 ENTRIES = (
     MetricInfo(
         id="c2st", title="C2ST", higher_is_better=False, bounds=(0, 1), standardised=True,
+        group="quality",
         description="Held-out accuracy of a classifier told to separate real from generated rows"
         " (best: 0.5).",
         cost="training two small classifiers on n rows", least_rows=one_per_dimension,

@@ -21,6 +21,7 @@ _open = partial(_neighbours, reference="Naeem et al. 2020, arXiv:2002.09797",
 ENTRIES = (
     MetricInfo(
         id="classifier_score", title="Classifier score", higher_is_better=True, bounds=(1, inf),
+        group="quality",
         description="How surely and how evenly a classifier names generated rows (the inception"
         " score's formula off Inception).",
         needs=frozenset({"probabilities"}), kinds=IMAGE, cost="n classes", defaults={"splits": 10},
@@ -33,21 +34,21 @@ ENTRIES = (
         ),
     ),
     _closed(
-        id="precision", title="Precision", aspect="fidelity",
+        id="precision", title="Precision", aspect="fidelity", group="quality",
         description="Share of generated rows that lie within the real rows' neighbourhoods.",
         maker="genbench.metrics.neighbours:measure_precision",
         oracle="tests.oracles.neighbours:precision",
         claims=(Claim("rows against themselves: 1", 1, 1, "on", ("real",)), _NOISE),
     ),
     _closed(
-        id="recall", title="Recall", aspect="diversity",
+        id="recall", title="Recall", aspect="diversity", group="diversity",
         description="Share of real rows that lie within the generated rows' neighbourhoods.",
         maker="genbench.metrics.neighbours:measure_recall",
         oracle="tests.oracles.neighbours:recall",
         claims=(Claim("rows against themselves: 1", 1, 1, "on", ("real",)), _MISSED),
     ),
     _open(
-        id="density", title="Density", aspect="fidelity", bounds=(0, inf),
+        id="density", title="Density", aspect="fidelity", bounds=(0, inf), group="quality",
         description="How many real neighbourhoods hold each generated row, over what is expected"
         " (1).",
         maker="genbench.metrics.neighbours:measure_density",
@@ -55,7 +56,7 @@ ENTRIES = (
         claims=(Claim("fresh rows: 1", 0.9, 1.1, "on", ("fresh",)), _NOISE),
     ),
     _open(
-        id="coverage", title="Coverage", aspect="diversity",
+        id="coverage", title="Coverage", aspect="diversity", group="diversity",
         description="Share of real neighbourhoods that hold at least one generated row.",
         maker="genbench.metrics.neighbours:measure_coverage",
         oracle="tests.oracles.neighbours:coverage",
@@ -66,6 +67,7 @@ ENTRIES = (
     ),
     _score(
         id="vendi", title="Vendi", bounds=(1, inf), cost="n d^2 + d^3", implementation="vendi/1",
+        group="diversity",
         description="Effective number of distinct modes among the generated rows; says nothing of"
         " realism.",
         reference="Friedman & Dieng 2023, arXiv:2210.02410",

@@ -1,29 +1,4 @@
-// Sorting, filtering and choosing columns; the state of each results table is in the address.
-const pageState = (() => {
-  const read = () => new URLSearchParams(location.hash.includes("=") ? location.hash.slice(1) : "");
-  const state = read();
-  let waiting = false;
-  // Once per event however many keys changed: browsers refuse addresses that change too often.
-  const write = () => {
-    if (!waiting) queueMicrotask(() => {
-      waiting = false;
-      const text = state.toString();
-      history.replaceState(null, "", text ? `#${text}` : "#");
-    });
-    waiting = true;
-  };
-  return {
-    get: (key) => state.get(key),
-    set: (key, value) => {
-      const wanted = value === "" ? null : value;
-      if (state.get(key) === wanted) return; // a link to a part of the page keeps its anchor
-      if (wanted === null) state.delete(key);
-      else state.set(key, wanted);
-      write();
-    },
-  };
-})();
-
+// Sorting and filtering the tables.
 (() => {
   const keyOf = (cell) => {
     const raw = cell ? cell.dataset.v : "";
@@ -37,6 +12,8 @@ const pageState = (() => {
     return sign * String(a).localeCompare(String(b), "en", { numeric: true });
   };
 
+  const headings = (table) => [...[...table.tHead.rows].at(-1).cells]; // above them stand groups
+
   function sortTable(table, index, sign) {
     for (const body of table.tBodies) {
       const keyed = [...body.rows]
@@ -45,14 +22,14 @@ const pageState = (() => {
       keyed.sort((a, b) => compareKeys(a[0], b[0], sign) || a[1] - b[1]);
       body.append(...keyed.map((entry) => entry[2]));
     }
-    [...table.tHead.rows[0].cells].forEach((th, at) => {
+    headings(table).forEach((th, at) => {
       if (at === index) th.setAttribute("aria-sort", sign > 0 ? "ascending" : "descending");
       else th.removeAttribute("aria-sort");
     });
   }
 
   function makeSortable(table, remember) {
-    [...table.tHead.rows[0].cells].forEach((th, index) => {
+    headings(table).forEach((th, index) => {
       const button = document.createElement("button");
       button.type = "button";
       button.append(...th.childNodes);
@@ -72,8 +49,8 @@ const pageState = (() => {
     const bar = task.querySelector(".toolbar");
     const name = (key) => `${task.dataset.task}.${key}`;
     const fields = [...bar.querySelectorAll("[data-filter]")];
-    const columns = [...bar.querySelectorAll("[data-column]")];
     const rows = [...table.querySelectorAll("tbody tr[data-row]")];
+    const columns = chooseColumns(task, table, name("hide"));
     const on = (field) => (field.type === "checkbox" ? (field.checked ? "1" : "0") : field.value);
     const initial = new Map(fields.map((field) => [field, on(field)]));
 
@@ -96,24 +73,14 @@ const pageState = (() => {
         body.hidden = (calibrates && want.controls !== "1") || (body.rows.length > 0 && here === 0);
         if (!body.hidden) shown += here;
       }
+      const inside = [...bar.querySelectorAll(".filters [data-filter]")].filter((field) => on(field) !== initial.get(field));
+      bar.querySelector(".active").textContent = inside.length ? ` (${inside.length})` : "";
       task.querySelector(".shown").textContent = shown === rows.length ? `${shown} rows` : `${shown} of ${rows.length} rows`;
       for (const field of fields) {
         pageState.set(name(field.dataset.filter), on(field) === initial.get(field) ? null : on(field));
       }
     }
 
-    function showColumns() {
-      const hidden = columns.filter((box) => !box.checked);
-      const off = new Set(hidden.map((box) => Number(box.dataset.column) - 1));
-      for (const row of table.rows) {
-        if (row.classList.contains("group") || row.classList.contains("empty")) continue;
-        [...row.cells].forEach((cell, index) => { cell.hidden = off.has(index); });
-      }
-      pageState.set(name("hide"), hidden.map((box) => box.dataset.id).join(","));
-    }
-
-    const wanted = new Set((pageState.get(name("hide")) || "").split(","));
-    for (const box of columns) box.checked = !wanted.has(box.dataset.id);
     for (const field of fields) {
       const value = pageState.get(name(field.dataset.filter));
       if (value === null) continue;
@@ -123,31 +90,28 @@ const pageState = (() => {
     }
     makeSortable(table, (value) => pageState.set(name("sort"), value));
     const [column, order] = (pageState.get(name("sort")) || "").split(":");
-    const at = [...table.tHead.rows[0].cells].findIndex((th) => th.dataset.col === column);
+    const at = headings(table).findIndex((th) => th.dataset.col === column);
     if (at >= 0) sortTable(table, at, order === "desc" ? -1 : 1);
     for (const field of fields) field.addEventListener("input", apply);
-    for (const box of columns) box.addEventListener("change", showColumns);
     bar.querySelector("[data-reset]").addEventListener("click", () => {
       for (const [field, value] of initial) {
         if (field.type === "checkbox") field.checked = value === "1";
         else field.value = value;
       }
-      for (const box of columns) box.checked = true;
+      columns.reset();
       apply();
-      showColumns();
     });
     apply();
-    if (wanted.size > 1 || !wanted.has("")) showColumns();
   }
   for (const table of document.querySelectorAll("table.plain.sortable")) makeSortable(table, null);
 
   document.addEventListener("click", (event) => {
-    for (const menu of document.querySelectorAll("details.columns[open]")) {
+    for (const menu of document.querySelectorAll("details.drop[open]")) {
       if (!menu.contains(event.target)) menu.open = false;
     }
   });
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
-    for (const menu of document.querySelectorAll("details.columns[open]")) menu.open = false;
+    for (const menu of document.querySelectorAll("details.drop[open]")) menu.open = false;
   });
 })();
