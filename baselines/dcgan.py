@@ -123,6 +123,7 @@ class DCGAN:
             if len(x) > 1:  # batch normalisation needs two rows
                 generator_loss, discriminator_loss = step(x, y)
                 run.progress(generator_loss=generator_loss, discriminator_loss=discriminator_loss)
+            run.snapshot(training.generator.state_dict)
             run.checkpoint(training.state)
         self.net = training.generator.eval()
 

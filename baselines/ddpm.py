@@ -123,6 +123,7 @@ class DDPM:
             rate = p.learning_rate * min(1.0, run.fraction / RISE) * cosine
             (loss,) = step(x.float(), y, rate, training.share(p.ema))
             run.progress(noise_error=loss)
+            run.snapshot(self.state_dict)
             run.checkpoint(training.state)
 
     @torch.no_grad()

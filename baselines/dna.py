@@ -161,6 +161,7 @@ class DNA:
             training.steps += 1
             error, variance_loss = step(x, y, rate, self._share(training.steps))
             run.progress(reconstruction_error=error, variance_loss=variance_loss)
+            run.snapshot(self.state_dict)
             run.checkpoint(training.state)
 
     @torch.no_grad()

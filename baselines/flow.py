@@ -151,6 +151,7 @@ class Flow:
             share = self._share(run.served / batch_size)
             (loss,) = step(x, y, self._rate(run.fraction), share)
             run.progress(**{"nll_bits_per_dim" if self.image else "nll_nats": loss})
+            run.snapshot(self.state_dict)
             run.checkpoint(training.state)
 
     @torch.no_grad()

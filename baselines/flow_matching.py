@@ -105,6 +105,7 @@ class FlowMatching:
             rate = p.learning_rate * min(1.0, run.fraction / RISE) * cosine
             (loss,) = step(x.float(), y, rate, training.share(p.ema))
             run.progress(velocity_error=loss)
+            run.snapshot(self.state_dict)
             run.checkpoint(training.state)
 
     @torch.no_grad()

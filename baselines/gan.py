@@ -189,8 +189,9 @@ class GAN:
                 (*training.recent[1 - RECENT :], y),
             )
             run.progress(generator_loss=generator_loss, discriminator_loss=discriminator_loss)
+            run.snapshot(partial(self._snapshot, training))
             run.checkpoint(training.state)
-        self._renormalise(training)
+        self._renormalise(training.average, training.recent, training.rng)
         self.net = training.average.eval()
 
     @torch.no_grad()
@@ -276,15 +277,23 @@ class GAN:
         move_average(t.average.parameters(), t.generator.parameters(), share)
         return F.softplus(margin).mean(), discriminator_loss
 
+    def _snapshot(self, training: Training) -> dict[str, Tensor]:
+        """The averaged generator as it would be sampled now: a copy, with noise of its own."""
+        net = copy.deepcopy(training.average)
+        self._renormalise(net, training.recent, self._rng(training.steps))
+        return dict(net.state_dict())
+
     @torch.no_grad()
-    def _renormalise(self, training: Training) -> None:
+    def _renormalise(
+        self, net: nn.Module, recent: tuple[Tensor | None, ...], rng: torch.Generator
+    ) -> None:
         """Batch statistics of what is sampled: no training step has seen it."""
-        net = training.average.train()
+        net.train()
         norms = [m for m in net.modules() if isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d))]
-        for i, y in enumerate(training.recent if norms else ()):
+        for i, y in enumerate(recent if norms else ()):
             for norm in norms:
                 norm.momentum = 1 / (i + 1)  # so that each batch counts the same
-            net(self._noise(self.half.batch_size if y is None else len(y), training.rng), y)
+            net(self._noise(self.half.batch_size if y is None else len(y), rng), y)
 
     def _noise(self, n: int, rng: torch.Generator) -> Tensor:
         """The noise that becomes samples, ``(n, latent)``: wider than in training."""

@@ -128,6 +128,7 @@ class RealNVP:
                 self._calibrate(training, x, y)
             (loss,) = step(x, y, *self._schedule(run.fraction, run.served / self.batch_size))
             run.progress(**{"nll_bits_per_dim" if self.image else "nll_nats": loss})
+            run.snapshot(training.average.state_dict)
             run.checkpoint(training.state)
         self.net = training.average
 

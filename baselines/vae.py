@@ -170,6 +170,7 @@ class VAE:
             name = "elbo_bits_per_dim" if self.image else "elbo_nats"
             bound = {name: reconstruction + kl}
             run.progress(**bound, reconstruction=reconstruction, kl=kl)
+            run.snapshot(training.average.state_dict)
             run.checkpoint(training.state)
         self.net = training.average.eval()
 

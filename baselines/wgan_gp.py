@@ -172,6 +172,7 @@ class WGANGP:
                 if training.steps % self.params.critic_steps == 0:
                     learn(x, y)
                 run.progress(w1_estimate=w1, slope_penalty=penalty)
+            run.snapshot(training.generator.state_dict)
             run.checkpoint(training.state)
         self.net = training.generator.eval()
 

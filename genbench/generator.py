@@ -227,6 +227,14 @@ class Run(Protocol):
         and None, such as ``{"net": net.state_dict(), "optimizer": optimizer.state_dict()}``.
         """
 
+    def snapshot(self, state: Callable[[], Mapping[str, Tensor]]) -> None:
+        """Offer what `Generator.sample` would need by now; kept at the suite's fractions.
+
+        Call it after each update, before `checkpoint`. `state` is called only when one is due, and
+        changes nothing: neither weights nor random state. It returns what `load_state_dict` of a
+        new generator takes. Each state kept is sampled after the fit: the course of training.
+        """
+
     def restore(self) -> Mapping[str, Any] | None:
         """The state last checkpointed by an interrupted run of the same cell, or None."""
 

@@ -50,11 +50,14 @@ class Seen:
 
 
 def results_of(root: Path) -> dict[int, str]:
-    """Result digest by seed, of the newest ok records."""
+    """Result digest by seed, of the newest ok records.
+
+    One whose course of training was being drawn when its process was killed is drawn again.
+    """
     found = {}
     for folder in Store(root).task_folders():
         for stored in Store(root).records(folder):
-            if stored.record.status == "ok":
+            if stored.record.status == "ok" and stored.record.course["status"] == "ok":
                 found[stored.record.seed] = stored.record.to_json()["result_digest"]
     return found
 

@@ -80,6 +80,7 @@ def _entry(folder: Path, index: int, seed: int) -> Entry:
                 for key, body in _DOWNSTREAM.items()
             },
         },
+        "course": _course(text, index),
         "curves": {text: {"examples": [1, 2, 3], "value": [1.0, 2.0, 3.0]}, "bad": text},
         "timing": {
             "fit_core_s": text if index == 4 else 10.0 + index,
@@ -104,6 +105,17 @@ def _entry(folder: Path, index: int, seed: int) -> Entry:
                       "log_tail": text},
         }  # fmt: skip
     return Entry(record(f"../../{text}{seed}", cell, **fields), home)
+
+
+def _course(text: str, index: int) -> dict[str, Any]:
+    """A course that is drawn with words of its own, of a form that is none, or only a reason."""
+    points = [{"examples": n, "fid": 9.0, "recall": text, "missed": [n]} for n in (10, 20)]
+    lost = {"5": text, text: text}
+    if index % 3 == 0:
+        return {"status": "ok", "rows": 10, "points": points, "lost": lost, "floor": {text: text}}
+    if index % 3 == 1:
+        return {"status": text, "reason": text, "points": points}
+    return dict.fromkeys(("status", "rows", "points", "lost", "floor", "reason"), text)
 
 
 _DOWNSTREAM = {"augmentation_gain": CURVE, "imbalance_recall": RARE, "robust_accuracy": ROBUST,

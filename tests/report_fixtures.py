@@ -244,6 +244,7 @@ def _entry(folder: Path, index: int, seed: int, failed: bool) -> Entry:
             cell,
             metrics={key: _value(key, name, index, seed) for key in METRIC_IDS},
             curves=curves(family, seed),
+            course=course(index, seed) if family != "control" else {},
             timing={
                 "fit_s": 1.1 * fit_s * (1 + 0.02 * seed),
                 "fit_core_s": fit_s * (1 + 0.02 * seed),
@@ -260,6 +261,19 @@ def _entry(folder: Path, index: int, seed: int, failed: bool) -> Entry:
         ),
         home,
     )
+
+
+def course(index: int, seed: int) -> dict[str, Any]:
+    """States at the fractions of the budget; a seed of the first generator loses a class."""
+    points = []
+    for k, examples in enumerate((18750, 37500, 75000, 150000, 300000)):
+        missed = [3] if (index, seed, k) == (5, 1, 2) else []
+        points.append({"examples": examples, "fid": (6 + index) * (1 + 2.0 ** (3 - k)) + seed,
+                       "recall": 0.7 - 0.1 * (4 - k) - 0.01 * seed, "missed": missed,
+                       "classes_hit": 10 - len(missed)})  # fmt: skip
+    floor = {"fid": 8.5, "recall": 0.72, "classes_hit": 10, "missed": []}
+    return {"status": "ok", "rows": 2000, "reference": "test", "classes": 10, "floor": floor,
+            "points": points}  # fmt: skip
 
 
 def _value(key: str, name: str, index: int, seed: int) -> MetricValue:

@@ -186,7 +186,8 @@ def test_a_worker_that_died_while_it_scored_loses_nothing_of_the_fit(
     attempt = only(tmp_path / "cut")
     told = {"phase": "log_prob", "status": "ok", "curves": dict(attempt.record.curves),
             "examples_served": attempt.record.examples_served,
-            "timing": dict(attempt.record.timing), "resources": {}}  # fmt: skip
+            "timing": dict(attempt.record.timing), "resources": {},
+            "offers_snapshots": False}  # fmt: skip
     (attempt.folder / "record.json").unlink()
     (attempt.folder / GENERATION).write_text(json.dumps(told))
     error = {"phase": "worker", "type": WORKER_LOST, "message": "the worker ended by signal 9"}

@@ -232,7 +232,7 @@ def test_every_cell_has_a_page_and_its_record(built: Path, task: TaskResults) ->
 def test_every_figure_is_valid_plotly_and_has_a_reading(built: Path) -> None:
     found = figures(built / "index.html")
     assert set(found) == {
-        "quality-cost", "strips", "likelihoods", "curves", "classes", "metric-pairs",
+        "quality-cost", "strips", "likelihoods", "course", "curves", "classes", "metric-pairs",
         "correlations",
     }  # fmt: skip
     for specs in found.values():
@@ -485,7 +485,7 @@ def strings(value: object) -> Iterator[str]:
 def test_hostile_labels_reach_plotly_escaped_and_short(evil_site: Path) -> None:
     found = figures(evil_site / "index.html")
     panels = {"augmentation", "imbalance", "robustness", "replacement", "history", "classes",
-              "curves"}  # fmt: skip
+              "course", "curves"}  # fmt: skip
     assert panels <= set(found)
     for specs in found.values():
         for spec in specs.values():

@@ -9,6 +9,7 @@ from .finding import Description, GeneratorRef, find, installed
 from .inline import choice_of, classes_by_name
 from .probing import PROBED, Prober
 from .selection import choose, controls_of, file_and_class, from_files, parse_seeds, require_kind
+from .snapshots import Snapshots
 from .source import files_of_module, files_of_script
 from .training import Budget, HarnessRun, MemoryTrainData, Stopped
 
@@ -26,6 +27,7 @@ __all__ = [
     "OnBad",
     "PROBED",
     "Prober",
+    "Snapshots",
     "Stopped",
     "checked_log_prob",
     "checked_samples",

@@ -23,6 +23,7 @@ from genbench.errors import shorten
 from genbench.generator import Space
 from genbench.plugins.choice import GeneratorChoice
 from genbench.plugins.contract import checked_log_prob, checked_samples, make_generator
+from genbench.plugins.snapshots import Snapshots
 from genbench.plugins.training import Budget, HarnessRun, MemoryTrainData, Stopped
 from genbench.seeds import derive_seed
 
@@ -40,6 +41,7 @@ class FitResult:
     checkpoints: int = 0
     resumed_at: int = 0
     seconds_before: float = 0.0
+    offers_snapshots: bool = False
     curves: dict[str, Any] = field(default_factory=dict)
 
 
@@ -85,6 +87,11 @@ class GeneratorDriver:
         """Another one as this was made, not fitted."""
         return self._made()
 
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Go on with another one as this was made, which has loaded a state."""
+        self.generator = self._made()
+        self.generator.load_state_dict(state)
+
     @property
     def takes_labels(self) -> bool:
         """Whether it samples the classes it is asked for."""
@@ -100,10 +107,12 @@ class GeneratorDriver:
         checkpoint_file: Path | None = None,
         resume_file: Path | None = None,
         saved: Callable[[], None] = lambda: None,
+        snapshots: Snapshots | None = None,
     ) -> None:
         """Fit on exactly these rows, serving at most `budget` examples; `result` is filled in."""
+        kept = snapshots or Snapshots(Path(), ())
         try:
-            self._fit(train, budget, seed, result, checkpoint_file, resume_file, saved)
+            self._fit(train, budget, seed, result, checkpoint_file, resume_file, saved, kept)
         except (Stopped, MemoryError, torch.cuda.OutOfMemoryError):
             raise
         except Exception as error:
@@ -113,7 +122,7 @@ class GeneratorDriver:
             reason = shorten(f"{type(error).__name__}: {error}", 200)
             print(f"genbench: starting afresh, not from the checkpoint: {reason}", file=sys.stderr)
             self.generator = self._made()
-            self._fit(train, budget, seed, result, checkpoint_file, None, saved)
+            self._fit(train, budget, seed, result, checkpoint_file, None, saved, kept)
 
     def _fit(
         self,
@@ -124,6 +133,7 @@ class GeneratorDriver:
         checkpoint_file: Path | None,
         resume_file: Path | None,
         saved: Callable[[], None],
+        snapshots: Snapshots,
     ) -> None:
         count = Budget(budget)
         data = MemoryTrainData(
@@ -143,6 +153,7 @@ class GeneratorDriver:
             stop=self._stopping,
             report=self._report,
             saved=saved,
+            snapshots=snapshots,
         )
         try:
             self.generator.fit(data, run)
@@ -152,6 +163,7 @@ class GeneratorDriver:
             result.checkpoints = run.checkpoints
             result.resumed_at = run.restored_from
             result.seconds_before = run.seconds_before
+            result.offers_snapshots = snapshots.offered
             result.curves = run.curves
         if self._stopping():
             raise Stopped

@@ -1,4 +1,4 @@
-"""The harness's side of `fit`: rows served from memory and counted, progress, checkpoints."""
+"""The harness's side of `fit`: rows served and counted, progress, checkpoints, snapshots."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from genbench.errors import StoreError, UsageError, shorten
 from genbench.generator import Batch, Space
+from genbench.plugins.snapshots import Snapshots
 from genbench.seeds import derive_seed
 from genbench.system import tensorfile
 
@@ -55,6 +56,8 @@ class HarnessRun:
         Called with ``(served, budget, scalars)`` at most every half second, for progress display.
     saved
         Called after each checkpoint.
+    snapshots
+        Where states go that are kept on the way, or None to keep none.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class HarnessRun:
         stop: Callable[[], bool] = lambda: False,
         report: Callable[[int, int, Mapping[str, float]], None] | None = None,
         saved: Callable[[], None] = lambda: None,
+        snapshots: Snapshots | None = None,
     ) -> None:
         self.seed = seed
         self.device = device
@@ -78,6 +82,9 @@ class HarnessRun:
         self._stop = stop
         self._report = report
         self._saved = saved
+        self._snapshots = snapshots or Snapshots(Path(), ())
+        self._snapshots.begin(0)
+        self._apart = self._snapshots.seconds  # of a fit that was begun before this one
         self._curves = _Curves(budget.examples)
         self._began = self._last_report = self._last_save = time.monotonic()
         self.restored_from = 0
@@ -111,6 +118,10 @@ class HarnessRun:
         """See `genbench.generator.Run.should_stop`."""
         return self._stop()
 
+    def snapshot(self, state: Callable[[], Mapping[str, Tensor]]) -> None:
+        """See `genbench.generator.Run.snapshot`."""
+        self._snapshots.offer(self.served, self.budget, state)
+
     def checkpoint(self, state: Callable[[], Mapping[str, Any]]) -> None:
         """See `genbench.generator.Run.checkpoint`. Saves every 30 s and when stopping."""
         stopping = self._stop()
@@ -118,7 +129,7 @@ class HarnessRun:
         if self._checkpoint_file is not None and (stopping or due):
             body = {
                 "served": self.served,
-                "seconds": self.seconds_before + time.monotonic() - self._began,
+                "seconds": self._seconds(),
                 "curves": self._curves.state(),
                 "state": dict(state()),
             }
@@ -126,6 +137,11 @@ class HarnessRun:
             self._last_save = time.monotonic()
         if stopping:
             raise Stopped
+
+    def _seconds(self) -> float:
+        """Seconds of the fit by now, those of earlier attempts included, snapshots left out."""
+        spent = time.monotonic() - self._began - (self._snapshots.seconds - self._apart)
+        return self.seconds_before + spent
 
     def _save(self, path: Path, body: Mapping[str, Any]) -> None:
         """Write a checkpoint; one that cannot be written costs time after a crash, not the fit."""
@@ -153,6 +169,7 @@ class HarnessRun:
             print(f"genbench: starting afresh: {reason}", file=sys.stderr, flush=True)
             return None
         self._budget.served = self.restored_from = served
+        self._snapshots.begin(served)
         self.seconds_before, self._curves = seconds, curves
         return state
 

@@ -8,6 +8,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
+from genbench.report.course import stability_of
 from genbench.report.curves import recorded
 from genbench.report.page import Page
 from genbench.report.rows import Row, Table
@@ -136,11 +137,18 @@ def table_json(page: Page) -> str:
                 "records": [entry.record.record_id for entry in row.entries],
                 "costs": {title: getattr(row, name) for title, name in _COSTS.items()},
                 "metrics": {key: _metric(row, key) for key in row.values},
+                **_stability(row),
             }
             for row in page.table.rows
         ],
     }
     return json.dumps(body, sort_keys=True, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def _stability(row: Row) -> dict[str, Any]:
+    """What its courses of training say together, if it has any."""
+    known = stability_of(row)
+    return {} if known is None else {"stability": known.to_json()}
 
 
 def _metric(row: Row, key: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from genbench.report import swept, utility
+from genbench.report import course, swept, utility
 from genbench.report.copying import Mark
 from genbench.report.curves import training_curves
 from genbench.report.figures import Figure, colours, likelihoods, per_class, strips
@@ -93,6 +93,7 @@ def page(task: TaskResults, identity: str, place: Place) -> Page:
         utility.rare_classes(board, colour),
         utility.robustness(board, colour),
         likelihoods(board, colour),
+        course.figure(board, colour),
         training_curves(board, colour),
         per_class(board),
         metric_pairs(board, colour),

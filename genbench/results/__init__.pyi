@@ -13,6 +13,7 @@ from .aggregation import (
 )
 from .comparison import number
 from .controls import CONTROLS, is_control, is_ours, poses_as_control
+from .course import Course, Loss, Stability, course_of, stability, why_no_course
 from .entries import Entry, Snapshot, TaskResults
 from .margins import Margin, margin_of
 from .progress import overview, write_progress
@@ -21,6 +22,7 @@ from .ranking import ONE_SEED, Standing, holm, pareto_front, standings
 from .records import Artifact, Record, Status, canonical_json, digest, metric_value
 from .revisions import extract
 from .schema import record_schema
+from .states import snapshot_name, snapshots_in
 from .store import (
     CACHE,
     CHECKPOINT,
@@ -44,7 +46,9 @@ __all__ = [
     "CACHE",
     "CHECKPOINT",
     "CONTROLS",
+    "Course",
     "Entry",
+    "Loss",
     "Margin",
     "ONE_SEED",
     "PROGRESS",
@@ -55,6 +59,7 @@ __all__ = [
     "SPEC",
     "SUITE",
     "Snapshot",
+    "Stability",
     "Standing",
     "Status",
     "Store",
@@ -66,6 +71,7 @@ __all__ = [
     "asked_for",
     "canonical_json",
     "comparison",
+    "course_of",
     "digest",
     "direction",
     "dumps",
@@ -94,10 +100,14 @@ __all__ = [
     "read_record",
     "record_schema",
     "shipped_controls",
+    "snapshot_name",
+    "snapshots_in",
     "spreadsheet",
+    "stability",
     "standings",
     "summarize",
     "task_results",
+    "why_no_course",
     "write_progress",
     "write_record",
 ]

@@ -37,7 +37,7 @@ from genbench.system import LINK, exists, inside, sha256_file, write_bytes
 if TYPE_CHECKING:
     import pandas as pd
 
-HEAVY = ("samples", "state", "likelihood")  # what a light copy leaves out
+HEAVY = ("samples", "state", "likelihood", "course", "snapshot")  # what a light copy leaves out
 STILL_ALIVE_SECONDS = 120.0  # a folder touched later than this may belong to a running worker
 FORMATS = (".csv", ".parquet", ".sqlite")
 

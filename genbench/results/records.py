@@ -71,6 +71,7 @@ class Record:
     artifacts: tuple[Artifact, ...] = ()
     times: Mapping[str, Any] = field(default_factory=dict)
     copies: Mapping[str, Any] = field(default_factory=dict)
+    course: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def generator(self) -> str:
@@ -95,8 +96,9 @@ class Record:
         Half a character, in a path that is not UTF-8 or a message, has no JSON: it is written out.
         """
         body = {"schema": SCHEMA, **plain_data(self)}
-        if not body["copies"]:  # nobody looked for any: as in records of before there was the field
-            del body["copies"]
+        for name in ("copies", "course"):  # as in records of before there was the field
+            if not body[name]:
+                del body[name]
         try:
             return self._sealed(body)
         except UnicodeEncodeError:
@@ -160,7 +162,7 @@ class Record:
         for key in ("record_id", "cell_key"):
             _expect(str, getattr(self, key), key)
         for key in ("dataset", "curves", "timing", "resources", "environment", "source",
-                    "attempt", "times", "copies"):  # fmt: skip
+                    "attempt", "times", "copies", "course"):  # fmt: skip
             _expect(dict, getattr(self, key), key)
         if self.error is not None:
             _expect(dict, self.error, "error")

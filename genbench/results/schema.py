@@ -68,10 +68,15 @@ def record_schema() -> dict[str, Any]:
         "description": "copies of reference rows among the samples, by split; left out if "
         "nobody looked for any",
     }
+    course = {
+        "type": "object",
+        "description": "scores of states that the fit kept on its way, over examples served; left "
+        "out if the suite asked for none",
+    }
     open_ = ("dataset", "curves", "timing", "resources", "environment", "source", "attempt",
              "times")  # fmt: skip
     body = _closed(
-        {"copies": copies},
+        {"copies": copies, "course": course},
         schema={"const": SCHEMA},
         record_id={"type": "string", "description": "ULID of the attempt"},
         status={"enum": list(STATUSES)},

@@ -7,13 +7,23 @@ from collections.abc import Mapping
 import numpy as np
 
 from genbench import kinds
-from genbench.errors import shorten
+from genbench.errors import ContractError, shorten
 from genbench.generator import Space
 from genbench.running.wire import Array
 
 CODES = ("train", "test")  # arrays of codes, by the split that they are of
 # Arrays made of codes: how many of their dimensions number rows.
 MADE_OF_CODES = {"rebuilt": 1, "interpolated": 2, "traversed": 2}
+
+
+def checked_rows(space: Space, arrays: Mapping[str, Array]) -> Mapping[str, Array]:
+    """Rows that a generator's process sent; `ContractError` if they are none of the space."""
+    if not set(arrays) <= {"x", "y"}:
+        raise ContractError("the generator's process sent rows that nobody asked for")
+    problem = violation(space, arrays)
+    if problem is not None:
+        raise ContractError(f"the generator's process sent rows that {problem}")
+    return arrays
 
 
 def violation(space: Space, arrays: Mapping[str, Array]) -> str | None:

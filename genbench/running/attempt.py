@@ -28,6 +28,8 @@ class Attempt:
     scoring: dict[str, str] = field(default_factory=dict)
     refits: dict[Job, RefitResult] = field(default_factory=dict)
     copies: dict[str, Any] = field(default_factory=dict)
+    course: dict[str, Any] = field(default_factory=dict)
+    undrawn: bool = False  # of the course: its process ended before it was drawn
     sealed: str = ""  # digest of the samples
     probe: dict[str, Any] = field(default_factory=dict)  # log_prob of the fitted generator itself
     unprobed: bool = False

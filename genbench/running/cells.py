@@ -250,6 +250,8 @@ def _decide(
         wanted = {part: expected(suite, part) for part in parts}
         lacking = [p for p in parts if not _has(stored, have, p, keys.get(p), wanted[p])]
         failed = [] if keep_failed else [p for p in parts if _stumbled(have, wanted[p])]
+        if _undrawn(latest) and not keep_failed:
+            failed.append("metrics")
         parts = tuple(part for part in parts if part in lacking or part in failed)
         if record.status == "skipped" or not parts:
             return "done", None, ()
@@ -263,6 +265,12 @@ def _decide(
     if sampled:
         return "score", newest(sampled), parts
     return "run", None, parts
+
+
+def _undrawn(latest: Stored) -> bool:
+    """Whether the process that drew its course of training died, and left the states to draw."""
+    failed = latest.record.course.get("status") == "failed"
+    return failed and latest.artifact("snapshot") is not None
 
 
 def _drawn(suite: Suite, attempt: Stored) -> bool:

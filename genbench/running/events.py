@@ -26,6 +26,21 @@ class EventListener(Protocol):
     def checkpointed(self) -> None:
         """A checkpoint lies in the work folder."""
 
+    def snapshotting(self) -> None:
+        """The fit stands still while a state of it is kept."""
+
+    def snapshotted(self, examples: int) -> None:
+        """The state after so many examples lies in the work folder; the fit goes on."""
+
+    def no_snapshot(self, examples: int, reason: str) -> None:
+        """It could not be kept; the fit goes on."""
+
+    def point(self, examples: int) -> None:
+        """The rows that follow are of the state after so many examples."""
+
+    def no_point(self, reason: str) -> None:
+        """There are no rows of that state."""
+
     def rows(self, arrays: Mapping[str, Array]) -> None:
         """A chunk of samples, ``x`` and, if labelled, ``y``."""
 

@@ -7,11 +7,13 @@ it, for `log_prob` alone, and has nothing of the fit but the state that was stor
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import signal
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,8 +25,15 @@ from genbench import kinds
 from genbench.data import Split, load_split
 from genbench.errors import UsageError, shorten
 from genbench.metrics import is_likelihood
-from genbench.plugins import Coded, FitResult, GeneratorDriver, Stopped, requested_labels
-from genbench.results import CHECKPOINT
+from genbench.plugins import (
+    Coded,
+    FitResult,
+    GeneratorDriver,
+    Snapshots,
+    Stopped,
+    requested_labels,
+)
+from genbench.results import CHECKPOINT, snapshots_in
 from genbench.running.cellspec import CellSpec
 from genbench.running.codesplan import codes_wanted, plan_codes
 from genbench.running.encoding import Look
@@ -36,6 +45,7 @@ from genbench.system import Sandbox, card, error_text, limit_threads, tensorfile
 
 PROBES = 16  # training rows whose log_prob the stored state must bring back
 PROBE = "probe"
+Labels = npt.NDArray[np.int64]
 
 
 def _fingerprint(state: Mapping[str, Tensor]) -> str:
@@ -136,6 +146,10 @@ class Generation:
         """In a process of its own: load the stored state, take codes of real rows and use them."""
         self._guarded(self._look_inside)
 
+    def draw_course(self, points: Mapping[int, Path]) -> None:
+        """In a process of its own: sample stored states, by examples served."""
+        self._guarded(lambda: self._draw_course(points))
+
     def _guarded(self, work: Callable[[], None]) -> None:
         configure_torch(self.spec.threads)
         (self.spec.folder / WORK).mkdir(parents=True, exist_ok=True)
@@ -168,10 +182,12 @@ class Generation:
         plan = likelihood_plan(self.spec)
         if plan and self._cls is None:
             self.events.phase(PROBE)
-            self._or_no_log_probs(lambda: self._probe(subject, train))
+            with self._costs_alone(self.events.no_log_probs):
+                self._probe(subject, train)
         elif plan:
             self.events.phase("log_prob")
-            self._or_no_log_probs(lambda: self._log_probs(subject, *self._reference_rows(), plan))
+            with self._costs_alone(self.events.no_log_probs):
+                self._log_probs(subject, *self._reference_rows(), plan)
 
     def _score_rows(self) -> None:
         self.events.phase("data")
@@ -205,16 +221,32 @@ class Generation:
             for arrays in look.take(train, reference):
                 self.events.codes(arrays)
 
-    def _or_no_log_probs(self, work: Callable[[], None]) -> None:
-        """Let a failure of log_prob cost the likelihood alone."""
+    def _draw_course(self, points: Mapping[int, Path]) -> None:
+        asked = self.spec.suite.course
+        assert asked is not None
+        self.events.phase("data")
+        train = self._split(self.spec.split)
+        subject = self._imported()
+        self.events.phase("course")
+        # One seed for all: what differs from point to point is the training, not the noise.
+        seed = derive_seed(self.spec.seed, "course")
+        labels = self._requested(subject, train, asked.rows, seed)
+        for examples, path in points.items():
+            self.events.point(examples)
+            with self._costs_alone(self.events.no_point):
+                subject.load(tensorfile.load(path, device=self.device))
+                self._draw(subject, asked.rows, seed, labels)
+
+    @contextlib.contextmanager
+    def _costs_alone(self, part: Callable[[str], None]) -> Iterator[None]:
+        """Let a failure cost one part alone, which is told the reason."""
         try:
-            work()
+            yield
         except (Stopped, MemoryError):
             raise
         except Exception as error:
             traceback.print_exc()
-            text = error_text(card.named(error), confined=self._sandbox is not None)
-            self.events.no_log_probs(text)
+            part(error_text(card.named(error), confined=self._sandbox is not None))
 
     def _imported(self) -> GeneratorDriver:
         """Make the generator, in a process that is confined from here on."""
@@ -245,25 +277,50 @@ class Generation:
                 checkpoint_file=spec.folder / WORK / CHECKPOINT,
                 resume_file=spec.resume,
                 saved=self.events.checkpointed,
+                snapshots=self._snapshots(),
             )
         finally:
             self._served = fit.examples_served
             self.events.fitted(vars(fit))
 
+    def _snapshots(self) -> Snapshots:
+        """The states to be kept on the way; those of an earlier attempt lie there already."""
+        suite, folder = self.spec.suite, self.spec.folder
+        return Snapshots(
+            folder / WORK,
+            () if suite.course is None else suite.course.due(suite.budget),
+            there=snapshots_in(folder) if self.spec.resume else (),
+            began=self.events.snapshotting,
+            saved=self.events.snapshotted,
+            lost=self.events.no_snapshot,
+        )
+
     def _sample(self, subject: GeneratorDriver, train: Split) -> None:
         suite = self.spec.suite
         seed = derive_seed(self.spec.seed, "sample")
-        n, chunk = suite.n_samples, suite.sample_chunk
-        labels = None
+        n, labels = suite.n_samples, None
         if self.spec.generator.is_control:
             available = subject.generator.available()
-            n = chunk = n if available is None else min(n, available)
-        elif subject.takes_labels and train.y is not None:
-            labels = requested_labels(train.y, self.space.classes, n, seed)
-        for rows in subject.chunks(n, chunk=chunk, seed=seed, labels=labels):
-            self.events.rows(rows)
+            n = n if available is None else min(n, available)
+        else:
+            labels = self._requested(subject, train, n, seed)
+        self._draw(subject, n, seed, labels)
         notes: tuple[str, ...] = getattr(subject.generator, "sample_notes", tuple)()
         self.events.notes([shorten(str(note), 400) for note in notes])
+
+    def _requested(
+        self, subject: GeneratorDriver, train: Split, n: int, seed: int
+    ) -> Labels | None:
+        """The classes that `n` rows are asked for; None where it takes none."""
+        if not subject.takes_labels or train.y is None:
+            return None
+        return requested_labels(train.y, self.space.classes, n, seed)
+
+    def _draw(self, subject: GeneratorDriver, n: int, seed: int, labels: Labels | None) -> None:
+        # A control hands out rows without replacement, in one call.
+        chunk = n if self.spec.generator.is_control else self.spec.suite.sample_chunk
+        for rows in subject.chunks(n, chunk=chunk, seed=seed, labels=labels):
+            self.events.rows(rows)
 
     def _save_state(self, subject: GeneratorDriver) -> None:
         state = subject.generator.state_dict()

@@ -23,7 +23,7 @@ from genbench import kinds
 from genbench.errors import ContractError, StoreError, shorten
 from genbench.formats import unscaled
 from genbench.generator import Space
-from genbench.results import CHECKPOINT, PROGRESS, write_progress
+from genbench.results import CHECKPOINT, PROGRESS, snapshot_name, snapshots_in, write_progress
 from genbench.running import arrivals
 from genbench.running.recording import GENERATION
 from genbench.running.wire import Array
@@ -37,7 +37,8 @@ AT_CHECKPOINT = "checkpoint.json"  # what the fit had cost by then
 MOST_NOTES = 8  # that a generator may add to its record
 MOST_TEXT = 64 << 10  # characters of an error
 SPARE_BYTES = 1 << 30  # for log-probabilities
-COSTED = ("fit", "sample")  # phases whose CPU time is recorded
+COSTED = ("fit", "sample", "course")  # phases whose CPU time is recorded
+MOST_SNAPSHOTS = 64  # more than a suite can ask for
 
 
 @dataclass
@@ -53,6 +54,8 @@ class GenerationResult:
     checkpoints: int = 0
     resumed_at: int = 0
     seconds_before: float = 0.0
+    offers_snapshots: bool | None = None
+    lost_points: dict[str, str] = field(default_factory=dict)  # of the course, by examples: why
     curves: dict[str, Any] = field(default_factory=dict)
     timing: dict[str, float] = field(default_factory=dict)
     resources: dict[str, Any] = field(default_factory=dict)
@@ -79,6 +82,9 @@ class Ledger:
         self._fewer = fewer
         self._chunks: list[Mapping[str, Array]] = []
         self._begun: tuple[str, float, float] | None = None
+        self._keeping: tuple[float, float] | None = None  # when the fit stood still for a snapshot
+        self._apart = (0.0, 0.0)  # wall and CPU seconds of the snapshots
+        self._snapshots = 0
         self.begin(rows)
 
     def begin(self, rows: int) -> None:
@@ -109,7 +115,8 @@ class Ledger:
     def fitted(self, facts: Mapping[str, Any]) -> None:
         """See `genbench.running.events.EventListener`."""
         types = {"examples_served": int, "raw_access": bool, "checkpoints": int,
-                 "resumed_at": int, "seconds_before": float | int, "curves": dict}  # fmt: skip
+                 "resumed_at": int, "seconds_before": float | int, "offers_snapshots": bool,
+                 "curves": dict}  # fmt: skip
         for name, wanted in types.items():
             if not isinstance(facts[name], wanted):
                 raise ContractError(f"the generator's process told {name} of another type")
@@ -118,14 +125,48 @@ class Ledger:
     def checkpointed(self) -> None:
         """See `genbench.running.events.EventListener`."""
 
+    def snapshotting(self) -> None:
+        """See `genbench.running.events.EventListener`."""
+        if self.result.phase != "fit" or self._snapshots >= MOST_SNAPSHOTS:
+            raise ContractError("the generator's process told of snapshots that nobody asked for")
+        self._snapshots += 1
+        self._keeping = (time.perf_counter(), self.cores())
+
+    def snapshotted(self, examples: int) -> None:
+        """See `genbench.running.events.EventListener`."""
+        self._go_on()
+
+    def no_snapshot(self, examples: int, reason: str) -> None:
+        """See `genbench.running.events.EventListener`."""
+        self._go_on()
+        self.lose(examples, reason)
+
+    def lose(self, examples: int, reason: str) -> None:
+        """Remember why a point of the course will not be there."""
+        self.result.lost_points[str(int(examples))] = shorten(str(reason), 400)
+
+    def _go_on(self) -> None:
+        """The fit goes on after a snapshot, whose cost is not the fit's."""
+        if self._keeping is None:
+            raise ContractError("the generator's process told of a snapshot that it did not begin")
+        wall, cores = self._keeping
+        self._keeping = None
+        self._apart = (self._apart[0] + time.perf_counter() - wall,
+                       self._apart[1] + max(0.0, self.cores() - cores))  # fmt: skip
+
+    def point(self, examples: int) -> None:
+        """See `genbench.running.events.EventListener`."""
+        raise ContractError("the generator's process sent a course that nobody asked for")
+
+    def no_point(self, reason: str) -> None:
+        """See `genbench.running.events.EventListener`."""
+        self.point(0)
+
     def rows(self, arrays: Mapping[str, Array]) -> None:
         """See `genbench.running.events.EventListener`."""
-        if self.result.phase != "sample" or not set(arrays) <= {"x", "y"}:
+        if self.result.phase != "sample":
             raise ContractError("the generator's process sent rows that nobody asked for")
-        problem = arrivals.violation(self.space, arrays)
-        if problem is not None:
-            raise ContractError(f"the generator's process sent rows that {problem}")
-        self._chunks.append(arrays)
+        self._chunks.append(arrivals.checked_rows(self.space, arrays))
         if self._count() > self._want:
             raise ContractError(f"the generator's process sent more than {self._want} rows")
 
@@ -182,8 +223,11 @@ class Ledger:
         timing[f"{name}_s"] = time.perf_counter() - wall
         if name in COSTED:
             timing[f"{name}_core_s"] = max(0.0, self.cores() - cores)
-        if name == "fit":  # an interrupted fit costs what all its parts took
-            timing["fit_s"] += self.result.seconds_before
+        if name == "fit":  # an interrupted fit costs what all its parts took, snapshots apart
+            timing["fit_s"] += self.result.seconds_before - self._apart[0]
+            timing["fit_core_s"] = max(0.0, timing["fit_core_s"] - self._apart[1])
+            if self._snapshots:
+                timing["snapshots_s"] = self._apart[0]
         if name == "sample":
             self._seal()
 
@@ -256,9 +300,15 @@ class CellLedger(Ledger):
     def checkpointed(self) -> None:
         """See `genbench.running.events.EventListener`."""
         if self.take(CHECKPOINT) and self._before is not None and self._begun is not None:
-            spent = self._before + self.cores() - self._begun[2]
+            spent = self._before + self.cores() - self._begun[2] - self._apart[1]
             with contextlib.suppress(StoreError):
                 write_json(self._folder / AT_CHECKPOINT, {"fit_core_s": spent})
+
+    def snapshotted(self, examples: int) -> None:
+        """See `genbench.running.events.EventListener`."""
+        super().snapshotted(examples)
+        if not self.take(snapshot_name(int(examples))):
+            self.lose(examples, "its file was not where it had been stored")
 
     def state(self, parameters: int, stored: bool, changed: bool) -> None:
         """See `genbench.running.events.EventListener`."""
@@ -305,13 +355,16 @@ class CellLedger(Ledger):
 def inherit_checkpoint(checkpoint: Path | None, folder: Path) -> float | None:
     """Keep the checkpoint that a fit continues from in its new attempt's folder, too.
 
-    So that an attempt which ends before its own first checkpoint loses nothing. Returns the CPU
+    So that an attempt which ends before its own first checkpoint loses nothing; and the snapshots
+    that were kept on the way there. Returns the CPU
     seconds of the fit up to there; 0 without a checkpoint, None if nobody wrote them down.
     """
     if checkpoint is None:
         return 0.0
     costs = checkpoint.with_name(AT_CHECKPOINT)
-    for source, name in ((checkpoint, CHECKPOINT), (costs, AT_CHECKPOINT)):
+    snapshots = snapshots_in(checkpoint.parent).values()
+    kept = ((checkpoint, CHECKPOINT), (costs, AT_CHECKPOINT), *((p, p.name) for p in snapshots))
+    for source, name in kept:
         with contextlib.suppress(OSError):
             os.link(source, folder / name)
     try:

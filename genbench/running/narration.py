@@ -23,6 +23,7 @@ PHASES = {
     "state": "saving",
     "log_prob": "likelihood",
     "codes": "codes",
+    "course": "sampling earlier states",
     "refit": "fitting anew",
     "metrics": "scoring",
 }

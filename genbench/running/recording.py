@@ -8,18 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from genbench.errors import StoreError
-from genbench.results import Artifact, Record, Status, artifact, write_record
+from genbench.results import Artifact, Record, Status, artifact, snapshots_in, write_record
 from genbench.running.cellspec import CellSpec
 from genbench.system import confinement, read_json, settled
 
 LOG = "log.txt"
 GENERATION = "generation.json"
+COURSE = "course.npz"
+UNSCORED = "it was not scored"
 LOG_TAIL_BYTES = 8192
 
 ROLES = (
     ("samples", "samples.npz"),
     ("state", "state.safetensors"),
     ("likelihood", "likelihood.npz"),
+    ("course", COURSE),
     ("checkpoint", "checkpoint.safetensors"),
     ("log", LOG),
 )
@@ -91,6 +94,7 @@ def record_of_loss(spec: CellSpec, status: Status, error: Mapping[str, Any]) -> 
         attempt={"n": spec.attempt, "resumed_from": source_attempt(spec)},
         error=body,
         artifacts=files_of(spec.folder),
+        course=course_so_far(spec, generation),
     )
     write_record(spec.folder, record)
     return record
@@ -114,12 +118,24 @@ def generation_of(folder: Path) -> dict[str, Any]:
     except StoreError:
         return {}
     forms = {"curves": dict, "timing": dict, "resources": dict, "examples_served": int,
-             "raw_access": bool, "error": dict | None,
-             "likelihood_error": str | None}  # fmt: skip
+             "raw_access": bool, "error": dict | None, "likelihood_error": str | None,
+             "offers_snapshots": bool | None, "lost_points": dict}  # fmt: skip
     ours = isinstance(body, dict) and all(
         isinstance(body[name], form) for name, form in forms.items() if name in body
     )
     return dict(body) if ours else {}
+
+
+def course_so_far(spec: CellSpec, generation: Mapping[str, Any]) -> dict[str, Any]:
+    """The record's ``course`` before it is scored: why points of it, or all, will be missing."""
+    offered = generation.get("offers_snapshots")
+    if spec.suite.course is None or spec.generator.is_control or offered is None:
+        return {}
+    if not offered:
+        reason = "no states to sample: its fit offers none (run.snapshot)"
+        return {"status": "not_applicable", "reason": reason}
+    lost = dict(generation.get("lost_points", {}))
+    return {"status": "failed", "reason": UNSCORED, "lost": lost}
 
 
 def log_tail(folder: Path) -> str:
@@ -135,7 +151,9 @@ def log_tail(folder: Path) -> str:
 
 def files_of(folder: Path) -> tuple[Artifact, ...]:
     """The files that an attempt keeps, those that are there."""
-    return tuple(artifact(folder, role, n) for role, n in ROLES if (folder / n).is_file())
+    kept = tuple(artifact(folder, role, n) for role, n in ROLES if (folder / n).is_file())
+    states = snapshots_in(folder).values()
+    return kept + tuple(artifact(folder, "snapshot", path.name) for path in states)
 
 
 def source_attempt(spec: CellSpec) -> str | None:

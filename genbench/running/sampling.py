@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from genbench.errors import StoreError
-from genbench.results import CHECKPOINT, PROGRESS, read_record, write_progress
+from genbench.results import CHECKPOINT, PROGRESS, read_record, snapshots_in, write_progress
 from genbench.running.attempt import Attempt, judge, take_over
 from genbench.running.cellspec import CellSpec
 from genbench.running.codesplan import codes_wanted, why_not_looked_into
+from genbench.running.course import CourseLedger, points_of, settle
 from genbench.running.events import EventListener
 from genbench.running.ledger import (
     LIKELIHOOD,
@@ -29,7 +30,15 @@ from genbench.running.ledger import (
     inherit_checkpoint,
 )
 from genbench.running.monitoring import MonitoredProcess
-from genbench.running.recording import CODES, LOG, ROLES, generation_of
+from genbench.running.recording import (
+    CODES,
+    COURSE,
+    LOG,
+    ROLES,
+    UNSCORED,
+    course_so_far,
+    generation_of,
+)
 from genbench.system import (
     ProcessOutcome,
     Sandbox,
@@ -72,10 +81,14 @@ class Sampling:
             if not earlier:
                 take_over(attempt, generation_of(self._spec.folder))
             self._seal(attempt)
+        if not earlier:
+            attempt.course = course_so_far(self._spec, attempt.generation)
         if self._scores_rows(attempt):
             self._score_rows(attempt)
         if self._looks_inside(attempt):
             self._look_inside(attempt)
+        if self._draws_course(attempt):
+            self._draw_course(attempt)
 
     def _fit_and_sample(self, attempt: Attempt) -> None:
         from genbench.running.generation import Generation
@@ -173,6 +186,46 @@ class Sampling:
         elif looked.error is not None:
             attempt.codes_error = str(looked.error["message"])
 
+    def _draws_course(self, attempt: Attempt) -> bool:
+        """Whether there are states of the fit that the course of training is to be told from."""
+        spec, folder = self._spec, self._spec.folder
+        stored = (folder / STATE).is_file() and not (folder / COURSE).is_file()
+        offered = "lost" in attempt.course or bool(snapshots_in(folder))
+        return (
+            not self._stopping()
+            and attempt.status == "ok"
+            and spec.suite.course is not None
+            and not spec.generator.ref.inline
+            and not spec.generator.is_control
+            and stored
+            and offered
+        )
+
+    def _draw_course(self, attempt: Attempt) -> None:
+        """Sample each stored state in a process of its own: whatever happens, the rest is there."""
+        from genbench.running.generation import Generation
+
+        spec = self._spec
+        points = points_of(spec.folder, int(attempt.generation["examples_served"]))
+        ledger = CourseLedger(spec, points)
+        outcome = self._monitored(
+            lambda events, box: Generation(spec, events, box).draw_course(points), ledger
+        )
+        attempt.resources["peak_rss_bytes"] = max(
+            attempt.resources.get("peak_rss_bytes", 0), outcome.peak_rss_bytes
+        )
+        drawing = Attempt()
+        judge(drawing, spec, outcome, ledger, self._stopping())
+        attempt.undrawn = drawing.status != "ok"
+        if drawing.status == "interrupted":
+            attempt.status, attempt.error = drawing.status, drawing.error
+            return
+        lost = settle(spec.folder, ledger, (drawing.error or {}).get("message"))
+        earlier = attempt.course.get("lost", {}).items()
+        before = {at: why for at, why in earlier if at not in map(str, points)}
+        attempt.course = {"status": "failed", "reason": UNSCORED, "lost": before | lost}
+        attempt.timing.update(ledger.course_timing)
+
     def _monitored(
         self, work: Callable[[EventListener, Sandbox | None], None], ledger: Ledger
     ) -> ProcessOutcome:
@@ -211,7 +264,8 @@ class Sampling:
         attempt.unprobed = "sandbox" not in earlier.environment  # made before probes were
         # Pictures made of codes stay with the values of their part.
         pictures = () if "codes" in self._spec.parts else tuple(CODES.values())
-        for name in (*(name for _, name in ROLES[:3]), *pictures):
+        states = [path.name for path in snapshots_in(self._spec.reuse).values()]
+        for name in (*(name for _, name in ROLES[:4]), *pictures, *states):
             if (self._spec.reuse / name).is_file():
                 _link(self._spec.reuse / name, self._spec.folder / name)
         attempt.timing.update(earlier.timing)
@@ -223,7 +277,7 @@ class Sampling:
         }
         kept = {name: value for name, value in earlier.metrics.items() if self._keeps(name)}
         attempt.metrics.update(kept)
-        attempt.copies = dict(earlier.copies)
+        attempt.copies, attempt.course = dict(earlier.copies), dict(earlier.course)
         stored = earlier.cell["suite"].get("scoring")
         if isinstance(stored, Mapping):
             attempt.scoring.update({k: v for k, v in stored.items() if k not in self._spec.parts})

@@ -157,14 +157,26 @@ class Scorer:
         for request in self.spec.suite.metrics:
             if is_likelihood(request.id):
                 continue
-            info, extractor = metric_info(request.id), split_id(request.id)[1]
-            space = extractor or self.spec.suite.extractor
-            if info.on_pixels:
-                space = "pixels"
-            elif extractor is None and space == IDENTITY and info.standardised:
-                space = TRAIN_SCALE
-            spaces.setdefault(space, []).append(request.id)
+            spaces.setdefault(self._space_of(request.id), []).append(request.id)
         return spaces
+
+    def _space_of(self, id_: str) -> str:
+        """The feature space that a metric is computed in."""
+        info, extractor = metric_info(id_), split_id(id_)[1]
+        space = extractor or self.spec.suite.extractor
+        if info.on_pixels:
+            return "pixels"
+        scaled = extractor is None and space == IDENTITY and info.standardised
+        return TRAIN_SCALE if scaled else space
+
+    def generated(self, x: Array) -> Array:
+        """Other rows of the generator's: their features are needed once, and not kept."""
+        self._fleeting.append(x)
+        return x
+
+    def features_of(self, id_: str) -> tuple[Callable[[Array], Features], str]:
+        """The function from rows to the features that a metric is made of, and its name."""
+        return self._features_in(self._space_of(id_))
 
     def _evaluate(self, space: str, ids: list[str]) -> dict[str, MetricValue]:
         infos = {id_: described(id_) for id_ in ids}

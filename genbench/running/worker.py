@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genbench.errors import GenbenchError, StoreError
 from genbench.results import (
@@ -27,12 +27,14 @@ from genbench.results import (
     Artifact,
     Record,
     artifact,
+    snapshots_in,
     write_progress,
     write_record,
 )
 from genbench.running.attempt import Attempt, error_of, stopped
 from genbench.running.cellspec import CellSpec, read_spec
 from genbench.running.codesplan import codes_wanted, plan_codes
+from genbench.running.course import drawn_in
 from genbench.running.ledger import AT_CHECKPOINT, LIKELIHOOD, SAMPLES, WORK
 from genbench.running.recording import (
     CODES,
@@ -61,6 +63,9 @@ from genbench.system import (
     sha256_file,
 )
 from genbench.tasks import protocols
+
+if TYPE_CHECKING:
+    from genbench.running.scoring import Scorer
 
 
 class _Stopped(Exception):
@@ -158,6 +163,7 @@ class Worker:
         attempt.scoring.update({part: keys[part] for part in self.spec.parts if part in keys})
         attempt.timing["metrics_s"] = time.perf_counter() - start
         attempt.timing["metrics_core_s"] = _core_seconds() - core
+        self._score_course(scorer, attempt)
         real = scorer.split(str(self.spec.suite.document["protocol"]["reference"]))
         folder, space, train = self.spec.folder, self.spec.suite.space, scorer.split("train")
         attempt.pictures = pictures.write_pictures(folder, space, samples, real, train)
@@ -171,6 +177,19 @@ class Worker:
         )
         held = card.peaks(self.spec.device)
         attempt.resources.update({f"metrics_{name}": peak for name, peak in held.items()})
+
+    def _score_course(self, scorer: Scorer, attempt: Attempt) -> None:
+        """Score what the stored states drew; its time is neither the fit's nor the metrics'."""
+        from genbench.running.course_scores import score_course
+
+        drawn = drawn_in(self.spec.folder)
+        if "metrics" not in self.spec.parts or not (drawn or "lost" in attempt.course):
+            return
+        start, core = time.perf_counter(), _core_seconds()
+        self._progress("the course of training")
+        attempt.course = score_course(scorer, drawn, attempt.course)
+        attempt.timing["course_metrics_s"] = time.perf_counter() - start
+        attempt.timing["course_metrics_core_s"] = _core_seconds() - core
 
     def _record(self, attempt: Attempt) -> Record:
         spec = self.spec
@@ -205,6 +224,7 @@ class Worker:
                 "wall_s": time.monotonic() - self._clock,
             },
             copies=attempt.copies,
+            course=attempt.course,
         )
 
     def _artifacts(self, attempt: Attempt) -> tuple[Artifact, ...]:
@@ -212,6 +232,8 @@ class Worker:
         if attempt.status == "ok":
             (folder / CHECKPOINT).unlink(missing_ok=True)
             (folder / AT_CHECKPOINT).unlink(missing_ok=True)
+            for path in () if attempt.undrawn else snapshots_in(folder).values():
+                path.unlink()
         pictures = sorted(attempt.pictures.items())
         return files_of(folder) + tuple(artifact(folder, role, n) for role, n in pictures)
 

@@ -20,6 +20,7 @@ from genbench.errors import UsageError, did_you_mean, shorten
 from genbench.generator import Space
 from genbench.metrics import split_id
 from genbench.results import CONTROLS, digest
+from genbench.tasks.course import Course, read
 from genbench.tasks.format import DEFAULT_PROFILE, Checker
 
 MAX_BYTES = 1 << 20
@@ -130,6 +131,11 @@ class Suite:
     def controls(self) -> tuple[str, ...]:
         """Names of the control rows this suite runs."""
         return tuple(self.document.get("controls", {}).get("names", CONTROLS))
+
+    @property
+    def course(self) -> Course | None:
+        """The course of training that is recorded; None where none is asked for."""
+        return read(self.document)
 
     @property
     def task_hash(self) -> str:

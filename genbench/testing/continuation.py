@@ -10,7 +10,8 @@ from dataclasses import replace
 import torch
 
 from genbench.errors import ContractError
-from genbench.plugins import Budget, Stopped, checked_log_prob
+from genbench.plugins import Budget, Snapshots, Stopped, checked_log_prob
+from genbench.results import snapshots_in
 from genbench.system import tensorfile
 from genbench.testing.slowdown import slowdown
 from genbench.testing.subject import BUDGET, SAMPLE_SEED, NotChecked, Subject, require
@@ -22,6 +23,7 @@ STATE = "state.safetensors"
 CHECKPOINT = "checkpoint.safetensors"
 STOP_AFTER_SECONDS = 0.5
 STOP_SECONDS = 10.0
+SNAPSHOT_SECONDS = 2.0
 ENDLESS = 10**8
 
 
@@ -92,6 +94,32 @@ def resume(subject: Subject) -> None:
         "an interrupted and resumed fit gave other samples: checkpoint weights, optimiser and "
         "random state, and pass start=run.served to batches",
     )
+
+
+def snapshots(subject: Subject) -> None:
+    """In a new process: the same fit with a snapshot half-way, and samples of that."""
+    generator, lost = subject.make(), []
+    kept = Snapshots(
+        subject.folder, [BUDGET // 2], lost=lambda examples, reason: lost.append(reason)
+    )
+    subject.fit(generator, snapshots=kept)
+    if not kept.offered:
+        raise NotChecked("it offers none, so no course of training is recorded: call run.snapshot")
+    require(not lost, f"a snapshot could not be kept: {''.join(lost)}")
+    require(
+        kept.seconds <= SNAPSHOT_SECONDS * slowdown(),
+        f"a snapshot of tiny networks took {kept.seconds:.1f} s: let it return weights that are "
+        "there already",
+    )
+    require(
+        _same_samples(subject, generator),
+        "a fit that offered a snapshot half-way gave other samples: work on copies, with random "
+        "numbers of their own",
+    )
+    half_way = subject.make()
+    for path in snapshots_in(subject.folder).values():
+        half_way.load_state_dict(tensorfile.load(path))
+        subject.sample_of(half_way, 7)
 
 
 def stop(subject: Subject) -> None:

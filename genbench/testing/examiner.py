@@ -59,6 +59,7 @@ APART: dict[str, tuple[Step, ...]] = {
     "state": (continuation.restore_state,),
     "repeat": (continuation.fit_again,),
     "resume": (continuation.interrupt, continuation.resume),
+    "snapshots": (continuation.snapshots,),
     "stop": (continuation.stop,),
     "device": (continuation.device,),
     "codes": (inside.codes_again,),

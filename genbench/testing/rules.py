@@ -66,6 +66,11 @@ _ALL = (
     Rule("state", "Its state makes the same samples in a new process.", ("seed",)),
     Rule("repeat", "A second fit with the same seed gives the same samples.", ("seed",)),
     Rule("resume", "A fit that was interrupted and resumed gives the same samples.", ("repeat",)),
+    Rule(
+        "snapshots",
+        "Its snapshots are made in a moment, can be sampled, and change no sample of the fit.",
+        ("repeat",),
+    ),
     Rule("stop", "It stops within ten seconds of being told.", ("fit",)),
     Rule("device", "All tensors follow the device it was given.", ("samples",)),
     Rule(

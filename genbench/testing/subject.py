@@ -21,6 +21,7 @@ from genbench.plugins import (
     GeneratorRef,
     HarnessRun,
     MemoryTrainData,
+    Snapshots,
     checked_samples,
     make_generator,
 )
@@ -84,6 +85,7 @@ class Subject:
         stop: Callable[[], bool] = lambda: False,
         checkpoint_file: Path | None = None,
         resume_file: Path | None = None,
+        snapshots: Snapshots | None = None,
     ) -> Fitted:
         """Fit `generator` on `rows` of the space; watch the data and the global random state."""
         budget = budget or Budget(BUDGET)
@@ -98,6 +100,7 @@ class Subject:
             checkpoint_file=checkpoint_file,
             resume_file=resume_file,
             stop=stop,
+            snapshots=snapshots,
         )
         before = random_states()
         generator.fit(data, run)

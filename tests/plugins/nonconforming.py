@@ -42,9 +42,13 @@ class Points:
             total = saved["total"]
         for x, _ in train.batches(self.params.batch_size, seed=run.seed, start=run.served):
             total = total + torch.stack([x.sum(0), x.square().sum(0)])
+            run.snapshot(lambda total=total: {"table": self._table(total, run.served)})
             run.checkpoint(lambda total=total: {"total": total})
-        mean, square = total / run.served
-        self.table = torch.stack([mean, (square - mean.square()).sqrt()])
+        self.table = self._table(total, run.served)
+
+    def _table(self, total: Tensor, n: int) -> Tensor:
+        mean, square = total / n
+        return torch.stack([mean, (square - mean.square()).sqrt()])
 
     def sample(self, n: int, *, seed: int, labels: Tensor | None = None) -> Tensor:
         rng = torch.Generator(self.device).manual_seed(seed)
@@ -317,6 +321,28 @@ class StartsAgain(Points):
             total = total + torch.stack([x.sum(0), x.square().sum(0)])
             run.checkpoint(lambda total=total: {"total": total})
         self.table = total / run.served
+
+
+class SpoilsItsFit(Points):
+    spec = spec("spoils-its-fit", "points")
+
+    def fit(self, train: TrainData, run: Run) -> None:
+        total = torch.zeros(2, self.space.dims)
+        for x, _ in train.batches(self.params.batch_size, seed=run.seed):
+            total += torch.stack([x.sum(0), x.square().sum(0)])
+            run.snapshot(lambda total=total: {"table": self._table(total.add_(1), run.served)})
+        self.table = self._table(total, run.served)
+
+
+class KeepsHalf(Points):
+    spec = spec("keeps-half", "points")
+
+    def fit(self, train: TrainData, run: Run) -> None:
+        total = torch.zeros(2, self.space.dims)
+        for x, _ in train.batches(self.params.batch_size, seed=run.seed):
+            total = total + torch.stack([x.sum(0), x.square().sum(0)])
+            run.snapshot(lambda total=total: {"mean": total[0]})
+        self.table = self._table(total, run.served)
 
 
 class Unstoppable(Points):

@@ -47,6 +47,7 @@ class Slow:
             self.walk = self.walk + x.mean(0) * torch.randn(2, generator=rng)
             run.progress(walk=self.walk.sum())
             time.sleep(self.params.pause)
+            run.snapshot(self.state_dict)
             run.checkpoint(lambda: {"rng": rng.get_state(), "walk": self.walk})
 
     def sample(self, n: int, *, seed: int, labels: Tensor | None = None) -> Tensor:

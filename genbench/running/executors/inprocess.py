@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from genbench.running.cellspec import CellSpec
+from genbench.running.course import CourseLedger, points_of, settle
 from genbench.running.executors import Ended, Executor
 from genbench.running.ledger import LIKELIHOOD, CellLedger, inherit_checkpoint
 from genbench.system import save_arrays
@@ -54,9 +55,26 @@ class InProcessExecutor:
             )
             with torch_left_as_found():
                 Generation(spec, ledger, cls=cls, stopping=lambda: self.stopping).run()
+                if spec.suite.course is not None and ledger.result.offers_snapshots:
+                    self._draw_course(spec, ledger)
             if ledger.likelihood:
                 save_arrays(spec.folder / LIKELIHOOD, ledger.likelihood)
         self._inner.submit(spec)
+
+    def _draw_course(self, spec: CellSpec, ledger: CellLedger) -> None:
+        """Sample the states that the fit kept; the worker finds the rows."""
+        from genbench.running.generation import Generation
+
+        if ledger.result.status != "ok":
+            return
+        points = points_of(spec.folder, ledger.result.examples_served)
+        drawing = CourseLedger(spec, points)
+        cls = self._classes[spec.generator.name]
+        Generation(spec, drawing, cls=cls, stopping=lambda: self.stopping).draw_course(points)
+        problem = (drawing.result.error or {}).get("message")
+        ledger.result.lost_points.update(settle(spec.folder, drawing, problem))
+        ledger.result.timing.update(drawing.course_timing)
+        ledger.keep()
 
     def poll(self, seconds: float) -> list[Ended]:
         """See `genbench.running.executors.Executor.poll`."""

@@ -11,11 +11,14 @@ from genbench import kinds
 from genbench.features import IDENTITY, STANDARDISED
 from genbench.generator import Space
 from genbench.kinds import Draft
+from genbench.tasks.course import LEAST_ROWS, ROWS
 from genbench.tasks.new.sources import Source
 
 MOST_SAMPLES = 10_000
 NLL_ROWS = 10_000
 TIGHT_ROWS, TIGHT_DRAWS = 500, 64
+
+COURSE = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)
 
 _ALWAYS = ("fid", "fid_infinity", "kid", "precision", "recall", "density", "coverage")
 _TRANSPORT = ("emd", "sliced_wasserstein")
@@ -82,6 +85,10 @@ def suite_text(
         *_metrics("", space, facts, n_samples, extractor),
         *_controls(space, facts.dropped),
         *_downstream(space, n_samples),
+        _table("course", {
+            "fractions": list(COURSE),
+            "rows": min(ROWS, max(LEAST_ROWS, n_samples)),
+        }),
         *_profiles(space, facts, budget, extractor),
     ]  # fmt: skip
     return "\n".join(parts)
@@ -153,6 +160,7 @@ def _profiles(space: Space, facts: Facts, budget: int, extractor: ExtractorChoic
     parts = [
         _table("profiles.smoke.protocol", {"n_samples": n_smoke}),
         _table("profiles.smoke.budget", {"examples": 5000}),
+        _table("profiles.smoke.course", {"fractions": []}),
     ]
     least = infinity_rows(extractor.dims)
     if facts.compared(n_smoke) < least <= facts.compared(facts.n_samples):
