@@ -2,12 +2,13 @@ from . import finding
 from .choice import GeneratorChoice
 from .contract import CheckedSamples, checked_log_prob, checked_samples, make_generator
 from .driver import FitResult, GeneratorDriver, permuted_labels, requested_labels
-from .external import samples_path, stage
+from .external import Staged, samples_path, stage
 from .external.images import OnBad
 from .finding import Description, GeneratorRef, find, installed
 from .inline import choice_of, classes_by_name
 from .probing import PROBED, Prober
 from .selection import choose, controls_of, file_and_class, from_files, parse_seeds, require_kind
+from .serving import for_suite
 from .source import files_of_module, files_of_script
 from .training import Budget, HarnessRun, MemoryTrainData, Stopped
 
@@ -24,6 +25,7 @@ __all__ = [
     "OnBad",
     "PROBED",
     "Prober",
+    "Staged",
     "Stopped",
     "checked_log_prob",
     "checked_samples",
@@ -36,6 +38,7 @@ __all__ = [
     "files_of_script",
     "find",
     "finding",
+    "for_suite",
     "from_files",
     "installed",
     "make_generator",
