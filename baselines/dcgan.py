@@ -83,6 +83,18 @@ class Training:
         }
 
 
+class Decoder(nn.Module):
+    """The generator, its images in grey levels."""
+
+    def __init__(self, net: nn.Module, levels: int) -> None:
+        super().__init__()
+        self.net, self.levels = net, levels
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """uint8 images ``(n, C, H, W)`` of noise ``(n, latent)`` and classes ``(n,)``."""
+        return to_uint8(self.net(z, labels), -1, 1, self.levels)
+
+
 class DCGAN:
     """The baseline ``dcgan``; see the module's docstring."""
 
@@ -117,13 +129,22 @@ class DCGAN:
     @torch.no_grad()
     def sample(self, n: int, *, seed: int, labels: Tensor | None = None) -> Tensor:
         """Draw `n` images of the classes in `labels`."""
-        net, z = self._fitted(), self._noise(n, self._rng(seed))
+        net, z = self.decode, self._noise(n, self._rng(seed))
         parts = []
         for i in range(0, n, SAMPLE_CHUNK):
             asked = None if labels is None else labels[i : i + SAMPLE_CHUNK]
-            x = net(z[i : i + SAMPLE_CHUNK], asked)
-            parts.append(to_uint8(x, -1, 1, self.space.levels))
+            parts.append(net(z[i : i + SAMPLE_CHUNK], asked))
         return torch.cat(parts)
+
+    @property
+    def latent_size(self) -> int:
+        """Numbers of noise that become an image."""
+        return self.params.latent
+
+    @property
+    def decode(self) -> nn.Module:
+        """Noise and classes to images."""
+        return Decoder(self._fitted(), self.space.levels)
 
     def state_dict(self) -> dict[str, Tensor]:
         """The generator with the statistics of its batch normalisation."""

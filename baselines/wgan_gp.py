@@ -119,6 +119,21 @@ class Training:
         }
 
 
+class Decoder(nn.Module):
+    """The generator, its images in grey levels and its points in the data's scale."""
+
+    def __init__(self, net: Any, levels: int) -> None:
+        super().__init__()
+        self.net, self.levels = net, levels
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Examples of noise ``(n, latent)`` and classes ``(n,)``."""
+        x: Tensor = self.net(z, labels)
+        if self.levels:
+            return to_uint8(x, -1, 1, self.levels)
+        return x * self.net.scale + self.net.centre
+
+
 class WGANGP:
     """The baseline ``wgan-gp``; see the module's docstring."""
 
@@ -163,13 +178,22 @@ class WGANGP:
     @torch.no_grad()
     def sample(self, n: int, *, seed: int, labels: Tensor | None = None) -> Tensor:
         """Draw `n` examples of the classes in `labels`."""
-        net, z = self._fitted(), self._noise(n, self._rng(seed))
+        net, z = self.decode, self._noise(n, self._rng(seed))
         parts = []
         for i in range(0, n, SAMPLE_CHUNK):
             asked = None if labels is None else labels[i : i + SAMPLE_CHUNK]
             parts.append(net(z[i : i + SAMPLE_CHUNK], asked))
-        x = torch.cat(parts)
-        return to_uint8(x, -1, 1, self.space.levels) if self.image else x * net.scale + net.centre
+        return torch.cat(parts)
+
+    @property
+    def latent_size(self) -> int:
+        """Numbers of noise that become an example."""
+        return self.latent
+
+    @property
+    def decode(self) -> nn.Module:
+        """Noise and classes to examples."""
+        return Decoder(self._fitted(), self.space.levels)
 
     def state_dict(self) -> dict[str, Tensor]:
         """The generator, with the statistics of its normalisation or those of the points."""
