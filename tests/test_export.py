@@ -27,7 +27,7 @@ from genbench.plugins.finding import find
 from genbench.results.records import Record
 from genbench.results.store import RECORD
 from genbench.tasks.suite import load_suite
-from tests.conftest import HERE, PLUGINS, TINY, Command, Done, genbench
+from tests.conftest import HERE, PLUGINS, TINY, Done, genbench
 
 IMAGES = HERE / "tiny-images.toml"
 FORMATS = {"onnx": "onnx", "torchscript": "pt", "safetensors": "safetensors"}

@@ -47,9 +47,7 @@ AUGMENT, BALANCE, TRANSFORMS = "augment", "balance", "transforms"
 OFF, CLASSICAL = "none", "classical"
 # What every generator can be told; see `genbench.plugins.serving`.
 OF_HARNESS = (
-    Parameter(
-        AUGMENT, AUGMENT, "str", OFF, added=True, choices=(OFF, CLASSICAL), harness=True
-    ),
+    Parameter(AUGMENT, AUGMENT, "str", OFF, added=True, choices=(OFF, CLASSICAL), harness=True),
     Parameter(BALANCE, BALANCE, "bool", False, added=True, harness=True),
 )
 
