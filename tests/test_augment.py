@@ -126,10 +126,11 @@ def fitted(cls: Any, params: Any, device: torch.device = CPU) -> Any:
 def test_every_gan_trains_with_it(cls: Any, params: Any) -> None:
     plain, augmented = fitted(cls, params), fitted(cls, replace(params, augment="diff"))
     again = fitted(cls, replace(params, augment="diff"))
-    labels = torch.arange(6) % 3
-    shown = [g.sample(6, seed=0, labels=labels) for g in (plain, augmented, again)]
-    assert not torch.equal(shown[0], shown[1])
-    assert torch.equal(shown[1], shown[2])
+    weights = [torch.cat([v.flatten().double() for v in g.state_dict().values()])
+               for g in (plain, augmented, again)]  # fmt: skip
+    assert weights[1].isfinite().all()
+    assert not torch.equal(weights[0], weights[1])
+    assert torch.equal(weights[1], weights[2])
 
 
 @pytest.mark.parametrize(("cls", "params"), SMALL[1:], ids=lambda v: getattr(v, "__name__", ""))
@@ -176,7 +177,8 @@ MOVED = Serving(Classical(shift=0.2, rotation=20))
 @pytest.mark.parametrize("serving", [Serving(), BALANCED, MOVED, Serving(MOVED.transforms, True)])
 def test_a_fit_that_is_continued_is_served_what_a_whole_one_is(serving: Serving) -> None:
     x, y = served(serving)
-    for stop in (7, 21, 28):  # within an epoch, at the end of a balanced one, in the next
+    epoch = 21 if serving.balanced else 20
+    for stop in (7, epoch, epoch + 7):
         later = served(serving, start=stop)
         assert torch.equal(x[stop:], later[0])
         assert torch.equal(y[stop:], later[1])

@@ -6,7 +6,6 @@ TorchScript archive among its extra files, safetensors in ``__metadata__``. Read
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import mmap
@@ -20,6 +19,7 @@ from typing import Any, Literal, cast
 from genbench.adapters.onnxfile import varint
 from genbench.errors import DataError, PluginError, UsageError, shorten
 from genbench.generator import Space
+from genbench.system import READ_ERRORS
 
 KEY = "genbench.export"
 SCHEMA = "genbench.export/1"
@@ -151,21 +151,25 @@ def _of_onnx(file: Path) -> str | None:
 
 
 def _of_torchscript(file: Path) -> str | None:
-    with contextlib.suppress(zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError):
+    try:
         with zipfile.ZipFile(file) as archive:
             for info in archive.infolist():
                 if info.filename.endswith(f"/extra/{KEY}") and info.file_size <= MOST_HEADER:
                     return archive.read(info).decode("utf-8", "replace")
+    except (*READ_ERRORS, RuntimeError):
+        return None
     return None
 
 
 def _of_safetensors(file: Path) -> str | None:
     from safetensors import SafetensorError, safe_open
 
-    with contextlib.suppress(SafetensorError, OSError):
+    try:
         with safe_open(str(file), framework="np") as opened:
-            return cast("dict[str, str]", opened.metadata() or {}).get(KEY)
-    return None
+            found: str | None = (opened.metadata() or {}).get(KEY)
+    except (SafetensorError, OSError):
+        return None
+    return found
 
 
 def _length(value: int) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -152,10 +153,12 @@ def open_torchscript(path: Path, device: torch.device) -> Forward:
     """The network of a TorchScript file; `PluginError` if it is none."""
     import torch
 
-    try:
-        net = torch.jit.load(str(path), map_location=device)  # type: ignore[no-untyped-call]
-    except (RuntimeError, ValueError) as error:
-        raise PluginError(f"{path} is no TorchScript file: {_one_line(error)}") from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # newer releases advise another format
+        try:
+            net = torch.jit.load(str(path), map_location=device)  # type: ignore[no-untyped-call]
+        except (RuntimeError, ValueError) as error:
+            raise PluginError(f"{path} is no TorchScript file: {_one_line(error)}") from error
     net.eval()
     return cast(Forward, net)
 

@@ -109,9 +109,7 @@ def opened(format_: Format, file: Path) -> Forward:
     """The network in a file."""
     if format_ == "onnx":
         return open_onnx(file, torch.get_num_threads())
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return open_torchscript(file, torch.device("cpu"))
+    return open_torchscript(file, torch.device("cpu"))
 
 
 def inputs(n: int, noise_size: int, space: Space, labels: bool) -> tuple[Tensor, ...]:

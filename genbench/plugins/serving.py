@@ -62,7 +62,7 @@ class Serving:
         return moved.round().clamp(0, levels - 1).to(x.dtype)
 
     def epoch(self, y: Tensor | None, n: int) -> int:
-        """The rows of an epoch, of `n` rows with labels `y` on the CPU."""
+        """The rows of an epoch, of `n` rows; labels `y` on the CPU, which balance alone needs."""
         if not self.balanced or y is None:
             return n
         classes = len(y.unique())
@@ -106,10 +106,8 @@ def for_suite(choice: GeneratorChoice, suite: Suite) -> GeneratorChoice:
     """
     if choice.is_control or choice.is_external:
         return choice
-    params = dict(choice.params)
-    for key, value in _asked_by(suite, choice).items():
-        if key not in choice.params_passed:
-            params[key] = value
+    asked = _asked_by(suite, choice)
+    params = {**choice.params, **{k: v for k, v in asked.items() if k not in choice.params_passed}}
     offered = {p.key for p in choice.description.parameters if p.harness}
     if AUGMENT in offered and params.get(AUGMENT, OFF) == CLASSICAL:
         params[TRANSFORMS] = _transforms(choice, suite)

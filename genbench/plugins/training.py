@@ -204,7 +204,7 @@ class MemoryTrainData:
         self._y = None if y is None else y.to(device)
         self._budget = budget
         self._serving = serving or Serving()
-        self._labels = None if self._y is None else self._y.cpu()
+        self._labels = y.cpu() if y is not None and self._serving.balanced else None
         self._stop = stop
 
     @property
