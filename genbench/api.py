@@ -184,7 +184,7 @@ def run(
     executor
         Who runs the cells: ``"local"``, in processes of this machine, or an installed one's name.
     parts
-        Which of ``metrics`` and ``downstream`` to compute.
+        Which of ``metrics``, ``downstream`` and ``codes`` to compute.
     controls
         Whether the control rows are run too.
     timeout, memory_limit

@@ -273,9 +273,9 @@ class CodedGenerator(Generator, Protocol):
     """A generator that can be looked into: optional methods, each of which may be missing.
 
     A code is a float32 vector of `latent_size` numbers, about N(0, I) over the data or because the
-    prior says so. ``encode`` alone is fine; with ``decode`` there must be `latent_size` as well. All
-    of them work after `load_state_dict`, are deterministic, and leave global random state alone.
-    They are properties or methods; the modules are made of the weights as they are when asked for.
+    prior says so. ``encode`` alone is fine; whoever has it or ``decode`` has `latent_size` as well.
+    All of them work after `load_state_dict`, are deterministic, and leave global random state
+    alone. The modules are made of the weights as they are when asked for.
     """
 
     @property

@@ -1,5 +1,7 @@
 from . import custom as custom
 from .authentic import authenticity
+from .codes import linear_probe as linear_probe
+from .codes import reconstruction_error as reconstruction_error
 from .copying import data_copying
 from .custom import CustomMetric
 from .custom import described as described

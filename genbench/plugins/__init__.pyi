@@ -1,5 +1,6 @@
 from . import finding
 from .choice import GeneratorChoice
+from .coded import Coded
 from .contract import CheckedSamples, checked_log_prob, checked_samples, make_generator
 from .driver import FitResult, GeneratorDriver, permuted_labels, requested_labels
 from .external import Staged, samples_path, stage
@@ -15,6 +16,7 @@ from .training import Budget, HarnessRun, MemoryTrainData, Stopped
 __all__ = [
     "Budget",
     "CheckedSamples",
+    "Coded",
     "Description",
     "FitResult",
     "GeneratorChoice",

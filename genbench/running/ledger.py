@@ -24,6 +24,7 @@ from genbench.errors import ContractError, StoreError, shorten
 from genbench.formats import unscaled
 from genbench.generator import Space
 from genbench.results import CHECKPOINT, PROGRESS, write_progress
+from genbench.running import arrivals
 from genbench.running.recording import GENERATION
 from genbench.running.wire import Array
 from genbench.system import card, npz_bytes, read_json, write_bytes, write_json
@@ -71,6 +72,7 @@ class Ledger:
     def __init__(self, space: Space, rows: int, *, fewer: bool = False) -> None:
         self.space = space
         self.likelihood: dict[str, Array] = {}
+        self.codes_found: dict[str, Array] = {}
         self.sealed = ""  # digest of the file of samples as it was written here
         self.broken: str | None = None  # why what the process sent cannot be believed
         self.cores: Callable[[], float] = _own_core_seconds
@@ -120,7 +122,7 @@ class Ledger:
         """See `genbench.running.events.EventListener`."""
         if self.result.phase != "sample" or not set(arrays) <= {"x", "y"}:
             raise ContractError("the generator's process sent rows that nobody asked for")
-        problem = _violation(self.space, arrays)
+        problem = arrivals.violation(self.space, arrays)
         if problem is not None:
             raise ContractError(f"the generator's process sent rows that {problem}")
         self._chunks.append(arrays)
@@ -139,6 +141,13 @@ class Ledger:
     def log_probs(self, arrays: Mapping[str, Array]) -> None:
         """See `genbench.running.events.EventListener`."""
         self.likelihood.update(arrays)
+
+    def codes(self, arrays: Mapping[str, Array]) -> None:
+        """See `genbench.running.events.EventListener`."""
+        problem = arrivals.codes_problem(self.space, arrays)
+        if problem is not None:
+            raise ContractError(f"the generator's process sent {problem}")
+        self.codes_found.update(arrays)
 
     def no_log_probs(self, reason: str) -> None:
         """See `genbench.running.events.EventListener`."""
@@ -309,28 +318,6 @@ def inherit_checkpoint(checkpoint: Path | None, folder: Path) -> float | None:
         return float(read_json(costs)["fit_core_s"])
     except (StoreError, KeyError, TypeError, ValueError):
         return None
-
-
-def _violation(space: Space, arrays: Mapping[str, Array]) -> str | None:
-    """The reason that arrays are not rows of a space, as `Space.violation` gives it for tensors."""
-    x, y = arrays["x"], arrays.get("y")
-    if x.shape[1:] != space.shape or x.ndim == 0 or x.dtype != np.dtype(space.dtype):
-        return f"are {x.dtype} of shape {x.shape}, expected {space.dtype} of (n, *{space.shape})"
-    if x.dtype.kind == "f" and not np.isfinite(x).all():
-        return "hold NaN or infinity"
-    if space.levels and x.size and (x.min() < 0 or x.max() >= space.levels):
-        return f"leave 0..{space.levels - 1}"
-    if x.size and (left := kinds.of(space.kind).outside(x)) is not None:
-        return f"leave {left}"
-    if y is None:
-        return None
-    if y.shape != x.shape[:1] or y.dtype != np.int64:
-        return f"have labels {y.dtype} of shape {y.shape}"
-    return (
-        "have labels of no class"
-        if y.size and not 0 <= y.min() <= y.max() < space.classes
-        else None
-    )
 
 
 def _own_core_seconds() -> float:

@@ -14,20 +14,22 @@ from typing import Any
 import numpy as np
 
 from genbench.errors import StoreError
-from genbench.results import CHECKPOINT, read_record
+from genbench.results import CHECKPOINT, PROGRESS, read_record, write_progress
 from genbench.running.attempt import Attempt, judge, take_over
 from genbench.running.cellspec import CellSpec
+from genbench.running.codesplan import codes_wanted, why_not_looked_into
 from genbench.running.events import EventListener
 from genbench.running.ledger import (
     LIKELIHOOD,
     SAMPLES,
+    STATE,
     WORK,
     CellLedger,
     Ledger,
     inherit_checkpoint,
 )
 from genbench.running.monitoring import MonitoredProcess
-from genbench.running.recording import LOG, ROLES, generation_of
+from genbench.running.recording import CODES, LOG, ROLES, generation_of
 from genbench.system import (
     ProcessOutcome,
     Sandbox,
@@ -72,6 +74,8 @@ class Sampling:
             self._seal(attempt)
         if self._scores_rows(attempt):
             self._score_rows(attempt)
+        if self._looks_inside(attempt):
+            self._look_inside(attempt)
 
     def _fit_and_sample(self, attempt: Attempt) -> None:
         from genbench.running.generation import Generation
@@ -142,6 +146,34 @@ class Sampling:
         if arrays and attempt.status == "ok":
             save_arrays(path, arrays)
 
+    def _looks_inside(self, attempt: Attempt) -> bool:
+        """Whether the suite asks for codes, of a generator that may have some."""
+        wanted = codes_wanted(self._spec) is not None and why_not_looked_into(self._spec) is None
+        return wanted and attempt.status == "ok" and not self._stopping()
+
+    def _look_inside(self, attempt: Attempt) -> None:
+        """Have codes taken in a process that has nothing of the fit but the stored state."""
+        from genbench.running.generation import Generation
+
+        spec = self._spec
+        if not (spec.folder / STATE).is_file():
+            attempt.codes_error = "its state was not stored: run it again with --fresh"
+            return
+        write_progress(spec.folder / PROGRESS, "codes")
+        ledger = Ledger(spec.suite.space, 0)
+        outcome = self._monitored(
+            lambda events, box: Generation(spec, events, box).look_inside(), ledger
+        )
+        attempt.timing.update({k: v for k, v in ledger.result.timing.items() if k == "codes_s"})
+        looked = Attempt()
+        judge(looked, spec, outcome, ledger, self._stopping())
+        if looked.status == "interrupted":
+            attempt.status, attempt.error = looked.status, looked.error
+        elif looked.error is not None:
+            attempt.codes_error = str(looked.error["message"])
+        else:
+            attempt.codes = ledger.codes_found
+
     def _monitored(
         self, work: Callable[[EventListener, Sandbox | None], None], ledger: Ledger
     ) -> ProcessOutcome:
@@ -178,7 +210,9 @@ class Sampling:
             return False
         earlier = read_record(self._spec.reuse / "record.json")
         attempt.unprobed = "sandbox" not in earlier.environment  # made before probes were
-        for _, name in ROLES[:3]:
+        # Pictures made of codes stay with the values of their part.
+        pictures = () if "codes" in self._spec.parts else tuple(CODES.values())
+        for name in (*(name for _, name in ROLES[:3]), *pictures):
             if (self._spec.reuse / name).is_file():
                 _link(self._spec.reuse / name, self._spec.folder / name)
         attempt.timing.update(earlier.timing)

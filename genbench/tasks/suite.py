@@ -177,9 +177,8 @@ class Suite:
     def part_hash(self, part: str) -> str:
         """Digest of the task and of what decides one part of the scores, given the samples."""
         protocol = self.document["protocol"]
-        scored: dict[str, Any] = {"downstream": self.document.get("downstream")}
-        if part == "metrics":
-            scored = {"metrics": self.document["metrics"]}
+        scored: dict[str, Any] = {part: self.document.get(part)}
+        if part != "downstream":
             scored |= {key: protocol[key] for key in ("reference", "extractor")}
             if self.document.get("extractors"):  # without any, the hash stays what it was before
                 scored["extractors"] = self._weights()
