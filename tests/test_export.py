@@ -18,16 +18,16 @@ from safetensors.torch import load_file, save_file
 from genbench.adapters import exported
 from genbench.adapters.exportfile import ExportHeader, format_of, read_header
 from genbench.errors import ContractError, DataError, PluginError, UsageError
-from genbench.export import formats
+from genbench.export import Exported, export, formats
 from genbench.export.target import target_of
-from genbench.export.writing import PARTS, sampler_of
+from genbench.export.writing import sampler_of, write_sampler
 from genbench.generator import Space
 from genbench.plugins.contract import make_generator
-from genbench.plugins.finding import find
+from genbench.plugins.finding import GeneratorRef, classes_in, find
 from genbench.results.records import Record
 from genbench.results.store import RECORD
-from genbench.tasks.suite import load_suite
-from tests.conftest import HERE, PLUGINS, TINY, Done, genbench
+from genbench.system import tensorfile
+from tests.conftest import HERE, PLUGINS, TINY, genbench
 
 IMAGES = HERE / "tiny-images.toml"
 FORMATS = {"onnx": "onnx", "torchscript": "pt", "safetensors": "safetensors"}
@@ -174,90 +174,109 @@ def test_without_onnxruntime_the_extra_is_named(
 
 # Samplers that are not what the contract says.
 
+PLUGIN = PLUGINS / "exports.py"
+POINTS = Space("points", (2,))
+
+
+@pytest.mark.parametrize(
+    ("attr", "message"),
+    [
+        ("Bare", "has no sampler and no decode"),
+        ("Sized", "offers sampler but no noise_size"),
+        ("Drawing", "sampler returned other rows for the same noise: it draws some itself"),
+        ("Branching", "no branch of it may depend on the data or on n"),
+        ("Whole", "the tensor that generator 'whole': sampler returned has dtype torch.int64"),
+        ("NoModule", "sampler is a function, expected a torch.nn.Module"),
+    ],
+)
+def test_a_sampler_that_cannot_be_trusted_is_refused(
+    attr: str, message: str, tmp_path: Path
+) -> None:
+    (name,) = [spec for cls, spec in classes_in(PLUGIN) if cls == attr]
+    ref = GeneratorRef(name, attr, "a test", file=str(PLUGIN))
+    generator = make_generator(ref, {}, POINTS, torch.device("cpu"))
+    header = replace(HEADER, format="torchscript", generator=name, space=POINTS, labels=False)
+    with pytest.raises(ContractError, match=message):
+        write_sampler(sampler_of(generator, POINTS), header, tmp_path / "a.pt")
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("export")
-
-
-def of_plugin(home: Path, name: str, out: str, *more: object) -> Done:
-    plugin = PLUGINS / "exports.py"
-    done = genbench("run", "--suite", TINY, "--plugin", plugin, "-g", name, "--no-controls",
-                    "--no-report", cwd=home)  # fmt: skip
+    """Points of a plugin's generators, trained."""
+    folder = tmp_path_factory.mktemp("export")
+    asked = ("-g", "branching", "-g", "bare", "-g", "fine:scale=0.5")
+    done = genbench("run", "--suite", TINY, "--plugin", PLUGIN, *asked, "--no-controls",
+                    "--no-report", cwd=folder)  # fmt: skip
     assert done.code == 0, done.err
-    return genbench("export", name, "--suite", TINY, "--plugin", plugin, "-o", out, *more, cwd=home)
+    return folder
+
+
+def of_plugin(home: Path, name: str, out: str, **more: Any) -> Exported:
+    return export(name, TINY, home / out, plugins=(str(PLUGIN),), results=home / "results", **more)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("unsized", "noise_size is None: give the numbers of noise of a row"),
-        ("drawing", "sampler returned other rows for the same noise: it draws some itself"),
-        ("branching", "no branch of it may depend on the data or on n"),
-        ("whole", "the tensor that generator 'whole': sampler returned has dtype torch.int64"),
-        ("no-module", "sampler is a function, expected a torch.nn.Module"),
-    ],
-)
-def test_a_sampler_that_cannot_be_trusted_is_refused(home: Path, name: str, message: str) -> None:
-    done = of_plugin(home, name, f"{name}.pt")
+def test_a_refusal_is_one_line_and_leaves_no_file(home: Path) -> None:
+    done = genbench("export", "branching", "--suite", TINY, "--plugin", PLUGIN, "-o", "b.pt",
+                    cwd=home)  # fmt: skip
     assert done.code == 3
-    assert message in done.err
-    assert len(done.err.splitlines()) == 1
-    assert not list(home.glob(f"*{name}.pt*")), "nothing half-written"
+    (line,) = done.err.splitlines()
+    assert "branching seed 0 could not be put into torchscript" in line
+    assert "no branch of it may depend on the data" in line
+    assert not [path for path in home.iterdir() if "b.pt" in path.name]
 
 
 @pytest.mark.slow
 def test_one_without_a_sampler_says_who_has_one(home: Path) -> None:
-    done = of_plugin(home, "bare", "bare.onnx")
+    done = genbench("export", "bare", "--suite", TINY, "--plugin", PLUGIN, "-o", "bare.onnx",
+                    cwd=home)  # fmt: skip
     assert done.code == 2
     (line,) = done.err.splitlines()
     assert "bare has no sampler to put into onnx (neither `sampler` nor `decode`)" in line
-    rows = line.partition("of the rows of tiny ")[2].partition(" can be exported")[0]
-    assert {"gan", "vae", "wgan-gp"} <= set(rows.split(", "))
-    assert "flow" not in rows.split(", ")
-    kept = of_plugin(home, "bare", "bare.safetensors")
-    assert kept.code == 0, kept.err
+    rows = line.partition("of the rows of tiny ")[2].partition(" can be exported")[0].split(", ")
+    assert {"gan", "vae", "wgan-gp"} <= set(rows)
+    assert "flow" not in rows
+    of_plugin(home, "bare", "bare.safetensors")
     assert set(load_file(home / "bare.safetensors")) == {"layer.weight", "layer.bias"}
 
 
 @pytest.mark.slow
 def test_a_plugins_points_as_float32_with_their_parameters(home: Path) -> None:
-    done = of_plugin(home, "fine:scale=0.5", "fine.onnx")
-    assert done.code == 0, done.err
-    assert "sampler: noise float32 (n, 2) -> x float32 (n, 2)" in done.out
-    again = of_plugin(home, "fine:scale=0.5", "fine.onnx")
-    assert (again.code, "pass --overwrite" in again.err) == (2, True)
-    assert of_plugin(home, "fine:scale=0.5", "fine.onnx", "--overwrite").code == 0
-    header = read_header(home / "fine.onnx")
-    assert header is not None
-    assert header.params == {"scale": 0.5}
-    never = genbench("export", "fine:scale=9", "--suite", TINY, "--plugin", PLUGINS / "exports.py",
-                     "-o", "no.pt", cwd=home)  # fmt: skip
-    assert never.code == 2
-    assert "fine:scale=9.0 seed 0 has no finished training in results: run" in never.err
+    made = of_plugin(home, "fine:scale=0.5", "fine.onnx")
+    assert read_header(home / "fine.onnx") == made.header
+    assert made.header.params == {"scale": 0.5}
+    assert (made.header.noise_size, made.header.labels, made.different) == (2, False, 0)
+    with pytest.raises(UsageError, match="is there already: pass --overwrite"):
+        of_plugin(home, "fine:scale=0.5", "fine.onnx")
+    with pytest.raises(UsageError, match=r"fine:scale=9\.0 seed 0 has no finished training in"):
+        of_plugin(home, "fine:scale=9", "fine.onnx", overwrite=True)
+    with pytest.raises(UsageError, match="names 3 generators: export one at a time"):
+        export("family:gan", IMAGES, home / "all.onnx", results=home / "results")
 
 
 # Baselines, there and back.
 
 ROWS = {"gan": "gan:batch_size=16", "vae": "vae:batch_size=16"}
+FILES = ("gan.onnx", "gan.safetensors", "vae.onnx", "vae.pt")
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Both baselines, trained for a moment, and each as every format."""
+    """Two baselines, trained for a moment, and their files."""
     folder = tmp_path_factory.mktemp("trained")
     asked = [word for text in ROWS.values() for word in ("-g", text)]
     done = genbench("run", "--suite", IMAGES, *asked, "--no-controls", "--no-report", "--only",
                     "metrics", cwd=folder)  # fmt: skip
     assert done.code == 0, done.err
-    for name, text in ROWS.items():
-        for format_, suffix in FORMATS.items():
-            done = genbench("export", text, "--suite", IMAGES, "--format", format_, "-o",
-                            f"{name}.{suffix}", cwd=folder)  # fmt: skip
-            assert done.code == 0, done.err
-            assert f"{name}.{suffix}: " in done.out
+    for name in FILES:
+        row = ROWS[name.partition(".")[0]]
+        export(row, IMAGES, folder / name, results=folder / "results")
     return folder
+
+
+def stored(folder: Path, row: str) -> tuple[Record, Path]:
+    (file,) = folder.glob(f"results/*/{row}~*/seed-*/*/{RECORD}")
+    return Record.from_json(json.loads(file.read_text())), file.with_name("state.safetensors")
 
 
 ELSEWHERE = """
@@ -280,41 +299,42 @@ def test_a_fresh_process_without_torch_draws_the_same_images(trained: Path, name
     header = read_header(trained / f"{name}.onnx")
     assert header is not None
     generator = make_generator(find(name), header.params, header.space, torch.device("cpu"))
-    generator.load_state_dict(load_file(trained / f"{name}.safetensors"))
+    record, state = stored(trained, name)
+    generator.load_state_dict(tensorfile.load(state))
+    assert (header.record, header.suite) == (record.record_id, "tiny-images@1.0.0")
     noise, labels = formats.inputs(300, header.noise_size, header.space, True)
     np.savez(trained / "given.npz", noise=noise.numpy(), labels=labels.numpy())
     words = [sys.executable, "-c", ELSEWHERE, f"{name}.onnx"]
     subprocess.run(words, cwd=trained, check=True)
     there = np.load(trained / "there.npy").astype(int)
     with torch.no_grad():
-        here = sampler_of(generator).net(noise, labels).numpy().astype(int)
+        here = sampler_of(generator, header.space).net(noise, labels).numpy().astype(int)
     assert there.shape == (300, 1, 8, 8)
     # gan: a value at the middle between two grey levels; vae: a pick on the edge of its share.
     assert (there != here).sum() <= 2
     assert name == "vae" or np.abs(there - here).max() <= 1
-    assert sampler_of(generator).part == header.module == ("decode", "sampler")[name == "vae"]
-
-
-def fid(folder: Path, row: str) -> Any:
-    (file,) = folder.glob(f"results/*/{row}~*/seed-*/*/{RECORD}")
-    return Record.from_json(json.loads(file.read_text())).metrics["pixel_fid"]
+    assert (
+        sampler_of(generator, header.space).part
+        == header.module
+        == ("decode", "sampler")[name == "vae"]
+    )
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ROWS)
-def test_score_takes_every_format_back_and_finds_the_same_fid(trained: Path, name: str) -> None:
-    before = fid(trained, name)
-    for format_, suffix in FORMATS.items():
-        done = genbench("score", f"{name}.{suffix}", "--suite", IMAGES, "--name",
-                        f"{name}-{format_}", "--no-controls", "--no-report", "--only", "metrics",
-                        cwd=trained)  # fmt: skip
-        assert done.code == 0, done.err
-        assert f"200 rows drawn from {name}.{suffix}: {name} of tiny-images@1.0.0" in done.err
-        after = fid(trained, f"{name}-{format_}")
-        if format_ == "safetensors":
-            assert after.value == before.value, "the rows of the run themselves"
-        else:
-            assert before.interval.low <= after.value <= before.interval.high
+@pytest.mark.parametrize("file", FILES)
+def test_score_takes_every_format_back_and_finds_the_same_fid(trained: Path, file: str) -> None:
+    row, _, suffix = file.partition(".")
+    before = stored(trained, row)[0].metrics["pixel_fid"]
+    done = genbench("score", file, "--suite", IMAGES, "--name", f"{row}-{suffix}", "--no-controls",
+                    "--no-report", "--only", "metrics", cwd=trained)  # fmt: skip
+    assert done.code == 0, done.err
+    assert f"200 rows drawn from {file}: {row} of tiny-images@1.0.0 standard, seed 0" in done.err
+    after = stored(trained, f"{row}-{suffix}")[0].metrics["pixel_fid"]
+    if suffix == "safetensors":
+        assert after.value == before.value, "the rows of the run themselves"
+    else:
+        assert before.interval is not None
+        assert before.interval.low <= (after.value or 0.0) <= before.interval.high
 
 
 @pytest.mark.slow
@@ -324,15 +344,7 @@ def test_what_cannot_be_scored_is_told(trained: Path, tmp_path: Path) -> None:
         assert done.code == 2
         return done.err
 
-    assert "score it against the former" in refused("gan.pt", "--suite", "mnist")
-    assert "leave --labels out" in refused("gan.pt", "--suite", IMAGES, "--labels", "gan.onnx")
+    assert "score it against the former" in refused("vae.pt", "--suite", "mnist")
+    assert "leave --labels out" in refused("vae.pt", "--suite", IMAGES, "--labels", "gan.onnx")
     (trained / "other.onnx").write_bytes(b"an onnx file, say")
     assert "genbench.adapters.onnx" in refused("other.onnx", "--suite", IMAGES)
-
-
-def test_every_row_that_offers_a_part_can_be_exported() -> None:
-    """Of the baselines, by their modules alone: what is untrained is exported as well as any."""
-    suite = load_suite(str(IMAGES))
-    for name in ("gan", "dcgan", "wgan-gp", "vae"):
-        generator = make_generator(find(name), {}, suite.space, torch.device("cpu"))
-        assert any(hasattr(type(generator), part) for part in PARTS), name

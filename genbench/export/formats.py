@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import io
+import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -53,19 +54,21 @@ def to_onnx(net: nn.Module, given: tuple[Tensor, ...], text: str) -> bytes:
     """An ONNX model with inputs ``noise`` and perhaps ``labels``, output ``x``, of any n."""
     names = ["noise", "labels"][: len(given)]
     # The newer exporter needs a package more, and is no better at networks without branches.
-    older = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
-    stream = io.BytesIO()
-    torch.onnx.export(
-        net, given, stream, input_names=names, output_names=["x"], opset_version=OPSET,
-        dynamic_axes={name: {0: "n"} for name in (*names, "x")}, **older,
-    )  # fmt: skip
-    return with_metadata(stream.getvalue(), text)
+    write: Any = torch.onnx.export
+    older = {"dynamo": False} if "dynamo" in inspect.signature(write).parameters else {}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "net.onnx"
+        write(
+            net, given, str(file), input_names=names, output_names=["x"], opset_version=OPSET,
+            dynamic_axes={name: {0: "n"} for name in (*names, "x")}, **older,
+        )  # fmt: skip
+        return with_metadata(file.read_bytes(), text)
 
 
 def to_torchscript(net: nn.Module, given: tuple[Tensor, ...], text: str) -> bytes:
     """A TorchScript archive whose ``forward`` takes noise and perhaps labels, of any n."""
     stream = io.BytesIO()
-    traced: Any = torch.jit.trace(net, given, check_trace=False)  # type: ignore[no-untyped-call]
+    traced: Any = torch.jit.trace(net, given, check_trace=False)
     torch.jit.save(traced, stream, _extra_files={KEY: text})  # type: ignore[no-untyped-call]
     return stream.getvalue()
 

@@ -23,12 +23,12 @@ from genbench.errors import ContractError
 from genbench.export import formats
 from genbench.export.formats import Trial
 from genbench.generator import Space
-from genbench.plugins import GeneratorChoice, GeneratorDriver, make_generator
+from genbench.plugins import Coded, GeneratorChoice, GeneratorDriver, make_generator
 from genbench.running import EventListener, Ledger, Ordered, carry_out
 from genbench.system import inside, tensorfile, write_bytes, write_json
 
 TRIAL = "trial.json"
-PARTS = {"sampler": "noise_size", "decode": "latent_size"}  # by preference, each with its size
+PARTS = ("sampler", "decode")  # that may be exported, by preference
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +40,17 @@ class Sampler:
     noise_size: int
 
 
-def sampler_of(generator: Any) -> Sampler:
+def sampler_of(generator: Any, space: Space) -> Sampler:
     """The generator's ``sampler``, or else its ``decode``.
 
-    `ContractError` if it has neither, or what it has is no module or does not come with its size.
+    `ContractError` if it has neither, or what it has is not what the contract says.
     """
-    part = next((p for p in PARTS if offers(generator, p)), "sampler")
-    net, size = getattr(generator, part, None), getattr(generator, PARTS[part], None)
-    name = generator.spec.name
-    if not isinstance(net, nn.Module):
-        kind = type(net).__name__
-        raise ContractError(f"generator {name!r}: {part} is a {kind}, expected a torch.nn.Module")
-    if type(size) is not int or size < 1:
-        raise ContractError(
-            f"generator {name!r}: {PARTS[part]} is {size!r}: give the numbers of noise of a row"
-        )
-    return Sampler(part, net.eval(), size)
+    coded = Coded(generator, space)
+    part = next((part for part in PARTS if part in coded.offered), None)
+    if part is None:
+        raise ContractError(f"generator {generator.spec.name!r} has no {' and no '.join(PARTS)}")
+    size = coded.noise_size if part == "sampler" else coded.latent_size
+    return Sampler(part, getattr(generator, part).eval(), size)
 
 
 def offers(generator: Any, part: str) -> bool:
@@ -86,11 +81,15 @@ def write(ordered: Ordered, events: EventListener) -> None:
         write_bytes(file, data)
         trial = Trial(0, 0, 0.0)
     else:
-        trial = _write_sampler(sampler_of(driver.generator), header, file)
+        trial = write_sampler(sampler_of(driver.generator, header.space), header, file)
     write_json(ordered.scratch / TRIAL, dataclasses.asdict(trial))
 
 
-def _write_sampler(sampler: Sampler, header: ExportHeader, file: Path) -> Trial:
+def write_sampler(sampler: Sampler, header: ExportHeader, file: Path) -> Trial:
+    """Put a sampler into a file and try that.
+
+    `ContractError` if its rows are not of the space, or the file's are others.
+    """
     space, name = header.space, header.generator
     net = sampler.net if header.labels else formats.Noisy(sampler.net)
     header = dataclasses.replace(header, module=sampler.part, noise_size=sampler.noise_size)

@@ -65,7 +65,7 @@ class Serving:
         """The rows of an epoch, of `n` rows; labels `y` on the CPU, which balance alone needs."""
         if not self.balanced or y is None:
             return n
-        classes = len(y.unique())
+        classes = len(_present(y))
         return -(-n // classes) * classes
 
     def order(self, y: Tensor | None, n: int, rng: torch.Generator) -> Tensor:
@@ -87,7 +87,7 @@ def balanced_order(y: Tensor, rng: torch.Generator) -> Tensor:
     """
     import torch
 
-    classes = y.unique()
+    classes = _present(y)
     rounds = -(-len(y) // len(classes))
     columns = []
     for label in classes:
@@ -97,6 +97,13 @@ def balanced_order(y: Tensor, rng: torch.Generator) -> Tensor:
         columns.append(rows[torch.cat(picks)[:rounds]])
     table = torch.stack(columns, 1)
     return table.gather(1, torch.rand(table.shape, generator=rng).argsort(1)).view(-1)
+
+
+def _present(y: Tensor) -> Tensor:
+    """The classes that there are rows of."""
+    import torch
+
+    return torch.bincount(y).nonzero().view(-1)
 
 
 def for_suite(choice: GeneratorChoice, suite: Suite) -> GeneratorChoice:
