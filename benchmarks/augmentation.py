@@ -1,11 +1,11 @@
-"""What training with augmentation is worth where there are few rows: MNIST with 1,000 of them.
+"""What training with augmentation is worth where there are few rows: with 1,000 of them.
 
     python -m benchmarks.augmentation results
-    python -m benchmarks.augmentation results --rows gan:augment=diff vae:augment=classical
+    python -m benchmarks.augmentation results --suite digits --rows gan:augment=diff
 
-Each row is trained with and without, at three seeds and 100,000 examples, and its samples are
-compared with MNIST's test rows. Runs are kept in the folder that is named: the same command goes on
-where it stopped. A difference is the mean over the seeds, paired, with its 95 % t-interval.
+Each row is trained with and without, at three seeds, and its samples are compared with the suite's
+test rows. Runs are kept in the folder that is named: the same command goes on where it stopped. A
+difference is the mean over the seeds, paired, with its 95 % t-interval.
 """
 
 from __future__ import annotations
@@ -25,31 +25,37 @@ from genbench.tasks import shipped
 
 ROWS = ("gan:augment=diff", "dcgan:augment=diff", "wgan-gp:augment=diff", "vae:augment=classical")
 METRICS = ("fid", "precision", "recall", "authenticity", "nll")
-EXAMPLES, TRAIN = 100_000, 1_000
-# What is other than in the shipped suite, whose profiles are left out.
-CHANGES = (
-    ('name = "mnist"\nversion', 'name = "mnist-1k"\nversion'),
-    ('title = "MNIST"', 'title = "MNIST, 1,000 rows"'),
-    ("rows = [0, 50000]", f"rows = [0, {TRAIN}]"),
-    ("examples = 300000", f"examples = {EXAMPLES}"),
-)
+# What is other than in a shipped suite, of which all but the tables asked for is left out; digits
+# have 1,000 training rows as they are.
+CHANGES = {"mnist": (("rows = [0, 50000]", "rows = [0, 1000]"),), "digits": ()}
 
 
-def suite_file(folder: Path) -> Path:
+def suite_file(name: str, examples: int, folder: Path) -> Path:
     """The suite, made of the shipped one; its data stay where they are."""
-    source = shipped()["mnist"]
+    source = shipped()[name]
     text = source.read_text()
-    for before, after in CHANGES:
+    own = (f'name = "{name}"\nversion', f'name = "{name}-1k"\nversion')
+    for before, after in (own, *CHANGES[name]):
         if text.count(before) != 1:
             raise SystemExit(f"{source} holds {before!r} {text.count(before)} times, expected once")
         text = text.replace(before, after)
-    text = re.split(r"^\[profiles", text, maxsplit=1, flags=re.MULTILINE)[0]
-    data = source.parent / "data" / "mnist"
-    text = text.replace('licence = "', f'folder = "{data}"\nlicence = "', 1)
+    text = re.sub(r"^examples = \d+", f"examples = {examples}", text, count=1, flags=re.MULTILINE)
+    kept = [table for table in text.split("\n\n") if _is_asked(table)]
+    text = "\n\n".join(kept) + "\n"
+    data = source.parent / "data" / name
+    if data.is_dir():
+        text = text.replace('licence = "', f'folder = "{data}"\nlicence = "', 1)
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "mnist-1k.toml"
+    path = folder / f"{name}-1k.toml"
     path.write_text(text)
     return path
+
+
+def _is_asked(table: str) -> bool:
+    """Whether a table of the shipped suite belongs to this one."""
+    if table.lstrip().startswith("[[metrics]]"):
+        return any(f'id = "{metric}"' in table for metric in METRICS)
+    return not re.search(r"^\[+(profiles|codes)", table, re.MULTILINE)
 
 
 def values(records: Sequence[Record], label: str, metric: str) -> np.ndarray:
@@ -72,11 +78,13 @@ def main() -> None:
     """Train what is missing and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("work", type=Path, help="folder that keeps suite and results")
+    parser.add_argument("--suite", choices=sorted(CHANGES), default="mnist")
+    parser.add_argument("--examples", type=int, default=100_000, help="served to each fit")
     parser.add_argument("--rows", nargs="+", default=list(ROWS), help="rows, with what is asked")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     asked = parser.parse_args()
-    suite = suite_file(asked.work)
-    print(f"{TRAIN:,} rows, {EXAMPLES:,} examples, seeds {asked.seeds}\n")
+    suite = suite_file(asked.suite, asked.examples, asked.work)
+    print(f"{asked.suite}: 1,000 rows, {asked.examples:,} examples, seeds {asked.seeds}\n")
     print("| row | metric | without | with | difference |\n|---|---|---|---|---|")
     for row in asked.rows:
         plain = row.partition(":")[0]
