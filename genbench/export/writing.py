@@ -1,7 +1,7 @@
 """The process that loads a stored generator and puts its sampler into a file.
 
 ``python -m genbench.export.writing ORDER.json``: it runs the generator's code, so it is confined,
-and whatever it wrote is taken over from its scratch folder.
+and whatever it wrote is taken over from its work folder.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def part_offered(args: Mapping[str, Any]) -> str | None:
 
 
 def write(ordered: Ordered, events: EventListener) -> None:
-    """Write the file, and how it was tried, into the scratch folder."""
+    """Write the file, and how it was tried, into the work folder."""
     order = ordered.order
     state = tensorfile.load(Path(order["state"]))
     ordered.confine()
@@ -75,14 +75,14 @@ def write(ordered: Ordered, events: EventListener) -> None:
     header = ExportHeader.from_text(order["header"])
     driver = GeneratorDriver(choice, Space.from_json(order["space"]), torch.device("cpu"))
     driver.generator.load_state_dict(state)
-    file = ordered.scratch / Path(order["to"]).name
+    file = ordered.work / Path(order["to"]).name
     if header.format == "safetensors":
         data = formats.to_safetensors(driver.generator.state_dict(), header.to_text())
         write_bytes(file, data)
         trial = Trial(0, 0, 0.0)
     else:
         trial = write_sampler(sampler_of(driver.generator, header.space), header, file)
-    write_json(ordered.scratch / TRIAL, dataclasses.asdict(trial))
+    write_json(ordered.work / TRIAL, dataclasses.asdict(trial))
 
 
 def write_sampler(sampler: Sampler, header: ExportHeader, file: Path) -> Trial:
@@ -119,7 +119,7 @@ def _require_rows(net: nn.Module, given: tuple[Tensor, ...], space: Space, what:
 def _take_over(ordered: Ordered, ledger: Ledger) -> None:
     to = Path(ordered.order["to"])
     for name in (to.name, TRIAL):
-        path = inside(ordered.scratch, name)
+        path = inside(ordered.work, name)
         if path is None:
             sys.exit(f"the generator's process left no {name}")
         shutil.copyfile(path, to.with_name(name))

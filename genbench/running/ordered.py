@@ -60,11 +60,11 @@ class Access:
 class Ordered:
     """An order as the process that carries it out has it.
 
-    What it writes into `scratch` can be taken over when it has ended.
+    What it leaves in the folder `work` can be taken over when it has ended.
     """
 
     order: Mapping[str, Any]
-    scratch: Path
+    work: Path
     box: Sandbox | None
 
     def confine(self) -> None:
@@ -100,15 +100,17 @@ def carry_out(work: Work, take_over: Callable[[Ordered, Ledger], None]) -> None:
     This process ends with a line that says why not, if that ends in any other way than well; else
     it takes over what there is.
     """
-    order = read_json(Path(sys.argv[1]))
+    path = Path(sys.argv[1])
+    order, folder = read_json(path), path.with_name("work")
+    folder.mkdir()
     access = order["access"]
     ledger = Ledger(Space.from_json(order["space"]), int(order["n"]))
     with scratch_folder() as scratch:
         box = sandbox(
-            access["sandbox"], scratch, results=Path(access["results"]),
+            access["sandbox"], scratch, folder, results=Path(access["results"]),
             hidden=lambda: map(Path, access["hidden"]), readable=[*map(Path, access["readable"])],
         )  # fmt: skip
-        ordered = Ordered(order, scratch, box)
+        ordered = Ordered(order, folder, box)
         running = MonitoredProcess(
             lambda events: _guarded(work, ordered, events), ledger, log=None, scratch=scratch
         )
