@@ -129,7 +129,7 @@ def tried(
 
     `ContractError` if they are other than rounding makes them.
     """
-    trials = [_compared(forward(*rows), net(*rows)) for rows in given]
+    trials = [_compared(_run(forward, rows, where, name), net(*rows)) for rows in given]
     found = Trial(
         sum(t.values for t in trials),
         sum(t.different for t in trials),
@@ -141,6 +141,18 @@ def tried(
             f"{found.different:,} of {found.values:,} values, by up to {found.largest:.3g}: no "
             "branch of it may depend on the data or on n"
         )
+    return found
+
+
+def _run(forward: Forward, rows: tuple[Tensor, ...], where: str, name: str) -> Tensor:
+    try:
+        found: Tensor = forward(*rows)
+    except Exception as error:  # the runtimes' errors have no common base
+        reason = shorten(str(error), 200)
+        raise ContractError(
+            f"generator {name!r}: the {where} of its sampler does not run with {len(rows[0])} rows "
+            f"({reason}): let no shape in it depend on n but through the tensors themselves"
+        ) from error
     return found
 
 

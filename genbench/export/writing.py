@@ -91,7 +91,7 @@ def write_sampler(sampler: Sampler, header: ExportHeader, file: Path) -> Trial:
     `ContractError` if its rows are not of the space, or the file's are others.
     """
     space, name = header.space, header.generator
-    net = sampler.net if header.labels else formats.Noisy(sampler.net)
+    net = sampler.net if header.labels else formats.Noisy(sampler.net).eval()
     header = dataclasses.replace(header, module=sampler.part, noise_size=sampler.noise_size)
 
     def given(n: int) -> tuple[Tensor, ...]:
