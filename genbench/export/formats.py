@@ -68,8 +68,8 @@ def to_onnx(net: nn.Module, given: tuple[Tensor, ...], text: str) -> bytes:
 def to_torchscript(net: nn.Module, given: tuple[Tensor, ...], text: str) -> bytes:
     """A TorchScript archive whose ``forward`` takes noise and perhaps labels, of any n."""
     stream = io.BytesIO()
-    traced: Any = torch.jit.trace(net, given, check_trace=False)
-    torch.jit.save(traced, stream, _extra_files={KEY: text})  # type: ignore[no-untyped-call]
+    traced: Any = torch.jit.trace(net, given, check_trace=False)  # type: ignore[no-untyped-call]
+    torch.jit.save(traced, stream, _extra_files={KEY: text})
     return stream.getvalue()
 
 
