@@ -6,8 +6,8 @@ codes near the origin and weight decay keeps the decoder smooth (RAE-L2); the di
 is fitted once the network is, to those that it gave in the last part of the training. A sample is a
 draw from the class's mixture, decoded. Encoder and decoder know nothing of classes.
 
-What to expect of MNIST at `standard`: smooth strokes, as everything is that is made to lower
-squared error. There is no likelihood. What was measured: ``docs/baselines.md``.
+What to expect of MNIST at `standard`: FID 7, recall 0.75, and smooth strokes, as everything is that
+is made to lower squared error. There is no likelihood. What was measured: ``docs/baselines.md``.
 """
 
 from __future__ import annotations
@@ -197,7 +197,7 @@ class Autoencoder:
     def sample(self, n: int, *, seed: int, labels: Tensor | None = None) -> Tensor:
         """Draw `n` examples of the classes in `labels`."""
         rng, y = self._rng(seed), self._classes(n, labels)
-        noise = torch.randn(n, self.noise_size, generator=rng, device=rng.device).to(self.device)
+        noise = torch.randn(n, self.noise_size, generator=rng, device=self.device)
         parts = zip(noise.split(CHUNK), y.split(CHUNK), strict=True)
         return torch.cat([self.sampler(rows, classes) for rows, classes in parts])
 

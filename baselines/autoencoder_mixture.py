@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 KMEANS_ROUNDS, EM_ROUNDS = 10, 30
 MOST_ROWS = 4000  # of a class; more are left out
-PRIOR_ROWS = 20.0  # what the class's own covariance counts beside a component's rows
+PRIOR_ROWS = 4.0  # what the class's own covariance counts beside a component's rows
 LEAST_VARIANCE = 1e-3  # added to every direction: the codes have deviation 1
 
 

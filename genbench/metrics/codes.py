@@ -47,7 +47,8 @@ def reconstruction_error(real: Any, rebuilt: Any) -> Estimate:
     """
     real, rebuilt = (to_host(rows).astype(np.float64) for rows in as_pair(real, rebuilt))
     if len(real) != len(rebuilt):
-        raise MetricError(f"{len(rebuilt)} rows of {len(real)} were given back: give all, in order")
+        given = f"{len(rebuilt)} rows of {len(real)} were given back"
+        raise MetricError(f"{given}: give all, in order", status="failed")
     return normal_mean(np.square(real - rebuilt).mean(axis=1))
 
 

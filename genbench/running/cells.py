@@ -118,7 +118,7 @@ def _file_name(name: str) -> str:
 
 def scoring_keys(suite: Suite) -> dict[str, str]:
     """By part, the digest of all that decides its numbers, given the samples."""
-    asked = [part for part in PARTS if part != "codes" or codes_asked(suite.document)]
+    asked = [part for part in PARTS if part != "codes" or expected(suite, part)]
     bodies = {part: {"suite": suite.part_hash(part), "scoring": SCORING_VERSION} for part in asked}
     packages = {metric.id: provider(metric.id) for metric in suite.metrics}
     packages = {id_: package for id_, package in packages.items() if package is not None}

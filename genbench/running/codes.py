@@ -42,11 +42,11 @@ ALL = "all"
 NEEDS = {
     "reconstruction_mse": "rebuilt",
     "reconstruction_fid": "rebuilt",
-    "probe_accuracy": "train",
+    "probe_accuracy": "test",  # which comes after those of the training rows
 }
 LACKS = {
     "rebuilt": "{} neither reconstructs rows nor encodes and decodes them",
-    "train": "{} does not encode rows",
+    "test": "{} does not encode rows",
 }
 
 
@@ -58,7 +58,7 @@ class CodeScores:
     found
         Arrays as `genbench.running.encoding.Look` tells them.
     problem
-        Why there are none although they were wanted.
+        Why some are missing although they were wanted.
     features
         The function from rows to features of a feature space, and its name for signatures.
     """
@@ -85,7 +85,7 @@ class CodeScores:
         name = self._spec.generator.name
         if (why := why_not_looked_into(self._spec)) is not None:
             return self._without(id_, "not_applicable", why)
-        if self._problem is not None:
+        if NEEDS[id_] not in self._found and self._problem is not None:
             return self._without(id_, "failed", self._problem)
         if NEEDS[id_] not in self._found:
             return self._without(id_, "not_applicable", LACKS[NEEDS[id_]].format(name))

@@ -167,12 +167,11 @@ class Sampling:
         attempt.timing.update({k: v for k, v in ledger.result.timing.items() if k == "codes_s"})
         looked = Attempt()
         judge(looked, spec, outcome, ledger, self._stopping())
+        attempt.codes = ledger.codes_found  # what was told before a failure counts
         if looked.status == "interrupted":
             attempt.status, attempt.error = looked.status, looked.error
         elif looked.error is not None:
             attempt.codes_error = str(looked.error["message"])
-        else:
-            attempt.codes = ledger.codes_found
 
     def _monitored(
         self, work: Callable[[EventListener, Sandbox | None], None], ledger: Ledger

@@ -107,7 +107,7 @@ class Scorer:
     def codes(self, found: Mapping[str, Array], problem: str | None) -> dict[str, MetricValue]:
         """The metrics of codes that the suite asks for, made of what `Look` told.
 
-        `problem` is the reason why it told nothing.
+        `problem` is the reason why it told no more.
         """
         asked = codes_wanted(self.spec)
         if asked is None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from genbench.errors import did_you_mean
 from genbench.metrics import METRICS
+from genbench.tasks.protocols import Complaint
 
 CODE_METRICS = tuple(id_ for id_, info in METRICS.items() if info.source == "codes")
 
@@ -36,14 +37,6 @@ class CodesAsked:
     rows: int = 10_000
     labels: tuple[int, ...] = (100, 1000)
     subsets: int = 5
-
-
-class Complaint(NamedTuple):
-    """One thing that is wrong with the table."""
-
-    what: str
-    remedy: str
-    key: str
 
 
 def codes_asked(document: Mapping[str, Any]) -> CodesAsked | None:
