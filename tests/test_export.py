@@ -24,6 +24,7 @@ from genbench.export.writing import sampler_of, write_sampler
 from genbench.generator import Space
 from genbench.plugins.contract import make_generator
 from genbench.plugins.finding import GeneratorRef, classes_in, find
+from genbench.plugins.training import Budget, HarnessRun, MemoryTrainData
 from genbench.results.records import Record
 from genbench.results.store import RECORD
 from genbench.system import tensorfile
@@ -348,3 +349,18 @@ def test_what_cannot_be_scored_is_told(trained: Path, tmp_path: Path) -> None:
     assert "leave --labels out" in refused("vae.pt", "--suite", IMAGES, "--labels", "gan.onnx")
     (trained / "other.onnx").write_bytes(b"an onnx file, say")
     assert "genbench.adapters.onnx" in refused("other.onnx", "--suite", IMAGES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["gan", "dcgan", "wgan-gp", "vae", "autoencoder"])
+def test_every_baseline_with_a_sampler_fits_both_formats(name: str, tmp_path: Path) -> None:
+    """Operations that a format lacks, and shapes that it would fix, show after a moment's fit."""
+    space, cpu = Space("image", (1, 8, 8), levels=17, classes=10), torch.device("cpu")
+    x = torch.randint(0, 17, (200, 1, 8, 8), generator=torch.Generator().manual_seed(0)).byte()
+    generator, budget = make_generator(find(name), {}, space, cpu), Budget(200)
+    data = MemoryTrainData(x, torch.arange(200) % 10, space, cpu, budget)
+    generator.fit(data, HarnessRun(0, cpu, budget))
+    for format_, suffix in (("onnx", "onnx"), ("torchscript", "pt")):
+        header = replace(HEADER, format=format_, generator=name, space=space)
+        trial = write_sampler(sampler_of(generator, space), header, tmp_path / f"a.{suffix}")
+        assert trial.different <= 2
