@@ -14,14 +14,15 @@ floor. What was tried: ``docs/baselines.md``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from genbench.baselines.adversarial_augmentation import DiffAugment
 from genbench.baselines.adversarial_nets import ImageGenerator, ImageJudge
 from genbench.errors import ContractError
 from genbench.generator import (
@@ -51,6 +52,8 @@ class DCGANParams:
     """Dimension of the Gaussian noise that becomes an image."""
     width: int = 32
     """Channels of the discriminator at half resolution; twice as many of the generator."""
+    augment: Literal["none", "diff"] = field(default="none", metadata={"added": True})
+    """``diff``: the discriminator sees images through differentiable augmentation, for few rows."""
 
 
 @dataclass
@@ -111,6 +114,7 @@ class DCGAN:
 
     def __init__(self, params: DCGANParams, space: Space, device: torch.device) -> None:
         self.params, self.space, self.device = params, space, device
+        self.augmented = DiffAugment(params.augment, space)
         self.net: nn.Module | None = None  # the generator, once fitted
 
     def fit(self, train: TrainData, run: Run) -> None:
@@ -180,7 +184,8 @@ class DCGAN:
         t, real = training, x * (2 / (self.space.levels - 1)) - 1
         with self._autocast():
             fake = t.generator(self._noise(len(x), t.rng), y).float()
-            on_real, on_fake = t.discriminator(real, y), t.discriminator(fake.detach(), y)
+            on_real = t.discriminator(self.augmented(real, t.rng), y)
+            on_fake = t.discriminator(self.augmented(fake.detach(), t.rng), y)
         discriminator_loss = (
             F.softplus(-on_real.float()).mean() + F.softplus(on_fake.float()).mean()
         )
@@ -189,7 +194,7 @@ class DCGAN:
         t.discriminator_adam.step()
 
         with self._autocast():
-            on_fake = t.discriminator(fake, y)
+            on_fake = t.discriminator(self.augmented(fake, t.rng), y)
         generator_loss = F.softplus(-on_fake.float()).mean()
         t.generator_adam.zero_grad()
         torch.autograd.backward(generator_loss, inputs=list(t.generator.parameters()))

@@ -26,7 +26,7 @@ import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -95,6 +95,8 @@ class Params:
     """Units of each of the three hidden layers of both MLPs."""
     points_penalty: float = 0.02
     """Weight of the squared slope of D: more is smoother and safer, less is sharper."""
+    augment: Literal["none", "diff"] = field(default="none", metadata={"added": True})
+    """``diff``: the discriminator sees images through differentiable augmentation, for few rows."""
 
 
 @dataclass

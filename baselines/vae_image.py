@@ -182,7 +182,8 @@ class ImageNetwork(nn.Module):
         k = (weight <= chance[:, 0, ..., None]).sum(4).clamp_max(self.k - 1)
         table = self._level_distributions().cumsum(1)
         table = (table / table[:, -1:]).flatten()
-        level, step = torch.zeros_like(k), 1 << (self.levels - 1).bit_length()
+        # Not zeros_like(k), whose number of rows ONNX would take for fixed.
+        level, step = k * 0, 1 << (self.levels - 1).bit_length()
         while step := step // 2:  # the least level whose share of the levels up to it is enough
             after = (level + step).clamp_max(self.levels - 1)
             level = torch.where(table[k * self.levels + after - 1] <= chance[:, 1], after, level)
@@ -240,7 +241,7 @@ class ImageNetwork(nn.Module):
         """Mixture weights of every pixel: (n, h / 2, w / 2, 4 c, k) logits, float32."""
         fine = F.pixel_shuffle(self.up(F.relu(self.decoder_body(top + self.z2_in(z2)))), 2)
         logits: Tensor = self.out(F.relu(self.fine_body(fine))).permute(0, 2, 3, 1)
-        return logits.reshape(*logits.shape[:3], -1, self.k).float()
+        return logits.unflatten(3, (-1, self.k)).float()
 
     def _log_likelihood(self, x: Tensor, logits: Tensor) -> Tensor:
         """log p(x | z) of each row, nats, ``(n,)``; padding does not count."""

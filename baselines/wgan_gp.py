@@ -17,14 +17,15 @@ Expect of MNIST an FID of 130 after 60,000 images. What was tried: ``docs/baseli
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from genbench.baselines.adversarial_augmentation import DiffAugment
 from genbench.baselines.adversarial_nets import ImageGenerator, ImageJudge
 from genbench.errors import ContractError
 from genbench.generator import (
@@ -62,6 +63,8 @@ class WGANGPParams:
     """Dimension of the Gaussian noise that becomes a point."""
     points_width: int = 128
     """Units of each of the three hidden layers of both nets for points."""
+    augment: Literal["none", "diff"] = field(default="none", metadata={"added": True})
+    """``diff``: the critic sees images through differentiable augmentation, for few rows."""
 
 
 class PointsNet(nn.Module):
@@ -151,6 +154,7 @@ class WGANGP:
     def __init__(self, params: WGANGPParams, space: Space, device: torch.device) -> None:
         self.params, self.space, self.device = params, space, device
         self.image = space.kind == "image"
+        self.augmented = DiffAugment(params.augment, space)
         self.batch_size = params.batch_size if self.image else params.points_batch_size
         self.latent = params.latent if self.image else params.points_latent
         self.net: Any = None  # the generator, once fitted
@@ -236,7 +240,8 @@ class WGANGP:
         else:
             real = (x - t.generator.centre) / t.generator.scale
         with torch.no_grad():
-            fake = t.generator(self._noise(len(x), t.rng), y)
+            fake = self.augmented(t.generator(self._noise(len(x), t.rng), y), t.rng)
+            real = self.augmented(real, t.rng)
         share = torch.rand(len(x), *[1] * (x.dim() - 1), generator=t.rng, device=self.device)
         between = torch.lerp(real, fake, share).requires_grad_()
         (slope,) = torch.autograd.grad(t.critic(between, y).sum(), between, create_graph=True)
@@ -250,7 +255,8 @@ class WGANGP:
     def _learn(self, training: Training, x: Tensor, y: Tensor | None) -> tuple[Tensor]:
         """Update the generator, on as many fakes as `x` has rows; its loss."""
         t = training
-        loss = -t.critic(t.generator(self._noise(len(x), t.rng), y), y).mean()
+        fake = self.augmented(t.generator(self._noise(len(x), t.rng), y), t.rng)
+        loss = -t.critic(fake, y).mean()
         t.generator_adam.zero_grad()
         torch.autograd.backward(loss, inputs=list(t.generator.parameters()))
         t.generator_adam.step()

@@ -27,6 +27,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "float": float,
     "list": list,
     "dict": dict,
+    "bool": bool,
     "margin": (int, float, dict),
 }
 
@@ -42,8 +43,8 @@ def _keys(text: str) -> Keys:
 TABLES: dict[str, Keys] = {
     "": _keys(
         "schema:int suite:dict dataset:dict protocol:dict budget:dict metrics:list "
-        "extractors?:list downstream?:dict codes?:dict generators?:dict controls?:dict floor?:dict "
-        "course?:dict profiles?:dict"
+        "extractors?:list downstream?:dict codes?:dict training?:dict generators?:dict "
+        "controls?:dict floor?:dict course?:dict profiles?:dict"
     ),
     "suite": _keys("name:str version:str title:str description:str primary:str"),
     "dataset": _keys(
@@ -60,6 +61,7 @@ TABLES: dict[str, Keys] = {
     ),
     "protocol": _keys("n_samples:int seeds:list reference:str extractor:str sample_chunk?:int"),
     "budget": _keys("examples:int"),
+    "training": _keys("augment?:bool balance?:bool"),
     "generators": _keys("names:list"),
     "controls": _keys("names?:list dropped_class?:int"),
     "floor": _keys("margin:margin"),
