@@ -99,9 +99,11 @@ class Pixels(nn.Module):
         self.levels = GreyLevels(space.levels, mixture)
 
     def log_prob(self, x: Tensor, y: Tensor, *, mixed: bool = False) -> Tensor:
-        """log p(x | y), nats, (n,), of uint8 images; `mixed`: by networks in bfloat16."""
+        """log p(x | y), nats, (n,), of uint8 images; `mixed`: bfloat16 networks on a card."""
         level = x.permute(0, 2, 3, 1).flatten(2).long()
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=mixed, cache_enabled=False):
+        kind = "cuda" if mixed else "cpu"
+        # No cache of weights: it would outlive the capture of a step.
+        with torch.autocast(kind, torch.bfloat16, enabled=mixed, cache_enabled=False):
             logits = self.net(level / self.top, y)
         return self.levels.log_prob(logits.float(), level).flatten(1).sum(1)
 

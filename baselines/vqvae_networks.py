@@ -191,8 +191,8 @@ class Network(nn.Module):
         self.coder, self.prior = coder, prior
 
     def forward(self, x: Tensor, y: Tensor, *, mixed: bool = False) -> Terms:
-        """The terms of uint8 images of classes `y`; `mixed`: by networks in bfloat16."""
-        coder, kind = self.coder, x.device.type
+        """The terms of uint8 images of classes `y`; `mixed`: bfloat16 ones on a card."""
+        coder, kind = self.coder, "cuda" if mixed else "cpu"
         # No cache of weights: it would outlive the capture of a step.
         with torch.autocast(kind, torch.bfloat16, enabled=mixed, cache_enabled=False):
             e = coder.encode(x)
