@@ -53,7 +53,7 @@ class GreyLevels(nn.Module):
         return logits.to(each.dtype).softmax(-1) @ each
 
     def ladder(self) -> Tensor:
-        """k + P_k(at most `level`) at k * levels + level, float64: one search draws from any P_k."""
+        """k + P_k(at most level) at k * levels + level, float64: one search draws from any P_k."""
         steps = self.distributions().double().cumsum(1)
         rungs = torch.arange(self.mixture, device=steps.device)[:, None]
         return (steps / steps[:, -1:] + rungs).flatten()

@@ -1,4 +1,4 @@
-"""PixelCNN: every pixel a distribution over grey levels given all pixels before it; exact likelihood.
+"""PixelCNN: each pixel a distribution over grey levels given all before it; exact likelihood.
 
 Van den Oord et al., "Pixel Recurrent Neural Networks" (2016, arXiv:1601.06759), with the class and
 the two stacks of "Conditional Image Generation with PixelCNN Decoders" (2016, arXiv:1606.05328):
@@ -54,17 +54,17 @@ SCORE_CHUNK = 500  # rows scored at once
 class PixelCNNParams:
     """Parameters, set with ``-g pixelcnn:name=value``."""
 
-    dim: int = 128
+    dim: int = 96
     """Width of the transformer over rows."""
     depth: int = 2
     """Layers of the transformer."""
-    heads: int = 4
+    heads: int = 3
     """Attention heads of each layer."""
     expand: int = 2
     """Hidden width of a layer's MLP, in multiples of `dim`."""
-    units: int = 8
+    units: int = 6
     """Hidden units per pixel in each layer of the masked MLP."""
-    mixture: int = 16
+    mixture: int = 12
     """Distributions over grey levels that all pixels share."""
     soft_steps: int = 2
     """Learned soft steps that describe a pixel to the networks, beside its level."""
@@ -188,7 +188,7 @@ class PixelCNN:
     def log_prob(
         self, x: Tensor, *, seed: int, labels: Tensor | None = None, draws: int = 1
     ) -> Tensor:
-        """log p(x | y), nats, ``(n,)``. It has no noise, so that `seed` and `draws` do not matter."""
+        """log p(x | y), nats, ``(n,)``. Without noise `seed` and `draws` do not matter."""
         chunks = zip(
             torch.split(x, SCORE_CHUNK),
             torch.split(self._labels(labels, len(x)), SCORE_CHUNK),

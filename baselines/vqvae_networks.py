@@ -15,7 +15,8 @@ from genbench.generator import Space
 
 LARGE = 16  # pixels a side: from there on a code stands for 4x4 pixels, else for 2x2
 KEPT = 0.99  # share of a code's count and sum that survives a step
-DEAD = 0.03  # of an even use: a code that is used less is put elsewhere
+DEAD = 0.05  # of an even use: a code that is used less is put elsewhere,
+DRAWN = 8  # to the farthest from its vector of so many encodings
 
 
 class Codebook(nn.Module):
@@ -43,23 +44,26 @@ class Codebook(nn.Module):
     def begin(self, e: Tensor, rng: torch.Generator) -> None:
         """Begin at some of the encodings (n, size), each used evenly."""
         self.count.fill_(len(e) / self.codes)
-        self.total.copy_(self._some(e, rng) * self.count[:, None])
+        self.total.copy_(self._far(e, e.square().sum(1), rng) * self.count[:, None])
 
     @torch.no_grad()
     def move(self, e: Tensor, code: Tensor, rng: torch.Generator) -> None:
-        """Move towards encodings (n, size) with codes (n,); codes out of use go to some of them."""
+        """Move towards encodings (n, size) with codes (n,); codes out of use go to far ones."""
+        chosen = self._far(e, (e - self.vectors()[code]).square().sum(1), rng)
         ones = torch.ones_like(e[:, :1])
         sums = sum_by_level(torch.cat([e, ones], 1), code, self.codes)
         self.total.lerp_(sums[:, :-1], 1 - KEPT)
         self.count.lerp_(sums[:, -1], 1 - KEPT)
         even = len(e) / self.codes
         dead = self.count < DEAD * even
-        self.total.copy_(torch.where(dead[:, None], self._some(e, rng) * even, self.total))
+        self.total.copy_(torch.where(dead[:, None], chosen * even, self.total))
         self.count.masked_fill_(dead, even)
 
-    def _some(self, e: Tensor, rng: torch.Generator) -> Tensor:
-        """As many of the encodings as there are codes, by chance."""
-        return e[torch.randint(len(e), (self.codes,), generator=rng, device=e.device)]
+    def _far(self, e: Tensor, distance: Tensor, rng: torch.Generator) -> Tensor:
+        """For each code the farthest of some encodings drawn by chance: most are of blank paper."""
+        drawn = torch.randint(len(e), (self.codes, DRAWN), generator=rng, device=e.device)
+        farthest = distance[drawn].argmax(1, keepdim=True)
+        return e[drawn.gather(1, farthest)[:, 0]]
 
     def perplexity(self) -> Tensor:
         """As many codes, used evenly, would be as hard to guess."""

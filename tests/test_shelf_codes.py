@@ -132,7 +132,7 @@ def test_levels_are_drawn_by_the_inverse_of_the_mixtures_cdf() -> None:
 
 @torch.no_grad()
 def by_code(generator: Any, c: int) -> tuple[Tensor, Tensor]:
-    """log p(code | class), (4,), and log p(image | code), (4, 81), of tiny images: one code each."""
+    """log p(code | class), (4,), and log p(image | code), (4, 81), of tiny images."""
     coder, prior = generator.net.coder, generator.net.prior
     codes = torch.arange(4)[:, None]
     logits = coder.decode(coder.book.vectors()[codes])  # (4, 2, 2, 1, mixture)
