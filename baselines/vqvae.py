@@ -54,7 +54,7 @@ class VQVAEParams:
     """Channels at a quarter of it, where the codes are."""
     codes: int = 256
     """Vectors of the codebook."""
-    size: int = 16
+    size: int = 8
     """Their size."""
     commitment: float = 0.25
     """Nats that an encoding costs per squared distance from its vector."""

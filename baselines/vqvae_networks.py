@@ -14,7 +14,7 @@ from genbench.baselines.vae_image import Residual, sum_by_level
 from genbench.generator import Space
 
 LARGE = 16  # pixels a side: from there on a code stands for 4x4 pixels, else for 2x2
-KEPT = 0.99  # share of a code's count and sum that survives a step
+KEPT = 0.98  # share of a code's count and sum that survives a step
 DEAD = 0.05  # of an even use: a code that is used less is put elsewhere,
 DRAWN = 8  # to the farthest from its vector of so many encodings
 
@@ -116,7 +116,8 @@ class Coder(nn.Module):
         blocks = self._blocks(x.float() * (2 / self.top) - 1).permute(0, 3, 1, 2)
         seen = self.encoder_body(self.down(F.relu(self.stem(blocks))))
         e: Tensor = self.to_code(F.relu(seen)).float()
-        return e.flatten(2).transpose(1, 2)
+        # Of one length, so that they cannot outgrow the codebook, which follows slowly.
+        return F.layer_norm(e.flatten(2).transpose(1, 2), (e.shape[1],))
 
     def decode(self, vectors: Tensor) -> Tensor:
         """Mixture weights of every pixel in blocks: logits (n, h, w, channels, mixture)."""

@@ -14,7 +14,7 @@ from genbench.baselines.flow_inverse import Inverse
 from genbench.baselines.grey_levels import GreyLevels
 from genbench.baselines.pixelcnn import PixelCNN, PixelCNNParams
 from genbench.baselines.vqvae import VQVAE, VQVAEParams
-from genbench.baselines.vqvae_networks import Codebook
+from genbench.baselines.vqvae_networks import KEPT, Codebook
 from genbench.errors import UsageError
 from genbench.generator import Space
 from genbench.plugins.training import Budget, HarnessRun, MemoryTrainData
@@ -198,7 +198,7 @@ def test_codes_are_moving_means_of_their_encodings_and_dead_ones_move_to_some() 
         book.move(e, code, rng)
     vectors = book.vectors()
     for c in (0, 1):
-        weight = 0.99**300 / (0.99**300 + (1 - 0.99**300) * float((code == c).sum()))
+        weight = KEPT**300 / (KEPT**300 + (1 - KEPT**300) * float((code == c).sum()))
         start = torch.tensor([10.0 * c, 0.0])
         expected = weight * start + (1 - weight) * e[code == c].mean(0)
         assert_allclose(vectors[c], expected, rtol=1e-4, atol=1e-4)
