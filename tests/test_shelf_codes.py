@@ -225,27 +225,29 @@ def test_labels_are_asked_for(cls: Any, params: Any) -> None:
         cls(params, TINY, CPU).sample(3, seed=0)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("cls", "params"),
-    [(PixelCNN, PIXELS), (VQVAE, VQVAEParams(width=8, wide=16, codes=16, dim=32, batch_size=16))],
+QUICK = VQVAEParams(
+    width=8, wide=16, codes=4, size=4, dim=32, depth=1, heads=2, batch_size=16, learning_rate=5e-3
 )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("cls", "params"), [(PixelCNN, PIXELS), (VQVAE, QUICK)])
 def test_halves_are_learned(cls: Any, params: Any) -> None:
     """Colour images of a bright half: the left one of class 0, the right one of class 1."""
     space = Space("image", (3, 8, 8), levels=256, classes=2)
     rng = torch.Generator().manual_seed(0)
-    y = torch.arange(200) % 2
-    x = torch.randint(0, 60, (200, 3, 8, 8), generator=rng)
+    y = torch.arange(400) % 2
+    x = torch.randint(0, 60, (400, 3, 8, 8), generator=rng)
     x[y == 0, :, :, :4] += 180
     x[y == 1, :, :, 4:] += 180
-    x, budget, generator = x.byte(), Budget(6000), cls(params, space, CPU)
-    generator.fit(MemoryTrainData(x, y, space, CPU, budget), HarnessRun(0, CPU, budget))
+    x, budget, generator = x.byte(), Budget(4000), cls(params, space, CPU)
+    generator.fit(MemoryTrainData(x[:200], y[:200], space, CPU, budget), HarnessRun(0, CPU, budget))
     asked = torch.arange(100) % 2
     samples = generator.sample(100, seed=0, labels=asked).float().mean((1, 2))  # (n, columns)
     right = samples[:, 4:].mean(1) > samples[:, :4].mean(1)
     assert float((right == asked.bool()).float().mean()) > 0.95
-    bits = -generator.log_prob(x, seed=0, labels=y).mean() / (192 * math.log(2))
-    assert math.log2(60) < bits < 6.5  # of 60 levels, all as likely
+    bits = -generator.log_prob(x[200:], seed=0, labels=y[200:]).mean() / (192 * math.log(2))
+    assert math.log2(60) < bits < 6.3  # of 60 levels, all as likely
     if cls is VQVAE:
-        error = (generator.reconstruct(x).float() - x.float()).square().mean().sqrt()
-        assert error < 30  # half of the noise's range; all halves bright would be 90
+        error = (generator.reconstruct(x[200:]).float() - x[200:].float()).square().mean().sqrt()
+        assert error < 25  # the noise's is 17; that of halves that are not told apart 90
