@@ -52,7 +52,7 @@ class VQVAEParams:
     """Channels of encoder and decoder at half the resolution."""
     wide: int = 48
     """Channels at a quarter of it, where the codes are."""
-    codes: int = 256
+    codes: int = 128
     """Vectors of the codebook."""
     size: int = 8
     """Their size."""
@@ -60,11 +60,11 @@ class VQVAEParams:
     """Nats that an encoding costs per squared distance from its vector."""
     mixture: int = 16
     """Distributions over grey levels that all pixels share."""
-    dim: int = 96
+    dim: int = 64
     """Width of the prior's transformer."""
     depth: int = 2
     """Its layers."""
-    heads: int = 4
+    heads: int = 2
     """Attention heads of each layer."""
     batch_size: int = 64
     """Images per step."""

@@ -98,8 +98,10 @@ class Coder(nn.Module):
         self.grid = (-(-height // cell), -(-columns // cell))
         inside = channels * self.block**2
         self.stem = nn.Conv2d(inside, width, 3, padding=1)
-        self.down = nn.Conv2d(width, wide, 3, stride=2, padding=1)
-        self.encoder_body = nn.Sequential(Residual(wide), Residual(wide))
+        # The encoder sees little beside its own cell: else blank paper, two thirds of the cells,
+        # has as many codes as there are strokes around it, and the prior must guess them all.
+        self.down = nn.Conv2d(width, wide, 2, stride=2)
+        self.inner = nn.Conv2d(wide, wide, 1)
         self.to_code = nn.Conv2d(wide, size, 1)
         self.book = Codebook(codes, size)
         self.from_code = nn.Conv2d(size, wide, 3, padding=1)
@@ -114,7 +116,7 @@ class Coder(nn.Module):
     def encode(self, x: Tensor) -> Tensor:
         """The encodings of uint8 images, row after row of the grid: (n, places, size)."""
         blocks = self._blocks(x.float() * (2 / self.top) - 1).permute(0, 3, 1, 2)
-        seen = self.encoder_body(self.down(F.relu(self.stem(blocks))))
+        seen = self.inner(F.relu(self.down(F.relu(self.stem(blocks)))))
         e: Tensor = self.to_code(F.relu(seen)).float()
         # Of one length, so that they cannot outgrow the codebook, which follows slowly.
         return F.layer_norm(e.flatten(2).transpose(1, 2), (e.shape[1],))
