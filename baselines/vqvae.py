@@ -5,7 +5,7 @@ arXiv:1711.00937). An encoder gives a vector for every 4x4 pixels; the nearest v
 takes its place; a decoder sees only that. The encoder's gradient is the decoder's, copied straight
 through, and a pull towards the vector it got (the commitment). The codebook's vectors are moving
 averages of what they stand for, as in the paper's appendix; one that nothing is near to any more is
-put where there is something. The prior is a small causal transformer over the class and the codes.
+put where there is something. The prior is `pixelcnn`, as in the paper, of codes in place of pixels.
 Both are trained side by side, where the paper trains the prior afterwards: it sees the codes of the
 batch at hand, and nothing of it reaches the encoder.
 
@@ -66,6 +66,8 @@ class VQVAEParams:
     """Its layers."""
     heads: int = 2
     """Attention heads of each layer."""
+    units: int = 32
+    """Hidden units per code in each layer of its masked MLP."""
     batch_size: int = 64
     """Images per step."""
     learning_rate: float = 2e-3
@@ -206,8 +208,8 @@ class VQVAE:
                 mixture=p.mixture,
             )  # fmt: skip
             prior = Prior(
-                p.codes, math.prod(coder.grid), self.space.classes,
-                dim=p.dim, depth=p.depth, heads=p.heads,
+                p.codes, p.size, coder.grid, self.space.classes,
+                dim=p.dim, depth=p.depth, heads=p.heads, expand=2, units=p.units,
             )  # fmt: skip
         return Network(coder, prior).to(self.device)
 

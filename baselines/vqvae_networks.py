@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genbench.baselines.flow_networks import Block
+from genbench.baselines.flow_inverse import Inverse
+from genbench.baselines.flow_networks import Conditioner, Solver
 from genbench.baselines.grey_levels import GreyLevels
 from genbench.baselines.vae_image import Residual, sum_by_level
 from genbench.generator import Space
@@ -144,40 +145,53 @@ class Coder(nn.Module):
         return F.pixel_unshuffle(F.pad(x, self.pad), self.block).permute(0, 2, 3, 1)
 
 
+class CodeConditioner(Conditioner):
+    """The networks of `pixelcnn` for codes, which have vectors where levels have steps."""
+
+    def __init__(self, codes: int, size: int, grid: tuple[int, int], classes: int, **widths: int):
+        super().__init__(*grid, classes, plateaus=codes, soft_steps=size - 1, **widths)
+        del self.step_at, self.step_rate
+        self.code = nn.Embedding(codes, size)
+
+    def features(self, v: Tensor) -> Tensor:
+        """The vectors of codes (..., w) as (..., w * size)."""
+        vectors: Tensor = self.code(v.long())
+        return vectors.flatten(-2)
+
+
 class Prior(nn.Module):
-    """A causal transformer over the class and then the codes, row after row of the grid."""
+    """A `pixelcnn` over the grid of codes: each given the class, the rows above and those left."""
 
     def __init__(
-        self, codes: int, places: int, classes: int, *, dim: int, depth: int, heads: int
+        self, codes: int, size: int, grid: tuple[int, int], classes: int, **widths: int
     ) -> None:
         super().__init__()
-        self.label = nn.Embedding(max(1, classes), dim)
-        self.code = nn.Embedding(codes, dim)
-        self.place = nn.Parameter(torch.randn(places, dim) * 0.1)
-        self.blocks = nn.ModuleList(Block(dim, heads, 2) for _ in range(depth))
-        self.norm, self.out = nn.LayerNorm(dim), nn.Linear(dim, codes)
+        self.rows, self.width = grid
+        self.net = CodeConditioner(codes, size, grid, classes, **widths)
 
     def log_prob(self, code: Tensor, y: Tensor) -> Tensor:
         """log p(codes | class), nats, (n,), of codes (n, places)."""
-        x = torch.cat([self.label(y)[:, None], self.code(code[:, :-1])], 1) + self.place
-        for block in self.blocks:
-            x = block(x)
-        logits = self.out(self.norm(x)).float()
-        each = F.cross_entropy(logits.flatten(0, 1), code.flatten(), reduction="none")
+        logits = self.net(code.unflatten(1, (self.rows, self.width)), y).float()
+        each = F.cross_entropy(logits.flatten(0, 2), code.flatten(), reduction="none")
         return -each.view_as(code).sum(1)
 
     def draw(self, z: Tensor, y: Tensor) -> Tensor:
         """The codes (n, places) that z in [0, 1), float64 (n, places), picks for classes (n,)."""
-        code, x = torch.empty_like(z, dtype=torch.int64), self.label(y)
-        past: list[list[Tensor]] = [[] for _ in self.blocks]  # keys and values of earlier places
-        for i in range(z.shape[1]):
-            x = (x + self.place[i])[:, None]
-            for block, seen in zip(self.blocks, past, strict=True):
-                x = block(x, seen)
-            ends = self.out(self.norm(x[:, 0])).double().softmax(1).cumsum(1)
-            code[:, i] = (ends <= z[:, i, None]).sum(1).clamp_max(ends.shape[1] - 1)
-            x = self.code(code[:, i])
+        code: Tensor = Inverse(self, len(z))(z.unflatten(1, (self.rows, self.width)), y)
         return code
+
+    def solver(self) -> Solver:
+        """The inverse of a code's CDF."""
+        return _pick
+
+    def from_rows(self, v: Tensor) -> Tensor:
+        """Codes (n, places) of (n, rows, width)."""
+        return v.long().flatten(1)
+
+
+def _pick(z: Tensor, logits: Tensor) -> Tensor:
+    ends = logits.double().softmax(1).cumsum(1)
+    return (ends <= z[:, None]).sum(1).clamp_max(logits.shape[1] - 1)
 
 
 class Terms(NamedTuple):

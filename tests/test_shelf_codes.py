@@ -25,7 +25,7 @@ TINY = Space("image", (1, 2, 2), levels=3, classes=2)
 COLOUR = Space("image", (3, 5, 3), levels=17, classes=3)
 PIXELS = PixelCNNParams(dim=16, depth=1, heads=2, units=4, mixture=4, batch_size=16)
 CODES = VQVAEParams(
-    width=8, wide=8, codes=4, size=3, mixture=4, dim=16, depth=1, heads=2, batch_size=16
+    width=8, wide=8, codes=4, size=3, mixture=4, dim=16, depth=1, heads=2, units=8, batch_size=16
 )
 EVERY = torch.cartesian_prod(*[torch.arange(3)] * 4).to(torch.uint8).view(81, 1, 2, 2)
 
