@@ -15,7 +15,7 @@ is a mixture of shared distributions (`grey_levels`).
 Sampling is ancestral: pixel after pixel, with what is known of the rows above and of the row so far
 kept, so that a pixel costs one small step (`flow_inverse`).
 
-Expect of MNIST: see ``docs/baselines.md``.
+Expect of MNIST 1.16 bits/dim after 60,000 images. More: ``docs/baselines.md``.
 """
 
 from __future__ import annotations
