@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,10 @@ DEVIATIONS = 3  # from the mean of points to either end of their range
 
 # The place of a scalar in its row. It is an int64 tensor, (1,), for a graph that serves all places.
 Place = int | Tensor
+
+# From z in (0, 1), (n,), and the logits of n scalars, (n, k), to these scalars in units of their
+# range, (n,): the inverse of each one's CDF.
+Solver = Callable[[Tensor, Tensor], Tensor]
 
 
 def take(x: Tensor, place: Place) -> Tensor:
@@ -196,6 +201,11 @@ class Density(nn.Module):
         v = self.to_rows(u)
         log_slopes = self.maps.log_density(v, self._logits(v, y))
         return (log_slopes - self.range.log()).flatten(1).sum(1)
+
+    def solver(self) -> Solver:
+        """The inverse of the maps as they lie now."""
+        cdfs, knots = self.maps.cdfs(), self.maps.knots()
+        return partial(self.maps.inverse, cdfs=cdfs, knots=knots, table=cdfs(knots))
 
     def to_rows(self, u: Tensor) -> Tensor:
         """Scalars in units of their range, (n, rows, width)."""

@@ -229,7 +229,7 @@ for name in sys.argv[1:]:
 
 
 def test_every_file_that_a_baseline_imports_is_covered() -> None:
-    names = ["gan", "vae", "flow", "dna", "realnvp", "wgan-gp", "noise"]
+    names = ["gan", "vae", "flow", "dna", "realnvp", "wgan-gp", "vqvae", "noise"]
     words = [sys.executable, "-c", IMPORTED, *names]
     done = subprocess.run(words, capture_output=True, check=True, text=True)
     lines = [line.split(" ", 1) for line in done.stdout.splitlines()]
