@@ -14,14 +14,15 @@ floor. What was tried: ``docs/baselines.md``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from genbench.baselines.adversarial_augmentation import DiffAugment
 from genbench.baselines.adversarial_nets import ImageGenerator, ImageJudge
 from genbench.errors import ContractError
 from genbench.generator import (
@@ -51,6 +52,8 @@ class DCGANParams:
     """Dimension of the Gaussian noise that becomes an image."""
     width: int = 32
     """Channels of the discriminator at half resolution; twice as many of the generator."""
+    augment: Literal["none", "diff"] = field(default="none", metadata={"added": True})
+    """``diff``: the discriminator sees images through differentiable augmentation, for few rows."""
 
 
 @dataclass
@@ -83,6 +86,18 @@ class Training:
         }
 
 
+class Decoder(nn.Module):
+    """The generator, its images in grey levels."""
+
+    def __init__(self, net: nn.Module, levels: int) -> None:
+        super().__init__()
+        self.net, self.levels = net, levels
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """uint8 images ``(n, C, H, W)`` of noise ``(n, latent)`` and classes ``(n,)``."""
+        return to_uint8(self.net(z, labels), -1, 1, self.levels)
+
+
 class DCGAN:
     """The baseline ``dcgan``; see the module's docstring."""
 
@@ -99,6 +114,7 @@ class DCGAN:
 
     def __init__(self, params: DCGANParams, space: Space, device: torch.device) -> None:
         self.params, self.space, self.device = params, space, device
+        self.augmented = DiffAugment(params.augment, space)
         self.net: nn.Module | None = None  # the generator, once fitted
 
     def fit(self, train: TrainData, run: Run) -> None:
@@ -118,13 +134,22 @@ class DCGAN:
     @torch.no_grad()
     def sample(self, n: int, *, seed: int, labels: Tensor | None = None) -> Tensor:
         """Draw `n` images of the classes in `labels`."""
-        net, z = self._fitted(), self._noise(n, self._rng(seed))
+        net, z = self.decode, self._noise(n, self._rng(seed))
         parts = []
         for i in range(0, n, SAMPLE_CHUNK):
             asked = None if labels is None else labels[i : i + SAMPLE_CHUNK]
-            x = net(z[i : i + SAMPLE_CHUNK], asked)
-            parts.append(to_uint8(x, -1, 1, self.space.levels))
+            parts.append(net(z[i : i + SAMPLE_CHUNK], asked))
         return torch.cat(parts)
+
+    @property
+    def latent_size(self) -> int:
+        """Numbers of noise that become an image."""
+        return self.params.latent
+
+    @property
+    def decode(self) -> nn.Module:
+        """Noise and classes to images."""
+        return Decoder(self._fitted(), self.space.levels)
 
     def state_dict(self) -> dict[str, Tensor]:
         """The generator with the statistics of its batch normalisation."""
@@ -159,7 +184,8 @@ class DCGAN:
         t, real = training, x * (2 / (self.space.levels - 1)) - 1
         with self._autocast():
             fake = t.generator(self._noise(len(x), t.rng), y).float()
-            on_real, on_fake = t.discriminator(real, y), t.discriminator(fake.detach(), y)
+            on_real = t.discriminator(self.augmented(real, t.rng), y)
+            on_fake = t.discriminator(self.augmented(fake.detach(), t.rng), y)
         discriminator_loss = (
             F.softplus(-on_real.float()).mean() + F.softplus(on_fake.float()).mean()
         )
@@ -168,7 +194,7 @@ class DCGAN:
         t.discriminator_adam.step()
 
         with self._autocast():
-            on_fake = t.discriminator(fake, y)
+            on_fake = t.discriminator(self.augmented(fake, t.rng), y)
         generator_loss = F.softplus(-on_fake.float()).mean()
         t.generator_adam.zero_grad()
         torch.autograd.backward(generator_loss, inputs=list(t.generator.parameters()))

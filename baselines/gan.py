@@ -26,7 +26,7 @@ import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -95,6 +95,8 @@ class Params:
     """Units of each of the three hidden layers of both MLPs."""
     points_penalty: float = 0.02
     """Weight of the squared slope of D: more is smoother and safer, less is sharper."""
+    augment: Literal["none", "diff"] = field(default="none", metadata={"added": True})
+    """``diff``: the discriminator sees images through differentiable augmentation, for few rows."""
 
 
 @dataclass
@@ -137,6 +139,18 @@ class Training:
             "g_adam": self.generator_adam,
             "d_adam": self.discriminator_adam,
         }
+
+
+class Decoder(nn.Module):
+    """The averaged generator as it samples, of noise ``(n, latent)`` from N(0, I)."""
+
+    def __init__(self, half: ImageHalf | PointHalf, net: nn.Module) -> None:
+        super().__init__()
+        self.half, self.net = half, net
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Examples of classes ``(n,)``."""
+        return self.half.examples(self.net, z * self.half.temperature, labels)
 
 
 class GAN:
@@ -192,6 +206,16 @@ class GAN:
             asked = None if labels is None else labels[i : i + SAMPLE_CHUNK]
             chunks.append(self.half.examples(net, z[i : i + SAMPLE_CHUNK], asked))
         return torch.cat(chunks)
+
+    @property
+    def latent_size(self) -> int:
+        """Numbers of noise that become an example."""
+        return self.params.latent if self.space.kind == "image" else self.params.points_latent
+
+    @property
+    def decode(self) -> nn.Module:
+        """Noise and classes to the examples that `sample` makes of them."""
+        return Decoder(self.half, self._fitted())
 
     def state_dict(self) -> dict[str, Tensor]:
         """The averaged generator."""

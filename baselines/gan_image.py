@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
+from genbench.baselines.adversarial_augmentation import DiffAugment
 from genbench.generator import Space, captures, to_uint8
 
 CLASS_WIDTH = 32  # numbers that tell the generator the class
@@ -164,6 +165,7 @@ class ImageHalf:
         self.learning_rates = (params.learning_rate, params.discriminator_learning_rate)
         self.beta1 = params.beta1
         self.temperature = params.temperature
+        self.augmented = DiffAugment(params.augment, space)
 
     def generator(self) -> nn.Module:
         """A new generator, from torch's global random state."""
@@ -214,7 +216,7 @@ class ImageHalf:
         d, n, gain = discriminator, len(inputs) // 2, self.params.gain
         with parametrize.cached():  # the normalised weights, once for both uses
             with self.autocast():
-                seen = d.features(inputs)
+                seen = d.features(self.augmented(inputs, rng))
                 scores = gain * d.judge(seen, None if y is None else torch.cat([y, y])).float()
             margin = scores[:n] - scores[n:]
             loss = d_loss = F.softplus(-margin).mean()

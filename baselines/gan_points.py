@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from genbench.baselines.adversarial_augmentation import DiffAugment
 from genbench.generator import Space
 
 CLASS_WIDTH = 32  # numbers that tell either net the class
@@ -53,6 +54,7 @@ class PointHalf:
         self.learning_rates = (params.points_learning_rate, params.points_learning_rate)
         self.beta1 = 0.0
         self.temperature = 1.0
+        DiffAugment(params.augment, space)  # which says that it is for images
 
     def generator(self) -> nn.Module:
         """A new generator, from torch's global random state."""

@@ -24,7 +24,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from genbench.baselines.vae_image import ImageNetwork
 from genbench.baselines.vae_points import PointNetwork
@@ -103,6 +103,39 @@ class Training:
         self.rng.set_state(state["rng"].cpu())
 
 
+class Decoder(nn.Module):
+    """The mean example, given codes ``(n, latent_size)`` and classes ``(n,)``."""
+
+    def __init__(self, net: ImageNetwork | PointNetwork) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Examples of the space."""
+        return self.net.expected(z, _classes(self.net, labels, z))
+
+
+class Sampler(nn.Module):
+    """An example as it is drawn, given noise ``(n, noise_size)`` and classes ``(n,)``."""
+
+    def __init__(self, net: ImageNetwork | PointNetwork) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Examples of the space."""
+        return self.net.drawn(noise, _classes(self.net, labels, noise))
+
+
+def _classes(net: ImageNetwork | PointNetwork, labels: Tensor | None, rows: Tensor) -> Tensor:
+    """Labels, or zeros for as many rows where there are no classes."""
+    if labels is not None:
+        return labels
+    if net.label.num_embeddings > 1:
+        raise UsageError(f"vae decodes {net.label.num_embeddings} classes: pass labels int64 (n,)")
+    return torch.zeros(rows.shape[0], dtype=torch.int64, device=rows.device)
+
+
 class VAE:
     """The baseline ``vae``; see the module's docstring."""
 
@@ -162,6 +195,43 @@ class VAE:
             bounds.append(terms.reconstruction - (terms.kl if draws == 1 else terms.ratio))
         bound = torch.cat(bounds).double().view(len(x), draws)
         return torch.logsumexp(bound, 1) - math.log(draws)
+
+    @property
+    def latent_size(self) -> int:
+        """Numbers in a code: all latents, each in deviations of its prior."""
+        return self.net.latent_size
+
+    @property
+    def noise_size(self) -> int:
+        """Numbers of noise that the `sampler` takes for an example."""
+        return self.net.noise_size
+
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> Tensor:
+        """Means of the posteriors given the class of the best bound, ``(n, latent_size)``."""
+        parts = torch.split(x, SCORE_CHUNK)
+        with self._autocast():
+            return torch.cat([self.net.codes(part, self._likeliest(part)) for part in parts])
+
+    @property
+    def decode(self) -> nn.Module:
+        """Codes and classes to the mean example."""
+        return Decoder(self.net)
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """The mean example, given the codes and the class of the best bound."""
+        decoded = []
+        for part in torch.split(x, SCORE_CHUNK):
+            with self._autocast():
+                y = self._likeliest(part)
+                decoded.append(self.net.expected(self.net.codes(part, y), y))
+        return torch.cat(decoded)
+
+    @property
+    def sampler(self) -> nn.Module:
+        """Noise and classes to examples as `sample` draws them."""
+        return Sampler(self.net)
 
     def state_dict(self) -> dict[str, Tensor]:
         """The averaged network."""
@@ -241,6 +311,15 @@ class VAE:
                 f"vae got labels=None in a space of {self.space.classes} classes: pass int64 (n,)"
             )
         return labels.to(self.device)
+
+    def _likeliest(self, x: Tensor) -> Tensor:
+        """The class of each example under which its bound, at the posteriors' means, is best."""
+        bounds = []
+        for label in range(max(1, self.space.classes)):
+            y = torch.full((len(x),), label, dtype=torch.int64, device=x.device)
+            terms = self.net(x, y, None)
+            bounds.append(terms.reconstruction - terms.kl)
+        return torch.stack(bounds).argmax(0)
 
     def _autocast(self) -> torch.autocast:
         """bfloat16 networks on CUDA; float32 elsewhere, which is faster without bfloat16 units."""

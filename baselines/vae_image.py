@@ -6,13 +6,13 @@ pixels share and the network weighs, so that 81 % black pixels cost next to noth
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genbench.baselines.vae_latents import Gaussian, Terms, normal, uniform
+from genbench.baselines.vae_latents import Gaussian, Terms, evenly, normal, uniform
 from genbench.generator import Space, captures
 
 TABLE_GAIN = 20.0  # the level distributions learn this much faster than the rest
@@ -72,6 +72,17 @@ class Residual(nn.Module):
         return out
 
 
+class Latents(NamedTuple):
+    """Both levels of latents of images, and what they are made of."""
+
+    q1: Gaussian
+    z1: Tensor
+    top: Tensor  # the decoder's upper half, ``(n, wide, h / 4, w / 4)``
+    p2: Gaussian
+    q2: Gaussian
+    z2: Tensor
+
+
 class ImageNetwork(nn.Module):
     """Encoder, prior and decoder for images, on 2x2 pixel blocks and on 4x4 ones."""
 
@@ -124,21 +135,59 @@ class ImageNetwork(nn.Module):
         count.index_add_(0, level, torch.ones_like(level, dtype=count.dtype))
         self.table.add_((count / count.sum()).log() / TABLE_GAIN)
 
-    def forward(self, x: Tensor, y: Tensor, rng: torch.Generator) -> Terms:
-        """The terms of uint8 images ``(n, C, H, W)`` of classes `y`, at latents drawn once."""
-        seen = self._encode(x, y)
-        q1 = Gaussian.of(self.q1(F.relu(seen).flatten(1)))
+    @property
+    def latent_size(self) -> int:
+        """Numbers in a code: z1, and z2 in deviations of its prior."""
+        return self.latent + self.p2.out_channels // 2 * self.grid[0] * self.grid[1]
+
+    @property
+    def noise_size(self) -> int:
+        """Numbers of noise for an image: a code, and two for every pixel."""
+        channels = self.out.out_channels // (4 * self.k)
+        return self.latent_size + 2 * 16 * channels * self.grid[0] * self.grid[1]
+
+    def forward(self, x: Tensor, y: Tensor, rng: torch.Generator | None) -> Terms:
+        """The terms of uint8 images ``(n, C, H, W)`` of classes `y`, at latents drawn once.
+
+        Without an `rng` at the means of the posteriors.
+        """
+        q1, z1, top, p2, q2, z2 = self._latents(x, y, rng)
         p1 = Gaussian(torch.zeros_like(q1.mean), torch.zeros_like(q1.mean))
-        z1 = q1.sample(rng)
-        top = self._decode_top(z1, y)
-        p2 = Gaussian.of(self.p2(F.relu(top)))
-        q2 = Gaussian.of(self.q2(F.relu(torch.cat([seen, top], 1))))
-        z2 = q2.sample(rng)
         return Terms(
             self._log_likelihood(x, self._decode(top, z2)),
             q1.kl(p1) + q2.kl(p2),
             q1.log_prob(z1) - p1.log_prob(z1) + q2.log_prob(z2) - p2.log_prob(z2),
         )
+
+    def codes(self, x: Tensor, y: Tensor) -> Tensor:
+        """Means of the posteriors of images of classes `y`, ``(n, latent_size)``."""
+        _, z1, _, p2, _, z2 = self._latents(x, y, None)
+        return torch.cat([z1, p2.standardised(z2).flatten(1)], 1)
+
+    def expected(self, z: Tensor, y: Tensor) -> Tensor:
+        """The mean image, uint8 ``(n, C, H, W)``, given codes and classes."""
+        weights = self._decode(*self._tops(z, y)).softmax(4)
+        scale = torch.arange(self.levels, device=z.device)
+        mean = (self._level_distributions() * scale).sum(1)  # of each shared distribution
+        return self._image((weights * mean).sum(4).round())
+
+    def drawn(self, noise: Tensor, y: Tensor) -> Tensor:
+        """An image drawn as `generate` draws, all chance taken from `noise` ``(n, noise_size)``.
+
+        A level is found by halving, which needs no search that other runtimes lack.
+        """
+        z, pixels = noise[:, : self.latent_size], noise[:, self.latent_size :]
+        weight = self._decode(*self._tops(z, y)).softmax(4).cumsum(4)
+        chance = evenly(pixels).unflatten(1, (2, *weight.shape[1:4]))
+        k = (weight <= chance[:, 0, ..., None]).sum(4).clamp_max(self.k - 1)
+        table = self._level_distributions().cumsum(1)
+        table = (table / table[:, -1:]).flatten()
+        # Not zeros_like(k), whose number of rows ONNX would take for fixed.
+        level, step = k * 0, 1 << (self.levels - 1).bit_length()
+        while step := step // 2:  # the least level whose share of the levels up to it is enough
+            after = (level + step).clamp_max(self.levels - 1)
+            level = torch.where(table[k * self.levels + after - 1] <= chance[:, 1], after, level)
+        return self._image(level)
 
     def generate(self, y: Tensor, rng: torch.Generator) -> Tensor:
         """uint8 images ``(n, C, H, W)`` of classes `y`."""
@@ -151,9 +200,27 @@ class ImageNetwork(nn.Module):
         # Entry (k, v) of the ladder is k + P_k(level <= v): one search draws from any P_k.
         steps = self._level_distributions().double().cumsum(1)
         ladder = (steps / steps[:, -1:] + torch.arange(self.k, device=device)[:, None]).flatten()
-        level = torch.searchsorted(ladder, k + place, right=True) - k * self.levels
+        return self._image(torch.searchsorted(ladder, k + place, right=True) - k * self.levels)
+
+    def _image(self, level: Tensor) -> Tensor:
+        """2x2 blocks of grey levels, channels last, as uint8 images."""
         image = level.clamp(0, self.levels - 1).to(torch.uint8).permute(0, 3, 1, 2)
         return F.pixel_shuffle(image, 2)[:, :, : self.size[0], : self.size[1]].contiguous()
+
+    def _latents(self, x: Tensor, y: Tensor, rng: torch.Generator | None) -> Latents:
+        seen = self._encode(x, y)
+        q1 = Gaussian.of(self.q1(F.relu(seen).flatten(1)))
+        z1 = q1.sample(rng)
+        top = self._decode_top(z1, y)
+        p2 = Gaussian.of(self.p2(F.relu(top)))
+        q2 = Gaussian.of(self.q2(F.relu(torch.cat([seen, top], 1))))
+        return Latents(q1, z1, top, p2, q2, q2.sample(rng))
+
+    def _tops(self, z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Both levels of the decoder's input, given a code."""
+        top = self._decode_top(z[:, : self.latent], y)
+        p2 = Gaussian.of(self.p2(F.relu(top)))
+        return top, p2.at(z[:, self.latent :].unflatten(1, p2.mean.shape[1:]))
 
     def _encode(self, x: Tensor, y: Tensor) -> Tensor:
         blocks = self._blocks(x.float() * (2 / (self.levels - 1)) - 1).contiguous()
@@ -174,7 +241,7 @@ class ImageNetwork(nn.Module):
         """Mixture weights of every pixel: (n, h / 2, w / 2, 4 c, k) logits, float32."""
         fine = F.pixel_shuffle(self.up(F.relu(self.decoder_body(top + self.z2_in(z2)))), 2)
         logits: Tensor = self.out(F.relu(self.fine_body(fine))).permute(0, 2, 3, 1)
-        return logits.reshape(*logits.shape[:3], -1, self.k).float()
+        return logits.unflatten(3, (-1, self.k)).float()
 
     def _log_likelihood(self, x: Tensor, logits: Tensor) -> Tensor:
         """log p(x | z) of each row, nats, ``(n,)``; padding does not count."""

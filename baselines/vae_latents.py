@@ -24,9 +24,19 @@ class Gaussian(NamedTuple):
         mean, log_std = parameters.float().chunk(2, 1)
         return cls(mean, 4 * torch.tanh(log_std / 4))
 
-    def sample(self, rng: torch.Generator) -> Tensor:
-        """One value per row, differentiable by the parameters."""
+    def sample(self, rng: torch.Generator | None) -> Tensor:
+        """One value per row, differentiable by the parameters; the mean without an `rng`."""
+        if rng is None:
+            return self.mean
         return self.mean + self.log_std.exp() * normal(self.mean.shape, rng, self.mean.device)
+
+    def standardised(self, z: Tensor) -> Tensor:
+        """`z` in deviations from the mean, standard normal if `z` is of this distribution."""
+        return (z - self.mean) * (-self.log_std).exp()
+
+    def at(self, e: Tensor) -> Tensor:
+        """Undo `standardised`."""
+        return self.mean + self.log_std.exp() * e
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Log-density of each row of `z`, nats, ``(n,)``."""
@@ -46,6 +56,11 @@ class Terms(NamedTuple):
     reconstruction: Tensor  # log p(x | z)
     kl: Tensor  # KL(q(z | x) | p(z)), in closed form given the levels above
     ratio: Tensor  # log q(z | x) - log p(z) at the z drawn; its expectation is kl
+
+
+def evenly(noise: Tensor) -> Tensor:
+    """Standard normal numbers as numbers evenly spread over 0 .. 1, by their distribution."""
+    return 0.5 * (1 + torch.erf(noise * math.sqrt(0.5)))
 
 
 def normal(shape: Sequence[int], rng: torch.Generator, device: torch.device) -> Tensor:

@@ -5,7 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from genbench.baselines.vae_latents import LOG_ROOT_2PI, Gaussian, Terms, normal, uniform
+from genbench.baselines.vae_latents import (
+    LOG_ROOT_2PI,
+    Gaussian,
+    Terms,
+    evenly,
+    normal,
+    uniform,
+)
 from genbench.generator import Space
 
 CLASS_WIDTH = 8  # numbers that tell the network the class
@@ -35,10 +42,41 @@ class PointNetwork(nn.Module):
         self.centre.copy_(x.mean(0))
         self.scale.copy_(x.std(0, correction=0).clamp_min(1e-6))
 
-    def forward(self, x: Tensor, y: Tensor, rng: torch.Generator) -> Terms:
-        """The terms of points ``(n, d)`` of classes `y`, at latents drawn once."""
+    @property
+    def latent_size(self) -> int:
+        """Numbers in a code."""
+        return self.latent
+
+    @property
+    def noise_size(self) -> int:
+        """Numbers of noise for a point: a code, one for the mixture, one for each coordinate."""
+        return self.latent + 1 + self.d
+
+    def codes(self, x: Tensor, y: Tensor) -> Tensor:
+        """Means of the posteriors of points of classes `y`, ``(n, latent_size)``."""
+        return self._posterior((x - self.centre) / self.scale, y).mean
+
+    def expected(self, z: Tensor, y: Tensor) -> Tensor:
+        """The mean point ``(n, d)``, given codes and classes."""
+        weight, mean, _ = self._decode(z, y)
+        return (weight.exp()[..., None] * mean).sum(1) * self.scale + self.centre
+
+    def drawn(self, noise: Tensor, y: Tensor) -> Tensor:
+        """A point drawn as `generate` draws, all chance taken from `noise` ``(n, noise_size)``."""
+        z, pick, e = noise.split([self.latent, 1, self.d], 1)
+        weight, mean, log_std = self._decode(z, y)
+        k = (weight.exp().cumsum(1) <= evenly(pick)).sum(1).clamp_max(self.k - 1)
+        own = k[:, None, None].expand(-1, 1, self.d)
+        x = mean.gather(1, own) + log_std.gather(1, own).exp() * e[:, None]
+        return x.squeeze(1) * self.scale + self.centre
+
+    def forward(self, x: Tensor, y: Tensor, rng: torch.Generator | None) -> Terms:
+        """The terms of points ``(n, d)`` of classes `y`, at latents drawn once.
+
+        Without an `rng` at the means of the posteriors.
+        """
         x = (x - self.centre) / self.scale
-        q = Gaussian.of(self.encoder(torch.cat([x, self.label(y)], 1)))
+        q = self._posterior(x, y)
         prior = Gaussian(torch.zeros_like(q.mean), torch.zeros_like(q.mean))
         z = q.sample(rng)
         weight, mean, log_std = self._decode(z, y)
@@ -57,6 +95,10 @@ class PointNetwork(nn.Module):
         row = torch.arange(n, device=device)
         x = mean[row, k] + log_std[row, k].exp() * normal((n, self.d), rng, device)
         return x * self.scale + self.centre
+
+    def _posterior(self, x: Tensor, y: Tensor) -> Gaussian:
+        """Of the latent vector of standardised points."""
+        return Gaussian.of(self.encoder(torch.cat([x, self.label(y)], 1)))
 
     def _decode(self, z: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The mixture for x given z: log-weights (n, k), means and log-scales (n, k, d)."""

@@ -17,14 +17,15 @@ Expect of MNIST an FID of 130 after 60,000 images. What was tried: ``docs/baseli
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from genbench.baselines.adversarial_augmentation import DiffAugment
 from genbench.baselines.adversarial_nets import ImageGenerator, ImageJudge
 from genbench.errors import ContractError
 from genbench.generator import (
@@ -62,6 +63,8 @@ class WGANGPParams:
     """Dimension of the Gaussian noise that becomes a point."""
     points_width: int = 128
     """Units of each of the three hidden layers of both nets for points."""
+    augment: Literal["none", "diff"] = field(default="none", metadata={"added": True})
+    """``diff``: the critic sees images through differentiable augmentation, for few rows."""
 
 
 class PointsNet(nn.Module):
@@ -119,6 +122,21 @@ class Training:
         }
 
 
+class Decoder(nn.Module):
+    """The generator, its images in grey levels and its points in the data's scale."""
+
+    def __init__(self, net: Any, levels: int) -> None:
+        super().__init__()
+        self.net, self.levels = net, levels
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Examples of noise ``(n, latent)`` and classes ``(n,)``."""
+        x: Tensor = self.net(z, labels)
+        if self.levels:
+            return to_uint8(x, -1, 1, self.levels)
+        return x * self.net.scale + self.net.centre
+
+
 class WGANGP:
     """The baseline ``wgan-gp``; see the module's docstring."""
 
@@ -136,6 +154,7 @@ class WGANGP:
     def __init__(self, params: WGANGPParams, space: Space, device: torch.device) -> None:
         self.params, self.space, self.device = params, space, device
         self.image = space.kind == "image"
+        self.augmented = DiffAugment(params.augment, space)
         self.batch_size = params.batch_size if self.image else params.points_batch_size
         self.latent = params.latent if self.image else params.points_latent
         self.net: Any = None  # the generator, once fitted
@@ -164,13 +183,22 @@ class WGANGP:
     @torch.no_grad()
     def sample(self, n: int, *, seed: int, labels: Tensor | None = None) -> Tensor:
         """Draw `n` examples of the classes in `labels`."""
-        net, z = self._fitted(), self._noise(n, self._rng(seed))
+        net, z = self.decode, self._noise(n, self._rng(seed))
         parts = []
         for i in range(0, n, SAMPLE_CHUNK):
             asked = None if labels is None else labels[i : i + SAMPLE_CHUNK]
             parts.append(net(z[i : i + SAMPLE_CHUNK], asked))
-        x = torch.cat(parts)
-        return to_uint8(x, -1, 1, self.space.levels) if self.image else x * net.scale + net.centre
+        return torch.cat(parts)
+
+    @property
+    def latent_size(self) -> int:
+        """Numbers of noise that become an example."""
+        return self.latent
+
+    @property
+    def decode(self) -> nn.Module:
+        """Noise and classes to examples."""
+        return Decoder(self._fitted(), self.space.levels)
 
     def state_dict(self) -> dict[str, Tensor]:
         """The generator, with the statistics of its normalisation or those of the points."""
@@ -212,7 +240,8 @@ class WGANGP:
         else:
             real = (x - t.generator.centre) / t.generator.scale
         with torch.no_grad():
-            fake = t.generator(self._noise(len(x), t.rng), y)
+            fake = self.augmented(t.generator(self._noise(len(x), t.rng), y), t.rng)
+            real = self.augmented(real, t.rng)
         share = torch.rand(len(x), *[1] * (x.dim() - 1), generator=t.rng, device=self.device)
         between = torch.lerp(real, fake, share).requires_grad_()
         (slope,) = torch.autograd.grad(t.critic(between, y).sum(), between, create_graph=True)
@@ -226,7 +255,8 @@ class WGANGP:
     def _learn(self, training: Training, x: Tensor, y: Tensor | None) -> tuple[Tensor]:
         """Update the generator, on as many fakes as `x` has rows; its loss."""
         t = training
-        loss = -t.critic(t.generator(self._noise(len(x), t.rng), y), y).mean()
+        fake = self.augmented(t.generator(self._noise(len(x), t.rng), y), t.rng)
+        loss = -t.critic(fake, y).mean()
         t.generator_adam.zero_grad()
         torch.autograd.backward(loss, inputs=list(t.generator.parameters()))
         t.generator_adam.step()

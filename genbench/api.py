@@ -25,6 +25,7 @@ from genbench.plugins import (
     choose,
     classes_by_name,
     controls_of,
+    for_suite,
     require_kind,
     stage,
 )
@@ -183,7 +184,7 @@ def run(
     executor
         Who runs the cells: ``"local"``, in processes of this machine, or an installed one's name.
     parts
-        Which of ``metrics`` and ``downstream`` to compute.
+        Which of ``metrics``, ``downstream`` and ``codes`` to compute.
     controls
         Whether the control rows are run too.
     timeout, memory_limit
@@ -212,9 +213,9 @@ def run(
         Prober(sandbox=sandbox) as prober,
         started(executor, setting_of(chosen, store, options, jobs, prober.forks)) as made,
     ):
-        choices = [choice for _, choice in own]
-        for choice in choices:
+        for _, choice in own:
             require_kind(choice, chosen)
+        choices = [for_suite(choice, chosen) for _, choice in own]
         if named or plugins or sweeps or not own:
             choices += choose(chosen, named, plugins, prober, controls=False, sweeps=sweeps)
         if controls:
@@ -270,9 +271,9 @@ def score(
     Parameters
     ----------
     samples
-        A path (npz, npy, pt, safetensors; a folder or zip of images), an array or tensor of rows
-        ``(n, *shape)`` of the suite's space (images uint8, points floats), or ``(rows, labels)``
-        with labels ``(n,)``.
+        A path (npz, npy, pt, safetensors; a folder or zip of images; a file of ``genbench export``,
+        from which rows are drawn), an array or tensor of rows ``(n, *shape)`` of the suite's space
+        (images uint8, points floats), or ``(rows, labels)`` with labels ``(n,)``.
     name
         The row's name; by default the file's.
     labels, on_bad
@@ -288,6 +289,8 @@ def score(
     GenbenchError
         If the samples cannot be read, or are not of the suite's space.
     """
+    from genbench.synthesis import stage_drawn
+
     if on_bad not in ("fail", "skip"):
         raise UsageError(f"on_bad is {on_bad!r}: use 'fail' or 'skip'")
     chosen = load_suite(str(suite), profile)
@@ -295,7 +298,9 @@ def score(
     options = _options(chosen, (0,), 1, resolve_devices(device, "auto"), parts)
     given = Path(samples) if isinstance(samples, str | Path) else samples
     label_file = None if labels is None else Path(labels)
-    staged = stage(given, chosen, name, store, labels=label_file, on_bad=on_bad)
+    staged = stage_drawn(given, chosen, name, store, label_file)
+    if staged is None:
+        staged = stage(given, chosen, name, store, labels=label_file, on_bad=on_bad)
     with (
         Prober() as prober,
         started("local", setting_of(chosen, store, options, "auto", prober.forks)) as executor,

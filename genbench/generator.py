@@ -17,7 +17,7 @@ from genbench.errors import ContractError
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from genbench.system import CapturedStep as CapturedStep
     from genbench.system import captures as captures
@@ -274,6 +274,55 @@ class DensityGenerator(Generator, Protocol):
         `x` is ``(n, *space.shape)`` of the space's dtype, `labels` int64 ``(n,)``; any float dtype
         may be returned. With labels given, ``log p(x | y)``. For `draws` > 1 the log-mean-exp over
         that many draws of the posterior (lower-bound) or of the dequantisation noise (dequantized).
+        """
+
+
+class CodedGenerator(Generator, Protocol):
+    """A generator that can be looked into: optional methods, each of which may be missing.
+
+    A code is a float32 vector of `latent_size` numbers, about N(0, I) over the data or because the
+    prior says so. ``encode`` alone is fine; whoever has it or ``decode`` has `latent_size` as well.
+    All of them work after `load_state_dict`, are deterministic, and leave global random state
+    alone. The modules are made of the weights as they are when asked for.
+    """
+
+    @property
+    def latent_size(self) -> int:
+        """Numbers in one code."""
+
+    @property
+    def noise_size(self) -> int:
+        """Numbers in one row of the noise that `sampler` takes."""
+
+    def encode(self, x: Tensor) -> Tensor:
+        """The codes of examples, float32 ``(n, latent_size)``.
+
+        `x` is ``(n, *space.shape)`` of the space's dtype. No labels come with it: a probe of the
+        codes must not be told the class, and a generator that is conditional finds its own way.
+        """
+
+    @property
+    def decode(self) -> nn.Module:
+        """The module ``decode(z, labels) -> x``, examples ``(n, *space.shape)`` of its dtype.
+
+        `z` is float32 ``(n, latent_size)``; `labels` int64 ``(n,)``, or None where the space has no
+        classes or the generator takes none.
+        """
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Examples made of the codes of examples, ``(n, *space.shape)`` of the space's dtype.
+
+        Where it is missing, `encode` and `decode` serve; a decoder that takes labels is asked for
+        every class, and the nearest answer counts.
+        """
+
+    @property
+    def sampler(self) -> nn.Module:
+        """The module ``sampler(noise, labels) -> x`` whose outputs are distributed as `sample`'s.
+
+        `noise` is float32 ``(n, noise_size)`` from N(0, I), `labels` as for `decode`. This is what
+        ``genbench export`` writes, so its control flow is static: no branch on the data, no
+        ``item()``, no random numbers. Where it is missing, `decode` of N(0, I) is exported.
         """
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from genbench.metrics.codes import reconstruction_error
 from genbench.metrics.entry import MetricInfo
 from genbench.metrics.evaluation import evaluate
 from genbench.metrics.likelihood import nll_bits_per_dim, nll_nats
@@ -108,6 +109,11 @@ def by_genbench(info: MetricInfo, world: World, parameters: Mapping[str, Any]) -
         if world.dims is None:
             return nll_nats(world.log_prob).value
         return nll_bits_per_dim(world.log_prob, world.dims).value
+    if info.id == "reconstruction_mse":
+        n = min(len(world.real), len(world.fake))
+        return reconstruction_error(world.real[:n], world.fake[:n]).value
+    if info.id == "reconstruction_fid":
+        info = METRICS["fid"]
     value = measured(info, world, parameters).value
     assert value is not None
     return value
@@ -178,7 +184,11 @@ def test_every_metric_has_an_oracle_or_a_reason_and_claims(info: MetricInfo) -> 
 
 @pytest.mark.parametrize("info", [*WITH_ORACLE, *WITH_PROPERTIES], ids=lambda info: info.id)
 def test_the_fast_form_names_the_naive_one(info: MetricInfo) -> None:
-    module = import_module(str(info.maker).partition(":")[0] or "genbench.metrics.likelihood")
+    elsewhere = {
+        "likelihood": "genbench.metrics.likelihood",
+        "codes": f"genbench.metrics.{'frechet' if 'fid' in info.id else 'codes'}",
+    }
+    module = import_module(str(info.maker).partition(":")[0] or elsewhere[info.source])
     texts = [inspect.getdoc(found) or "" for found in vars(module).values() if callable(found)]
     assert any(f"``{info.oracle}``" in text for text in texts)
 

@@ -107,6 +107,19 @@ def test_a_value_that_is_not_there_is_computed_at_any_price(
     assert planned(tmp_path, suite, metrics, samples=samples, keep_failed=True).todo == todo
 
 
+@pytest.mark.parametrize(("samples", "todo"), [(True, "score"), (False, "done")])
+def test_a_cell_from_before_codes_is_looked_into_and_never_fitted_for_it(
+    tmp_path: Path, suite: Suite, samples: bool, todo: str
+) -> None:
+    metrics = {"fid": DONE, "precision": DONE, "nll": DONE}
+    table = {"codes": {"metrics": ["reconstruction_mse"]}}
+    asking = replace(suite, document={**suite.document, **table})
+    cell = planned(tmp_path, asking, metrics, samples=samples)
+    assert (cell.todo, cell.parts) == (todo, ("codes",) if samples else ())
+    without = replace(suite, document={**suite.document, "codes": {"metrics": []}})
+    assert planned(tmp_path / "b", without, metrics, samples=samples).todo == "done"
+
+
 def test_a_metric_of_another_package_is_scored_again_with_its_package(
     suite: Suite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,3 +140,4 @@ def test_a_metric_of_another_package_is_scored_again_with_its_package(
 def test_a_metric_that_nobody_knows_belongs_to_the_metrics() -> None:
     assert part_of("gone@some-extractor") == part_of("fid") == "metrics"
     assert part_of("tstr_accuracy") == "downstream"
+    assert part_of("probe_accuracy") == "codes"

@@ -52,7 +52,7 @@ def test_a_description_is_plain_data_both_ways() -> None:
     found = plugins.describe(NORMAL)
     assert plugins.Description.from_json(found.to_json()) == found
     assert found.summary.startswith("A Gaussian fitted by moments")
-    assert [p.name for p in found.parameters] == ["scale", "batch"]
+    assert [p.name for p in found.parameters] == ["scale", "batch", "augment", "balance"]
 
 
 def test_parameters_are_typed_by_the_dataclass() -> None:

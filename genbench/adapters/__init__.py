@@ -10,4 +10,15 @@ digests of the model's files are in the generator's version: another file is ano
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, _ = lazy_loader.attach_stub(__name__, __file__)
+
+# The public names; the stub beside this file has those that other rooms use as well.
+__all__ = [
+    "command",
+    "diffusers_pipeline",
+    "exported",
+    "function",
+    "onnx",
+    "torch_module",
+    "torchscript",
+]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
+from genbench.adapters.exportfile import require_onnxruntime
 from genbench.adapters.frozen import UNKNOWN, Draw, caller, frozen, located
 from genbench.adapters.onnxfile import external_files
 from genbench.adapters.ranges import stated
@@ -79,7 +81,7 @@ def torch_module(
         if weights is not None:
             _load_weights(net, weights, key)
         net = net.to(device).eval().requires_grad_(False)
-        return _drawer(net, device, latent, noise, labels, batch_size)
+        return drawer(net, device, latent, noise, labels, batch_size)
 
     return frozen(
         name, load, by, family="network", summary=f"A torch module, {name}.", kinds=kinds,
@@ -105,14 +107,7 @@ def torchscript(
     path = located(by, file)
 
     def load(space: Space, device: torch.device) -> Draw:
-        import torch
-
-        try:
-            net = torch.jit.load(str(path), map_location=device)  # type: ignore[no-untyped-call]
-        except (RuntimeError, ValueError) as error:
-            raise PluginError(f"{path} is no TorchScript file: {_one_line(error)}") from error
-        net.eval()
-        return _drawer(net, device, latent, noise, labels, batch_size)
+        return drawer(open_torchscript(path, device), device, latent, noise, labels, batch_size)
 
     return frozen(
         name, load, by, family="network", summary=f"A TorchScript file, {path.name}.", kinds=kinds,
@@ -145,21 +140,7 @@ def onnx(
     def load(space: Space, device: torch.device) -> Draw:
         import torch
 
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise PluginError("onnxruntime is absent: pip install 'genbench[onnx]'") from error
-        try:
-            session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        except Exception as error:  # its errors have no common base
-            raise PluginError(f"{path} is no ONNX model: {_one_line(error)}") from error
-        inputs = [entry.name for entry in session.get_inputs()]
-
-        def forward(*given: Tensor) -> Any:
-            fed = {n: v.numpy() for n, v in zip(inputs, given, strict=True)}
-            return torch.from_numpy(session.run(None, fed)[0])
-
-        return _drawer(forward, torch.device("cpu"), latent, noise, labels, batch_size)
+        return drawer(open_onnx(path), torch.device("cpu"), latent, noise, labels, batch_size)
 
     return frozen(
         name, load, by, family="network", summary=f"An ONNX file, {path.name}.", kinds=kinds,
@@ -168,7 +149,48 @@ def onnx(
     )  # fmt: skip
 
 
-def _drawer(
+def open_torchscript(path: Path, device: torch.device) -> Forward:
+    """The network of a TorchScript file; `PluginError` if it is none."""
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # newer releases advise another format
+        try:
+            net = torch.jit.load(str(path), map_location=device)  # type: ignore[no-untyped-call]
+        except (RuntimeError, ValueError) as error:
+            raise PluginError(f"{path} is no TorchScript file: {_one_line(error)}") from error
+    net.eval()
+    return cast(Forward, net)
+
+
+def open_onnx(path: Path, threads: int = 0) -> Forward:
+    """The network of an ONNX file, run by onnxruntime; `PluginError` if it is none.
+
+    With 0 `threads` onnxruntime takes as many as it likes.
+    """
+    import torch
+
+    require_onnxruntime()
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    try:
+        session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # its errors have no common base
+        raise PluginError(f"{path} is no ONNX model: {_one_line(error)}") from error
+    inputs = [entry.name for entry in session.get_inputs()]
+
+    def forward(*given: Tensor) -> Any:
+        fed = {n: v.numpy() for n, v in zip(inputs, given, strict=True)}
+        return torch.from_numpy(session.run(None, fed)[0])
+
+    return forward
+
+
+def drawer(
     forward: Forward,
     device: torch.device,
     latent: int | Sequence[int],
@@ -176,6 +198,7 @@ def _drawer(
     labels: bool,
     batch_size: int,
 ) -> Draw:
+    """Samples of a network that maps noise, and labels where it takes them, to samples."""
     import torch
 
     shape = (latent,) if isinstance(latent, int) else tuple(latent)

@@ -32,7 +32,7 @@ def _locations(data: mmap.mmap) -> Iterator[str]:
     at = data.find(_LOCATION)
     while at >= 0:
         at += len(_LOCATION)
-        length, start = _varint(data, at)
+        length, start = varint(data, at)
         if 0 < length <= MOST_NAME:
             text = data[start : start + length].decode("utf-8", "replace")
             if "\0" not in text:
@@ -40,7 +40,7 @@ def _locations(data: mmap.mmap) -> Iterator[str]:
         at = data.find(_LOCATION, at)
 
 
-def _varint(data: mmap.mmap, at: int) -> tuple[int, int]:
+def varint(data: mmap.mmap, at: int) -> tuple[int, int]:
     """A number of seven bits a byte, and where it ends; 0 if it does not end."""
     value = 0
     for count, byte in enumerate(data[at : at + 5]):

@@ -340,7 +340,7 @@ def _generator(what: str) -> dict[str, Any]:
         body = prober.describe(refs[0]).to_json()
     body["provider"] = refs[0].provider
     body["parameters"] = {
-        p["name"]: f"{p['type']} = {p['default']}"
+        p["name"]: f"{' | '.join(p['choices']) or p['type']} = {p['default']}"
         + (f" ({p['key']} in records)" if p["key"] != p["name"] else "")
         for p in body["parameters"]
     }

@@ -10,7 +10,7 @@ import click
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 NEW_FOLDER = click.Path(path_type=Path, file_okay=False)
-_PARTS = click.Choice(["metrics", "downstream"])
+_PARTS = click.Choice(["metrics", "downstream", "codes"])
 _SECONDS = click.FloatRange(min=0, min_open=True)
 
 suite_name = partial(click.option, "--suite", "suite_name", required=True, metavar="NAME|FILE")

@@ -22,11 +22,14 @@ class RandomAffine:
 
     table: Classical
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """Float images ``(n, C, H, W)`` on the scale of `images`, black where nothing was."""
+    def __call__(self, images: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        """Float images ``(n, C, H, W)`` on the scale of `images`, black where nothing was.
+
+        The draws are those of `rng`, on the images' device, or else of torch's global stream.
+        """
         n = len(images)
-        unit = 2 * torch.rand(4, n, device=images.device) - 1
-        coin = torch.rand(n, device=images.device)
+        unit = 2 * torch.rand(4, n, device=images.device, generator=rng) - 1
+        coin = torch.rand(n, device=images.device, generator=rng)
         angle = unit[0] * math.radians(self.table.rotation)
         scale = 1 + unit[1] * self.table.scale
         mirror = torch.where(coin < 0.5, -1.0, 1.0) if self.table.flip else torch.ones_like(coin)

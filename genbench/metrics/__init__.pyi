@@ -2,6 +2,8 @@ from . import custom as custom
 from .authentic import authenticity
 from .classes import HIT_SHARE as HIT_SHARE
 from .classes import classes_hit as classes_hit
+from .codes import linear_probe as linear_probe
+from .codes import reconstruction_error as reconstruction_error
 from .copying import data_copying
 from .custom import CustomMetric
 from .custom import described as described

@@ -12,10 +12,12 @@ from typing import Any, Literal
 
 from genbench import kinds
 
-Need = Literal["features", "probabilities", "labels", "train", "log_prob", "classifier", "pixels"]
+Need = Literal[
+    "features", "probabilities", "labels", "train", "log_prob", "classifier", "pixels", "codes"
+]
 Scale = Literal["log", "linear"]
 Pairs = Literal["kernel", "closed balls", "open balls"]
-Source = Literal["features", "likelihood", "downstream"]
+Source = Literal["features", "likelihood", "downstream", "codes"]
 Group = Literal["quality", "diversity", "likelihood", "copies", "use", "inside", "other"]
 
 # The groups in which tables show metrics side by side, in their order, with what each answers.
@@ -86,7 +88,7 @@ class MetricInfo:
     needs
         The inputs that must be at hand: ``features`` of real and generated rows, class
         ``probabilities``, ``labels``, the ``train`` rows, the generator's ``log_prob``, a
-        ``classifier`` trained for the purpose, raw ``pixels``.
+        ``classifier`` trained for the purpose, raw ``pixels``, the generator's ``codes``.
     kinds
         The kinds of data space it makes sense for.
     group
@@ -110,7 +112,7 @@ class MetricInfo:
         ``"module:function"`` of ``function(inputs, parameters) -> Measurement`` (see
         `genbench.metrics.inputs`), or the function; of a metric that shares the pass over pairs,
         ``function(part, inputs, parameters)``, see `genbench.metrics.shared`. Empty for what is
-        not made of features: likelihoods and downstream metrics.
+        not made of features: likelihoods, metrics of codes, downstream metrics.
     pairs
         The part it takes in the one pass over all pairs of rows, if any: sums of a ``kernel``, or
         membership in ``closed balls`` or ``open balls`` around rows.
@@ -171,9 +173,11 @@ class MetricInfo:
 
     @property
     def source(self) -> Source:
-        """The part of a run that makes it: from features, from log-probabilities, downstream."""
+        """The part of a run that makes it: from features, log-probabilities, codes, downstream."""
         if "log_prob" in self.needs:
             return "likelihood"
+        if "codes" in self.needs:
+            return "codes"
         return "downstream" if "classifier" in self.needs else "features"
 
     @property

@@ -1,13 +1,15 @@
 from . import finding
 from .choice import GeneratorChoice
+from .coded import Coded
 from .contract import CheckedSamples, checked_log_prob, checked_samples, make_generator
 from .driver import FitResult, GeneratorDriver, permuted_labels, requested_labels
-from .external import samples_path, stage
+from .external import Staged, samples_path, stage
 from .external.images import OnBad
 from .finding import Description, GeneratorRef, find, installed
 from .inline import choice_of, classes_by_name
 from .probing import PROBED, Prober
 from .selection import choose, controls_of, file_and_class, from_files, parse_seeds, require_kind
+from .serving import for_suite
 from .snapshots import Snapshots
 from .source import files_of_module, files_of_script
 from .training import Budget, HarnessRun, MemoryTrainData, Stopped
@@ -15,6 +17,7 @@ from .training import Budget, HarnessRun, MemoryTrainData, Stopped
 __all__ = [
     "Budget",
     "CheckedSamples",
+    "Coded",
     "Description",
     "FitResult",
     "GeneratorChoice",
@@ -26,6 +29,7 @@ __all__ = [
     "PROBED",
     "Prober",
     "Snapshots",
+    "Staged",
     "Stopped",
     "checked_log_prob",
     "checked_samples",
@@ -38,6 +42,7 @@ __all__ = [
     "files_of_script",
     "find",
     "finding",
+    "for_suite",
     "from_files",
     "installed",
     "make_generator",

@@ -23,6 +23,7 @@ from genbench.errors import shorten
 from genbench.generator import Space
 from genbench.plugins.choice import GeneratorChoice
 from genbench.plugins.contract import checked_log_prob, checked_samples, make_generator
+from genbench.plugins.serving import Serving
 from genbench.plugins.snapshots import Snapshots
 from genbench.plugins.training import Budget, HarnessRun, MemoryTrainData, Stopped
 from genbench.seeds import derive_seed
@@ -142,6 +143,7 @@ class GeneratorDriver:
             self.space,
             self.device,
             count,
+            serving=Serving.of(self.choice.params, type(self.generator).spec.params),
             stop=self._stopping,
         )
         run = HarnessRun(

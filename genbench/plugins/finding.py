@@ -114,7 +114,7 @@ class Description:
         """Undo `to_json`."""
         values = dict(body)
         values["kinds"] = tuple(values["kinds"])
-        values["parameters"] = tuple(Parameter(**p) for p in values["parameters"])
+        values["parameters"] = tuple(Parameter.from_json(p) for p in values["parameters"])
         for name in ("covers", "left_out", "likelihood_kinds"):
             values[name] = tuple(values.get(name, ()))
         return cls(**values)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from genbench.errors import PluginError, UsageError, did_you_mean
 from genbench.generator import GeneratorSpec
@@ -24,7 +24,8 @@ class Parameter:
     `key` is its name in cell keys and records; both are understood where one is set. Its `type` is
     its annotation, such as ``float`` or ``tuple[int]``, without ``| None``, which is `optional`.
     One that was `added` after the generator's first results is left out of keys and records at its
-    default.
+    default. A text may be one of some `choices`. One of the `harness` is read by that, never by
+    the generator.
     """
 
     name: str
@@ -33,10 +34,32 @@ class Parameter:
     default: Any
     optional: bool = False
     added: bool = False
+    choices: tuple[str, ...] = ()
+    harness: bool = False
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Parameter:
+        """Undo `dataclasses.asdict`."""
+        return cls(**{**body, "choices": tuple(body.get("choices", ()))})
+
+
+AUGMENT, BALANCE, TRANSFORMS = "augment", "balance", "transforms"
+OFF, CLASSICAL = "none", "classical"
+# What every generator can be told; see `genbench.plugins.serving`.
+OF_HARNESS = (
+    Parameter(AUGMENT, AUGMENT, "str", OFF, added=True, choices=(OFF, CLASSICAL), harness=True),
+    Parameter(BALANCE, BALANCE, "bool", False, added=True, harness=True),
+)
+
+
+def is_harness(key: str, own: type) -> bool:
+    """Whether a key of a choice's parameters is the harness's, and none of the dataclass `own`."""
+    names = {name for field in dataclasses.fields(own) for name in (field.name, _key(field))}
+    return key in (AUGMENT, BALANCE, TRANSFORMS) and key not in names
 
 
 def declared(spec: GeneratorSpec) -> tuple[Parameter, ...]:
-    """The parameters that a spec's dataclass declares.
+    """The parameters that a spec's dataclass declares, and the harness's, last.
 
     `PluginError` if one has no default, or two could be meant by one name.
     """
@@ -53,17 +76,25 @@ def declared(spec: GeneratorSpec) -> tuple[Parameter, ...]:
             )
         kind, optional = _kind(hints[field.name])
         added = bool(field.metadata.get("added", False))
-        found.append(Parameter(field.name, _key(field), kind, _plain(default), optional, added))
+        choices = _choices(hints[field.name])
+        found.append(
+            Parameter(field.name, _key(field), kind, _plain(default), optional, added, choices)
+        )
     _require_distinct(spec.name, found)
-    return tuple(found)
+    ours = () if spec.family == "control" else OF_HARNESS
+    return (*found, *(p for p in ours if is_harness(p.key, spec.params)))
 
 
 def by_field(params: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values by key as the arguments of the dataclass `params`; lists become tuples again."""
+    """Values by key as the arguments of the dataclass `params`; lists become tuples again.
+
+    Those of the harness are not among them.
+    """
     fields = {_key(field): field.name for field in dataclasses.fields(params)}
     return {
         fields.get(key, key): tuple(value) if isinstance(value, list) else value
         for key, value in values.items()
+        if not is_harness(key, params)
     }
 
 
@@ -104,10 +135,13 @@ def parse(generator: str, parameter: Parameter, text: str) -> Any:
                 return {"true": True, "1": True, "yes": True, "false": False, "0": False,
                         "no": False}[text.lower()]  # fmt: skip
             case "str":
+                if parameter.choices and text not in parameter.choices:
+                    raise ValueError("none of the choices")
                 return text
     except (ValueError, KeyError) as error:
+        wanted = " or ".join(parameter.choices) or f"of type {parameter.type}"
         raise UsageError(
-            f"{generator}:{parameter.name}={text!r} is not of type {parameter.type}: "
+            f"{generator}:{parameter.name}={text!r} is not {wanted}: "
             f"the default is {parameter.default!r}"
         ) from error
     raise UsageError(
@@ -157,6 +191,13 @@ def _kind(hint: Any) -> tuple[str, bool]:
     args = [a for a in get_args(hint) if a is not type(None)]
     if type(None) in get_args(hint) and len(args) == 1:
         return _kind(args[0])[0], True
+    if get_origin(hint) is Literal:
+        return type(args[0]).__name__, False
     if get_origin(hint) is tuple:
         return f"tuple[{_kind(args[0])[0]}]", False
     return getattr(hint, "__name__", str(hint)), False
+
+
+def _choices(hint: Any) -> tuple[str, ...]:
+    """The texts that a ``Literal`` allows."""
+    return tuple(map(str, get_args(hint))) if get_origin(hint) is Literal else ()

@@ -12,6 +12,7 @@ from genbench.plugins import finding as plugins
 from genbench.plugins.choice import GeneratorChoice
 from genbench.plugins.finding import GeneratorRef
 from genbench.plugins.probing import Prober
+from genbench.plugins.serving import for_suite
 from genbench.results import CONTROLS, is_ours
 from genbench.tasks import Suite
 
@@ -61,6 +62,7 @@ def choose(
             raise UsageError(f"{name!r} is a control: {remedy}")
         choice = _choice(name, given, local, prober)
         require_kind(choice, suite)
+        choice = for_suite(choice, suite)
         chosen[f"{name}{sorted(choice.params.items())}"] = choice
     return [*chosen.values(), *(controls_of(suite, prober) if controls else ())]
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from genbench.errors import StoreError, UsageError, shorten
 from genbench.generator import Batch, Space
+from genbench.plugins.serving import Serving
 from genbench.plugins.snapshots import Snapshots
 from genbench.seeds import derive_seed
 from genbench.system import tensorfile
@@ -198,6 +199,8 @@ class MemoryTrainData:
         Rows as `space` says, ``(n, *space.shape)``.
     y
         int64 labels ``(n,)`` or None.
+    serving
+        How they are served; `x` and `y`, if they are asked for, are as they are.
     """
 
     def __init__(
@@ -208,6 +211,7 @@ class MemoryTrainData:
         device: torch.device,
         budget: Budget,
         *,
+        serving: Serving | None = None,
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.space = space
@@ -216,6 +220,8 @@ class MemoryTrainData:
         self._x = x.to(device)
         self._y = None if y is None else y.to(device)
         self._budget = budget
+        self._serving = serving or Serving()
+        self._labels = y.cpu() if y is not None and self._serving.balanced else None
         self._stop = stop
 
     @property
@@ -237,24 +243,27 @@ class MemoryTrainData:
         return self._serve(batch_size, seed, start)
 
     def _serve(self, batch_size: int, seed: int, start: int) -> Iterator[Batch]:
-        epoch, offset = divmod(start, self.n)
+        length = self._serving.epoch(self._labels, self.n)
+        epoch, offset = divmod(start, length)
         stopping = False
         while self._budget.left:
             order = self._order(seed, epoch)
-            while offset < self.n and self._budget.left:
+            while offset < length and self._budget.left:
                 # One more batch after the stop, so that the generator reaches its checkpoint.
                 if stopping:
                     raise Stopped
                 stopping = self._stop()
                 rows = order[offset : offset + min(batch_size, self._budget.left)]
+                place = epoch * length + offset
                 offset += len(rows)
                 self._budget.served += len(rows)
-                yield Batch(self._x[rows], None if self._y is None else self._y[rows])
+                x = self._serving.transformed(self._x[rows], self.space.levels, seed, place)
+                yield Batch(x, None if self._y is None else self._y[rows])
             epoch, offset = epoch + 1, 0
 
     def _order(self, seed: int, epoch: int) -> Tensor:
         generator = torch.Generator().manual_seed(derive_seed(seed, "epoch", epoch))
-        return torch.randperm(self.n, generator=generator).to(self._x.device)
+        return self._serving.order(self._labels, self.n, generator).to(self._x.device)
 
 
 class _Curves:

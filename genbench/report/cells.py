@@ -20,7 +20,9 @@ from genbench.report.images import (
     log_tail,
     scatter_picture,
 )
-from genbench.report.page import Page, Place, Shown, grid
+from genbench.report.inside import PICTURES
+from genbench.report.page import Page
+from genbench.report.placing import Place, Shown, grid
 from genbench.report.reproduce import command
 from genbench.report.rows import Row
 from genbench.results import Entry, Record
@@ -29,6 +31,7 @@ _GRIDS = (
     ("real", "Real test rows"),
     ("grid", "Generated"),
     ("neighbours", "Generated, above the nearest training row"),
+    *PICTURES.items(),
 )
 _CLOUDS = (("real-points", "Real"), ("points", "Generated"))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -17,41 +17,19 @@ from genbench.report.history import history
 from genbench.report.images import (
     ArtefactError,
     Limits,
-    Picture,
     artefact,
     cloud,
     density_picture,
     frame,
-    grid_picture,
     scatter_picture,
 )
+from genbench.report.inside import Inside, inside
+from genbench.report.placing import Place, RowSamples, Shown, grid
 from genbench.report.rows import Row, Table
 from genbench.report.tabulation import table
 from genbench.report.text import shorten, slug
 from genbench.report.tradeoffs import correlations, metric_pairs, quality_cost
 from genbench.results import Entry, Margin, TaskResults, environment_mark, margin_of
-
-Place = Callable[[Picture], str]
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A picture in the page, or the reason why it is not there (`src` empty)."""
-
-    title: str
-    src: str = ""
-    width: int = 0
-    height: int = 0
-    missing: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class RowSamples:
-    """The pictures of one generator at its first finished seed."""
-
-    row: Row
-    seed: int
-    pictures: tuple[Shown, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +43,7 @@ class Page:
     figures: tuple[Figure, ...]
     real: tuple[Shown, ...]
     samples: tuple[RowSamples, ...]
+    inside: Inside
     failures: tuple[Failure, ...]
     gaps: tuple[Gap, ...]
     unranked: tuple[Unranked, ...]
@@ -131,6 +110,7 @@ def page(task: TaskResults, identity: str, place: Place) -> Page:
         figures=tuple(f for f in found if f is not None),
         real=real,
         samples=samples,
+        inside=inside(board, place),
         failures=failures(board),
         gaps=gaps(board),
         unranked=unranked(board),
@@ -180,15 +160,6 @@ def _from_top(board: Table) -> str:
     """The names of the classes, one to a line of pictures."""
     names = [shorten(name, 30) for name in board.classes[:20]]
     return f", from the top: {', '.join(names)}" if names else ""
-
-
-def grid(entry: Entry, role: str, title: str, place: Place) -> Shown:
-    """One PNG artefact as it appears in a page."""
-    try:
-        picture = grid_picture(entry, role)
-    except ArtefactError as error:
-        return Shown(title, missing=f"Not shown: {error}.")
-    return Shown(title, place(picture), picture.width, picture.height)
 
 
 def _clouds(board: Table, place: Place) -> tuple[tuple[Shown, ...], tuple[RowSamples, ...]]:

@@ -16,7 +16,8 @@ from genbench.report.course import stability_text
 from genbench.report.curves import MAX_CURVES, MAX_SEEDS, svg
 from genbench.report.groups import ColumnGroup, metric_groups
 from genbench.report.images import artefact
-from genbench.report.page import Page, Place, Shown, grid
+from genbench.report.page import Page
+from genbench.report.placing import Place, Shown, grid
 from genbench.report.reproduce import command
 from genbench.report.rows import Row, Table, Value
 from genbench.report.tabulation import MARKS

@@ -6,12 +6,13 @@ from .executors import Executor, find, started
 from .executors.inprocess import InProcessExecutor
 from .generation import configure_torch
 from .ledger import Ledger
-from .monitoring import MonitoredProcess
 from .narration import Lines, describe, left
+from .ordered import Access, Ordered, carry_out, place_order
 from .runner import Listener, RunOptions, RunResult, plan_cells, run_suite, setting_of
 from .timeleft import Progress
 
 __all__ = [
+    "Access",
     "Cell",
     "EventListener",
     "Executor",
@@ -19,16 +20,18 @@ __all__ = [
     "Ledger",
     "Lines",
     "Listener",
-    "MonitoredProcess",
+    "Ordered",
     "PARTS",
     "Progress",
     "RunOptions",
     "RunResult",
+    "carry_out",
     "configure_torch",
     "describe",
     "executors",
     "find",
     "left",
+    "place_order",
     "plan_cells",
     "run_suite",
     "setting_of",

@@ -34,6 +34,8 @@ class Attempt:
     probe: dict[str, Any] = field(default_factory=dict)  # log_prob of the fitted generator itself
     unprobed: bool = False
     likelihood_error: str | None = None
+    codes: dict[str, Any] = field(default_factory=dict)  # arrays of a look inside
+    codes_error: str | None = None
 
 
 def judge(

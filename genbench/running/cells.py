@@ -14,7 +14,7 @@ from genbench.plugins import GeneratorChoice
 from genbench.results import CHECKPOINT, Problem, Store, Stored, digest, newest
 from genbench.running.cellspec import PARTS
 from genbench.system import inside
-from genbench.tasks import Suite, protocols
+from genbench.tasks import Suite, codes_asked, protocols
 
 # Raise it when scoring itself changes what a stored value would be.
 SCORING_VERSION = 2
@@ -42,7 +42,7 @@ class Cell:
     checkpoint
         The checkpoint that a fit continues from (`resume`), or None.
     parts
-        Of ``metrics`` and ``downstream``, what has to be computed.
+        Of ``metrics``, ``downstream`` and ``codes``, what has to be computed.
     unusable
         What stands in the cell's folder and cannot be used, such as a damaged record.
     threads
@@ -118,7 +118,8 @@ def _file_name(name: str) -> str:
 
 def scoring_keys(suite: Suite) -> dict[str, str]:
     """By part, the digest of all that decides its numbers, given the samples."""
-    bodies = {part: {"suite": suite.part_hash(part), "scoring": SCORING_VERSION} for part in PARTS}
+    asked = [part for part in PARTS if part != "codes" or expected(suite, part)]
+    bodies = {part: {"suite": suite.part_hash(part), "scoring": SCORING_VERSION} for part in asked}
     packages = {metric.id: provider(metric.id) for metric in suite.metrics}
     packages = {id_: package for id_, package in packages.items() if package is not None}
     if packages:  # their next version may answer otherwise
@@ -132,13 +133,17 @@ def scoring_keys(suite: Suite) -> dict[str, str]:
 def part_of(metric: str) -> str:
     """The part of the scoring that a metric id belongs to; a package's own are made of features."""
     info = METRICS.get(metric.partition("@")[0])
-    return "downstream" if info is not None and info.source == "downstream" else "metrics"
+    source = "features" if info is None else info.source
+    return source if source in ("downstream", "codes") else "metrics"
 
 
 def expected(suite: Suite, part: str) -> set[str]:
     """The metric ids that a finished record holds for a part."""
     if part == "metrics":
         return {request.id for request in suite.metrics}
+    if part == "codes":
+        looked = codes_asked(suite.document)
+        return set(looked.metrics if looked else ())
     found: set[str] = set()
     if "tstr" in suite.document.get("downstream", {}):
         found |= {"tstr_accuracy", "trtr_accuracy", "trts_accuracy"}
@@ -147,7 +152,7 @@ def expected(suite: Suite, part: str) -> set[str]:
 
 
 def _has(
-    stored: object, have: Mapping[str, MetricValue], part: str, key: str, wanted: set[str]
+    stored: object, have: Mapping[str, MetricValue], part: str, key: str | None, wanted: set[str]
 ) -> bool:
     """Whether a record holds a part of the scores, if only as reasons, as the suite asks now."""
     if not wanted <= set(have):
@@ -243,7 +248,7 @@ def _decide(
         stored, have = record.cell["suite"].get("scoring"), record.metrics
         keys = scoring_keys(suite)
         wanted = {part: expected(suite, part) for part in parts}
-        lacking = [p for p in parts if not _has(stored, have, p, keys[p], wanted[p])]
+        lacking = [p for p in parts if not _has(stored, have, p, keys.get(p), wanted[p])]
         failed = [] if keep_failed else [p for p in parts if _stumbled(have, wanted[p])]
         if _undrawn(latest) and not keep_failed:
             failed.append("metrics")
@@ -252,8 +257,8 @@ def _decide(
             return "done", None, ()
         if latest.artifact("samples") is not None:
             return "score", latest, parts
-        # A failed value alone is not worth another fit.
-        return ("run", None, asked) if lacking else ("done", None, ())
+        # A failed value alone is not worth another fit, nor is a look inside.
+        return ("run", None, asked) if set(lacking) - {"codes"} else ("done", None, ())
     if keep_failed and record.status != "interrupted":
         return "kept", None, ()
     sampled = [a for a in attempts if _drawn(suite, a)]

@@ -15,7 +15,7 @@ from genbench.system import read_json, write_json
 from genbench.tasks import Suite
 
 SCHEMA = "genbench.cellspec/1"
-PARTS = ("metrics", "downstream")
+PARTS = ("metrics", "downstream", "codes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class CellSpec:
     resume
         Checkpoint of an interrupted attempt, or None.
     parts
-        Which of ``metrics`` and ``downstream`` to compute.
+        Which of ``metrics``, ``downstream`` and ``codes`` to compute.
     timeout, memory_limit
         Seconds and bytes for the generator's process tree; None for no limit.
     threads

@@ -9,8 +9,8 @@ import numpy as np
 
 from genbench.errors import ContractError, StoreError
 from genbench.results import PROGRESS, snapshots_in, write_progress
+from genbench.running.arrivals import checked_rows
 from genbench.running.cellspec import CellSpec
-from genbench.running.incoming import checked_rows
 from genbench.running.ledger import STATE, Ledger
 from genbench.running.recording import COURSE
 from genbench.running.wire import Array

@@ -54,6 +54,9 @@ class EventListener(Protocol):
     def log_probs(self, arrays: Mapping[str, Array]) -> None:
         """Log-probabilities by what they are of."""
 
+    def codes(self, arrays: Mapping[str, Array]) -> None:
+        """Codes of real rows and pictures made of codes, see `genbench.running.encoding`."""
+
     def no_log_probs(self, reason: str) -> None:
         """There are none, which costs the likelihood alone."""
 
@@ -65,7 +68,7 @@ class EventListener(Protocol):
 
 
 _EVENTS = frozenset(name for name in vars(EventListener) if not name.startswith("_"))
-_OF_ARRAYS = ("rows", "log_probs")
+_OF_ARRAYS = ("rows", "log_probs", "codes")
 
 
 class EventSender:

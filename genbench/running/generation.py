@@ -25,9 +25,18 @@ from genbench import kinds
 from genbench.data import Split, load_split
 from genbench.errors import UsageError, shorten
 from genbench.metrics import is_likelihood
-from genbench.plugins import FitResult, GeneratorDriver, Snapshots, Stopped, requested_labels
+from genbench.plugins import (
+    Coded,
+    FitResult,
+    GeneratorDriver,
+    Snapshots,
+    Stopped,
+    requested_labels,
+)
 from genbench.results import CHECKPOINT, snapshots_in
 from genbench.running.cellspec import CellSpec
+from genbench.running.codesplan import codes_wanted, plan_codes
+from genbench.running.encoding import Look
 from genbench.running.events import EventListener
 from genbench.running.ledger import STATE, WORK
 from genbench.running.mass import MASS, MOST_DIMS, masses
@@ -133,6 +142,10 @@ class Generation:
         """In a process of its own: load the stored state and score reference rows."""
         self._guarded(self._score_rows)
 
+    def look_inside(self) -> None:
+        """In a process of its own: load the stored state, take codes of real rows and use them."""
+        self._guarded(self._look_inside)
+
     def draw_course(self, points: Mapping[int, Path]) -> None:
         """In a process of its own: sample stored states, by examples served."""
         self._guarded(lambda: self._draw_course(points))
@@ -188,6 +201,25 @@ class Generation:
         self._probe(subject, train)
         self.events.phase("log_prob")
         self._log_probs(subject, reference, prior, likelihood_plan(self.spec))
+
+    def _look_inside(self) -> None:
+        self.events.phase("data")
+        train, (reference, _) = self._split(self.spec.split), self._reference_rows()
+        subject = self._imported()
+        self.events.phase("state")
+        subject.generator.load_state_dict(
+            tensorfile.load(self.spec.folder / STATE, device=self.device)
+        )
+        self.events.phase("codes")
+        asked = codes_wanted(self.spec)
+        coded = Coded(subject.generator, self.space)
+        if asked is not None and coded:
+            look = Look(
+                coded, plan_codes(asked, train, reference), self.device,
+                lambda: self._stopping, self.events.progress,
+            )  # fmt: skip
+            for arrays in look.take(train, reference):
+                self.events.codes(arrays)
 
     def _draw_course(self, points: Mapping[int, Path]) -> None:
         asked = self.spec.suite.course

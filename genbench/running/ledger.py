@@ -24,7 +24,7 @@ from genbench.errors import ContractError, StoreError, shorten
 from genbench.formats import unscaled
 from genbench.generator import Space
 from genbench.results import CHECKPOINT, PROGRESS, snapshot_name, snapshots_in, write_progress
-from genbench.running.incoming import checked_rows
+from genbench.running import arrivals
 from genbench.running.recording import GENERATION
 from genbench.running.wire import Array
 from genbench.system import card, npz_bytes, read_json, write_bytes, write_json
@@ -75,6 +75,7 @@ class Ledger:
     def __init__(self, space: Space, rows: int, *, fewer: bool = False) -> None:
         self.space = space
         self.likelihood: dict[str, Array] = {}
+        self.codes_found: dict[str, Array] = {}
         self.sealed = ""  # digest of the file of samples as it was written here
         self.broken: str | None = None  # why what the process sent cannot be believed
         self.cores: Callable[[], float] = _own_core_seconds
@@ -165,7 +166,7 @@ class Ledger:
         """See `genbench.running.events.EventListener`."""
         if self.result.phase != "sample":
             raise ContractError("the generator's process sent rows that nobody asked for")
-        self._chunks.append(checked_rows(self.space, arrays))
+        self._chunks.append(arrivals.checked_rows(self.space, arrays))
         if self._count() > self._want:
             raise ContractError(f"the generator's process sent more than {self._want} rows")
 
@@ -181,6 +182,13 @@ class Ledger:
     def log_probs(self, arrays: Mapping[str, Array]) -> None:
         """See `genbench.running.events.EventListener`."""
         self.likelihood.update(arrays)
+
+    def codes(self, arrays: Mapping[str, Array]) -> None:
+        """See `genbench.running.events.EventListener`."""
+        problem = arrivals.codes_problem(self.space, arrays)
+        if problem is not None:
+            raise ContractError(f"the generator's process sent {problem}")
+        self.codes_found.update(arrays)
 
     def no_log_probs(self, reason: str) -> None:
         """See `genbench.running.events.EventListener`."""

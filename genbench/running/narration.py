@@ -22,6 +22,7 @@ PHASES = {
     "sample": "sampling",
     "state": "saving",
     "log_prob": "likelihood",
+    "codes": "codes",
     "course": "sampling earlier states",
     "refit": "fitting anew",
     "metrics": "scoring",

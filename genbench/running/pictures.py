@@ -14,6 +14,8 @@ from PIL import Image
 from genbench import kinds
 from genbench.data import Split
 from genbench.generator import Space
+from genbench.running.codesplan import PAIRS, STEPS, pictured
+from genbench.running.recording import CODES
 from genbench.system import save_arrays, write_bytes
 
 Array = npt.NDArray[Any]
@@ -60,6 +62,28 @@ def _grid(
 
 # A way that nobody draws yet leaves a cell without pictures.
 _DRAWN: Mapping[str, Callable[..., dict[str, str]]] = {"grid": _grid, "scatter": _scatter}
+
+
+def write_codes(folder: Path, space: Space, found: Mapping[str, Array], real: Split) -> None:
+    """Write what a look inside found as pictures, beside the reference rows it began with.
+
+    ``reconstructions``: two rows of each class, each above what was given back of it.
+    ``interpolations``: from one of them to the other. ``traversals``: numbers of a code moved.
+    """
+    if kinds.of(space.kind).shown_as != "grid":
+        return
+    top, pairs = space.levels - 1, pictured(real.y, len(real.x))
+    sheets: dict[str, list[Array]] = {"traversals": list(found.get("traversed", ()))}
+    if len(found.get("rebuilt", ())) == len(real.x):
+        sides = (real.x, found["rebuilt"])
+        sheets["reconstructions"] = [x[pairs[:, end]] for end in (0, 1) for x in sides]
+    if len(steps := found.get("interpolated", ())) == len(pairs):
+        ends = real.x[pairs]  # (pairs, 2, C, H, W)
+        whole = np.concatenate([ends[:, :1], steps, ends[:, 1:]], 1) if len(pairs) else ()
+        sheets["interpolations"] = list(whole)
+    for role, rows in sheets.items():
+        if rows:
+            save_png(folder / CODES[role], [row[: STEPS + 2] for row in rows[: 2 * PAIRS]], top)
 
 
 def nearest(x: Array, train: Array) -> npt.NDArray[np.int64]:

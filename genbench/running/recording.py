@@ -26,6 +26,8 @@ ROLES = (
     ("checkpoint", "checkpoint.safetensors"),
     ("log", LOG),
 )
+# Pictures made of codes, by role.
+CODES = {name: f"{name}.png" for name in ("reconstructions", "interpolations", "traversals")}
 
 
 def cell_of(spec: CellSpec, scoring: Mapping[str, str] | None = None) -> dict[str, Any]:

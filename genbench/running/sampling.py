@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from genbench.errors import StoreError
-from genbench.results import CHECKPOINT, read_record, snapshots_in
+from genbench.results import CHECKPOINT, PROGRESS, read_record, snapshots_in, write_progress
 from genbench.running.attempt import Attempt, judge, take_over
 from genbench.running.cellspec import CellSpec
+from genbench.running.codesplan import codes_wanted, why_not_looked_into
 from genbench.running.course import CourseLedger, points_of, settle
 from genbench.running.events import EventListener
 from genbench.running.ledger import (
@@ -30,6 +31,7 @@ from genbench.running.ledger import (
 )
 from genbench.running.monitoring import MonitoredProcess
 from genbench.running.recording import (
+    CODES,
     COURSE,
     LOG,
     ROLES,
@@ -83,6 +85,8 @@ class Sampling:
             attempt.course = course_so_far(self._spec, attempt.generation)
         if self._scores_rows(attempt):
             self._score_rows(attempt)
+        if self._looks_inside(attempt):
+            self._look_inside(attempt)
         if self._draws_course(attempt):
             self._draw_course(attempt)
 
@@ -154,6 +158,33 @@ class Sampling:
         arrays = probe if attempt.likelihood_error else {**ledger.likelihood, **probe}
         if arrays and attempt.status == "ok":
             save_arrays(path, arrays)
+
+    def _looks_inside(self, attempt: Attempt) -> bool:
+        """Whether the suite asks for codes, of a generator that may have some."""
+        wanted = codes_wanted(self._spec) is not None and why_not_looked_into(self._spec) is None
+        return wanted and attempt.status == "ok" and not self._stopping()
+
+    def _look_inside(self, attempt: Attempt) -> None:
+        """Have codes taken in a process that has nothing of the fit but the stored state."""
+        from genbench.running.generation import Generation
+
+        spec = self._spec
+        if not (spec.folder / STATE).is_file():
+            attempt.codes_error = "its state was not stored: run it again with --fresh"
+            return
+        write_progress(spec.folder / PROGRESS, "codes")
+        ledger = Ledger(spec.suite.space, 0)
+        outcome = self._monitored(
+            lambda events, box: Generation(spec, events, box).look_inside(), ledger
+        )
+        attempt.timing.update({k: v for k, v in ledger.result.timing.items() if k == "codes_s"})
+        looked = Attempt()
+        judge(looked, spec, outcome, ledger, self._stopping())
+        attempt.codes = ledger.codes_found  # what was told before a failure counts
+        if looked.status == "interrupted":
+            attempt.status, attempt.error = looked.status, looked.error
+        elif looked.error is not None:
+            attempt.codes_error = str(looked.error["message"])
 
     def _draws_course(self, attempt: Attempt) -> bool:
         """Whether there are states of the fit that the course of training is to be told from."""
@@ -231,8 +262,10 @@ class Sampling:
             return False
         earlier = read_record(self._spec.reuse / "record.json")
         attempt.unprobed = "sandbox" not in earlier.environment  # made before probes were
+        # Pictures made of codes stay with the values of their part.
+        pictures = () if "codes" in self._spec.parts else tuple(CODES.values())
         states = [path.name for path in snapshots_in(self._spec.reuse).values()]
-        for name in [*(name for _, name in ROLES[:4]), *states]:
+        for name in (*(name for _, name in ROLES[:4]), *pictures, *states):
             if (self._spec.reuse / name).is_file():
                 _link(self._spec.reuse / name, self._spec.folder / name)
         attempt.timing.update(earlier.timing)

@@ -37,6 +37,7 @@ from genbench.metrics import (
     split_id,
 )
 from genbench.running.cellspec import CellSpec
+from genbench.running.codesplan import codes_wanted, plan_codes
 from genbench.running.mass import MASS, impossible
 from genbench.running.refits import Job, RefitResult
 from genbench.seeds import derive_seed
@@ -88,7 +89,7 @@ class Scorer:
         self._progress = progress
         self._slots = slots
         self._splits: dict[str, Split] = {}
-        self._generated = [samples["x"]]
+        self._fleeting = [samples["x"]]  # rows that no other cell will ask for
         self._reference = str(spec.suite.document["protocol"]["reference"])
 
     def score(self) -> dict[str, MetricValue]:
@@ -102,6 +103,23 @@ class Scorer:
         if "downstream" in self.spec.parts:
             values.update(self._downstream())
         return values
+
+    def codes(self, found: Mapping[str, Array], problem: str | None) -> dict[str, MetricValue]:
+        """The metrics of codes that the suite asks for, made of what `Look` told.
+
+        `problem` is the reason why it told no more.
+        """
+        asked = codes_wanted(self.spec)
+        if asked is None:
+            return {}
+        from genbench.running.codes import CodeScores
+
+        self._progress("codes")
+        splits = self.split("train"), self.split(self._reference)
+        plan = plan_codes(asked, *splits)
+        if "rebuilt" in found:
+            self._fleeting.append(found["rebuilt"])
+        return CodeScores(self.spec, plan, found, problem, splits, self._features_in).score()
 
     def copies(self) -> dict[str, Any]:
         """Copies of reference rows among the samples, by split, or why nobody looked.
@@ -153,7 +171,7 @@ class Scorer:
 
     def generated(self, x: Array) -> Array:
         """Other rows of the generator's: their features are needed once, and not kept."""
-        self._generated.append(x)
+        self._fleeting.append(x)
         return x
 
     def features_of(self, id_: str) -> tuple[Callable[[Array], Features], str]:
@@ -244,7 +262,7 @@ class Scorer:
             except (GenbenchError, KeyError):
                 path.unlink(missing_ok=True)
         found = extractor.extract(x, device=self.spec.device)
-        if all(x is not drawn for drawn in self._generated):
+        if all(x is not rows for rows in self._fleeting):
             kept = found.on("cpu")
             arrays: dict[str, Any] = {
                 "features": kept.features, "probabilities": kept.probabilities

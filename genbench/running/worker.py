@@ -33,9 +33,11 @@ from genbench.results import (
 )
 from genbench.running.attempt import Attempt, error_of, stopped
 from genbench.running.cellspec import CellSpec, read_spec
+from genbench.running.codesplan import codes_wanted, plan_codes
 from genbench.running.course import drawn_in
 from genbench.running.ledger import AT_CHECKPOINT, LIKELIHOOD, SAMPLES, WORK
 from genbench.running.recording import (
+    CODES,
     GENERATION,
     LOG,
     cell_of,
@@ -155,16 +157,20 @@ class Worker:
             self.spec, samples, likelihood, reason, attempt.refits, self._progress, self._slots
         )
         attempt.metrics.update(scorer.score())
+        attempt.metrics.update(scorer.codes(attempt.codes, attempt.codes_error))
         attempt.copies = scorer.copies() or attempt.copies
         keys = scoring_keys(self.spec.suite)
-        attempt.scoring.update({part: keys[part] for part in self.spec.parts})
+        attempt.scoring.update({part: keys[part] for part in self.spec.parts if part in keys})
         attempt.timing["metrics_s"] = time.perf_counter() - start
         attempt.timing["metrics_core_s"] = _core_seconds() - core
         self._score_course(scorer, attempt)
         real = scorer.split(str(self.spec.suite.document["protocol"]["reference"]))
-        attempt.pictures = pictures.write_pictures(
-            self.spec.folder, self.spec.suite.space, samples, real, scorer.split("train")
-        )
+        folder, space, train = self.spec.folder, self.spec.suite.space, scorer.split("train")
+        attempt.pictures = pictures.write_pictures(folder, space, samples, real, train)
+        if attempt.codes and (asked := codes_wanted(self.spec)) is not None:
+            rows = plan_codes(asked, train, real).of_reference(real)
+            pictures.write_codes(folder, space, attempt.codes, rows)
+        attempt.pictures |= {r: name for r, name in CODES.items() if (folder / name).is_file()}
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         attempt.resources["metrics_peak_rss_bytes"] = peak * (
             1 if sys.platform == "darwin" else 1024

@@ -1,6 +1,7 @@
 from .build import Request
 from .card import Provenance
 from .evidence import require_help
+from .exported import stage_drawn
 from .run import Options, require_buildable, synthesize
 from .write import require_free
 
@@ -11,5 +12,6 @@ __all__ = [
     "require_buildable",
     "require_free",
     "require_help",
+    "stage_drawn",
     "synthesize",
 ]

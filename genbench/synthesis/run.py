@@ -14,6 +14,7 @@ from genbench.downstream import NAME, VERSION, Classifier, Recipe, predict
 from genbench.errors import UsageError
 from genbench.plugins import GeneratorChoice
 from genbench.results import CACHE, Store, Stored
+from genbench.running import Access
 from genbench.synthesis.build import Built, Request, build
 from genbench.synthesis.card import Provenance
 from genbench.synthesis.evidence import describe, nearest_point
@@ -136,16 +137,15 @@ def _stored_generator(
             f"the weights of {choice.name} are not in {stored.folder}: run it again with --fresh"
         )
     threads = int(stored.record.environment.get("threads", 1))
-    return StoredGenerator(
-        choice,
-        suite.space,
-        state,
-        suite.sample_chunk,
-        options.device,
-        threads,
+    file = choice.ref.file
+    access = Access(
         results,
         (*Store(results).hidden(), *sources(suite.dataset)),
+        (Path(file).parent,) if file else (),
         options.sandbox,
+    )
+    return StoredGenerator(
+        choice, suite.space, state, suite.sample_chunk, options.device, threads, access
     )
 
 

@@ -17,7 +17,7 @@ from genbench.errors import StoreError
 from genbench.system.files import read_json, sha256_file, write_json
 
 MARK = "confined"  # stands in a cache that none but confined generators could reach
-COMPUTED = ("features", "downstream", "utility")
+COMPUTED = ("features", "downstream", "utility", "probes")
 _REFIT_RESULTS = "refits/*/result.json"
 
 

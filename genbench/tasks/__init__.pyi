@@ -1,4 +1,5 @@
 from . import protocols
+from .codes import CodesAsked, codes_asked
 from .lock import check_lock, write_lock
 from .new import new_suite
 from .protocols import Augmentation, Classical, Imbalance, Protocols, Robustness
@@ -7,11 +8,13 @@ from .suite import Suite, load_suite, profiles_of, shipped
 __all__ = [
     "Augmentation",
     "Classical",
+    "CodesAsked",
     "Imbalance",
     "Protocols",
     "Robustness",
     "Suite",
     "check_lock",
+    "codes_asked",
     "load_suite",
     "new_suite",
     "profiles_of",

@@ -12,7 +12,7 @@ from genbench import kinds
 from genbench.errors import GenbenchError, UsageError, did_you_mean, shorten
 from genbench.metrics import METRICS, custom, split_id
 from genbench.results import CONTROLS, margins
-from genbench.tasks import course, protocols
+from genbench.tasks import codes, course, protocols
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+-]{0,31}")
@@ -27,6 +27,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "float": float,
     "list": list,
     "dict": dict,
+    "bool": bool,
     "margin": (int, float, dict),
 }
 
@@ -42,8 +43,8 @@ def _keys(text: str) -> Keys:
 TABLES: dict[str, Keys] = {
     "": _keys(
         "schema:int suite:dict dataset:dict protocol:dict budget:dict metrics:list "
-        "extractors?:list downstream?:dict generators?:dict controls?:dict floor?:dict "
-        "course?:dict profiles?:dict"
+        "extractors?:list downstream?:dict codes?:dict training?:dict generators?:dict "
+        "controls?:dict floor?:dict course?:dict profiles?:dict"
     ),
     "suite": _keys("name:str version:str title:str description:str primary:str"),
     "dataset": _keys(
@@ -60,9 +61,11 @@ TABLES: dict[str, Keys] = {
     ),
     "protocol": _keys("n_samples:int seeds:list reference:str extractor:str sample_chunk?:int"),
     "budget": _keys("examples:int"),
+    "training": _keys("augment?:bool balance?:bool"),
     "generators": _keys("names:list"),
     "controls": _keys("names?:list dropped_class?:int"),
     "floor": _keys("margin:margin"),
+    "codes": _keys("metrics:list rows?:int labels?:list subsets?:int"),
     "course": _keys("fractions:list rows?:int"),
     "downstream": _keys("tstr?:dict " + " ".join(f"{name}?:dict" for name in protocols.TABLES)),
     "downstream.tstr": _keys("n:int steps:int batch_size:int replicates?:int"),
@@ -164,8 +167,9 @@ class Checker:
                 self._fail(f"unknown control {name!r}", did_you_mean(str(name), CONTROLS), "names")
         self._floor(document, [metric["id"] for metric in document["metrics"]])
         self._space(document["dataset"]["space"])
-        for complaint in (*protocols.complaints(document), *course.complaints(document)):
-            self._fail(complaint.what, complaint.remedy, complaint.key)
+        for of in (protocols.complaints, codes.complaints, course.complaints):
+            for complaint in of(document):
+                self._fail(complaint.what, complaint.remedy, complaint.key)
         self._class_names(document["dataset"])
         for table in document.get("extractors", ()):
             self._extractor(table, document["dataset"]["space"])
@@ -245,6 +249,8 @@ class Checker:
             info = custom.entry(id_)
         except GenbenchError as error:
             self._fail(str(error), "see `genbench list metrics`", id_)
+        if info.source == "codes":
+            self._fail(f"metric {id_!r} is made of codes", "name it in the table [codes]", id_)
         for key in metric:
             if key != "id" and key not in info.defaults:
                 what = f"metric {id_!r} has no parameter {shorten(key)!r}"

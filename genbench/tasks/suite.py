@@ -20,6 +20,7 @@ from genbench.errors import UsageError, did_you_mean, shorten
 from genbench.generator import Space
 from genbench.metrics import split_id
 from genbench.results import CONTROLS, digest
+from genbench.tasks import protocols
 from genbench.tasks.course import Course, read
 from genbench.tasks.format import DEFAULT_PROFILE, Checker
 
@@ -138,6 +139,18 @@ class Suite:
         return read(self.document)
 
     @property
+    def training(self) -> Mapping[str, Any]:
+        """How training rows are served: ``augment``, ``balance``; empty for just as they are."""
+        found: Mapping[str, Any] = self.document.get("training", {})
+        return found
+
+    @property
+    def classical(self) -> protocols.Classical | None:
+        """The classical transforms of its images, if it names some."""
+        table = self.document.get("downstream", {}).get("classical")
+        return None if table is None else protocols.Classical(**table)
+
+    @property
     def task_hash(self) -> str:
         """Digest of all that decides the samples."""
         descriptive = ("licence", "credit", "folder", "class_names", "column_names")
@@ -145,16 +158,17 @@ class Suite:
         data["files"] = [
             {k: f[k] for k in ("role", "sha256")} for f in self.document["dataset"].get("files", ())
         ]
-        return digest(
-            {
-                "schema": self.document["schema"],
-                "dataset": data,
-                "protocol": {"n_samples": self.n_samples, "sample_chunk": self.sample_chunk},
-                "budget": self.document["budget"],
-                "controls": self.document.get("controls", {}),
-                "profile": self.profile,
-            }
-        )
+        body = {
+            "schema": self.document["schema"],
+            "dataset": data,
+            "protocol": {"n_samples": self.n_samples, "sample_chunk": self.sample_chunk},
+            "budget": self.document["budget"],
+            "controls": self.document.get("controls", {}),
+            "profile": self.profile,
+        }
+        if self.training:  # without it, the hash stays what it was before there was the table
+            body["training"] = dict(self.training)
+        return digest(body)
 
     @property
     def suite_hash(self) -> str:
@@ -169,9 +183,8 @@ class Suite:
     def part_hash(self, part: str) -> str:
         """Digest of the task and of what decides one part of the scores, given the samples."""
         protocol = self.document["protocol"]
-        scored: dict[str, Any] = {"downstream": self.document.get("downstream")}
-        if part == "metrics":
-            scored = {"metrics": self.document["metrics"]}
+        scored: dict[str, Any] = {part: self.document.get(part)}
+        if part != "downstream":
             scored |= {key: protocol[key] for key in ("reference", "extractor")}
             if self.document.get("extractors"):  # without any, the hash stays what it was before
                 scored["extractors"] = self._weights()

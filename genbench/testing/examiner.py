@@ -22,12 +22,12 @@ from typing import Any
 from genbench.errors import GenbenchError
 from genbench.running import configure_torch
 from genbench.system import ProcessOutcome, read_json, run_isolated, sandbox
-from genbench.testing import conduct, continuation, declaration, normalisation
+from genbench.testing import conduct, continuation, declaration, inside, normalisation
 from genbench.testing.order import RESULTS, Order
-from genbench.testing.results import CheckResult
+from genbench.testing.results import NOT_OFFERED, CheckResult
 from genbench.testing.rules import RULES
 from genbench.testing.slowdown import slowdown
-from genbench.testing.subject import NotChecked, Subject
+from genbench.testing.subject import NotChecked, NotOffered, Subject
 from genbench.testing.tiny import tiny_space
 
 Step = Callable[[Subject], None]
@@ -47,6 +47,9 @@ TOGETHER: dict[str, Step] = {
     "log-prob": conduct.log_prob,
     "density": normalisation.density,
     "copies": conduct.copies,
+    "codes": inside.codes,
+    "decode": inside.decode,
+    "sampler": inside.sampler,
     "files": conduct.files,
     "state": continuation.keep_state,
     "repeat": continuation.keep_reference,
@@ -59,6 +62,9 @@ APART: dict[str, tuple[Step, ...]] = {
     "snapshots": (continuation.snapshots,),
     "stop": (continuation.stop,),
     "device": (continuation.device,),
+    "codes": (inside.codes_again,),
+    "decode": (inside.decode_again,),
+    "sampler": (inside.sampler_again,),
     "probability": (normalisation.probability,),
 }
 
@@ -188,6 +194,8 @@ class Examiner:
     def _result_of(self, task: _Task) -> CheckResult:
         try:
             task.act()
+        except NotOffered:
+            return CheckResult(task.check, self._kind, "not checked", NOT_OFFERED)
         except NotChecked as reason:
             return CheckResult(task.check, self._kind, "not checked", str(reason))
         except GenbenchError as error:
@@ -226,8 +234,9 @@ class Examiner:
     def _emit_all(self, checks: Iterable[str]) -> None:
         with (self._order.scratch / RESULTS).open("a") as file:
             for check in checks:
-                if check in self._found and check in self._wanted:
-                    file.write(json.dumps(self._found[check].to_json()) + "\n")
+                found = self._found.get(check)
+                if found is not None and check in self._wanted and not found.is_about_nothing:
+                    file.write(json.dumps(found.to_json()) + "\n")
 
     def _folder(self, name: str) -> Path:
         path = self._order.scratch / name

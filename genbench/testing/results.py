@@ -10,6 +10,7 @@ from typing import Any, Literal
 from genbench.testing.rules import RULES
 
 Status = Literal["passed", "failed", "not checked"]
+NOT_OFFERED = "it does not have that"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,11 @@ class CheckResult:
     def sentence(self) -> str:
         """The rule as a sentence."""
         return RULES[self.check].sentence
+
+    @property
+    def is_about_nothing(self) -> bool:
+        """Whether what was to be checked is optional, and the generator does not have it."""
+        return self.detail == NOT_OFFERED
 
     @property
     def label(self) -> str:

@@ -74,6 +74,21 @@ _ALL = (
     Rule("stop", "It stops within ten seconds of being told.", ("fit",)),
     Rule("device", "All tensors follow the device it was given.", ("samples",)),
     Rule(
+        "codes",
+        "Codes, where it has some, are finite float32 of latent_size, by the row and state alone.",
+        ("fit",),
+    ),
+    Rule(
+        "decode",
+        "Codes decode to examples of the space, and rows are given back as such, by state alone.",
+        ("fit",),
+    ),
+    Rule(
+        "sampler",
+        "Its sampler makes examples of the space out of noise, by noise, labels and state alone.",
+        ("fit",),
+    ),
+    Rule(
         "probability",
         "Over the 256 images of 2 x 2 pixels and 4 levels, exact probabilities sum to 1 "
         "within 0.001; bounds to at most that.",

@@ -164,6 +164,24 @@ class Laboratory:
         """The metric under attacks of this size."""
         return self._valued(metric, self.known_digits.attacked(epsilon))
 
+    def rebuilt(self, metric: str, fake: str) -> float:
+        """The metric where the real rows come back as the rows of a named set."""
+        from genbench.metrics import evaluate, reconstruction_error
+
+        real, fake_rows = self.sets["real"], self.sets[fake]
+        if metric == "reconstruction_mse":
+            return self.reported(metric, reconstruction_error(real, fake_rows).value)
+        return self._valued(metric, evaluate(real, fake_rows, ["fid"], intervals=False)["fid"])
+
+    def probed(self, metric: str, turn: int) -> float:
+        """The metric of fresh rows as codes, or of rows that are paired with others' labels."""
+        from genbench.metrics import linear_probe
+
+        rng = np.random.default_rng(SEED)
+        labels = rng.permutation(self.labels) if turn else self.labels
+        told = linear_probe(self.sets["train"], labels, self.sets["fresh"], self.labels)
+        return self.reported(metric, float(told.mean()))
+
     def _valued(self, metric: str, value: MetricValue) -> float:
         if value.value is None:
             raise MetricError(value.reason or "no value and no reason")

@@ -36,6 +36,10 @@ class NotChecked(Exception):
     """A check that means nothing for this generator, and why."""
 
 
+class NotOffered(NotChecked):
+    """A check of something optional that this generator does not have: not spoken of."""
+
+
 @dataclass
 class Fitted:
     """A fitted generator; which global random states and which of the training data it changed."""

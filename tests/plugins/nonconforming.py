@@ -369,3 +369,87 @@ class MixesDevices(Points):
     def sample(self, n: int, *, seed: int, labels: Tensor | None = None) -> Tensor:
         rng = torch.Generator().manual_seed(seed)
         return self.table[0] + torch.randn(n, self.space.dims, generator=rng)
+
+
+class Affine(torch.nn.Module):
+    """Standard normal numbers in the place and scale of a table."""
+
+    def __init__(self, table: Tensor) -> None:
+        super().__init__()
+        self.table = table
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.table[0] + self.table[1] * z
+
+
+class Coded(Points):
+    """Sound, and its codes are the rows in deviations."""
+
+    spec = spec("coded", "points")
+    latent_size = noise_size = 2
+
+    def encode(self, x: Tensor) -> Tensor:
+        return (x - self.table[0]) / self.table[1]
+
+    @property
+    def decode(self) -> torch.nn.Module:
+        return Affine(self.table)
+
+    @property
+    def sampler(self) -> torch.nn.Module:
+        return Affine(self.table)
+
+
+class WideCodes(Coded):
+    spec = spec("wide-codes", "points")
+
+    def encode(self, x: Tensor) -> Tensor:
+        return super().encode(x).double()
+
+
+class BatchCodes(Coded):
+    spec = spec("batch-codes", "points")
+
+    def encode(self, x: Tensor) -> Tensor:
+        return (x - x.mean(0)) / x.std(0)
+
+
+class RandomCodes(Coded):
+    spec = spec("random-codes", "points")
+
+    def encode(self, x: Tensor) -> Tensor:
+        return super().encode(x) + torch.randn(len(x), 2)
+
+
+class UnsizedDecoder(Points):
+    spec = spec("unsized-decoder", "points")
+
+    @property
+    def decode(self) -> torch.nn.Module:
+        return Affine(self.table)
+
+
+class DecoderIsNoModule(Coded):
+    spec = spec("decoder-is-no-module", "points")
+
+    def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:  # type: ignore[override]
+        return z
+
+
+class DecodesHalf(Coded):
+    spec = spec("decodes-half", "points")
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        return x[: len(x) // 2]
+
+
+class ForgetsItsSampler(Coded):
+    spec = spec("forgets-its-sampler", "points")
+
+    def fit(self, train: TrainData, run: Run) -> None:
+        super().fit(train, run)
+        self.wide = 2.0
+
+    @property
+    def sampler(self) -> torch.nn.Module:
+        return Affine(self.table * getattr(self, "wide", 1.0))

@@ -6,12 +6,13 @@ imported; functions are named as text.
 
 from __future__ import annotations
 
-from genbench.metrics.entries import distances, downstream, likelihood, memorisation, quality
+from genbench.metrics.entries import codes, distances, downstream, likelihood, memorisation, quality
 
 ENTRIES = (
     *distances.ENTRIES,
     *quality.ENTRIES,
     *likelihood.ENTRIES,
     *memorisation.ENTRIES,
+    *codes.ENTRIES,
     *downstream.ENTRIES,
 )

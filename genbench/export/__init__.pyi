@@ -1,0 +1,3 @@
+from .run import Exported, export
+
+__all__ = ["Exported", "export"]
