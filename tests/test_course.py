@@ -484,6 +484,10 @@ def test_the_report_draws_the_course_and_says_how_steady_it_was(tmp_path: Path) 
     assert rows_["gan"]["stability"]["spread"]["fid"] == {"low": 9.0, "high": 9.0, "sd": 0.0}
     assert len(rows_["gan"]["stability"]["lost_classes"]) == 3
     assert "stability" not in rows_["flow"]
+    (own,) = (tmp_path / "site" / "rows").glob("*-gan.html")
+    assert lost in own.read_text(), "on the page of the row too"
+    (other,) = (tmp_path / "site" / "rows").glob("*-flow.html")
+    assert "Stability" not in other.read_text()
 
 
 def test_without_a_course_the_report_is_what_it_was(tmp_path: Path) -> None:

@@ -73,7 +73,10 @@ def figure(table: Table, colour: Mapping[str, str]) -> Figure | None:
         (Choice("Metric", tuple((name, TITLES[name]) for name in names)),),
         ("generator", "seed", "examples", *(TITLES[name] for name in names), "classes missed"),
         tuple(line for told in rows for line in _lines(told, names, table)),
-        notes=(*(_sentence(told, table) for told in rows), *_without(table, rows)),
+        notes=(
+            *(f"{shorten(told.row.label)}: {stability_text(told.row, table)}" for told in rows),
+            *_without(table, rows),
+        ),
     )
 
 
@@ -177,10 +180,13 @@ def _example_ticks(examples: Sequence[float]) -> dict[str, Any]:
             "range": [math.log10(places[0]) - 0.06, math.log10(places[-1]) + 0.06]}  # fmt: skip
 
 
-def _sentence(told: _Told, table: Table) -> str:
-    """A row's stability in a sentence."""
-    known = stability(told.courses)
-    return f"{shorten(told.row.label)}: {_spread(known)}; {_classes(known, told, table)}."
+def stability_text(row: Row, table: Table) -> str:
+    """A row's stability in a sentence; empty without a course."""
+    courses = courses_of(row)
+    if not courses:
+        return ""
+    known = stability(courses)
+    return f"{_spread(known)}; {_classes(known, courses, table)}."
 
 
 def _spread(known: Stability) -> str:
@@ -194,11 +200,11 @@ def _spread(known: Stability) -> str:
     return f"{TITLES[name]} {low} to {high} over {known.seeds} seeds (sd {number(ends.sd, 2)})"
 
 
-def _classes(known: Stability, told: _Told, table: Table) -> str:
+def _classes(known: Stability, courses: Sequence[Course], table: Table) -> str:
     """The modes that were lost on the way, and when."""
     if not known.told:
         return "no classes by which a lost mode would show"
-    if len(told.courses[0].points) < 2:
+    if len(courses[0].points) < 2:
         return "too few states to see a class being lost"
     parts = [_loss(loss, known, table) for loss in known.losses[:MOST_NAMED]]
     if len(known.losses) > MOST_NAMED:

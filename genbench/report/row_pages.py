@@ -12,6 +12,7 @@ from markupsafe import Markup
 from genbench.plugins import installed
 from genbench.report.cells import pictures
 from genbench.report.columns import Column
+from genbench.report.course import stability_text
 from genbench.report.curves import MAX_CURVES, MAX_SEEDS, svg
 from genbench.report.groups import ColumnGroup, metric_groups
 from genbench.report.images import artefact
@@ -81,7 +82,11 @@ def row_view(row: Row, page: Page, place: Place, link: Callable[[Entry], str]) -
         row=row,
         sentence=sentence(row),
         standing=_standing(row, page.table),
-        facts=tuple((title, text) for title, text in _facts(row) if text),
+        facts=tuple(
+            (title, text)
+            for title, text in (*_facts(row), ("Stability", stability_text(row, page.table)))
+            if text
+        ),
         parameters=tuple(_parameters(row)),
         scores=tuple(
             (group, tuple(_score(row, column, page.table) for column in group.columns))
