@@ -12,6 +12,7 @@ is made to lower squared error. There is no likelihood. What was measured: ``doc
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -65,7 +66,7 @@ class AutoencoderParams:
     components: int = 10
     """Gaussians in the mixture of each class."""
     remembered: float = 0.15
-    """Share of the budget, at its end, whose codes the mixtures are fitted to."""
+    """Share of the budget whose codes, the last ones, the mixtures are fitted to."""
 
 
 class Network(nn.Module):
@@ -133,10 +134,12 @@ class Training:
     codes: list[Tensor] = field(default_factory=list)  # of the batches that are remembered
     labels: list[Tensor] = field(default_factory=list)
 
-    def remember(self, codes: Tensor, y: Tensor) -> None:
-        """Keep the codes of a batch."""
+    def remember(self, codes: Tensor, y: Tensor, most: float) -> None:
+        """Keep the codes of a batch, and of those before it as many as make up `most`."""
         self.codes.append(codes)
         self.labels.append(y)
+        while sum(map(len, self.codes[1:])) >= most:
+            del self.codes[0], self.labels[0]
 
     def state(self) -> dict[str, Any]:
         """The state to continue from."""
@@ -186,12 +189,12 @@ class Autoencoder:
             if run.served == len(x):
                 training.net.coder.calibrate(x)
             error, codes = step(x, self._rate(run.fraction))
-            if run.fraction > 1 - self.params.remembered:
-                training.remember(codes, self._classes(len(x), y))
+            classes = self._classes(len(x), y)
+            training.remember(codes, classes, self.params.remembered * run.budget)
             run.progress(reconstruction_mse=error)
+            run.snapshot(lambda: dict(self._settled(training, run.seed).state_dict()))
             run.checkpoint(training.state)
-        self.net = training.net.requires_grad_(False).eval()
-        self.net.settle(torch.cat(training.codes), torch.cat(training.labels), self._rng(run.seed))
+        self.net = self._settled(training, run.seed)
 
     @torch.no_grad()
     def sample(self, n: int, *, seed: int, labels: Tensor | None = None) -> Tensor:
@@ -244,6 +247,12 @@ class Autoencoder:
                 coder = PointsCoder(self.space, p.points_latent, width=p.points_width)
         mixtures = ClassMixtures(self.space.classes, p.components, self.latent_size)
         return Network(coder, mixtures).to(self.device)
+
+    def _settled(self, training: Training, seed: int) -> Network:
+        """The network as it is, with the distribution of the codes that it gave last."""
+        net = copy.deepcopy(training.net).requires_grad_(False).eval()
+        net.settle(torch.cat(training.codes), torch.cat(training.labels), self._rng(seed))
+        return net
 
     def _start(self, seed: int) -> Training:
         """A network and its optimiser; the decoder's weights alone decay."""

@@ -174,6 +174,7 @@ class PixelCNN:
             share = self._share(run.served / size)
             (loss,) = step(x, y, self._rate(run.fraction), share)
             run.progress(nll_bits_per_dim=loss)
+            run.snapshot(self.state_dict)
             run.checkpoint(training.state)
 
     @torch.no_grad()
