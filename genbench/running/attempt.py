@@ -42,7 +42,7 @@ def judge(
     attempt: Attempt, spec: CellSpec, outcome: ProcessOutcome, ledger: Ledger, stopping: bool
 ) -> None:
     """Turn the way the generator's process ended into a status and an error."""
-    from genbench.running.generation import PROBE
+    from genbench.running.likelihoods import PROBE
 
     result = ledger.result
     attempt.status, attempt.error = _verdict(spec, outcome, ledger, stopping)

@@ -21,10 +21,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from genbench import kinds
 from genbench.data import Split, load_split
-from genbench.errors import UsageError, shorten
-from genbench.metrics import is_likelihood
+from genbench.errors import shorten
 from genbench.plugins import (
     Coded,
     FitResult,
@@ -39,12 +37,10 @@ from genbench.running.codesplan import codes_wanted, plan_codes
 from genbench.running.encoding import Look
 from genbench.running.events import EventListener
 from genbench.running.ledger import STATE, WORK
-from genbench.running.mass import MASS, MOST_DIMS, masses
+from genbench.running.likelihoods import PROBE, LogProbs, likelihood_plan
 from genbench.seeds import derive_seed
 from genbench.system import Sandbox, card, error_text, limit_threads, tensorfile
 
-PROBES = 16  # training rows whose log_prob the stored state must bring back
-PROBE = "probe"
 Labels = npt.NDArray[np.int64]
 
 
@@ -63,18 +59,6 @@ def _differs_from_new(subject: GeneratorDriver, state: Mapping[str, Tensor]) -> 
         return _fingerprint(subject.new().state_dict()) != _fingerprint(state)
     except Exception:  # one that draws its weights in `fit` may have no state before
         return True
-
-
-def likelihood_plan(spec: CellSpec) -> dict[str, dict[str, int]]:
-    """The likelihood metrics that the suite asks of this generator: id -> rows and draws."""
-    if spec.generator.description.likelihood is None or "metrics" not in spec.parts:
-        return {}
-    plan = {}
-    for request in spec.suite.metrics:
-        if is_likelihood(request.id):
-            rows = int(request.parameters.get("rows", 10_000))
-            plan[request.id] = {"rows": rows, "draws": int(request.parameters.get("draws", 1))}
-    return plan
 
 
 def configure_torch(threads: int) -> None:
@@ -118,7 +102,6 @@ class Generation:
     ) -> None:
         self.spec = spec
         self.space = spec.suite.space
-        self._told_in = kinds.of(self.space.kind).likelihood
         self.device = torch.device(spec.device)
         self.events = events
         self._sandbox = sandbox
@@ -179,37 +162,33 @@ class Generation:
         self._sample(subject, train)
         self.events.phase("state")
         self._save_state(subject)
-        plan = likelihood_plan(self.spec)
-        if plan and self._cls is None:
-            self.events.phase(PROBE)
-            with self._costs_alone(self.events.no_log_probs):
-                self._probe(subject, train)
-        elif plan:
-            self.events.phase("log_prob")
-            with self._costs_alone(self.events.no_log_probs):
-                self._log_probs(subject, *self._reference_rows(), plan)
+        if not likelihood_plan(self.spec):
+            return
+        log_probs = LogProbs(self.spec, self.events, lambda: self._stopping)
+        apart = self._cls is None  # other rows are seen by another process
+        self.events.phase(PROBE if apart else "log_prob")
+        with self._costs_alone(self.events.no_log_probs):
+            if apart:
+                log_probs.probe(subject, train)
+            else:
+                log_probs.score(subject, *log_probs.reference())
 
     def _score_rows(self) -> None:
         self.events.phase("data")
         train = self._split(self.spec.split)
-        reference, prior = self._reference_rows()
-        subject = self._imported()
-        self.events.phase("state")
-        state = tensorfile.load(self.spec.folder / STATE, device=self.device)
-        subject.generator.load_state_dict(state)
+        log_probs = LogProbs(self.spec, self.events, lambda: self._stopping)
+        reference, prior = log_probs.reference()
+        subject = self._fitted()
         self.events.phase(PROBE)
-        self._probe(subject, train)
+        log_probs.probe(subject, train)
         self.events.phase("log_prob")
-        self._log_probs(subject, reference, prior, likelihood_plan(self.spec))
+        log_probs.score(subject, reference, prior)
 
     def _look_inside(self) -> None:
         self.events.phase("data")
-        train, (reference, _) = self._split(self.spec.split), self._reference_rows()
-        subject = self._imported()
-        self.events.phase("state")
-        subject.generator.load_state_dict(
-            tensorfile.load(self.spec.folder / STATE, device=self.device)
-        )
+        train = self._split(self.spec.split)
+        reference = self._split(self.spec.suite.document["protocol"]["reference"])
+        subject = self._fitted()
         self.events.phase("codes")
         asked = codes_wanted(self.spec)
         coded = Coded(subject.generator, self.space)
@@ -261,6 +240,14 @@ class Generation:
             stopping=lambda: self._stopping,
             report=self.events.progress,
         )
+
+    def _fitted(self) -> GeneratorDriver:
+        """The generator as its fit left it."""
+        subject = self._imported()
+        self.events.phase("state")
+        state = tensorfile.load(self.spec.folder / STATE, device=self.device)
+        subject.generator.load_state_dict(state)
+        return subject
 
     def _split(self, name: str) -> Split:
         return load_split(self.spec.suite.dataset, self.space, name)
@@ -331,87 +318,6 @@ class Generation:
             tensorfile.save(self.spec.folder / WORK / STATE, state)
         changed = self._served > 0 or _differs_from_new(subject, state)
         self.events.state(int(weights), stored, changed)
-
-    def _probe(self, subject: GeneratorDriver, train: Split) -> None:
-        """Score a few training rows: the same before the state was stored and after."""
-        values = subject.log_prob(
-            train.x[:PROBES],
-            seed=derive_seed(self.spec.seed, PROBE),
-            labels=train.y[:PROBES] if subject.takes_labels and train.y is not None else None,
-            draws=1,
-            first=0,
-            of="training row",
-        )
-        self.events.log_probs({PROBE: values})
-
-    def _reference_rows(self) -> tuple[Split, npt.NDArray[np.float64] | None]:
-        """The rows to score, and the log-shares of the classes where it takes labels."""
-        reference = self._split(self.spec.suite.document["protocol"]["reference"])
-        given = self.spec.generator.description.labels == "given" and self.space.classes > 0
-        return reference, self._label_prior() if given else None
-
-    def _log_probs(
-        self,
-        subject: GeneratorDriver,
-        reference: Split,
-        prior: npt.NDArray[np.float64] | None,
-        plan: Mapping[str, Mapping[str, int]],
-    ) -> None:
-        arrays: dict[str, npt.NDArray[Any]] = {}
-        for name, ask in plan.items():
-            rows = min(ask["rows"], len(reference.x))
-            draws = ask["draws"] if self._draws_differ() else 1
-            arrays[name] = self._log_prob_rows(subject, reference, prior, rows, draws)
-            if draws > 1:
-                one = self._log_prob_rows(subject, reference, prior, rows, 1)
-                arrays[f"{name}_one_draw"] = one
-            arrays[f"{name}_asked"] = np.array([ask["rows"], ask["draws"]])
-        if self._told_in.integrable and self.space.dims <= MOST_DIMS:
-            shares = None if prior is None else np.exp(prior)
-            arrays[MASS] = masses(subject, reference.x, shares, self.spec.seed)
-        self.events.log_probs(arrays)
-
-    def _draws_differ(self) -> bool:
-        """Whether the likelihood has noise to average: not if exact, nor a density of points."""
-        likelihood = self.spec.generator.description.likelihood
-        return likelihood == "lower-bound" or (
-            likelihood == "dequantized" and self._told_in.dequantised
-        )
-
-    def _label_prior(self) -> npt.NDArray[np.float64]:
-        y = self._split("train").y
-        if y is None:
-            raise UsageError(f"suite {self.spec.suite.name!r} has classes but no labels")
-        share = np.bincount(y, minlength=self.space.classes) / len(y)
-        return np.asarray(np.log(share), np.float64)
-
-    def _log_prob_rows(
-        self,
-        subject: GeneratorDriver,
-        reference: Split,
-        prior: npt.NDArray[np.float64] | None,
-        rows: int,
-        draws: int,
-    ) -> npt.NDArray[np.float64]:
-        chunk = max(1, 500 // draws)
-        seed = derive_seed(self.spec.seed, "log_prob", draws)
-        values = []
-        for start in range(0, rows, chunk):
-            if self._stopping:
-                raise Stopped
-            stop = min(start + chunk, rows)
-            part = subject.log_prob(
-                reference.x[start:stop],
-                seed=derive_seed(seed, start),
-                labels=None if prior is None or reference.y is None else reference.y[start:stop],
-                draws=draws,
-                first=start,
-            )
-            if prior is not None and reference.y is not None:
-                part = part + prior[reference.y[start:stop]]
-            values.append(part)
-            self.events.progress(stop, rows, {})
-        return np.concatenate(values)
 
     def _on_signal(self, number: int, frame: Any) -> None:
         self._signalled = True

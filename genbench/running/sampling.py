@@ -119,7 +119,7 @@ class Sampling:
 
     def _scores_rows(self, attempt: Attempt) -> bool:
         """Whether there is a state whose likelihood is wanted and not stored."""
-        from genbench.running.generation import likelihood_plan
+        from genbench.running.likelihoods import likelihood_plan
 
         return (
             not self._stopping()
@@ -133,7 +133,8 @@ class Sampling:
 
     def _score_rows(self, attempt: Attempt) -> None:
         """Score reference rows in a process that has nothing of the fit but the stored state."""
-        from genbench.running.generation import PROBE, Generation
+        from genbench.running.generation import Generation
+        from genbench.running.likelihoods import PROBE
 
         spec = self._spec
         path = spec.folder / LIKELIHOOD
@@ -291,7 +292,7 @@ class Sampling:
 
     def _needs_generator(self) -> bool:
         """Whether stored log-probabilities do not answer what the suite asks now."""
-        from genbench.running.generation import likelihood_plan
+        from genbench.running.likelihoods import likelihood_plan
 
         plan = likelihood_plan(self._spec)
         path = self._spec.folder / LIKELIHOOD
