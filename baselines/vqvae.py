@@ -14,7 +14,7 @@ code, so that log p(image | code) + log p(code | class) is a lower bound of its 
 is lost is that other codes might have made the same image. `sample` draws codes, then levels.
 
 Expect of MNIST a bound of 1.41 bits/dim after 30,000 images, and of so short a training samples
-that are strokes rather than digits. More: ``docs/baselines.md``. The networks are in `vqvae_networks`.
+that are strokes rather than digits. More: ``docs/baselines.md``. The networks: `vqvae_networks`.
 """
 
 from __future__ import annotations
