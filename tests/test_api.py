@@ -59,8 +59,8 @@ class _Called(Exception):
             ["run", "--suite", "digits", "-g", "vae", "--seeds", "1,2", "--skip", "downstream",
              "--no-controls", "--memory-limit", "10", "--no-report"],
             "run",
-            {"seeds": (1, 2), "parts": ["metrics"], "controls": False, "memory_limit": 10 << 20,
-             "report": False, "jobs": "auto"},
+            {"seeds": (1, 2), "parts": ["metrics", "codes"], "controls": False,
+             "memory_limit": 10 << 20, "report": False, "jobs": "auto"},
         ),
         (["run", "--suite", "digits", "--dry-run"], "plan", {"seeds": None, "fresh": False}),
         (

@@ -25,7 +25,7 @@ from genbench.generator import CONTRACT, GeneratorSpec
 from genbench.plugins import parameters
 from genbench.plugins.parameters import Parameter
 from genbench.plugins.source import Sources, sources_of
-from genbench.results import poses_as_control
+from genbench.results import is_control, poses_as_control
 from genbench.system import extensions
 
 GROUP = "genbench.generators"
@@ -258,7 +258,7 @@ def description_of(cls: Any, ref: GeneratorRef) -> Description:
         pretrained_on=spec.pretrained_on,
         summary=doc.split("\n\n")[0].replace("\n", " "),
         source=code.digest,
-        parameters=parameters.declared(spec),
+        parameters=parameters.declared(spec, control=is_control(spec.name, ref.provider)),
         covers=(*code.files, *getattr(cls, "version_files", ())),
         left_out=code.left_out,
         likelihood_kinds=tuple(spec.likelihood_kinds),

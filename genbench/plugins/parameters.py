@@ -58,8 +58,8 @@ def is_harness(key: str, own: type) -> bool:
     return key in (AUGMENT, BALANCE, TRANSFORMS) and key not in names
 
 
-def declared(spec: GeneratorSpec) -> tuple[Parameter, ...]:
-    """The parameters that a spec's dataclass declares, and the harness's, last.
+def declared(spec: GeneratorSpec, *, control: bool = False) -> tuple[Parameter, ...]:
+    """The parameters that a spec's dataclass declares, and unless it is a control the harness's.
 
     `PluginError` if one has no default, or two could be meant by one name.
     """
@@ -81,7 +81,7 @@ def declared(spec: GeneratorSpec) -> tuple[Parameter, ...]:
             Parameter(field.name, _key(field), kind, _plain(default), optional, added, choices)
         )
     _require_distinct(spec.name, found)
-    ours = () if spec.family == "control" else OF_HARNESS
+    ours = () if control else OF_HARNESS
     return (*found, *(p for p in ours if is_harness(p.key, spec.params)))
 
 
