@@ -78,7 +78,7 @@ class DDPMParams:
     """Adam's rate at its highest; it falls to 0 along a cosine."""
     ema: float = 0.998
     """Share of the averaged weights, which are the ones used, that survives a step."""
-    steps: int = 50
+    steps: int = 25
     """Steps of the chain that are taken back to sample, of a thousand."""
 
 

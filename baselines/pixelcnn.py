@@ -15,7 +15,8 @@ is a mixture of shared distributions (`grey_levels`).
 Sampling is ancestral: pixel after pixel, with what is known of the rows above and of the row so far
 kept, so that a pixel costs one small step (`flow_inverse`).
 
-Expect of MNIST 1.16 bits/dim after 60,000 images. More: ``docs/baselines.md``.
+What to expect of MNIST at `standard`: 1.105 bits/dim, FID 8, TSTR 97.3 %. More:
+``docs/baselines.md``.
 """
 
 from __future__ import annotations
