@@ -122,7 +122,7 @@ class DDPM:
             cosine = (1 + math.cos(math.pi * run.fraction)) / 2
             rate = p.learning_rate * min(1.0, run.fraction / RISE) * cosine
             (loss,) = step(x.float(), y, rate, training.share(p.ema))
-            run.progress(noise_error=loss)
+            run.progress(v_error=loss)
             run.snapshot(self.state_dict)
             run.checkpoint(training.state)
 

@@ -13,8 +13,8 @@ A pixel of the decoder is a distribution over grey levels (`grey_levels`), and a
 code, so that log p(image | code) + log p(code | class) is a lower bound of its log-likelihood: what
 is lost is that other codes might have made the same image. `sample` draws codes, then levels.
 
-Expect of MNIST a bound of 1.32 bits/dim after 60,000 images; so short a training's samples are
-strokes rather than digits. More: ``docs/baselines.md``. The networks: `vqvae_networks`.
+What to expect of MNIST at `standard`: a bound of 1.22 bits/dim, FID 14, TSTR 97.2 %. More:
+``docs/baselines.md``. The networks: `vqvae_networks`.
 """
 
 from __future__ import annotations
