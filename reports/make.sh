@@ -15,10 +15,10 @@ if genbench data verify fashion-mnist >/dev/null; then
   suites="$suites fashion-mnist"
 fi
 for suite in $suites; do
-  genbench run --suite "$suite" --results "$work"
+  genbench run --suite "$suite" -g all --results "$work"
 done
 # Ranks need the spread between seeds: three of them where people look first. What synthetic rows are
 # worth is asked at the first alone, since a generator is fitted nine times for it.
-genbench run --suite mnist --seeds 1,2 --no-controls --skip downstream --results "$work"
+genbench run --suite mnist -g all --seeds 1,2 --no-controls --skip downstream --results "$work"
 genbench results merge "$work" --into "$here" --light
 genbench results verify "$here"
