@@ -23,22 +23,10 @@ if TYPE_CHECKING:
     type=click.Choice(["onnx", "torchscript", "safetensors"]),
     help="Write this format; default: the one that the suffix of --out says.",
 )
-@click.option(
-    "-o",
-    "--out",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="Write this file: .onnx, .pt (torchscript) or .safetensors.",
-)
+@options.out(help="Write this file: .onnx, .pt (torchscript) or .safetensors.")
 @options.plugins(help="As in `run`.")
 @options.profile()
-@click.option(
-    "--seed",
-    default=0,
-    show_default=True,
-    type=click.IntRange(min=0),
-    help="Export the training with this seed.",
-)
+@options.seed(help="Export the training with this seed.")
 @click.option("--overwrite", is_flag=True, help="Replace a file that lies at --out.")
 @options.results(help="Take the trained generator from here.")
 @options.no_sandbox(help="Let the generator write wherever you may write.")

@@ -25,6 +25,8 @@ on_bad = partial(
 )
 timeout = partial(click.option, "--timeout", type=_SECONDS, show_default=True, metavar="SECONDS")
 no_sandbox = partial(click.option, "--no-sandbox", is_flag=True)
+seed = partial(click.option, "--seed", default=0, show_default=True, type=click.IntRange(min=0))
+out = partial(click.option, "-o", "--out", required=True, type=click.Path(path_type=Path))
 as_json = partial(click.option, "--json", "as_json", is_flag=True, help="Print JSON.")
 only = click.option("--only", type=_PARTS, help="Compute this part of the scores alone.")
 skip = click.option("--skip", type=_PARTS, help="Leave this part of the scores out for now.")

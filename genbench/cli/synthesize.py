@@ -25,22 +25,10 @@ if TYPE_CHECKING:
     help="The generator, with its parameters as in `genbench run`.",
 )
 @click.option("-n", "rows", required=True, type=click.IntRange(min=1), help="Rows to build.")
-@click.option(
-    "-o",
-    "--out",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="Write the data set into this new folder.",
-)
+@options.out(help="Write the data set into this new folder.")
 @options.plugins(help="As in `run`.")
 @options.profile()
-@click.option(
-    "--seed",
-    default=0,
-    show_default=True,
-    type=click.IntRange(min=0),
-    help="Seed of the training that is used and of the drawing.",
-)
+@options.seed(help="Seed of the training that is used and of the drawing.")
 @click.option(
     "--balance",
     type=click.Choice(["classes"]),
