@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from importlib import metadata
@@ -140,3 +141,37 @@ def test_the_entry_points_name_the_classes_own_specs() -> None:
         if owners[0].provider.startswith("genbench "):
             assert plugins.load(owners[0]).spec.name == name
     assert metadata.version("genbench") in plugins.installed()["gan"][0].provider
+
+
+@pytest.mark.parametrize(
+    ("folder", "info", "url", "changes"),
+    [
+        ("lib/site-packages", "mine-1.dist-info", {"editable": True}, True),
+        ("lib/site-packages", "mine-1.dist-info", {}, False),
+        ("lib/site-packages", "mine-1.dist-info", None, False),
+        ("lib/dist-packages", "mine-1.egg-info", None, False),
+        ("checkout", "mine.egg-info", None, True),
+        ("target", "mine-1.dist-info", None, False),
+    ],
+)
+def test_a_package_run_from_its_sources_is_known_however_it_is_found(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    folder: str,
+    info: str,
+    url: dict[str, bool] | None,
+    changes: bool,
+) -> None:
+    """From a checkout's root its egg-info is found first, which says nothing of an installation."""
+    home = tmp_path / folder / info
+    home.mkdir(parents=True)
+    about = "Metadata-Version: 2.1\nName: mine\nVersion: 1\n"
+    (home / ("PKG-INFO" if info.endswith("egg-info") else "METADATA")).write_text(about)
+    (home / "entry_points.txt").write_text("[genbench.generators]\nmine-alone = mine:Mine\n")
+    if info.endswith("dist-info"):
+        (home / "RECORD").write_text("")
+    if url is not None:
+        (home / "direct_url.json").write_text(json.dumps({"url": "file:///", "dir_info": url}))
+    monkeypatch.syspath_prepend(tmp_path / folder)
+    (ref,) = plugins.installed()["mine-alone"]
+    assert ref.track_source is changes

@@ -24,7 +24,7 @@ from genbench.errors import PluginError, UsageError, did_you_mean, shorten
 from genbench.generator import CONTRACT, GeneratorSpec
 from genbench.plugins import parameters
 from genbench.plugins.parameters import Parameter
-from genbench.plugins.source import Sources, sources_of
+from genbench.plugins.source import INSTALLED, Sources, sources_of
 from genbench.results import is_control, poses_as_control
 from genbench.system import extensions
 
@@ -331,9 +331,15 @@ def _cause(error: Exception) -> str:
 
 
 def _is_editable(dist: metadata.Distribution) -> bool:
+    """Whether the package is run from its sources, which change while its version does not.
+
+    From a checkout's root Python finds the egg-info that setuptools left beside the sources before
+    it finds what pip installed: it has no direct_url.json, and no RECORD either.
+    """
     text = dist.read_text("direct_url.json")
     if not text:
-        return False
+        parts = Path(str(dist.locate_file(""))).resolve().parts
+        return dist.read_text("RECORD") is None and not set(INSTALLED) & set(parts)
     try:
         return bool(json.loads(text).get("dir_info", {}).get("editable", False))
     except ValueError:

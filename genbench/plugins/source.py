@@ -23,7 +23,7 @@ MOST_FILES = 5000
 NAMED = 12
 
 _SUFFIXES = tuple(importlib.machinery.all_suffixes())
-_INSTALLED = ("site-packages", "dist-packages")
+INSTALLED = ("site-packages", "dist-packages")
 # Calls that import what a text says, or run it.
 _BY_TEXT = ("import_module", "__import__")
 _UNSEEN = ("spec_from_file_location", "run_path", "run_module", "walk_packages", "iter_modules")
@@ -283,6 +283,6 @@ def _local_root(top: str) -> Path | None:
         return None
     path = Path(places[0]).resolve()
     stdlib = {Path(sysconfig.get_path(key)).resolve() for key in ("stdlib", "platstdlib")}
-    if any(part in _INSTALLED for part in path.parts) or stdlib & set(path.parents):
+    if any(part in INSTALLED for part in path.parts) or stdlib & set(path.parents):
         return None
     return path.parent
