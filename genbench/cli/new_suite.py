@@ -53,8 +53,9 @@ from genbench.cli.output import echo
     "--extractor",
     metavar="train|standardised|NAME",
     help="Compute metrics in these features: train fits a classifier to the labels now (default "
-    "for labelled images), standardised gives the columns of points one scale (default for "
-    "points), a name takes one of `genbench list extractors` or of an installed package.",
+    "for labelled images; others get efficientnet-lite0), standardised gives the columns of points "
+    "one scale (default for points), a name takes one of `genbench list extractors` or of an "
+    "installed package.",
 )
 @click.option(
     "--split",

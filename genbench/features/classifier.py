@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load as parse_tensors
 from torch import Tensor
 
-from genbench.errors import ContractError, DataError
+from genbench.errors import ContractError
 from genbench.features.extractors import ExtractorInfo, Features, gathered
 from genbench.features.network import ClassifierNet
+from genbench.features.weights import load_net
 from genbench.system import plain_float32
 
 
@@ -78,31 +75,7 @@ class ClassifierExtractor:
             raise ContractError(f"extractor {self.name} got no rows: pass at least one")
 
 
-def shipped_weights(info: ExtractorInfo) -> Path:
-    """The file that `info` names among those that ship with genbench."""
-    return Path(str(resources.files("genbench.suites"))) / "weights" / info.file
-
-
 def load_classifier(info: ExtractorInfo, source: Path) -> ClassifierExtractor:
-    """The classifier that `info` describes, its file checked against `info.sha256`.
-
-    Raises
-    ------
-    DataError
-        If the file is missing, altered or does not fit the network.
-    """
-    remedy = "reinstall genbench, or make anew the suite that it came with"
-    try:
-        data = source.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot read weights {source}: {error.strerror}: {remedy}") from error
-    found = hashlib.sha256(data).hexdigest()
-    if found != info.sha256:
-        raise DataError(f"weights {source} have sha256 {found}, expected {info.sha256}: {remedy}")
-    with torch.device("meta"):  # no initial weights: loading draws no random numbers
-        net = ClassifierNet(info.shape, info.classes, info.channels)
-    try:
-        net.load_state_dict(parse_tensors(data), assign=True)
-    except (SafetensorError, RuntimeError) as error:
-        raise DataError(f"weights {source} do not fit the network: {error}: {remedy}") from error
+    """The classifier that `info` describes; `DataError` if its file is not the one it names."""
+    net = load_net(lambda: ClassifierNet(info.shape, info.classes, info.channels), info, source)
     return ClassifierExtractor(info, net)

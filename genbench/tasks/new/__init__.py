@@ -81,7 +81,7 @@ def new_suite(
     extractor
         ``train`` trains a classifier on the train split and saves it, ``standardised`` gives the
         columns of points one scale; otherwise the name of an extractor. By default ``train`` for
-        labelled images, Inception for others, ``standardised`` for points.
+        labelled images, ``efficientnet-lite0`` for others, ``standardised`` for points.
     skip_bad
         Leave bad image files out instead of naming them and stopping.
     layout
