@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from genbench.data.split import Split
 from genbench.downstream.classical import RandomAffine
 from genbench.downstream.classifier import predict, train_classifier
-from genbench.downstream.tstr import train_on_synthetic
+from genbench.downstream.tstr import Arms, train_on_synthetic
 from genbench.errors import MetricError
 from genbench.generator import Space
+from genbench.metrics import MetricValue
 from genbench.tasks import Classical
 from tests.without_a_card import graphs
 
@@ -35,9 +37,15 @@ def blobs(n: int, seed: int) -> Split:
 TRAIN, TEST = blobs(600, 1), blobs(500, 2)
 
 
+def transferred(
+    train: Split, test: Split, x: Any, y: Any, space: Space, **recipe: Any
+) -> dict[str, MetricValue]:
+    return train_on_synthetic(Arms(train, x, y, space, **recipe), test)
+
+
 def test_fresh_real_rows_score_like_real_rows():
     fake = blobs(400, 3)
-    found = train_on_synthetic(TRAIN, TEST, fake.x, fake.y, SPACE, **RECIPE)
+    found = transferred(TRAIN, TEST, fake.x, fake.y, SPACE, **RECIPE)
     tstr, trtr = found["tstr_accuracy"], found["trtr_accuracy"]
     assert trtr.value > 0.9
     assert tstr.interval.low <= trtr.value <= tstr.interval.high
@@ -48,11 +56,33 @@ def test_fresh_real_rows_score_like_real_rows():
     )
 
 
+def test_trainings_done_ahead_are_the_ones_that_are_tested(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    fake = blobs(400, 3)
+    recipe = {**RECIPE, "steps": 8, "replicates": 2}
+    alone = transferred(TRAIN, TEST, fake.x, fake.y, SPACE, **recipe)
+    places = {"cache": tmp_path / "shared", "kept": tmp_path / "own"}
+    ahead = Arms(TRAIN, fake.x, fake.y, SPACE, **recipe, **places)
+    assert len(ahead.trainings()) == 4
+    assert len(Arms(TRAIN, fake.x, None, SPACE, **recipe).trainings()) == 2
+    for training in ahead.trainings():
+        training()
+    for place in places.values():
+        assert len([*place.rglob("*.safetensors")]) == 2
+    monkeypatch.setattr("genbench.downstream.recipe.train_classifier", None)  # nothing is trained
+    assert values(train_on_synthetic(ahead, TEST)) == values(alone)
+
+
+def values(found: dict[str, MetricValue]) -> list[Any]:
+    return [(name, v.value, v.interval, v.signature, v.details) for name, v in found.items()]
+
+
 def test_several_trainings_are_averaged_and_their_spread_is_in_the_intervals():
     fake = blobs(400, 3)
     short = {**RECIPE, "steps": 8}
-    one = train_on_synthetic(TRAIN, TEST, fake.x, fake.y, SPACE, **short)
-    found = train_on_synthetic(TRAIN, TEST, fake.x, fake.y, SPACE, **short, replicates=4)
+    one = transferred(TRAIN, TEST, fake.x, fake.y, SPACE, **short)
+    found = transferred(TRAIN, TEST, fake.x, fake.y, SPACE, **short, replicates=4)
     for name, value in found.items():
         trainings = value.details["trainings"]
         assert trainings[0] == one[name].value
@@ -78,7 +108,7 @@ def test_trainings_that_name_every_row_rightly_have_wilsons_interval():
     for c in range(3):
         x[y == c, :, :, 3 * c : 3 * c + 2] = 16
     easy = Split(x, y)
-    trtr = train_on_synthetic(easy, easy, x, y, SPACE, **RECIPE, replicates=2)["trtr_accuracy"]
+    trtr = transferred(easy, easy, x, y, SPACE, **RECIPE, replicates=2)["trtr_accuracy"]
     assert trtr.details["trainings"] == [1.0, 1.0]
     assert (trtr.interval.method, trtr.interval.high) == ("wilson", 1.0)
     assert 0.99 < trtr.interval.low < 1
@@ -87,12 +117,12 @@ def test_trainings_that_name_every_row_rightly_have_wilsons_interval():
 def test_the_gap_of_poor_rows_excludes_zero():
     fake = blobs(400, 3)
     y = np.where(np.arange(400) % 2, fake.y, (fake.y + 1) % 3)
-    found = train_on_synthetic(TRAIN, TEST, fake.x, y, SPACE, **RECIPE, replicates=3)
+    found = transferred(TRAIN, TEST, fake.x, y, SPACE, **RECIPE, replicates=3)
     assert found["tstr_accuracy"].details["gap_low"] > 0.05
 
 
 def test_per_class_accuracies_average_to_the_accuracy():
-    found = train_on_synthetic(TRAIN, TEST, TRAIN.x, TRAIN.y, SPACE, **RECIPE)["tstr_accuracy"]
+    found = transferred(TRAIN, TEST, TRAIN.x, TRAIN.y, SPACE, **RECIPE)["tstr_accuracy"]
     weights = np.bincount(TEST.y, minlength=3) / len(TEST.y)
     assert_allclose(weights @ found.details["by_class"], found.value)
 
@@ -100,14 +130,14 @@ def test_per_class_accuracies_average_to_the_accuracy():
 def test_noise_scores_chance():
     random = np.random.default_rng(0)
     x = random.integers(0, 17, (400, 1, 8, 8), dtype=np.uint8)
-    found = train_on_synthetic(TRAIN, TEST, x, random.integers(0, 3, 400), SPACE, **RECIPE)
+    found = transferred(TRAIN, TEST, x, random.integers(0, 3, 400), SPACE, **RECIPE)
     assert found["tstr_accuracy"].value < 0.6
 
 
 def test_the_interval_is_wilsons():
     """Its ends are where the score test of a share at that value just rejects."""
     half_wrong = Split(TEST.x, np.where(np.arange(500) % 2, TEST.y, (TEST.y + 1) % 3))
-    values = train_on_synthetic(TRAIN, half_wrong, TRAIN.x, TRAIN.y, SPACE, **RECIPE)
+    values = transferred(TRAIN, half_wrong, TRAIN.x, TRAIN.y, SPACE, **RECIPE)
     found = values["tstr_accuracy"]
     for end in (found.interval.low, found.interval.high):
         z = (found.value - end) / np.sqrt(end * (1 - end) / 500)
@@ -116,13 +146,13 @@ def test_the_interval_is_wilsons():
 
 def test_labels_that_are_wrong_cost_accuracy():
     fake = blobs(400, 3)
-    wrong = train_on_synthetic(TRAIN, TEST, fake.x, (fake.y + 1) % 3, SPACE, **RECIPE)
+    wrong = transferred(TRAIN, TEST, fake.x, (fake.y + 1) % 3, SPACE, **RECIPE)
     assert wrong["tstr_accuracy"].value < 0.1
 
 
 def test_unlabelled_samples_are_labelled_by_the_real_classifier_and_say_so():
     fake = blobs(400, 3)
-    found = train_on_synthetic(TRAIN, TEST, fake.x, None, SPACE, **RECIPE)["tstr_accuracy"]
+    found = transferred(TRAIN, TEST, fake.x, None, SPACE, **RECIPE)["tstr_accuracy"]
     assert found.value > 0.9
     assert found.details["labels"] == "classifier trained on the real rows"
     assert found.signature.endswith("|labels=classifier")
@@ -130,7 +160,7 @@ def test_unlabelled_samples_are_labelled_by_the_real_classifier_and_say_so():
 
 def test_fewer_samples_than_asked_cut_both_arms():
     fake = blobs(100, 3)
-    found = train_on_synthetic(TRAIN, TEST, fake.x, fake.y, SPACE, **RECIPE)
+    found = transferred(TRAIN, TEST, fake.x, fake.y, SPACE, **RECIPE)
     assert {value.n for value in found.values()} == {100}
     assert all("|n=100|" in value.signature for value in found.values())
 
@@ -138,7 +168,7 @@ def test_fewer_samples_than_asked_cut_both_arms():
 def test_a_missing_class_is_seen_in_its_accuracy():
     fake = blobs(600, 3)
     keep = fake.y != 1
-    found = train_on_synthetic(TRAIN, TEST, fake.x[keep], fake.y[keep], SPACE, **RECIPE)
+    found = transferred(TRAIN, TEST, fake.x[keep], fake.y[keep], SPACE, **RECIPE)
     per_class = found["tstr_accuracy"].details["by_class"]
     assert per_class[1] == 0
     assert min(per_class[0], per_class[2]) > 0.8
@@ -147,21 +177,21 @@ def test_a_missing_class_is_seen_in_its_accuracy():
 def test_the_cached_real_arm_gives_the_same_numbers(tmp_path: Path):
     fake = blobs(400, 3)
     plain, filling, cached = (
-        train_on_synthetic(TRAIN, TEST, fake.x, None, SPACE, **RECIPE, cache=cache)
+        transferred(TRAIN, TEST, fake.x, None, SPACE, **RECIPE, cache=cache)
         for cache in (None, tmp_path, tmp_path)
     )
     (file,) = (tmp_path / "downstream").iterdir()
     for name in plain:
         assert plain[name].value == filling[name].value == cached[name].value
     file.write_bytes(b"damaged")
-    again = train_on_synthetic(TRAIN, TEST, fake.x, None, SPACE, **RECIPE, cache=tmp_path)
+    again = transferred(TRAIN, TEST, fake.x, None, SPACE, **RECIPE, cache=tmp_path)
     assert again["trtr_accuracy"].value == plain["trtr_accuracy"].value
 
 
 def test_the_cache_knows_the_rows_apart(tmp_path: Path):
     shuffled = Split(TRAIN.x, np.roll(TRAIN.y, 1))
     for train in (TRAIN, shuffled):
-        found = train_on_synthetic(train, TEST, TEST.x, TEST.y, SPACE, **RECIPE, cache=tmp_path)
+        found = transferred(train, TEST, TEST.x, TEST.y, SPACE, **RECIPE, cache=tmp_path)
     assert found["trtr_accuracy"].value < 0.6
     assert len(list((tmp_path / "downstream").iterdir())) == 2
 
@@ -204,26 +234,26 @@ def test_images_of_sixteen_pixels_and_more_are_read_too():
 )
 def test_what_the_classifier_cannot_read_is_not_applicable(space):
     with pytest.raises(MetricError) as caught:
-        train_on_synthetic(TRAIN, TEST, TRAIN.x, TRAIN.y, space, **RECIPE)
+        transferred(TRAIN, TEST, TRAIN.x, TRAIN.y, space, **RECIPE)
     assert caught.value.status == "not_applicable"
 
 
 def test_no_samples_are_undefined():
     with pytest.raises(MetricError, match="no"):
-        train_on_synthetic(TRAIN, TEST, TRAIN.x[:0], TRAIN.y[:0], SPACE, **RECIPE)
+        transferred(TRAIN, TEST, TRAIN.x[:0], TRAIN.y[:0], SPACE, **RECIPE)
 
 
 def test_trts_exposes_wrong_labels_of_good_rows():
     fake = blobs(400, 3)
-    right = train_on_synthetic(TRAIN, TEST, fake.x, fake.y, SPACE, **RECIPE)["trts_accuracy"]
-    wrong = train_on_synthetic(TRAIN, TEST, fake.x, (fake.y + 1) % 3, SPACE, **RECIPE)
+    right = transferred(TRAIN, TEST, fake.x, fake.y, SPACE, **RECIPE)["trts_accuracy"]
+    wrong = transferred(TRAIN, TEST, fake.x, (fake.y + 1) % 3, SPACE, **RECIPE)
     assert right.value > 0.9
     assert right.signature.endswith("|reference=generated:300")
     assert wrong["trts_accuracy"].value < 0.1
 
 
 def test_trts_without_labels_is_not_applicable():
-    found = train_on_synthetic(TRAIN, TEST, blobs(400, 3).x, None, SPACE, **RECIPE)
+    found = transferred(TRAIN, TEST, blobs(400, 3).x, None, SPACE, **RECIPE)
     assert found["trts_accuracy"].status == "not_applicable"
     assert "the very classifier" in found["trts_accuracy"].reason
 

@@ -8,10 +8,11 @@ from .imbalance import ImbalanceResults
 from .recipe import Recipe
 from .robustness import RobustnessResults
 from .subsets import cut, stratified
-from .tstr import train_on_synthetic
+from .tstr import Arms, train_on_synthetic
 
 __all__ = [
     "Arm",
+    "Arms",
     "AugmentationResults",
     "Classifier",
     "ImbalanceResults",

@@ -6,9 +6,10 @@ steps and initial weights. The real arm is the same for every generator of a sui
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -18,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from genbench.data import Split
-from genbench.downstream.classifier import check_space, predict
+from genbench.downstream.classifier import Classifier, check_space, predict
 from genbench.downstream.recipe import Recipe, correct
 from genbench.errors import MetricError
 from genbench.generator import Space
@@ -28,30 +29,14 @@ from genbench.seeds import derive_seed
 Array = NDArray[Any]
 
 
-def train_on_synthetic(
-    train: Split,
-    test: Split,
-    fake_x: Array,
-    fake_y: Array | None,
-    space: Space,
-    *,
-    n: int,
-    steps: int,
-    batch_size: int,
-    seed: int,
-    replicates: int = 1,
-    device: str = "cpu",
-    cache: Path | None = None,
-) -> dict[str, MetricValue]:
-    """``tstr_accuracy``, ``trtr_accuracy`` and ``trts_accuracy``: shares classified correctly.
-
-    TSTR and TRTR of the test rows, by classifiers trained on generated and on real rows; TRTS of
-    the generated rows by the second, with the labels that they came with.
+@dataclass(frozen=True)
+class Arms:
+    """The classifiers of a protocol, of real rows and of generated ones: their rows and recipes.
 
     Parameters
     ----------
-    train, test
-        Real rows; the real arm trains on a random `n` of `train`, both arms are tested on `test`.
+    train
+        Real rows; the real arm trains on a random `n` of them.
     fake_x, fake_y
         Generated rows and their labels. Without labels the real arm's classifier gives them.
     n
@@ -60,8 +45,79 @@ def train_on_synthetic(
         See `genbench.downstream.classifier.train_classifier`.
     replicates
         Trainings of each arm, each pair with its own initial weights, order and real rows.
-    cache
-        A folder for the real arm's classifier, or None.
+    cache, kept
+        Folders for the real arm's classifiers, which every generator of a suite shares, and for
+        those of these rows alone; None where they are trained when they are asked for.
+
+    Raises
+    ------
+    MetricError
+        ``not_applicable`` if the suite has no labelled images; ``undefined`` without rows.
+    """
+
+    train: Split
+    fake_x: Array
+    fake_y: Array | None
+    space: Space
+    n: int
+    steps: int
+    batch_size: int
+    seed: int
+    replicates: int = 1
+    device: str = "cpu"
+    cache: Path | None = None
+    kept: Path | None = None
+
+    def __post_init__(self) -> None:
+        check_space(self.space)
+        if self.train.y is None:
+            raise MetricError("TSTR needs labels of the real rows", status="not_applicable")
+        if self.rows == 0:
+            raise MetricError("TSTR needs generated rows and there are none")
+
+    @property
+    def rows(self) -> int:
+        """The number of rows that each classifier is trained on."""
+        return min(self.n, len(self.fake_x), len(self.train.x))
+
+    @cached_property
+    def synthetic_rows(self) -> tuple[Array, Array | None]:
+        """The generated rows that are trained on, and their labels if they came with some."""
+        chosen = _subset(len(self.fake_x), self.rows, derive_seed(self.seed, "synthetic rows"))
+        return self.fake_x[chosen], None if self.fake_y is None else self.fake_y[chosen]
+
+    def real(self, replicate: int) -> Classifier:
+        """The classifier of this replicate that saw real rows."""
+        recipe = self.recipe(replicate)
+        rows = _subset(len(self.train.x), self.rows, derive_seed(recipe.seed, "real rows"))
+        return recipe.fit(self.train.x[rows], np.asarray(self.train.y)[rows], cache=self.cache)
+
+    def synthetic(self, replicate: int, real: Classifier | None = None) -> Classifier:
+        """The classifier that saw generated rows; `real` labels those that have no labels."""
+        x, y = self.synthetic_rows
+        if y is None:
+            y = predict(real or self.real(replicate), x).argmax(1)
+        return self.recipe(replicate).fit(x, y, cache=self.kept)
+
+    def recipe(self, replicate: int) -> Recipe:
+        """The recipe of both classifiers; the first replicate's seed is that of a single one."""
+        seed = derive_seed(self.seed, f"replicate {replicate}") if replicate else self.seed
+        return Recipe(self.space, self.steps, self.batch_size, seed, self.device)
+
+    def trainings(self) -> list[Callable[[], Classifier]]:
+        """Every training that depends on no other; done before, it is only looked up.
+
+        That of rows whose labels a real classifier gives comes after that one.
+        """
+        arms = [self.real] if self.fake_y is None else [self.real, self.synthetic]
+        return [partial(arm, turn) for arm in arms for turn in range(self.replicates)]
+
+
+def train_on_synthetic(arms: Arms, test: Split) -> dict[str, MetricValue]:
+    """``tstr_accuracy``, ``trtr_accuracy`` and ``trts_accuracy``: shares classified correctly.
+
+    TSTR and TRTR of the test rows, by classifiers trained on generated and on real rows; TRTS of
+    the generated rows by the second, with the labels that they came with.
 
     Returns
     -------
@@ -75,41 +131,32 @@ def train_on_synthetic(
     Raises
     ------
     MetricError
-        ``not_applicable`` if the suite has no labelled images; ``undefined`` without rows.
+        ``not_applicable`` if the test rows have no labels.
     """
-    check_space(space)
-    if train.y is None or test.y is None:
+    if test.y is None:
         raise MetricError("TSTR needs labels of the real rows", status="not_applicable")
-    rows = min(n, len(fake_x), len(train.x))
-    if rows == 0:
-        raise MetricError("TSTR needs generated rows and there are none")
-    chosen = _subset(len(fake_x), rows, derive_seed(seed, "synthetic rows"))
-    x = fake_x[chosen]
-    y = None if fake_y is None else fake_y[chosen]
+    (x, y), rows, classes = arms.synthetic_rows, arms.rows, arms.space.classes
     real_arm, synthetic_arm = (_Tested(rows, "test", test.y) for _ in range(2))
     reverse = _Tested(rows, "generated", y)
-    for replicate in range(replicates):
-        # The first one's seeds are those of a single training.
-        own = derive_seed(seed, f"replicate {replicate}") if replicate else seed
-        recipe = Recipe(space, steps, batch_size, own, device)
-        subset = _subset(len(train.x), rows, derive_seed(own, "real rows"))
+    for replicate in range(arms.replicates):
         with real_arm.timed():
-            real = recipe.fit(train.x[subset], train.y[subset], cache=cache)
+            real = arms.real(replicate)
             real_arm.right.append(correct(real, test.x, real_arm.labels))
         with synthetic_arm.timed():
-            synthetic = recipe.fit(x, predict(real, x).argmax(1) if y is None else y)
+            synthetic = arms.synthetic(replicate, real)
             synthetic_arm.right.append(correct(synthetic, test.x, synthetic_arm.labels))
         if y is not None:
             with reverse.timed():
                 reverse.right.append(correct(real, x, y))
-    text = recipe.text if replicates == 1 else f"{recipe.text}|replicates={replicates}"
-    trtr = replace(real_arm.value("trtr_accuracy", text, space.classes), higher_is_better=None)
-    tstr = synthetic_arm.value("tstr_accuracy", text, space.classes)
+    text = arms.recipe(0).text
+    text = text if arms.replicates == 1 else f"{text}|replicates={arms.replicates}"
+    trtr = replace(real_arm.value("trtr_accuracy", text, classes), higher_is_better=None)
+    tstr = synthetic_arm.value("tstr_accuracy", text, classes)
     if y is None:
         tstr = replace(tstr, signature=f"{tstr.signature}|labels=classifier")
         trts = _own_judge(reverse.signature("trts_accuracy", text))
     else:
-        trts = reverse.value("trts_accuracy", text, space.classes)
+        trts = reverse.value("trts_accuracy", text, classes)
     details = {
         **tstr.details,
         "trtr": trtr.value,

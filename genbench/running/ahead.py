@@ -14,7 +14,7 @@ from pathlib import Path
 from genbench.running.side_by_side import SideBySide
 from genbench.system import Slots, start_isolated
 
-Work = Callable[[], None]
+Work = Callable[[], object]
 
 
 def train_ahead(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from genbench.downstream import (
     NAME,
     VERSION,
     Arm,
+    Arms,
     AugmentationResults,
     Classifier,
     ImbalanceResults,
@@ -91,20 +92,23 @@ class Utility:
             return {}
         self._progress("tstr_accuracy")
         try:
-            return train_on_synthetic(
-                self.train,
-                self.test,
-                self.samples["x"],
-                self.samples.get("y"),
-                self.spec.suite.space,
-                n=int(table["n"]),
-                steps=int(table["steps"]),
-                batch_size=int(table["batch_size"]),
-                seed=self.spec.seed,
-                replicates=int(table.get("replicates", 1)),
-                device=self.spec.device,
-                cache=self.spec.cache,
-            )
+            with self._kept_apart() as folder:
+                arms = Arms(
+                    self.train,
+                    self.samples["x"],
+                    self.samples.get("y"),
+                    self.spec.suite.space,
+                    n=int(table["n"]),
+                    steps=int(table["steps"]),
+                    batch_size=int(table["batch_size"]),
+                    seed=self.spec.seed,
+                    replicates=int(table.get("replicates", 1)),
+                    device=self.spec.device,
+                    cache=self.spec.cache,
+                    kept=Path(folder),
+                )
+                self._ahead(arms.trainings())
+                return train_on_synthetic(arms, self.test)
         except MetricError as error:
             return {id_: _unmeasured(id_, error.status, str(error)) for id_ in TSTR}
         except GenbenchError as error:
@@ -123,7 +127,7 @@ class Utility:
                 return {id_: metric_value(body) for id_, body in read_json(path).items()}
             except (StoreError, TypeError, ValueError, AttributeError):
                 path.unlink(missing_ok=True)
-        with tempfile.TemporaryDirectory(dir=self.spec.folder, prefix=".classifiers-") as folder:
+        with self._kept_apart() as folder:
             found = self._measure(asked, self._trained_ahead(asked, Path(folder)))
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, {id_: value.to_json() for id_, value in found.items()})
@@ -133,11 +137,18 @@ class Utility:
     def _trained_ahead(self, asked: Protocols, kept: Path) -> Path | None:
         """`kept`, with the weights of all classifiers that `_measure` tests; None where no core is
         idle: then it trains them itself."""
-        if self._slots is None:
-            return None
         works = [partial(self._train, asked, job, kept) for job in self.refits]
-        done = train_ahead(works, self._slots, self.spec.folder / LOG, self._progress)
-        return kept if done else None
+        return kept if self._ahead(works) else None
+
+    def _ahead(self, works: Sequence[Callable[[], object]]) -> bool:
+        """Train classifiers side by side; False, and nothing, where no core is idle."""
+        if self._slots is None:
+            return False
+        return train_ahead(works, self._slots, self.spec.folder / LOG, self._progress)
+
+    def _kept_apart(self) -> tempfile.TemporaryDirectory[str]:
+        """A folder for the weights of classifiers of this attempt alone."""
+        return tempfile.TemporaryDirectory(dir=self.spec.folder, prefix=".classifiers-")
 
     def _train(self, asked: Protocols, job: Job, kept: Path) -> None:
         """Train what `_measure` will test of a job, and leave the weights in `kept`."""

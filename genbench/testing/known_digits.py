@@ -13,6 +13,7 @@ import numpy as np
 
 from genbench.data import Split
 from genbench.downstream import (
+    Arms,
     AugmentationResults,
     ImbalanceResults,
     LabelledRows,
@@ -52,10 +53,9 @@ class KnownDigits:
         """TSTR, TRTR and TRTS where the generated rows are real, labels moved on by `turn`."""
         if turn not in self._transfers:
             train, test = self._digits
-            self._transfers[turn] = train_on_synthetic(
-                train, test, train.x, self._turned(train.y, turn), SPACE,
-                n=TRAIN, steps=STEPS, batch_size=BATCH, seed=SEED,
-            )  # fmt: skip
+            arms = Arms(train, train.x, self._turned(train.y, turn), SPACE, n=TRAIN, steps=STEPS,
+                        batch_size=BATCH, seed=SEED)  # fmt: skip
+            self._transfers[turn] = train_on_synthetic(arms, test)
         return self._transfers[turn]
 
     def augmented(self, kind: str) -> MetricValue:
