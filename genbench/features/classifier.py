@@ -14,13 +14,19 @@ from genbench.errors import ContractError
 from genbench.features.extractors import ExtractorInfo, Features, gathered
 from genbench.features.network import ClassifierNet
 from genbench.features.weights import load_net
+from genbench.features.whitened import WhitenedNet
 from genbench.system import plain_float32
+
+NETWORKS: dict[str, type[ClassifierNet] | type[WhitenedNet]] = {
+    "plain": ClassifierNet,
+    "whitened": WhitenedNet,
+}
 
 
 class ClassifierExtractor:
-    """A `ClassifierNet` in eval mode: penultimate features after ReLU, softmax probabilities."""
+    """A classifier in eval mode: penultimate features after ReLU, softmax probabilities."""
 
-    def __init__(self, info: ExtractorInfo, net: ClassifierNet) -> None:
+    def __init__(self, info: ExtractorInfo, net: ClassifierNet | WhitenedNet) -> None:
         self.name = info.name
         self.version = info.version
         self.sha256 = info.sha256
@@ -77,5 +83,6 @@ class ClassifierExtractor:
 
 def load_classifier(info: ExtractorInfo, source: Path) -> ClassifierExtractor:
     """The classifier that `info` describes; `DataError` if its file is not the one it names."""
-    net = load_net(lambda: ClassifierNet(info.shape, info.classes, info.channels), info, source)
+    make = NETWORKS[info.network]
+    net = load_net(lambda: make(info.shape, info.classes, info.channels), info, source)
     return ClassifierExtractor(info, net)

@@ -96,10 +96,12 @@ class ExtractorInfo:
     licence
         Under which terms the weights may be used.
     channels
-        Widths of the convolutions of a `genbench.features.network.ClassifierNet`; for ImageNet
-        networks the numbers of image channels that they read.
+        Widths of the convolutions of a classifier; for ImageNet networks the numbers of image
+        channels that they read.
     side
         Pixels a side that images are resized to; 0 where its network does so itself, or not at all.
+    network
+        Which network of `genbench.features.classifier.NETWORKS` a classifier is.
     """
 
     name: str
@@ -116,6 +118,7 @@ class ExtractorInfo:
     licence: str = ""
     channels: tuple[int, ...] = ()
     side: int = 0
+    network: str = "plain"
 
     @property
     def identity(self) -> str:

@@ -26,6 +26,7 @@ from genbench.data import Split, load_split
 from genbench.features.classifier import ClassifierExtractor
 from genbench.features.extractors import ExtractorInfo
 from genbench.features.network import FEATURES, ClassifierNet
+from genbench.features.whitened import WhitenedNet, WhitenedRecipe, halved, train_whitened
 from genbench.generator import Space
 
 
@@ -114,7 +115,7 @@ class ExtractorPlan:
 
     suite: str
     version: str
-    recipe: Hyperparameters
+    recipe: Hyperparameters | WhitenedRecipe
     trained_on: str
     licence: str
 
@@ -133,6 +134,13 @@ PLANS = {
         recipe=Hyperparameters(epochs=12),
         trained_on="Fashion-MNIST, rows 0 to 49,999 of the official training file",
         licence="Apache-2.0; trained on Fashion-MNIST (MIT, Zalando SE)",
+    ),
+    "cifar10-cnn": ExtractorPlan(
+        suite="cifar10",
+        version="1",
+        recipe=WhitenedRecipe(epochs=12),
+        trained_on="CIFAR-10, the first 4,000 rows of each class of the training part",
+        licence="Apache-2.0; trained on CIFAR-10 (Krizhevsky 2009, no licence stated)",
     ),
     "digits-cnn": ExtractorPlan(
         suite="digits",
@@ -162,8 +170,14 @@ def train_on(
 ) -> Trained:
     """Train an extractor on images uint8 ``(n, C, H, W)`` by the plan; its accuracy is unknown."""
     x, y = torch.from_numpy(train.x), torch.from_numpy(np.asarray(train.y))
-    net = train_classifier_net(x, y, space, plan.recipe, report=report)
-    data = serialise({key: value.contiguous() for key, value in net.state_dict().items()})
+    net: ClassifierNet | WhitenedNet
+    if isinstance(plan.recipe, WhitenedRecipe):
+        net = train_whitened(x, y, space.levels - 1, space.classes, plan.recipe, report=report)
+        state, dims = halved(net), plan.recipe.channels[-1]
+    else:
+        net = train_classifier_net(x, y, space, plan.recipe, report=report)
+        state, dims = net.state_dict(), FEATURES
+    data = serialise({key: value.contiguous() for key, value in state.items()})
     info = ExtractorInfo(
         name=name,
         version=plan.version,
@@ -171,12 +185,13 @@ def train_on(
         shape=space.shape,
         levels=space.levels,
         classes=space.classes,
-        dims=FEATURES,
+        dims=dims,
         file=f"{name}-{plan.version}.safetensors",
         sha256=hashlib.sha256(data).hexdigest(),
         trained_on=plan.trained_on,
         licence=plan.licence,
         channels=plan.recipe.channels,
+        network="whitened" if isinstance(net, WhitenedNet) else "plain",
     )
     return Trained(info, ClassifierExtractor(info, net), data)
 
