@@ -52,7 +52,7 @@ def read(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
         )
     n = part.prefixes.size
     chosen = np.arange(n).reshape(part.prefixes.shape)[:, rows.start : rows.stop].ravel()
-    # Their first bytes tell the classes of a tail apart: where it begins differs from class to class.
+    # By their last byte first: where a tail begins, and so its first bytes, differ between classes.
     chosen = chosen[np.argsort(part.prefixes.ravel()[chosen].byteswap(), kind="stable")]
     x = np.ascontiguousarray(_pictures(dataset, part)[chosen].transpose(0, 3, 1, 2))
     return Split(x, part.labels[chosen] if space.classes else None)
