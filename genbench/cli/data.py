@@ -17,17 +17,17 @@ def data() -> None:
 @data.command("list")
 def list_() -> int:
     """Show every suite's data set: its licence, and where its files are looked for."""
-    from genbench.data import locate, places
+    from genbench.data import located, places
     from genbench.tasks import load_suite, shipped
 
     for name in shipped():
         dataset = load_suite(name).dataset
-        files = dataset.get("files", [])
         terms = [dataset[key] for key in ("licence", "credit") if key in dataset]
         echo(f"{name:<15} {', '.join(terms) or 'made on the spot'}")
-        for path in sorted({str(locate(dataset, entry).parent) for entry in files}):
+        parts = located(dataset)
+        for path in sorted({str(path.parent) for path in parts if path is not None}):
             echo(f"{'':<15} {path}")
-        if any(not locate(dataset, entry).is_file() for entry in files):
+        if None in parts:
             echo(f"{'':<15} not here; looked for in {', '.join(map(str, places(dataset)))}")
     return 0
 

@@ -2,12 +2,12 @@ from .fetching import Fetched as Fetched
 from .fetching import fetch as fetch
 from .fetching import fetch_file as fetch_file
 from .files import FileCheck
-from .files import locate as locate
 from .files import places as places
 from .image_folder import ROLE as ROLE
 from .image_folder import ImageEntry as ImageEntry
 from .image_folder import write_table as write_table
 from .loading import LOADERS, SplitName, load_split, verify_files
+from .loading import located as located
 from .loading import sources as sources
 from .readers import stated as stated
 from .rows import APART as APART

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genbench.data.files import MOST_BYTES, check_file, locate, unpacked
+from genbench.data.files import MOST_BYTES, check_file, locate
+from genbench.data.loading import kept_content, located, verify_files
 from genbench.errors import DataError
 from genbench.system import data_home, write_bytes
 
@@ -35,11 +36,16 @@ def fetch(
 ) -> list[Fetched]:
     """Get every declared file that is not there yet into ``data_home() / name``, hash-checked.
 
+    Nothing is got where the loader finds all its rows, in whatever form.
+
     `dataset` is a suite's ``[dataset]`` table with its ``root``; `mirror` a base address, tried
     before the suite's own: ``MIRROR/FILE`` and ``MIRROR/FILE.gz``. `progress` is told the address,
     bytes done and bytes in all (0 where unknown). `DataError` if no source gives a file with the
     declared content, with what each source gave.
     """
+    if all(check.ok for check in verify_files(dataset)):
+        there = dict.fromkeys(path for path in located(dataset) if path is not None)
+        return [Fetched(path, "") for path in there]
     found = []
     for entry in dataset.get("files", []):
         if check_file(dataset, entry).ok:
@@ -48,7 +54,8 @@ def fetch(
         name = Path(entry["path"]).name.removesuffix(".gz")
         own = [f"{mirror.rstrip('/')}/{file}" for file in (name, f"{name}.gz")] if mirror else []
         path = data_home() / str(dataset["name"]) / name
-        content, source = _first([*own, *entry.get("urls", [])], entry, progress)
+        urls = [*own, *entry.get("urls", [])]
+        content, source = _first(dataset, urls, entry, progress)
         write_bytes(path, content)
         found.append(Fetched(path, source))
     return found
@@ -73,13 +80,15 @@ def fetch_file(url: str, path: Path, prefix: str, progress: Progress) -> Fetched
     return Fetched(path, url)
 
 
-def _first(urls: list[str], entry: Mapping[str, Any], progress: Progress) -> tuple[bytes, str]:
+def _first(
+    dataset: Mapping[str, Any], urls: list[str], entry: Mapping[str, Any], progress: Progress
+) -> tuple[bytes, str]:
     """The declared content from the first address that has it."""
     failures = []
     for url in urls:
         try:
-            content = unpacked(_download(url, progress), entry)
-        except (OSError, ValueError) as error:  # URLError is an OSError
+            content = kept_content(dataset, entry, _download(url, progress))
+        except (OSError, ValueError, DataError) as error:  # URLError is an OSError
             failures.append(f"{url}: {getattr(error, 'reason', None) or error}")
             continue
         if content is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -70,7 +71,7 @@ def read_checked(dataset: Mapping[str, Any], entry: Mapping[str, Any]) -> bytes:
     data = _read(dataset, entry)
     found = hashlib.sha256(data).hexdigest()
     if found == entry.get("sha256"):
-        return _content(data, entry)
+        return gunzipped(data, entry["path"])
     content = _content_or_none(data, entry)
     if content is not None and hashlib.sha256(content).hexdigest() == entry.get("content_sha256"):
         return content
@@ -165,18 +166,21 @@ def _read(dataset: Mapping[str, Any], entry: Mapping[str, Any]) -> bytes:
         ) from error
 
 
-def _content(data: bytes, entry: Mapping[str, Any]) -> bytes:
+def gunzipped(data: bytes, name: str) -> bytes:
+    """The content of a file that may be gzipped; `DataError`, which calls it `name`, if it is
+    truncated or unpacks to more than `MOST_BYTES`.
+    """
     if data[:2] != b"\x1f\x8b":
         return data
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
             content = file.read(MOST_BYTES + 1)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(
-            f"data file {entry['path']} is not valid gzip: {error}: restore it from its source"
+            f"data file {name} is not valid gzip: {error}: restore it from its source"
         ) from error
     if len(content) > MOST_BYTES:
-        raise DataError(f"data file {entry['path']} unpacks to more than {MOST_BYTES} bytes")
+        raise DataError(f"data file {name} unpacks to more than {MOST_BYTES} bytes")
     return content
 
 
@@ -185,6 +189,6 @@ def _content_or_none(data: bytes, entry: Mapping[str, Any]) -> bytes | None:
     if "content_sha256" not in entry:
         return None
     try:
-        return _content(data, entry)
+        return gunzipped(data, entry["path"])
     except (DataError, MemoryError):
         return None

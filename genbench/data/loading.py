@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol, cast, get_args
 import numpy as np
 
 from genbench import kinds
-from genbench.data.files import FileCheck, candidates, places
+from genbench.data.files import FileCheck, candidates, locate, places, unpacked
 from genbench.data.readers import reader_of
 from genbench.data.split import Split
 from genbench.errors import DataError, UsageError, did_you_mean
@@ -21,6 +21,7 @@ SplitName = Literal["train", "valid", "test"]
 
 LOADERS = {
     "arrays": "genbench.data.arrays",
+    "cifar10": "genbench.data.cifar",
     "csv": "genbench.data.csv_table",
     "idx": "genbench.data.idx",
     "image-folder": "genbench.data.image_folder",
@@ -91,6 +92,31 @@ def sources(dataset: Mapping[str, Any]) -> list[Path]:
     found = [path for entry in dataset.get("files", ()) for path in candidates(dataset, entry)]
     tells = getattr(_loader(dataset), "sources", None)
     return [*found, *places(dataset), *(tells(dataset) if tells else ())]
+
+
+def located(dataset: Mapping[str, Any]) -> list[Path | None]:
+    """What each part of a data set is read from; None for a part that is not on this machine.
+
+    The declared files, unless the loader has a function ``located(dataset)`` that knows better.
+    """
+    tells = getattr(_loader(dataset), "located", None)
+    if tells is not None:
+        return list(tells(dataset))
+    found = (locate(dataset, entry) for entry in dataset.get("files", ()))
+    return [path if path.is_file() else None for path in found]
+
+
+def kept_content(dataset: Mapping[str, Any], entry: Mapping[str, Any], data: bytes) -> bytes | None:
+    """The bytes to keep of what was got for a declared file; None if it is something else.
+
+    It is the file if its hash says so, or if the loader has a function ``same_rows(dataset, entry,
+    data)`` and finds the same rows in it: a `DataError` of that one tells what is wrong.
+    """
+    content = unpacked(data, entry)
+    tells = getattr(_loader(dataset), "same_rows", None)
+    if content is None and tells is not None:
+        content = tells(dataset, entry, data)
+    return content
 
 
 def _loader(dataset: Mapping[str, Any]) -> Loader:

@@ -1,16 +1,20 @@
 from .arrayfiles import StoredArray, array_of, in_native_order, open_arrays
 from .arraysets import ARRAYS, CLASSES, IMAGES, METADATA, one_set, synthesised
 from .arrayvalues import masked_fill, no_numbers, scale_hint, unscaled, without_mask
+from .cifarbatches import CIFAR_SIDE, Batch, binary_batch, pickled_batch
 from .csvfiles import Layout, Numbers, first_cells, parse_csv
 from .imagefiles import Folder, ImageFiles, open_images
 from .imagepixels import BadImage, decode, header
 from .labelnames import in_order, is_number, names_of_labels
 from .layout import arranged, assumed_layout, unclear_layout
 from .precision import as_float32, lost_at
+from .tarfiles import read_tar
 
 __all__ = [
     "ARRAYS",
     "BadImage",
+    "Batch",
+    "CIFAR_SIDE",
     "CLASSES",
     "Folder",
     "IMAGES",
@@ -23,6 +27,7 @@ __all__ = [
     "array_of",
     "as_float32",
     "assumed_layout",
+    "binary_batch",
     "decode",
     "first_cells",
     "header",
@@ -37,6 +42,8 @@ __all__ = [
     "open_arrays",
     "open_images",
     "parse_csv",
+    "pickled_batch",
+    "read_tar",
     "scale_hint",
     "synthesised",
     "unclear_layout",
