@@ -3,7 +3,8 @@ from .arraysets import ARRAYS, CLASSES, IMAGES, METADATA, one_set, synthesised
 from .arrayvalues import masked_fill, no_numbers, scale_hint, unscaled, without_mask
 from .csvfiles import Layout, Numbers, first_cells, parse_csv
 from .imagefiles import Folder, ImageFiles, open_images
-from .imagepixels import BadImage, decode, header
+from .imagefit import FITS, Fitting, fitting
+from .imagepixels import BadImage, InColour, OtherSize, Transparent, decode, header
 from .labelnames import in_order, is_number, names_of_labels
 from .layout import arranged, assumed_layout, unclear_layout
 from .precision import as_float32, lost_at
@@ -12,19 +13,25 @@ __all__ = [
     "ARRAYS",
     "BadImage",
     "CLASSES",
+    "FITS",
+    "Fitting",
     "Folder",
     "IMAGES",
     "ImageFiles",
+    "InColour",
     "Layout",
     "METADATA",
     "Numbers",
+    "OtherSize",
     "StoredArray",
+    "Transparent",
     "arranged",
     "array_of",
     "as_float32",
     "assumed_layout",
     "decode",
     "first_cells",
+    "fitting",
     "header",
     "in_native_order",
     "in_order",

@@ -15,7 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from genbench import kinds
-from genbench.data import APART, COPIES, UNRELIABLE, Split, load_split, log_density, share_in
+from genbench.data import (
+    APART,
+    COPIES,
+    UNRELIABLE,
+    Split,
+    changed_by,
+    load_split,
+    log_density,
+    share_in,
+)
 from genbench.errors import GenbenchError
 from genbench.features import IDENTITY, Extractor, Features, load_extractor
 from genbench.metrics import (
@@ -102,7 +111,7 @@ class Scorer:
                 values.update(self._evaluate(space, ids))
         if "downstream" in self.spec.parts:
             values.update(self._downstream())
-        return values
+        return self._signed(values)
 
     def codes(self, found: Mapping[str, Array], problem: str | None) -> dict[str, MetricValue]:
         """The metrics of codes that the suite asks for, made of what `Look` told.
@@ -119,7 +128,17 @@ class Scorer:
         plan = plan_codes(asked, *splits)
         if "rebuilt" in found:
             self._fleeting.append(found["rebuilt"])
-        return CodeScores(self.spec, plan, found, problem, splits, self._features_in).score()
+        scores = CodeScores(self.spec, plan, found, problem, splits, self._features_in).score()
+        return self._signed(scores)
+
+    def _signed(self, values: dict[str, MetricValue]) -> dict[str, MetricValue]:
+        """The values, their signatures with what was done to the real rows before, if anything."""
+        if not (changed := changed_by(self.spec.suite.dataset)):
+            return values
+        return {
+            id_: replace(value, signature=f"{value.signature}|data={changed}")
+            for id_, value in values.items()
+        }
 
     def copies(self) -> dict[str, Any]:
         """Copies of reference rows among the samples, by split, or why nobody looked.
