@@ -1,8 +1,8 @@
 """The pixels of one image file, as a viewer shows them.
 
 Nothing is resized or flattened unless a `Fitting` says so, and nothing requantised: what does not
-fit a space as it is, is named. No file costs more memory than one image of the space, or `MOST_PIXELS`
-where it is resized, whatever its header or its compression claims.
+fit a space as it is, is named. No file costs more memory than one image of the space, or than
+`MOST_PIXELS` where it is resized, whatever its header or its compression claims.
 """
 
 from __future__ import annotations

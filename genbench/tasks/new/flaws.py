@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from genbench.formats import BadImage, InColour, OtherSize, Transparent
 
-NAMED = 100  # files that are named in all
-NAMED_OF_A_KIND = 10
+NAMED = 100  # files that are named where each has a line of its own
+IN_A_LINE = 20
+OF_A_KIND = 5
 SIZES = 5
+
+Heads = Sequence[tuple[int, int, int]]  # channels, height, width
 
 
 class GreyAmongColour(BadImage):
@@ -29,26 +32,23 @@ class Flaw:
     error: BadImage
 
 
-def refusal(
-    place: Path, flaws: Sequence[Flaw], heads: Sequence[tuple[int, int, int]], n_files: int
-) -> str:
+def refusal(place: Path, flaws: Sequence[Flaw], heads: Heads, n_files: int) -> str:
     """The message that names the files of `place` that cannot be used, by kind, with the remedies.
 
-    `heads` are channels, height and width of every image that has a header, of `n_files` files.
+    `heads` are those of every image that has one, of `n_files` files.
     """
-    lines = []
+    parts = []
     rest = list(flaws)
-    for kind, head in _HEADINGS.items():
+    for kind, (heading, remedy) in _KINDS.items():
         found = [flaw for flaw in rest if isinstance(flaw.error, kind)]
         rest = [flaw for flaw in rest if not isinstance(flaw.error, kind)]
         if found:
-            lines.append(head(len(found), heads))
-            lines += [f"  {flaw.name} {flaw.error.what}" for flaw in found[:NAMED_OF_A_KIND]]
-            lines += _more(found, NAMED_OF_A_KIND, "  ")
-    lines += listed(rest)
-    body = "\n  ".join(lines)
+            named = _some([f"{flaw.name} {flaw.error.what}" for flaw in found], OF_A_KIND)
+            parts.append(f"{heading(len(found), heads)} ({named}): {remedy}")
+    if rest:
+        parts.append(_some([f"{flaw.name} {flaw.error}" for flaw in rest], IN_A_LINE))
     return (
-        f"{len(flaws):,} of {n_files:,} files of {place} cannot be used:\n  {body}\n"
+        f"{len(flaws):,} of {n_files:,} files of {place} cannot be used: {'; '.join(parts)}; "
         "repair them, or leave them out with --on-bad skip"
     )
 
@@ -56,35 +56,33 @@ def refusal(
 def listed(flaws: Sequence[Flaw]) -> list[str]:
     """A line for each flaw, `NAMED` at most."""
     lines = [f"{flaw.name} {flaw.error}" for flaw in flaws[:NAMED]]
-    return [*lines, *_more(flaws, NAMED)]
+    return [*lines, *([f"and {len(flaws) - NAMED:,} more"] if len(flaws) > NAMED else [])]
 
 
-def _more(flaws: Sequence[Flaw], named: int, indent: str = "") -> list[str]:
-    return [f"{indent}and {len(flaws) - named:,} more"] if len(flaws) > named else []
+def _some(texts: Sequence[str], most: int) -> str:
+    more = f" and {len(texts) - most:,} more" if len(texts) > most else ""
+    return "; ".join(texts[:most]) + more
 
 
-def _sizes(n: int, heads: Sequence[tuple[int, int, int]]) -> str:
+def _sizes(n: int, heads: Heads) -> str:
     sizes = Counter(f"{width} x {height}" for _, height, width in heads).most_common()
     shown = ", ".join(f"{count:,} of {size}" for size, count in sizes[:SIZES])
     more = f" and {len(sizes) - SIZES:,} more sizes" if len(sizes) > SIZES else ""
-    return f"sizes differ ({shown}{more}): --resize 32 makes them one"
+    return f"sizes differ, {shown}{more}"
 
 
-def _transparent(n: int, heads: Sequence[tuple[int, int, int]]) -> str:
-    return f"{n:,} with transparency: --background white lays them on white"
-
-
-def _grey(n: int, heads: Sequence[tuple[int, int, int]]) -> str:
-    return f"{n:,} grey among {len(heads) - n:,} in colour: --rgb takes them as RGB"
-
-
-def _coloured(n: int, heads: Sequence[tuple[int, int, int]]) -> str:
-    return f"{n:,} in colour among {len(heads) - n:,} grey: --rgb takes all as RGB"
-
-
-_HEADINGS = {
-    OtherSize: _sizes,
-    Transparent: _transparent,
-    GreyAmongColour: _grey,
-    InColour: _coloured,
+_KINDS: Mapping[type[BadImage], tuple[Callable[[int, Heads], str], str]] = {
+    OtherSize: (_sizes, "--resize 32 makes them one"),
+    Transparent: (
+        lambda n, heads: f"{n:,} with transparency",
+        "--background white lays them on white",
+    ),
+    GreyAmongColour: (
+        lambda n, heads: f"{n:,} grey among {len(heads) - n:,} in colour",
+        "--rgb takes them as RGB",
+    ),
+    InColour: (
+        lambda n, heads: f"{n:,} in colour among {len(heads) - n:,} grey",
+        "--rgb takes all as RGB",
+    ),
 }
