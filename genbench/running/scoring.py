@@ -222,12 +222,24 @@ class Scorer:
         context = f"extractor={identity}|reference={self._reference}"
         return {
             id_: replace(
-                self._with_copies_note(id_, value),
+                self._with_class_names(self._with_copies_note(id_, value)),
                 signature=f"{value.signature}|{context}",
                 unit=infos[id_].unit_for(self.space.kind),
             )
             for id_, value in found.items()
         }
+
+    def _with_class_names(self, value: MetricValue) -> MetricValue:
+        """A metric whose reason ends with numbers of classes, with their names where there are."""
+        names = self.spec.suite.document["dataset"].get("class_names")
+        by_class = value.details.get("by_class")
+        if not names or not value.reason or not isinstance(by_class, Mapping):
+            return value
+        absent = [label for label, found in by_class.items() if found is None]
+        numbers, called = ", ".join(absent), ", ".join(names[int(label)] for label in absent)
+        if not absent or not value.reason.endswith(f"of class {numbers}"):
+            return value
+        return replace(value, reason=value.reason.removesuffix(numbers) + called)
 
     def _with_copies_note(self, id_: str, value: MetricValue) -> MetricValue:
         """A metric of copying with a note where real test rows equal training rows by nature."""
