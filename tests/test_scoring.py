@@ -18,7 +18,7 @@ from genbench.metrics.values import MetricValue
 from genbench.running.cellspec import CellSpec
 from genbench.running.scoring import Scorer
 from genbench.tasks.suite import load_suite
-from tests.conftest import TINY, TINY_IMAGES
+from tests.conftest import TINY
 from tests.test_plan import choice
 
 
@@ -56,7 +56,7 @@ def test_weights_that_cannot_be_read_are_named_with_the_remedy(
 
 
 def test_a_class_that_is_missing_is_called_by_its_name(tmp_path: Path) -> None:
-    suite = load_suite(str(TINY_IMAGES))
+    suite = load_suite(str(TINY.with_name("tiny-images.toml")))
     names = [f"kind {c}" for c in range(suite.space.classes)]
     dataset = {**suite.document["dataset"], "class_names": names}
     document = {**suite.document, "dataset": dataset, "metrics": [{"id": "fid_per_class"}]}
