@@ -24,11 +24,15 @@ from genbench.baselines.controls_parts import (
     SECTORS,
     Rows,
     mean_and_factor,
+    mean_and_jitter,
     proportional_labels,
     sectors,
+    spread_of_rows,
 )
 from genbench.errors import UsageError
 from genbench.generator import GeneratorSpec, Kind, Run, Samples, Space, TrainData
+
+MOST_FACTORS = 100_000_000  # numbers: ten classes of 32 x 32 in colour have 94 million
 
 ANY: tuple[Kind, ...] = ("image", "points", "sequence", "waveform")
 IMAGES_AND_POINTS: tuple[Kind, ...] = ("image", "points")
@@ -152,7 +156,9 @@ class ModeDropped:
 class Gaussian:
     """One Gaussian per class (one in all without classes): the data's mean and full covariance.
 
-    Images are rounded to grey levels and clipped.
+    Images are rounded to grey levels and clipped. Where the roots of the covariances would hold
+    more than `MOST_FACTORS` numbers, as those of pictures of 64 x 64 do, the rows stand for them:
+    the same distribution, drawn by other numbers.
     """
 
     spec: ClassVar[GeneratorSpec] = _spec("gaussian", IMAGES_AND_POINTS, NoParams)
@@ -166,27 +172,39 @@ class Gaussian:
         x, y = train.x.flatten(1).cpu(), train.y  # float64 is not on every device
         groups = [x] if y is None else [x[y.cpu() == c] for c in range(self._space.classes)]
         own_scales = self._space.kind == "points"
-        fits = [mean_and_factor(group, own_scales=own_scales) for group in groups]
+        by_rows = len(groups) * self._space.dims**2 > MOST_FACTORS
+        moments = mean_and_jitter if by_rows else mean_and_factor
+        fits = [moments(group, own_scales=own_scales) for group in groups]
         self._state = {
             "count": torch.tensor([len(group) for group in groups]),
             "mean": torch.stack([fit[0] for fit in fits]).to(self._device),  # (classes, d)
-            "factor": torch.stack([fit[1] for fit in fits]).to(self._device),  # (classes, d, d)
         }
+        second = torch.stack([fit[1] for fit in fits]).to(self._device)
+        if by_rows:  # (classes, d) and (n, d), class after class
+            self._state |= {"jitter": second, "rows": torch.cat(groups).to(self._device)}
+        else:  # (classes, d, d)
+            self._state["factor"] = second
 
     def sample(self, n: int, *, seed: int, labels: Tensor | None = None) -> Tensor | Samples:
         rng = torch.Generator().manual_seed(seed)
         y = proportional_labels(self._state["count"], n, rng)
         noise = torch.randn(n, self._space.dims, generator=rng).to(self._device)
         x = torch.empty_like(noise)
-        for c, (mean, factor) in enumerate(
-            zip(self._state["mean"], self._state["factor"], strict=True)
-        ):
+        for c in range(len(self._state["count"])):
             rows = (y == c).nonzero()[:, 0].to(self._device)
-            x[rows] = mean + noise[rows] @ factor.T
+            x[rows] = self._state["mean"][c] + self._spread(c, noise[rows], rng)
         x = x.reshape(n, *self._space.shape)
         if self._space.kind == "image":
             x = x.round().clamp(0, self._space.levels - 1).to(torch.uint8)
         return Samples(x, y.to(self._device)) if self._space.classes else x
+
+    def _spread(self, c: int, noise: Tensor, rng: torch.Generator) -> Tensor:
+        """Standard normal `noise` ``(n, d)`` with the covariance of class `c`."""
+        if "factor" in self._state:
+            return noise @ self._state["factor"][c].T
+        rows = self._state["rows"].split(self._state["count"].tolist())[c]
+        around = spread_of_rows(rows, self._state["mean"][c], len(noise), rng)
+        return around + noise * self._state["jitter"][c].sqrt()
 
     def state_dict(self) -> dict[str, Tensor]:
         return dict(self._state)

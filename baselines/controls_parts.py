@@ -10,6 +10,7 @@ from torch import Tensor
 from genbench.errors import ContractError
 from genbench.generator import Samples
 
+CHUNK = 1024  # rows that are made float at a time
 SECTORS = 8  # modes of unlabelled points: equal angles around the mean, as in the ring of Gaussians
 
 
@@ -63,23 +64,55 @@ def sectors(x: Tensor) -> Tensor:
 
 
 def mean_and_factor(x: Tensor, *, own_scales: bool) -> tuple[Tensor, Tensor]:
-    """Mean ``(d,)`` and a square root ``(d, d)`` of the covariance of ``(n, d)``, both float32.
-
-    A millionth of the mean variance is added to the diagonal, so that Cholesky also takes the
-    covariance of pixels that never change; rounding to grey levels hides it. With `own_scales` a
-    column gets at most a thousandth of its own variance: beside a column in thousands, one in
-    hundredths would else be nothing but that.
-    """
+    """Mean ``(d,)`` and a square root ``(d, d)`` of the covariance of ``(n, d)``, both float32."""
     wide = x.double()
     mean = wide.mean(0) if len(wide) else wide.new_zeros(wide.shape[1])
     centred = wide - mean
     covariance = centred.T @ centred / max(1, len(wide) - 1)
-    tiny = torch.finfo(torch.float64).tiny
-    jitter = 1e-6 * covariance.diagonal().mean() + tiny
-    if own_scales:
-        jitter = torch.minimum(jitter, 1e-3 * covariance.diagonal() + tiny)
-    covariance.diagonal().add_(jitter)
+    covariance.diagonal().add_(_jitter(covariance.diagonal(), own_scales=own_scales))
     return mean.float(), torch.linalg.cholesky(covariance).float()
+
+
+def mean_and_jitter(x: Tensor, *, own_scales: bool) -> tuple[Tensor, Tensor]:
+    """Mean ``(d,)`` of ``(n, d)`` and what is added to each column's variance, both float32.
+
+    With the rows themselves they are the covariance that `mean_and_factor` takes the root of.
+    """
+    total, squares = torch.zeros(x.shape[1]).double(), torch.zeros(x.shape[1]).double()
+    for part in x.split(CHUNK):
+        total += part.double().sum(0)
+    mean = total / max(1, len(x))
+    for part in x.split(CHUNK):
+        squares += (part.double() - mean).square().sum(0)
+    jitter = _jitter(squares / max(1, len(x) - 1), own_scales=own_scales)
+    return mean.float(), jitter.float()
+
+
+def _jitter(variance: Tensor, *, own_scales: bool) -> Tensor:
+    """What is added to the variances ``(d,)``, so that Cholesky takes columns that never change.
+
+    A millionth of their mean; rounding to grey levels hides it. With `own_scales` a column gets at
+    most a thousandth of its own variance: beside a column in thousands, one in hundredths would
+    else be nothing but that.
+    """
+    tiny = torch.finfo(torch.float64).tiny
+    jitter = 1e-6 * variance.mean() + tiny
+    return (
+        torch.minimum(jitter, 1e-3 * variance + tiny) if own_scales else jitter.expand_as(variance)
+    )
+
+
+def spread_of_rows(x: Tensor, mean: Tensor, n: int, rng: torch.Generator) -> Tensor:
+    """`n` draws ``(n, d)`` of a Gaussian about 0 with the covariance of the rows ``(m, d)``.
+
+    Sums of the centred rows with standard normal weights over ``sqrt(m - 1)``: no ``(d, d)`` is
+    ever held.
+    """
+    total = torch.zeros(n, x.shape[1], device=x.device)
+    for part in x.split(CHUNK):
+        weights = torch.randn(n, len(part), generator=rng).to(x.device)
+        total += weights @ (part.float() - mean)
+    return total / math.sqrt(max(1, len(x) - 1))
 
 
 def proportional_labels(count: Tensor, n: int, rng: torch.Generator) -> Tensor:

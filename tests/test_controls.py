@@ -12,6 +12,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 import genbench
+from genbench.baselines import controls as controls_of
 from genbench.baselines.controls import Gaussian, HeldOut, ModeDropped, Noise, TrainCopy
 from genbench.errors import ContractError, PluginError, UsageError
 from genbench.generator import Samples, Space
@@ -225,6 +226,24 @@ def test_gaussian_has_the_moments_of_each_class():
         assert_allclose(drawn.mean(0), rows.mean(0), atol=0.05)
         # Rounding to whole levels adds 1/12 to each variance.
         assert_allclose(np.cov(drawn.T), np.cov(rows.T) + np.eye(9) / 12, atol=0.12)
+
+
+@pytest.mark.parametrize("space", [IMAGES, PLANE], ids=["image", "points"])
+def test_gaussian_of_rows_has_the_moments_of_that_of_factors(space, monkeypatch):
+    """A covariance of pictures of 64 x 64 has 151 million numbers: there, rows stand for it."""
+    by_factor = fitted(Gaussian, space)
+    monkeypatch.setattr(controls_of, "MOST_FACTORS", 1)
+    by_rows = fitted(Gaussian, space)
+    assert by_rows.state_dict().keys() == {"count", "mean", "jitter", "rows"}
+    (x, y), (other, labels) = (parts(g.sample(200_000, seed=1)) for g in (by_rows, by_factor))
+    for c in range(max(1, space.classes)):
+        drawn = (x if y is None else x[y == c]).flatten(1).double().numpy()
+        want = (other if labels is None else other[labels == c]).flatten(1).double().numpy()
+        assert_allclose(drawn.mean(0), want.mean(0), atol=0.04)
+        assert_allclose(np.cov(drawn.T), np.cov(want.T), atol=0.06)
+    again = Gaussian(Gaussian.spec.params(), space, CPU)
+    again.load_state_dict(by_rows.state_dict())
+    assert torch.equal(parts(again.sample(50, seed=2))[0], parts(by_rows.sample(50, seed=2))[0])
 
 
 def test_gaussian_takes_pixels_that_never_change_and_an_empty_class():

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from genbench.data import load_split
 from genbench.errors import DataError
 from genbench.features.extractors import INCEPTION, load_extractor
 from genbench.features.inception import VARIABLE
@@ -52,3 +53,17 @@ def test_weights_that_cannot_be_read_are_named_with_the_remedy(
     with pytest.raises(DataError, match="Permission denied: make the file readable") as told:
         load_extractor(INCEPTION, Space("image", (3, 8, 8), levels=256))
     assert str(weights) in str(told.value)
+
+
+def test_a_class_that_is_missing_is_called_by_its_name(tmp_path: Path) -> None:
+    suite = load_suite(str(TINY.with_name("tiny-images.toml")))
+    names = [f"kind {c}" for c in range(suite.space.classes)]
+    dataset = {**suite.document["dataset"], "class_names": names}
+    document = {**suite.document, "dataset": dataset, "metrics": [{"id": "fid_per_class"}]}
+    suite = replace(suite, document=document)
+    test = load_split(suite.dataset, suite.space, "test")
+    keep = test.y != 1
+    samples = {"x": test.x[keep], "y": test.y[keep]}  # type: ignore[index]
+    spec = CellSpec(tmp_path, tmp_path / "cache", "key", suite, choice(), 0, parts=("metrics",))
+    found = Scorer(spec, samples, {}, None, {}, lambda what: None).score()["fid_per_class"]
+    assert found.reason == "fewer than two real or generated rows of class kind 1"

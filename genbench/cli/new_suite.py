@@ -16,7 +16,32 @@ from genbench.cli.output import echo
     "--images",
     type=options.FOLDER,
     metavar="DIR",
-    help="Use the images of this folder: one size, one folder per class if labelled.",
+    help="Use the images of this folder: one folder per class, which gives the class its name, if "
+    "labelled.",
+)
+@click.option(
+    "--resize",
+    type=int,
+    metavar="N",
+    help="Resize the images to N x N pixels as they are read (antialiased bicubic); without it, "
+    "images of another size than most are refused.",
+)
+@click.option(
+    "--fit",
+    type=click.Choice(["crop", "stretch"]),
+    help="With --resize, keep the centre square of images that are no squares (the default), or "
+    "squeeze them.",
+)
+@click.option(
+    "--background",
+    metavar="COLOUR",
+    help="Lay transparent images on this colour (white, black, grey or such as #f0f0f0); without "
+    "it, they are refused.",
+)
+@click.option(
+    "--rgb",
+    is_flag=True,
+    help="Take all images as RGB; without it, grey ones among those in colour are refused.",
 )
 @click.option(
     "--npz",
@@ -84,6 +109,10 @@ from genbench.cli.output import echo
 def suite(
     name: str,
     images: Path | None,
+    resize: int | None,
+    fit: str | None,
+    background: str | None,
+    rgb: bool,
     npz: Path | None,
     csv: Path | None,
     header: str | None,
@@ -105,12 +134,14 @@ def suite(
     \b
     Examples
       genbench new suite pets --images photos
+      genbench new suite icons --images icons --resize 32 --background white
       genbench new suite orbits --csv orbits.csv
       genbench new suite orbits --csv pandas.csv --drop-column '#1' --split 0.6,0.2,0.2
     """
-    from genbench.formats import Layout
+    from genbench.formats import Fitting, Layout, fitting
     from genbench.tasks import new_suite
 
+    asked = fitting(resize, fit, background)
     layout = Layout(None if header is None else header == "yes", drop, keep)
     made = new_suite(
         name,
@@ -120,6 +151,8 @@ def suite(
         folder=folder,
         extractor=extractor,
         skip_bad=on_bad == "skip",
+        fitting=asked if asked != Fitting() else None,
+        rgb=rgb,
         layout=layout if layout != Layout() else None,
         shares=_shares(shares),
         n_samples=samples,

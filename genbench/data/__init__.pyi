@@ -7,6 +7,7 @@ from .image_folder import ROLE as ROLE
 from .image_folder import ImageEntry as ImageEntry
 from .image_folder import write_table as write_table
 from .loading import LOADERS, SplitName, load_split, verify_files
+from .loading import changed_by as changed_by
 from .loading import located as located
 from .loading import sources as sources
 from .readers import stated as stated

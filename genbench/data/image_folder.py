@@ -3,6 +3,9 @@
 The table is a CSV with the columns ``path,sha256,content,label``: the file relative to the data
 set's ``folder``, the digests of the file and of its pixels, and its class number (empty where the
 space has none). `content` decides the split, so that equal pictures lie in one.
+
+``[dataset.options]`` may say what is done to each picture before: see `genbench.formats.Fitting`.
+The pixels that come of it are held against `content`.
 """
 
 from __future__ import annotations
@@ -21,13 +24,14 @@ from genbench.data.files import FileCheck, check_file, declared, read_checked
 from genbench.data.readers import reader_of
 from genbench.data.rows import places, row_range
 from genbench.data.split import Split
-from genbench.errors import DataError
-from genbench.formats import BadImage, Folder, decode
+from genbench.errors import DataError, UsageError
+from genbench.formats import BadImage, Fitting, Folder, decode
 from genbench.generator import Space
 
 ROLE = "table"
 COLUMNS = ("path", "sha256", "content", "label")
 UPRIGHT = 2  # the reader that turns images as their orientation tag says; 1 took them as stored
+STRICT = 3  # the reader that refuses colours of 16 bits; those before cut them to 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +50,9 @@ def read(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
     entries = _table(dataset, rows.file)
     chosen = rows.chosen(len(entries), lambda: places(dataset, [e.content for e in entries]))
     x = np.empty((len(chosen), *space.shape), np.uint8)
+    fitting = fitting_of(dataset)
     for place, index in enumerate(chosen):
-        x[place] = _image(dataset, entries[index], space)
+        x[place] = _image(dataset, entries[index], space, fitting)
     if not space.classes:
         return Split(x, None)
     return Split(x, np.array([_label(entries[i]) for i in chosen], np.int64))
@@ -70,6 +75,11 @@ def sources(dataset: Mapping[str, Any]) -> list[Path]:
     root = _folder(dataset).root
     entries = _table(dataset, ROLE)
     return sorted({root / PurePosixPath(entry.path).parts[0] for entry in entries})
+
+
+def changed_by(dataset: Mapping[str, Any]) -> str:
+    """What is done to the pictures before they are rows."""
+    return fitting_of(dataset).signed
 
 
 def write_table(entries: list[ImageEntry]) -> bytes:
@@ -100,11 +110,35 @@ def _folder(dataset: Mapping[str, Any]) -> Folder:
     return Folder(Path(dataset["root"]) / dataset.get("folder", ""))
 
 
-def _image(dataset: Mapping[str, Any], entry: ImageEntry, space: Space) -> Any:
+def fitting_of(dataset: Mapping[str, Any]) -> Fitting:
+    """What the suite says is done to each picture.
+
+    `UsageError` if ``[dataset.options]`` hold anything else.
+    """
     try:
-        return decode(_content(dataset, entry), space, upright=reader_of(dataset) >= UPRIGHT)
+        return Fitting.of(dataset.get("options", {}))
+    except UsageError as error:
+        raise UsageError(f"data set {dataset['name']!r}, [dataset.options]: {error}") from error
+
+
+def _image(dataset: Mapping[str, Any], entry: ImageEntry, space: Space, fitting: Fitting) -> Any:
+    reader = reader_of(dataset)
+    try:
+        x = decode(
+            _content(dataset, entry),
+            space,
+            upright=reader >= UPRIGHT,
+            deep=reader < STRICT,
+            fitting=fitting,
+        )
     except BadImage as error:
         raise DataError(f"image {entry.path} of data set {dataset['name']!r} {error}") from error
+    if fitting != Fitting() and hashlib.sha256(x.data).hexdigest() != entry.content:
+        raise DataError(
+            f"image {entry.path} of data set {dataset['name']!r} comes out in other pixels than "
+            "when the suite was made: make the suite anew with this version of Pillow"
+        )
+    return x
 
 
 def _content(dataset: Mapping[str, Any], entry: ImageEntry) -> bytes:

@@ -119,6 +119,15 @@ def kept_content(dataset: Mapping[str, Any], entry: Mapping[str, Any], data: byt
     return content
 
 
+def changed_by(dataset: Mapping[str, Any]) -> str:
+    """What a data set's loader does to the rows of its files, as signatures say it; mostly nothing.
+
+    A loader of another package tells by a function ``changed_by(dataset)``, if it has one.
+    """
+    tells = getattr(_loader(dataset), "changed_by", None)
+    return str(tells(dataset)) if tells else ""
+
+
 def _loader(dataset: Mapping[str, Any]) -> Loader:
     name = dataset["loader"]
     if name in LOADERS:

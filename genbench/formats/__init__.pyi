@@ -4,7 +4,8 @@ from .arrayvalues import masked_fill, no_numbers, scale_hint, unscaled, without_
 from .cifarbatches import CIFAR_SIDE, Batch, binary_batch, pickled_batch
 from .csvfiles import Layout, Numbers, first_cells, parse_csv
 from .imagefiles import Folder, ImageFiles, open_images
-from .imagepixels import BadImage, decode, header
+from .imagefit import FITS, Fitting, fitting
+from .imagepixels import BadImage, InColour, OtherSize, Transparent, decode, header
 from .labelnames import in_order, is_number, names_of_labels
 from .layout import arranged, assumed_layout, unclear_layout
 from .precision import as_float32, lost_at
@@ -16,13 +17,18 @@ __all__ = [
     "Batch",
     "CIFAR_SIDE",
     "CLASSES",
+    "FITS",
+    "Fitting",
     "Folder",
     "IMAGES",
     "ImageFiles",
+    "InColour",
     "Layout",
     "METADATA",
     "Numbers",
+    "OtherSize",
     "StoredArray",
+    "Transparent",
     "arranged",
     "array_of",
     "as_float32",
@@ -30,6 +36,7 @@ __all__ = [
     "binary_batch",
     "decode",
     "first_cells",
+    "fitting",
     "header",
     "in_native_order",
     "in_order",

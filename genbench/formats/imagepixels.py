@@ -1,7 +1,8 @@
 """The pixels of one image file, as a viewer shows them.
 
-Nothing is resized, flattened or requantised: what does not fit a space as it is, is named. No file
-costs more memory than one image of the space, whatever its header or its compression claims.
+Nothing is resized or flattened unless a `Fitting` says so, and nothing requantised: what does not
+fit a space as it is, is named. No file costs more memory than one image of the space, or than
+`MOST_PIXELS` where it is resized, whatever its header or its compression claims.
 """
 
 from __future__ import annotations
@@ -15,12 +16,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from genbench.errors import DataError
+from genbench.formats.imagefit import Fitting
 from genbench.generator import Space
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-MOST_TURNED = 1 << 26  # pixels of a PNG that is decoded for its orientation alone
+MOST_PIXELS = 1 << 26  # of a file that is decoded to be resized, or for its orientation alone
+AS_IS = Fitting()
 
-_SIXTEEN_BIT = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+_DEEP_GREY = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+_WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa")
+_DEEPEST = 255  # the greatest value of a sample of 8 bits
 _NO_IMAGE = "is corrupt or no image of a type that is read"
 
 # Tag 0x0112 of EXIF, TIFF and XMP: what turns the stored pixels upright. 1 is upright already.
@@ -41,16 +46,43 @@ _PNG_MARKS = (b"eXIf", b"Raw profile type", b"iTXt")
 
 
 class BadImage(DataError):
-    """One file that is not an image of the space; its text says why, without the file's name."""
+    """One file that is not an image of the space: `what` is wrong with it, without the file's name,
+    and the `remedy`, if there is one.
+    """
+
+    def __init__(self, what: str, remedy: str = "") -> None:
+        super().__init__(f"{what}: {remedy}" if remedy else what)
+        self.what = what
 
 
-def decode(data: bytes, space: Space, *, upright: bool = True) -> NDArray[np.uint8]:
+class OtherSize(BadImage):
+    """An image of another size than the space's."""
+
+
+class Transparent(BadImage):
+    """An image that something can be seen through."""
+
+
+class InColour(BadImage):
+    """A colour image where the space is grey."""
+
+
+def decode(
+    data: bytes,
+    space: Space,
+    *,
+    upright: bool = True,
+    deep: bool = False,
+    fitting: Fitting = AS_IS,
+) -> NDArray[np.uint8]:
     """One image of the space, uint8 ``(C, H, W)``, turned upright as its orientation tag says.
 
-    Without `upright` the pixels stay as they are stored: reader 1 of image folders took them so.
+    Without `upright` the pixels stay as they are stored, and where `deep` is set colours of 16 bits
+    are cut to 8: the first readers of image folders took them so. `fitting` says what is done to
+    an image that is of another size, or transparent.
 
-    A grey image fits a colour space, and a colour image whose channels are equal a grey one; every
-    other difference in size, depth or alpha is told, not repaired.
+    A grey image fits a colour space, and a colour image whose channels are equal a grey one; alpha
+    that lets nothing through is dropped. Every other difference is told, not repaired.
 
     Raises
     ------
@@ -60,17 +92,23 @@ def decode(data: bytes, space: Space, *, upright: bool = True) -> NDArray[np.uin
     if not data:
         raise BadImage("is empty")
     channels, height, width = space.shape
+    resized = fitting.side is not None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd metadata, which viewers pass over too
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             # Only the header is read here: a giant one costs nothing.
             image = Image.open(io.BytesIO(data), formats=FORMATS)
-            _check_header(image, height, width)
+            if resized:
+                _check_giant(image)
+            elif sorted(image.size) != sorted((height, width)):  # lying or upright: known later
+                _check_size(image.height, image.width, height, width)
+            _check_header(image, deep)
             image.load()
             image = _upright(image) if upright else image
-            _check_size(image.height, image.width, height, width)
-            pixels = _channels_last(image)
+            if not resized:
+                _check_size(image.height, image.width, height, width)
+            pixels = np.asarray(_resized(_opaque(image, fitting.background), fitting), np.uint8)
     except BadImage:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -80,8 +118,8 @@ def decode(data: bytes, space: Space, *, upright: bool = True) -> NDArray[np.uin
     x = _fit_channels(pixels, channels)
     if int(x.max()) >= space.levels:
         raise BadImage(
-            f"has grey levels up to {int(x.max())}, the space has 0..{space.levels - 1}: "
-            "save the levels themselves"
+            f"has grey levels up to {int(x.max())}, the space has 0..{space.levels - 1}",
+            "save the levels themselves",
         )
     return np.ascontiguousarray(x)
 
@@ -97,7 +135,7 @@ def header(data: bytes) -> tuple[int, int, int]:
             height, width = _upright_size(image, data)
     except Exception as error:
         raise BadImage(f"{_NO_IMAGE} ({_reason(error)})") from error
-    return (1 if image.mode in ("1", "L", "LA", *_SIXTEEN_BIT) else 3, height, width)
+    return (1 if image.mode in ("1", "L", "LA", *_DEEP_GREY) else 3, height, width)
 
 
 def _upright(image: Any) -> Any:
@@ -119,7 +157,7 @@ def _upright_size(image: Any, data: bytes) -> tuple[int, int]:
 
 def _may_lie(image: Any, data: bytes) -> bool:
     """Whether a PNG, whose metadata may follow its pixels, is worth decoding for them."""
-    small = image.width * image.height <= MOST_TURNED
+    small = image.width * image.height <= MOST_PIXELS
     return small and any(mark in data for mark in _PNG_MARKS)
 
 
@@ -132,31 +170,67 @@ def _orientation(image: Any) -> int:
     return found if found in _TURNS else 1
 
 
-def _check_header(image: Any, height: int, width: int) -> None:
-    if sorted(image.size) != sorted((height, width)):  # lying or upright: known once it is decoded
-        _check_size(image.height, image.width, height, width)
+def _check_giant(image: Any) -> None:
+    if image.width * image.height > MOST_PIXELS:
+        raise BadImage(
+            f"is {image.width} x {image.height}, more than {MOST_PIXELS >> 20} million pixels",
+            "make it smaller yourself",
+        )
+
+
+def _check_header(image: Any, deep: bool) -> None:
     if getattr(image, "n_frames", 1) != 1:
-        raise BadImage(f"has {image.n_frames} frames: save one image per file")
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        raise BadImage(f"has transparency ({image.mode}): flatten it onto a background")
-    if image.mode in _SIXTEEN_BIT:
-        raise BadImage(f"has 16 bits or more per channel ({image.mode}): save 8 bits")
-    if image.mode not in ("1", "L", "P", "RGB"):
-        raise BadImage(f"has colour mode {image.mode}: save it as grey or RGB")
+        raise BadImage(f"has {image.n_frames} frames", "save one image per file")
+    if image.mode in _DEEP_GREY or (not deep and _is_deep(image)):
+        raise BadImage(f"has 16 bits or more per channel ({image.mode})", "save 8 bits")
+    if image.mode not in ("1", "L", "P", "RGB", *_WITH_ALPHA):
+        raise BadImage(f"has colour mode {image.mode}", "save it as grey or RGB")
+
+
+def _is_deep(image: Any) -> bool:
+    """Whether samples have more than 8 bits, of which Pillow keeps the upper 8 in colour images.
+
+    Only the way they are stored tells it, as ``RGB;16B`` in PNG and TIFF, as the greatest value in
+    PPM.
+    """
+    for _, _, _, stored in image.tile:
+        parts = stored if isinstance(stored, tuple) else (stored,)
+        if any(isinstance(part, str) and ";16" in part for part in parts):
+            return True
+        if image.format == "PPM" and any(type(p) is int and p > _DEEPEST for p in parts):
+            return True
+    return False
 
 
 def _check_size(found_height: int, found_width: int, height: int, width: int) -> None:
     if (found_height, found_width) != (height, width):
-        raise BadImage(
-            f"is {found_width} x {found_height}, the suite has {width} x {height}: "
-            "make them that size yourself, as the filter changes the numbers"
+        raise OtherSize(
+            f"is {found_width} x {found_height}, the suite has {width} x {height}",
+            "make them that size yourself, as the filter changes the numbers",
         )
 
 
-def _channels_last(image: Any) -> NDArray[np.uint8]:
-    """``(H, W)`` of a grey image, ``(H, W, 3)`` of a colour one."""
-    mode = {"1": "L", "P": "RGB"}.get(image.mode, image.mode)
-    return np.asarray(image.convert(mode), dtype=np.uint8)
+def _opaque(image: Any, background: str | None) -> Any:
+    """The image as grey (L) or RGB; what can be seen through it is laid on the background."""
+    if image.mode not in _WITH_ALPHA and "transparency" not in image.info:
+        return image.convert("L" if image.mode in ("1", "L") else "RGB")
+    full = image.convert("RGBA")
+    if full.getchannel("A").getextrema() == (255, 255):
+        return full.convert("RGB")
+    if background is None:
+        raise Transparent(f"has transparency ({image.mode})", "flatten it onto a background")
+    return Image.alpha_composite(Image.new("RGBA", full.size, background), full).convert("RGB")
+
+
+def _resized(image: Any, fitting: Fitting) -> Any:
+    """The image, cut and resized as asked; one that has the size already keeps its pixels."""
+    if fitting.side is None or image.size == (fitting.side, fitting.side):
+        return image
+    if fitting.fit == "crop" and image.width != image.height:
+        short = min(image.size)
+        left, top = (image.width - short) // 2, (image.height - short) // 2
+        image = image.crop((left, top, left + short, top + short))
+    return image.resize((fitting.side, fitting.side), Image.Resampling.BICUBIC)
 
 
 def _fit_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
@@ -164,7 +238,7 @@ def _fit_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]
         return np.repeat(pixels[None], channels, axis=0)
     if channels == 1:
         if (pixels != pixels[:, :, :1]).any():
-            raise BadImage("is in colour, the suite is grey: convert it yourself")
+            raise InColour("is in colour, the suite is grey", "convert it yourself")
         return pixels[None, :, :, 0]
     return pixels.transpose(2, 0, 1)
 

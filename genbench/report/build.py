@@ -26,6 +26,7 @@ from genbench.report.figures import Figure
 from genbench.report.groups import column_groups, roomy
 from genbench.report.halves import in_halves
 from genbench.report.images import Picture
+from genbench.report.matrix import matrix
 from genbench.report.page import Page, compare_data, page, page_id, verdict
 from genbench.report.row_pages import RowView, code_of, row_view, sentence
 from genbench.report.rows import Row
@@ -64,8 +65,11 @@ def _build(tasks: Sequence[TaskResults], out: Path, single_file: bool, badge: bo
     site.alone = len(pages) <= 1 or single_file
     heavy = [_asset(PLOTLY), site.script]
     bodies = pages if site.alone else []
-    head = _head(heavy if bodies else [site.script])
-    site.write("index.html", site.render("index.html.j2", pages=pages, bodies=bodies, **head))
+    several = matrix(pages, site.place) if len(pages) > 1 else None
+    styles = ("report.css", "matrix.css") if several else ("report.css",)
+    head = _head(heavy if bodies else [site.script], styles=styles)
+    body = site.render("index.html.j2", pages=pages, bodies=bodies, matrix=several, **head)
+    site.write("index.html", body)
     if not single_file:
         for found in pages:
             if not site.alone:
@@ -191,12 +195,14 @@ def _asset(name: str) -> str:
     return (resources.files("genbench.report") / "static" / name).read_text("utf-8")
 
 
-def _head(scripts: Sequence[str], home: str = "index.html") -> dict[str, Any]:
+def _head(
+    scripts: Sequence[str], home: str = "index.html", styles: Sequence[str] = ("report.css",)
+) -> dict[str, Any]:
     hashes = (base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts)
     return {
         "scripts": [Markup(s) for s in scripts],
         "csp": _CSP.format(hashes=" ".join(f"'sha256-{h}'" for h in hashes)),
-        "css": Markup(_asset("report.css")),
+        "css": Markup("".join(map(_asset, styles))),
         "home": home,
     }
 

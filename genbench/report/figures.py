@@ -23,6 +23,7 @@ PALETTE = (
 GREY = "#8b95a1"
 _SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "star", "x", "hexagon")
 _MANY = 14
+_NAMED_CLASSES = 20  # names that stand side by side
 _CLASS_CONTROLS = ("heldout", "mode-dropped")
 
 
@@ -294,6 +295,8 @@ def likelihoods(table: Table, colour: Mapping[str, str]) -> Figure | None:
 def per_class(table: Table) -> Figure | None:
     """Heat maps of per-class values, where a metric's details hold them."""
     specs, cells = {}, []
+    # Of numbers a narrow screen may leave out every other one, of names it may not.
+    every = {"dtick": 1} if 0 < len(table.classes) <= _NAMED_CLASSES else {}
     titles = {c.id: c.title for c in table.columns}
     shown = [(row.label, row) for row in table.generators]
     shown += [(f"{r.label} (control)", r) for r in table.controls if r.name in _CLASS_CONTROLS]
@@ -315,7 +318,7 @@ def per_class(table: Table) -> Figure | None:
               "reversescale": column.higher_is_better is False, "texttemplate": "%{z:.3g}",
               "hovertemplate": "%{y}, class %{x}: %{z:.5g}<extra></extra>",
               "colorbar": {"title": {"text": column.arrow}, "thickness": 12}}],
-            xaxis=axis("class", type="category"),
+            xaxis=axis("class", type="category", **every),
             yaxis={"automargin": True, "type": "category"},
             height=150 + 34 * len(rows),
         )  # fmt: skip

@@ -22,6 +22,7 @@ MAX_BYTES = 8_000_000
 MAX_PIXELS = 4_000_000
 MAX_CLOUD_BYTES = 64_000_000
 MAX_SIDE = 1200
+THUMBNAIL, TILES = 264, 4  # pixels of a side, and samples along it
 MAX_POINTS = 20_000
 LOG_TAIL_BYTES = 20_000
 _INK = np.array([[255, 255, 255], [191, 219, 226], [98, 168, 190], [28, 108, 138], [8, 48, 74]])
@@ -100,8 +101,28 @@ def grid_picture(entry: Entry, role: str) -> Picture:
     return _clean(read(entry, role))
 
 
+def thumbnail(entry: Entry, side: int) -> Picture:
+    """The first samples of the artefact ``grid``, whose images have this `side` (0: unknown).
+
+    `ArtefactError` if it cannot be decoded.
+    """
+    image = _decoded(read(entry, "grid"))
+    tile = (side + 1) * max(1, 28 // side) if side else THUMBNAIL  # as the worker lays them out
+    most = max(1, min(image.width, image.height, TILES * tile - tile // (side + 1)))
+    cut = image.crop((0, 0, most, most))
+    cut.thumbnail((THUMBNAIL, THUMBNAIL))
+    return _encode(cut)
+
+
 @lru_cache(maxsize=8)  # the real rows are one picture in all cells
 def _clean(data: bytes) -> Picture:
+    clean = _decoded(data)
+    clean.thumbnail((MAX_SIDE, MAX_SIDE))
+    return _encode(clean)
+
+
+def _decoded(data: bytes) -> Image.Image:
+    """A PNG that anybody may have written, as grey or RGB."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -109,11 +130,9 @@ def _clean(data: bytes) -> Picture:
                 if image.width * image.height > MAX_PIXELS:
                     raise ArtefactError(f"it has more than {MAX_PIXELS:,} pixels")
                 grey = image.mode in ("1", "L", "I", "I;16", "LA")
-                clean = image.convert("L" if grey else "RGB")
+                return image.convert("L" if grey else "RGB")
     except (OSError, ValueError, SyntaxError, Warning, Image.DecompressionBombError) as error:
         raise ArtefactError(f"it is not a usable PNG ({type(error).__name__})") from error
-    clean.thumbnail((MAX_SIDE, MAX_SIDE))
-    return _encode(clean)
 
 
 def _encode(image: Image.Image) -> Picture:

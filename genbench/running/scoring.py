@@ -15,7 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from genbench import kinds
-from genbench.data import APART, COPIES, UNRELIABLE, Split, load_split, log_density, share_in
+from genbench.data import (
+    APART,
+    COPIES,
+    UNRELIABLE,
+    Split,
+    changed_by,
+    load_split,
+    log_density,
+    share_in,
+)
 from genbench.errors import GenbenchError
 from genbench.features import IDENTITY, Extractor, Features, load_extractor
 from genbench.metrics import (
@@ -102,7 +111,7 @@ class Scorer:
                 values.update(self._evaluate(space, ids))
         if "downstream" in self.spec.parts:
             values.update(self._downstream())
-        return values
+        return self._signed(values)
 
     def codes(self, found: Mapping[str, Array], problem: str | None) -> dict[str, MetricValue]:
         """The metrics of codes that the suite asks for, made of what `Look` told.
@@ -119,7 +128,17 @@ class Scorer:
         plan = plan_codes(asked, *splits)
         if "rebuilt" in found:
             self._fleeting.append(found["rebuilt"])
-        return CodeScores(self.spec, plan, found, problem, splits, self._features_in).score()
+        scores = CodeScores(self.spec, plan, found, problem, splits, self._features_in).score()
+        return self._signed(scores)
+
+    def _signed(self, values: dict[str, MetricValue]) -> dict[str, MetricValue]:
+        """The values, their signatures with what was done to the real rows before, if anything."""
+        if not (changed := changed_by(self.spec.suite.dataset)):
+            return values
+        return {
+            id_: replace(value, signature=f"{value.signature}|data={changed}")
+            for id_, value in values.items()
+        }
 
     def copies(self) -> dict[str, Any]:
         """Copies of reference rows among the samples, by split, or why nobody looked.
@@ -203,12 +222,24 @@ class Scorer:
         context = f"extractor={identity}|reference={self._reference}"
         return {
             id_: replace(
-                self._with_copies_note(id_, value),
+                self._with_class_names(self._with_copies_note(id_, value)),
                 signature=f"{value.signature}|{context}",
                 unit=infos[id_].unit_for(self.space.kind),
             )
             for id_, value in found.items()
         }
+
+    def _with_class_names(self, value: MetricValue) -> MetricValue:
+        """A metric whose reason ends with numbers of classes, with their names where there are."""
+        names = self.spec.suite.document["dataset"].get("class_names")
+        by_class = value.details.get("by_class")
+        if not names or not value.reason or not isinstance(by_class, Mapping):
+            return value
+        absent = [label for label, found in by_class.items() if found is None]
+        numbers, called = ", ".join(absent), ", ".join(names[int(label)] for label in absent)
+        if not absent or not value.reason.endswith(f"of class {numbers}"):
+            return value
+        return replace(value, reason=value.reason.removesuffix(numbers) + called)
 
     def _with_copies_note(self, id_: str, value: MetricValue) -> MetricValue:
         """A metric of copying with a note where real test rows equal training rows by nature."""

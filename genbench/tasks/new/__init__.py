@@ -14,7 +14,7 @@ from genbench import kinds
 from genbench.data import COPIES, Split, SplitName, load_split, share_in
 from genbench.errors import DataError, GenbenchError, UsageError
 from genbench.features import STANDARDISED, load_extractor
-from genbench.formats import Layout
+from genbench.formats import Fitting, Layout
 from genbench.generator import Space
 from genbench.system import write_bytes
 from genbench.tasks.format import NAME
@@ -28,7 +28,8 @@ from genbench.tasks.new.facts import (
     power,
     without_spread,
 )
-from genbench.tasks.new.sources import Source, csv_source, image_source, npz_source
+from genbench.tasks.new.images import image_source
+from genbench.tasks.new.sources import Source, csv_source, npz_source
 from genbench.tasks.new.text import MOST_SAMPLES, ExtractorChoice, Facts, suite_text
 from genbench.tasks.suite import load_suite, profiles_of
 
@@ -64,6 +65,8 @@ def new_suite(
     folder: Path = Path(),
     extractor: str | None = None,
     skip_bad: bool = False,
+    fitting: Fitting | None = None,
+    rgb: bool = False,
     layout: Layout | None = None,
     shares: tuple[float, float, float] = SHARES,
     n_samples: int | None = None,
@@ -76,14 +79,19 @@ def new_suite(
     name
         The suite's name: lower case, digits and ``-``.
     images, npz, csv
-        One of: a folder of images of one size (labelled by the folders they lie in), an ``.npz``
-        with ``x`` and perhaps ``y``, a CSV of points.
+        One of: a folder of images (labelled by the folders they lie in), an ``.npz`` with ``x`` and
+        perhaps ``y``, a CSV of points.
     extractor
         ``train`` trains a classifier on the train split and saves it, ``standardised`` gives the
         columns of points one scale; otherwise the name of an extractor. By default ``train`` for
         labelled images, ``efficientnet-lite0`` for others, ``standardised`` for points.
     skip_bad
         Leave bad image files out instead of naming them and stopping.
+    fitting
+        What is done to images of other sizes, or with transparency: without it they are bad.
+    rgb
+        Take every image as RGB: without it, grey ones among those in colour are bad, and the other
+        way round.
     layout
         What only the owner of a CSV can tell of it.
     shares
@@ -105,13 +113,17 @@ def new_suite(
         raise UsageError("give exactly one of --images DIR, --npz FILE and --csv FILE")
     if layout is not None and csv is None:
         raise UsageError("--header, --drop-column and --keep-column are for --csv: leave them out")
+    if (fitting is not None or rgb) and images is None:
+        raise UsageError("--resize, --fit, --background and --rgb are for --images: leave them out")
     if min(shares) <= 0 or not math.isclose(math.fsum(shares), 1, abs_tol=1e-6):
         raise UsageError(f"shares {shares} of train, valid and test: give three that sum to 1")
     path = folder / f"{name}.toml"
     if path.exists():
         raise UsageError(f"{path} is there already: choose another name, or remove it")
     if images is not None:
-        source = image_source(name, images, folder, skip_bad=skip_bad)
+        source = image_source(
+            name, images, folder, skip_bad=skip_bad, fitting=fitting or Fitting(), rgb=rgb
+        )
     elif npz is not None:
         source = npz_source(name, npz, folder)
     else:

@@ -4,42 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import Counter
-from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from genbench import kinds
-from genbench.data import ROLE, ImageEntry, digests, stated, write_table
+from genbench.data import digests, stated
 from genbench.errors import DataError, shorten
 from genbench.formats import (
-    IMAGES,
-    BadImage,
-    ImageFiles,
     Layout,
     as_float32,
-    decode,
-    header,
     in_order,
     masked_fill,
     names_of_labels,
     no_numbers,
     one_set,
     open_arrays,
-    open_images,
     parse_csv,
     scale_hint,
-    synthesised,
     unscaled,
 )
 from genbench.generator import Space
 from genbench.tasks.new.copies import Copies, find_copies
 
-SPLIT_NAMES = {"train", "training", "valid", "val", "validation", "test", "testing"}
 NAMED = 100
 LEVELS = 256
 
@@ -49,7 +39,7 @@ class Source:
     """Data as a suite names them: the ``[dataset]`` table without its split, the equal rows.
 
     `role` is that of the file that the splits are shares of; `files` have to be written beside the
-    suite: name -> content.
+    suite: name -> content. `told` says what is done to the rows as they are read, if anything.
     """
 
     space: Space
@@ -58,56 +48,7 @@ class Source:
     copies: Copies
     files: dict[str, bytes] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-
-
-def image_source(name: str, place: Path, folder: Path, *, skip_bad: bool) -> Source:
-    """A folder of images of one size; one folder per class where they are labelled.
-
-    `DataError` names each file that is not an image of the size that most have.
-    """
-    if not place.is_dir():
-        raise DataError(f"no folder of images at {place}: unpack it first")
-    splits = None
-    if synthesised(place):
-        place = place / IMAGES
-        splits = {path.name.lower() for path in place.iterdir()}
-    with open_images(place) as files:
-        _require_utf8(_from(folder, place), *files.listing.names)
-        heads = _headers(files)
-        shape = Counter(h for h in heads if isinstance(h, tuple)).most_common(1)
-        if not shape:
-            raise DataError(
-                f"{place} holds no readable image ({files.listing.names[0]} {heads[0]})"
-            )
-        channels = max(h[0] for h in heads if isinstance(h, tuple) and h[1:] == shape[0][0][1:])
-        size = Space("image", (channels, *shape[0][0][1:]), levels=LEVELS)
-        labels, remarks = _folders(files.listing.names, splits or SPLIT_NAMES)
-        entries, bad, brightest = _entries(files, size, labels)
-    named = [*bad[:NAMED], *([f"and {len(bad) - NAMED:,} more"] if len(bad) > NAMED else [])]
-    if bad and not skip_bad:
-        listed = "\n  ".join(named)
-        raise DataError(
-            f"{len(bad)} of {len(labels):,} files of {place} cannot be used:\n  {listed}\n"
-            "repair them, or leave them out with --on-bad skip"
-        )
-    if (problem := unscaled(np.array([brightest], np.uint8), LEVELS)) is not None:
-        raise DataError(f"{place} {problem}")
-    entries, classes, lost = _numbered(entries, labels)
-    space = Space("image", size.shape, levels=LEVELS, classes=len(classes))
-    table = f"{name}.files.csv"
-    content = write_table(entries)
-    dataset = {
-        "name": name,
-        "loader": "image-folder",
-        **stated("image-folder"),
-        "folder": _from(folder, place),
-        "class_names": classes,
-        "files": [_file(ROLE, table, content)],
-    }
-    skipped = [f"skipped: {line}" for line in named]
-    copies = find_copies([e.content for e in entries], [e.label for e in entries])
-    notes = (*skipped, *files.listing.notes(), *remarks, *lost)
-    return Source(space, dataset, ROLE, copies, {table: content}, notes)
+    told: str = ""
 
 
 def npz_source(name: str, file: Path, folder: Path) -> Source:
@@ -157,7 +98,7 @@ def csv_source(name: str, file: Path, folder: Path, layout: Layout) -> Source:
     return Source(space, *_one_file(dataset, file, folder), copies, notes=table.notes)
 
 
-def _require_utf8(*names: str) -> None:
+def require_utf8(*names: str) -> None:
     """A suite and its table are UTF-8, and could not name a file of another coding."""
     for name in names:
         try:
@@ -167,87 +108,23 @@ def _require_utf8(*names: str) -> None:
 
 
 def _one_file(dataset: dict[str, Any], file: Path, folder: Path) -> tuple[dict[str, Any], str]:
-    _require_utf8(_from(folder, file.parent), file.name)
-    entry = _file("data", file.name, file.read_bytes())
+    require_utf8(relative_to_suite(folder, file.parent), file.name)
+    entry = file_entry("data", file.name, file.read_bytes())
     if file.resolve().parent != folder.resolve():
-        dataset = {**dataset, "folder": _from(folder, file.parent)}
+        dataset = {**dataset, "folder": relative_to_suite(folder, file.parent)}
     return {**dataset, "files": [entry]}, "data"
 
 
-def _file(role: str, name: str, content: bytes) -> dict[str, Any]:
+def file_entry(role: str, name: str, content: bytes) -> dict[str, Any]:
+    """The entry of ``[[dataset.files]]`` of a file with this content."""
     digest = hashlib.sha256(content).hexdigest()
     return {"role": role, "path": name, "bytes": len(content), "sha256": digest}
 
 
-def _from(folder: Path, place: Path) -> str:
+def relative_to_suite(folder: Path, place: Path) -> str:
     """`place` relative to `folder` where it lies in it, so that both can be moved together."""
     there, here = place.resolve(), folder.resolve()
     return there.relative_to(here).as_posix() if there.is_relative_to(here) else os.fspath(there)
-
-
-def _headers(files: ImageFiles) -> list[tuple[int, int, int] | str]:
-    found: list[tuple[int, int, int] | str] = []
-    for name in files.listing.names:
-        try:
-            found.append(header(files.read(name)))
-        except BadImage as error:
-            found.append(str(error))
-    return found
-
-
-def _entries(
-    files: ImageFiles, space: Space, labels: Sequence[str]
-) -> tuple[list[ImageEntry], list[str], int]:
-    """The images that can be used, their labels as given; the others; the brightest level."""
-    entries, bad, brightest = [], [], 0
-    for name, label in zip(files.listing.names, labels, strict=True):
-        try:
-            data = files.read(name)
-            x = decode(data, space)
-        except BadImage as error:
-            bad.append(f"{name} {error}")
-        else:
-            brightest = max(brightest, int(x.max()))
-            content = hashlib.sha256(x.data).hexdigest()
-            entries.append(ImageEntry(name, hashlib.sha256(data).hexdigest(), content, label))
-    return entries, bad, brightest
-
-
-def _folders(names: Sequence[str], splits: Set[str]) -> tuple[list[str], list[str]]:
-    """The class folder of each file, empty where there is none, and what to tell about it.
-
-    The first folder is the class. Folders called like `splits`, if all are, are looked through.
-    """
-    remarks = []
-    paths = [PurePosixPath(name).parts for name in names]
-    tops = {p[0].lower() for p in paths if len(p) > 1}
-    if tops and tops <= splits and all(len(p) > 1 for p in paths):
-        remarks.append(f"folders {', '.join(sorted(tops))} are read as one set and split anew")
-        paths = [p[1:] for p in paths]
-    loose = sum(len(p) == 1 for p in paths)
-    if loose == len(paths):
-        return [""] * len(paths), [*remarks, "no labels: the images lie in no class folders"]
-    if loose:
-        raise DataError(f"{loose} images lie outside the class folders: move them into one")
-    return [p[0] for p in paths], remarks
-
-
-def _numbered(
-    entries: Sequence[ImageEntry], folders: Sequence[str]
-) -> tuple[list[ImageEntry], list[str], list[str]]:
-    """The entries with numbers for labels, the classes by number, and what to tell about it.
-
-    Of a folder whose images are all bad there is no class.
-    """
-    classes = in_order({entry.label for entry in entries})
-    lost = sorted(set(folders) - set(classes))
-    remarks = [f"class {name!r} has no image that can be used: it is left out" for name in lost]
-    if len(classes) < 2:
-        if classes and classes != [""]:
-            remarks.append(f"no labels: all images lie in {classes[0]!r}")
-        return [replace(entry, label="") for entry in entries], [], remarks
-    number = {name: str(i) for i, name in enumerate(classes)}
-    return [replace(entry, label=number[entry.label]) for entry in entries], classes, remarks
 
 
 def _space_of(name: str, x: NDArray[Any]) -> tuple[Space, tuple[str, ...]]:

@@ -69,7 +69,7 @@ def suite_text(
             "name": name,
             "version": "1.0.0",
             "title": name,
-            "description": " ".join(filter(None, (described, facts.copies))),
+            "description": " ".join(filter(None, (described, source.told, facts.copies))),
             "primary": draft.primary,
         }),
         *_dataset(source, split),
