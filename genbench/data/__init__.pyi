@@ -7,7 +7,7 @@ from .files import places as places
 from .image_folder import ROLE as ROLE
 from .image_folder import ImageEntry as ImageEntry
 from .image_folder import write_table as write_table
-from .loading import LOADERS, SplitName, load_split, verify_files
+from .loading import LOADERS, load_split, verify_files
 from .loading import sources as sources
 from .readers import stated as stated
 from .rows import APART as APART
@@ -19,6 +19,8 @@ from .rows import share_in as share_in
 from .split import Split
 from .split import counts_in_proportion as counts_in_proportion
 from .split import proportional as proportional
+from .splitnames import SplitName
+from .splitnames import further_splits as further_splits
 from .toy import log_density as log_density
 
 __all__ = ["LOADERS", "FileCheck", "Split", "SplitName", "load_split", "verify_files"]
