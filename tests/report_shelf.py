@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from genbench.metrics.table import METRICS
+from genbench.metrics.table import METRICS, plain_name
 from genbench.metrics.values import Interval, MetricValue
 from genbench.results.entries import Entry, TaskResults
 from tests import report_fixtures as fixtures
@@ -78,7 +78,7 @@ def _entry(
 
 
 def _value(key: str, name: str, likelihood: str | None, share: float, seed: int) -> MetricValue:
-    base = key.partition("@")[0]
+    base = plain_name(key)
     info = METRICS.get(base)
     if info is not None and info.source == "likelihood" and likelihood is None:
         return MetricValue("not_applicable", reason=f"{name} has no likelihood")

@@ -290,7 +290,7 @@ def test_a_metric_of_codes_does_not_stand_among_the_others(tmp_path: Path) -> No
         load_suite(str(path))
 
 
-@pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "digits"])
+@pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "digits", "emoji"])
 def test_shipped_images_ask_for_codes_but_at_a_glance(name: str) -> None:
     assert name in shipped()
     for profile, n in (("standard", 3), ("full", 3), ("smoke", 0)):

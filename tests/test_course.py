@@ -97,7 +97,7 @@ def test_a_course_moves_no_hash_and_changes_no_score(tmp_path: Path) -> None:
     assert scoring_keys(one) == scoring_keys(other)
 
 
-@pytest.mark.parametrize("name", ["mnist", "digits", "fashion-mnist", "moons"])
+@pytest.mark.parametrize("name", ["mnist", "digits", "fashion-mnist", "moons", "emoji"])
 def test_shipped_suites_have_a_course_and_their_smoke_has_none(name: str) -> None:
     course = load_suite(name).course
     assert course is not None

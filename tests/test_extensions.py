@@ -224,7 +224,7 @@ def test_a_metric_that_cannot_work_says_so_when_it_is_made(make: Any, message: s
 
 def test_naming_a_metric_imports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, Entry("gap", AssertionError("was imported")))
-    assert split_id("gap@doubled") == ("gap", "doubled")
+    assert split_id("gap@doubled") == ("gap", "doubled", None)
     info = metric_info("gap")
     assert (info.title, info.higher_is_better, info.unit) == ("gap", None, None)
 

@@ -383,7 +383,9 @@ def test_malformed_tolerances_are_refused(text: str) -> None:
 
 
 def test_tolerances_name_metrics_and_costs() -> None:
-    found = gate.parse_tolerances(["fid=5%", "kid=0.02", "fid@other=1e-1", "fit_core_s=50%"])
+    found = gate.parse_tolerances(
+        ["fid=5%", "kid=0.02", "fid@other=1e-1", "fid:vendor=3%", "fit_core_s=50%"]
+    )
     assert found["fid"] == gate.Tolerance(0.05, True)
     assert found["kid"] == gate.Tolerance(0.02, False)
     assert found["fid@other"] == gate.Tolerance(0.1, False)

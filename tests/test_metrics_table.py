@@ -12,7 +12,7 @@ import genbench.metrics
 from genbench.errors import UsageError
 from genbench.metrics.entry import MetricInfo
 from genbench.metrics.signatures import signature, with_defaults
-from genbench.metrics.table import METRICS, split_id
+from genbench.metrics.table import METRICS, plain_name, split_id
 
 FEATURES = [info for info in METRICS.values() if info.source == "features"]
 IDS = [
@@ -128,9 +128,12 @@ def test_no_module_is_called_like_a_public_function() -> None:
     assert not modules & set(genbench.metrics.__all__)
 
 
-def test_an_extractor_is_split_off() -> None:
-    assert split_id("fid@inception-v3-compat") == ("fid", "inception-v3-compat")
-    assert split_id("fid") == ("fid", None)
+def test_an_extractor_and_a_split_are_split_off() -> None:
+    assert split_id("fid@inception-v3-compat") == ("fid", "inception-v3-compat", None)
+    assert split_id("fid") == ("fid", None, None)
+    assert split_id("fid:vendor") == ("fid", None, "vendor")
+    assert split_id("fid@net:vendor") == ("fid", "net", "vendor")
+    assert [plain_name(m) for m in ("own", "own@net", "own:a", "own@net:a")] == ["own"] * 4
 
 
 def test_an_unknown_metric_gets_a_suggestion() -> None:
@@ -138,6 +141,8 @@ def test_an_unknown_metric_gets_a_suggestion() -> None:
         split_id("percision")
     with pytest.raises(UsageError, match="names no extractor"):
         split_id("fid@")
+    with pytest.raises(UsageError, match="names no split: write fid or fid:SPLIT"):
+        split_id("fid:")
 
 
 def test_an_unknown_parameter_gets_a_suggestion() -> None:

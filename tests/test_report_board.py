@@ -12,6 +12,7 @@ import pytest
 from genbench.metrics.entry import GROUPS
 from genbench.metrics.table import METRICS
 from genbench.metrics.values import MetricValue
+from genbench.report.columns import columns
 from genbench.report.curves import svg
 from genbench.report.groups import column_groups, roomy
 from genbench.report.tabulation import table
@@ -219,3 +220,18 @@ def test_a_metric_of_another_package_has_a_group() -> None:
     found = table(TaskResults(fixtures.suite(), [entry]))
     assert [c.id for c in column_groups(found)[-1].columns] == ["mystery"]
     assert column_groups(found)[-1].title == "Other"
+
+
+def test_a_metric_against_another_split_has_a_heading_that_names_it() -> None:
+    suite = {
+        "suite": {"primary": "fid"},
+        "protocol": {"extractor": "net"},
+        "metrics": [{"id": "fid"}, {"id": "fid:vendor"}, {"id": "precision@other:vendor"}],
+    }
+    titles = {column.id: column.title for column in columns(suite, [])}
+    assert titles == {
+        "fid": "FID (net)",
+        "fid:vendor": "FID, vendor (net)",
+        "precision@other:vendor": "Precision, vendor (other)",
+    }
+    assert "Compared with the split vendor." in columns(suite, [])[1].description

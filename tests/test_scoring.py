@@ -40,6 +40,25 @@ def test_two_ids_of_one_metric_in_one_feature_space_are_two_values(tmp_path: Pat
     assert "|k=7|" in found["precision@identity"].signature
 
 
+def test_a_metric_against_another_split_is_another_value_and_says_so(tmp_path: Path) -> None:
+    suite = load_suite(str(TINY))
+    data = suite.document["dataset"]
+    split = {**data["split"], "other": {"n": 250, "seed": 77}}
+    asked = [{"id": "precision"}, {"id": "precision:other"}, {"id": "emd@identity:other"}]
+    document = {**suite.document, "dataset": {**data, "split": split}, "metrics": asked}
+    spec = CellSpec(
+        tmp_path, tmp_path / "cache", "key", replace(suite, document=document), choice(), 0,
+        parts=("metrics",),
+    )  # fmt: skip
+    x = np.random.default_rng(0).normal(size=(300, 2)).astype(np.float32)
+    found = Scorer(spec, {"x": x}, {}, None, {}, lambda what: None).score()
+    assert found["precision"].value != found["precision:other"].value
+    assert found["precision"].signature.endswith("|reference=test")
+    assert found["precision:other"].signature.endswith("|reference=other")
+    assert "|ref=250|" in found["precision:other"].signature
+    assert found["emd@identity:other"].status == "ok"
+
+
 def test_weights_that_cannot_be_read_are_named_with_the_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

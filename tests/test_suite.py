@@ -202,3 +202,32 @@ def test_a_margin_that_means_nothing_is_refused(tmp_path: Path, margin: str, wor
     file.write_text(f"{shipped()['digits'].read_text()}\n[floor]\nmargin = {margin}\n")
     with pytest.raises(UsageError, match=words):
         load_suite(str(file))
+
+
+@pytest.mark.parametrize(
+    ("id_", "wrong"),
+    [
+        ("fid:vendro", "is no split to compare with: did you mean 'vendor'"),
+        ("fid:train", "'train' in 'fid:train' is no split to compare with: known: vendor"),
+        ("fid:test", "'test' in 'fid:test' is the suite's reference: write 'fid'"),
+        ("tstr_accuracy:vendor", "is not made by comparing rows: write 'tstr_accuracy'"),
+        ("fid:", "names no split: write fid or fid:SPLIT"),
+        ("fid@efficientnet-lite0:vendor", "is the suite's own extractor"),
+    ],
+)
+def test_a_split_that_no_metric_can_be_held_against_is_named(
+    tmp_path: Path, id_: str, wrong: str
+) -> None:
+    text = shipped()["emoji"].read_text()
+    file = tmp_path / "mine.toml"
+    file.write_text(text.replace('id = "fid:vendor"', f'id = "{id_}"', 1))
+    with pytest.raises(UsageError, match=wrong):
+        load_suite(str(file))
+
+
+def test_a_further_split_needs_a_name(tmp_path: Path) -> None:
+    text = shipped()["emoji"].read_text()
+    file = tmp_path / "mine.toml"
+    file.write_text(text.replace("\nvendor = {", '\n"Two words" = {', 1))
+    with pytest.raises(UsageError, match="split 'Two words' has no usable name: use lower case"):
+        load_suite(str(file))

@@ -6,7 +6,7 @@ from .files import places as places
 from .image_folder import ROLE as ROLE
 from .image_folder import ImageEntry as ImageEntry
 from .image_folder import write_table as write_table
-from .loading import LOADERS, SplitName, load_split, verify_files
+from .loading import LOADERS, load_split, verify_files
 from .loading import changed_by as changed_by
 from .loading import located as located
 from .loading import sources as sources
@@ -20,6 +20,8 @@ from .rows import share_in as share_in
 from .split import Split
 from .split import counts_in_proportion as counts_in_proportion
 from .split import proportional as proportional
+from .splitnames import SplitName
+from .splitnames import further_splits as further_splits
 from .toy import log_density as log_density
 
 __all__ = ["LOADERS", "FileCheck", "Split", "SplitName", "load_split", "verify_files"]

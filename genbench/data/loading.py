@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast, get_args
+from typing import Any, Protocol, cast, get_args
 
 import numpy as np
 
@@ -13,11 +13,10 @@ from genbench import kinds
 from genbench.data.files import FileCheck, candidates, locate, places, unpacked
 from genbench.data.readers import reader_of
 from genbench.data.split import Split
+from genbench.data.splitnames import SplitName, further_splits
 from genbench.errors import DataError, UsageError, did_you_mean
 from genbench.generator import Space
 from genbench.system import extensions
-
-SplitName = Literal["train", "valid", "test"]
 
 LOADERS = {
     "arrays": "genbench.data.arrays",
@@ -50,7 +49,7 @@ def load_split(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
     space
         What the rows must be.
     split
-        ``train``, ``valid`` or ``test``.
+        ``train``, ``valid`` or ``test``, or a further one that the suite names.
 
     Returns
     -------
@@ -67,8 +66,9 @@ def load_split(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
     """
     loader = _loader(dataset)
     reader_of(dataset)
-    if split not in get_args(SplitName) or split not in dataset.get("split", {}):
-        known = [name for name in get_args(SplitName) if name in dataset.get("split", {})]
+    known = [name for name in get_args(SplitName) if name in dataset.get("split", {})]
+    known += further_splits(dataset)
+    if split not in known:
         raise UsageError(
             f"data set {dataset['name']!r} has no split {split!r}: {did_you_mean(split, known)}"
         )

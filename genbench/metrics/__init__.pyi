@@ -30,6 +30,7 @@ from .search import nearest_rows as nearest_rows
 from .signatures import signature
 from .table import METRICS, metric_info, split_id
 from .table import is_likelihood as is_likelihood
+from .table import plain_name as plain_name
 from .transport import earth_movers_distance, sliced_wasserstein
 from .two_sample import classifier_two_sample
 from .uncertainty import Estimate as Estimate

@@ -13,7 +13,7 @@ from typing import Any
 
 from genbench.errors import PluginError, UsageError, did_you_mean
 from genbench.metrics.entry import MetricInfo, Need
-from genbench.metrics.table import METRICS, metric_info
+from genbench.metrics.table import METRICS, metric_info, plain_name
 from genbench.system import extensions
 
 NAME = r"(?!pixel_)[a-z0-9][a-z0-9_-]{0,63}"
@@ -113,7 +113,7 @@ class CustomMetric:
 
 def provider(metric: str) -> str | None:
     """Package and version that a metric is from, read from metadata; None for a built-in one."""
-    name = metric.partition("@")[0]
+    name = plain_name(metric)
     if name in METRICS:
         return None
     entries = extensions.announced(extensions.METRICS).get(name, [])
@@ -140,7 +140,7 @@ def find(metric: str) -> CustomMetric:
         If its name cannot be used, two packages claim it, it does not import, or it is no
         `CustomMetric`.
     """
-    name = metric.partition("@")[0]
+    name = plain_name(metric)
     known = extensions.announced(extensions.METRICS)
     if name not in known:
         raise UsageError(f"unknown metric {name!r}: {did_you_mean(name, {*METRICS, *known})}")
@@ -157,7 +157,7 @@ def find(metric: str) -> CustomMetric:
 
 
 def entry(metric: str) -> MetricInfo:
-    """The entry of any metric, with or without ``@EXTRACTOR``; imports a package's, as `find`."""
+    """The entry of the metric that an id names; imports a package's, as `find`."""
     plain = metric_info(metric)
     if plain.id in METRICS:
         return plain

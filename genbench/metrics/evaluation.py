@@ -25,7 +25,7 @@ Parameters = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """One metric as asked for: its key, which may name an extractor, its entry, all parameters."""
+    """One metric as asked for: its key (an id, taken whole), its entry, all parameters."""
 
     key: str
     info: MetricInfo
@@ -53,7 +53,7 @@ def evaluate(
     real, fake
         Features ``(n_real, d)`` and ``(n_fake, d)``: arrays or tensors, float32 or float64.
     names
-        Metric ids of the table or of installed packages, with or without ``@EXTRACTOR``; a
+        Metric ids of the table or of installed packages, with or without extractor and split; a
         ``pixel_`` metric is computed like its namesake, on whatever rows are given.
     parameters
         By name, such as ``{"kid": {"subset_size": 500}}``.
@@ -191,7 +191,7 @@ def _without_value(
     try:
         text = signature(key, {}, inputs.n_fake, inputs.n_real, {})
     except PluginError:  # who would make it cannot be told
-        text = split_id(key)[0]
+        text = split_id(key).name
     return replace(
         _blank(described(key)), status=status, reason=reason, signature=text, details=details or {}
     )

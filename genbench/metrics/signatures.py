@@ -18,7 +18,7 @@ def signature(
     Parameters
     ----------
     metric
-        Id, with or without ``@EXTRACTOR`` (the extractor belongs into `context`, with its hash).
+        Id; an extractor or a split that it names belongs into `context`, that with its hash.
     parameters
         The ones that were used; left-out ones enter with their defaults.
     n, n_real
@@ -31,7 +31,7 @@ def signature(
     str
         Such as ``fid|frechet/1|ddof=1|n=10000|ref=10000|extractor=mnist-cnn/1``.
     """
-    name = split_id(metric)[0]
+    name = split_id(metric).name
     info = custom.entry(name)
     given = {**info.fixed, **info.defaults, **parameters}
     parts = [name, info.implementation]

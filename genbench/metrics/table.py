@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import NamedTuple
 
 from genbench.errors import UsageError, did_you_mean
 from genbench.metrics.entries import ENTRIES
@@ -17,29 +18,49 @@ METRICS: Mapping[str, MetricInfo] = MappingProxyType(
 """All built-in metrics by id, in the order in which tables show them."""
 
 
-def split_id(metric: str) -> tuple[str, str | None]:
-    """``"fid@inception-v3-compat"`` -> ``("fid", "inception-v3-compat")``; no ``@`` -> None.
+class MetricId(NamedTuple):
+    """A metric's id taken apart: ``NAME[@EXTRACTOR][:SPLIT]``.
+
+    Without an `extractor` it is made in the suite's; without a `split` against its reference.
+    """
+
+    name: str
+    extractor: str | None = None
+    split: str | None = None
+
+
+def split_id(metric: str) -> MetricId:
+    """``"fid@inception-v3-compat:vendor"`` -> ``("fid", "inception-v3-compat", "vendor")``.
 
     Raises
     ------
     UsageError
-        If neither genbench nor an installed package has the metric, or nothing follows the ``@``.
+        If neither genbench nor an installed package has the metric, or nothing follows the ``@``
+        or the ``:``.
     """
-    name, at, extractor = metric.partition("@")
+    left, colon, split = metric.partition(":")
+    name, at, extractor = left.partition("@")
     if name not in METRICS and name not in (others := extensions.announced(extensions.METRICS)):
         raise UsageError(f"unknown metric {name!r}: {did_you_mean(name, {*METRICS, *others})}")
     if at and not extractor:
         raise UsageError(f"metric {metric!r} names no extractor: write {name} or {name}@EXTRACTOR")
-    return name, extractor or None
+    if colon and not split:
+        raise UsageError(f"metric {metric!r} names no split: write {left} or {left}:SPLIT")
+    return MetricId(name, extractor or None, split or None)
+
+
+def plain_name(metric: str) -> str:
+    """The name alone of any id, known here or not: ``"fid@net:vendor"`` -> ``"fid"``."""
+    return metric.partition(":")[0].partition("@")[0]
 
 
 def metric_info(metric: str) -> MetricInfo:
-    """The table's entry for an id with or without ``@EXTRACTOR``; unknown ones raise UsageError.
+    """The table's entry for an id; one whose name is unknown raises UsageError.
 
     Of a package's own metric this imports nothing and tells nothing but that it exists: see
     `genbench.metrics.custom.described`.
     """
-    name = split_id(metric)[0]
+    name = split_id(metric).name
     return METRICS[name] if name in METRICS else MetricInfo(
         id=name, title=name, description="A metric of another package.", higher_is_better=None,
         cost="unknown", reference="", implementation="",

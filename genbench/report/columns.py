@@ -9,7 +9,7 @@ from typing import Any
 
 from genbench import kinds
 from genbench.errors import shorten
-from genbench.metrics import METRICS, Group, MetricInfo, MetricValue
+from genbench.metrics import METRICS, Group, MetricInfo, MetricValue, plain_name, split_id
 from genbench.results import Record, direction
 
 TF_INCEPTION = "inception-v3-compat"
@@ -81,7 +81,7 @@ def columns(suite: Mapping[str, Any], records: Sequence[Record]) -> list[Column]
     ids = [str(m["id"]) for m in suite.get("metrics", ())]
     order = {name: index for index, name in enumerate(METRICS)}
     found = {name for record in records for name in record.metrics}
-    others = sorted(found, key=lambda name: (order.get(name.partition("@")[0], 1000), name))
+    others = sorted(found, key=lambda name: (order.get(plain_name(name), 1000), name))
     ids = list(dict.fromkeys([*ids, *others]))
     primary = str(suite["suite"].get("primary", ""))
     ids.sort(key=lambda name: name != primary)  # stable: the primary metric leads
@@ -89,14 +89,14 @@ def columns(suite: Mapping[str, Any], records: Sequence[Record]) -> list[Column]
 
 
 def _column(name: str, suite: Mapping[str, Any], primary: str, records: Sequence[Record]) -> Column:
-    base, _, extractor = name.partition("@")
-    info = METRICS.get(base)
+    info = METRICS.get(plain_name(name))
     units = [r.metrics[name].unit for r in records if name in r.metrics]
     unit = next((shorten(text, 30) for text in units if text), None)
     if info is None:
         about = "A metric of another package or version; unit and direction are the records' own."
         up = direction(records, name)
         return Column(name, name, "", about, unit, up, False, name == primary, "")
+    extractor, split = split_id(name)[1:]
     protocol = suite.get("protocol", {})
     kind = str(suite.get("space", {}).get("kind", "image"))
     shown = extractor or (str(protocol.get("extractor", "")) if info.says_extractor else "")
@@ -104,9 +104,11 @@ def _column(name: str, suite: Mapping[str, Any], primary: str, records: Sequence
         shown = _inception(info, [r.metrics[name] for r in records if name in r.metrics])
     return Column(
         id=name,
-        name=info.title,
+        name=f"{info.title}, {split}" if split else info.title,
         features=shown,
-        description=info.description,
+        description=f"{info.description} Compared with the split {split}."
+        if split
+        else info.description,
         unit=unit if kinds.built_in(kind) is None else info.unit_for(kind),
         higher_is_better=info.higher_is_better,
         logarithmic=info.scale == "log",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from genbench.metrics import MetricValue
+from genbench.metrics import MetricValue, plain_name
 from genbench.results import Record, is_control_record
 
 # An exact copy is never authentic, and neither is one that was moved a little; held-out rows of
@@ -106,7 +106,7 @@ def _of(metrics: Mapping[str, MetricValue], metric: str) -> list[MetricValue]:
     return [
         v
         for k, v in metrics.items()
-        if k.partition("@")[0] == metric and v.value is not None and _COPIED not in v.details
+        if plain_name(k) == metric and v.value is not None and _COPIED not in v.details
     ]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from plotly.io import to_json
 
-from genbench.metrics import is_likelihood
+from genbench.metrics import is_likelihood, plain_name
 from genbench.report.columns import Column
 from genbench.report.rows import Row, Table, Value
 from genbench.report.text import count, finite, number, plot_label, plot_labels
@@ -247,7 +247,7 @@ def _strip(column: Column, rows: Sequence[Row], table: Table, colour: Mapping[st
 
 def likelihoods(table: Table, colour: Mapping[str, str]) -> Figure | None:
     """Likelihoods side by side but typed: kinds of bound are never ranked together."""
-    ids = [c for c in table.columns if is_likelihood(c.id.split("@")[0])]
+    ids = [c for c in table.columns if is_likelihood(plain_name(c.id))]
     rows = [r for r in table.generators if any(r.values[c.id].number is not None for c in ids)]
     if not rows:
         return None

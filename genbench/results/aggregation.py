@@ -15,7 +15,7 @@ from typing import Literal
 from scipy import special
 
 from genbench.errors import UsageError
-from genbench.metrics import METRICS, Interval, MetricValue, is_likelihood
+from genbench.metrics import METRICS, Interval, MetricValue, is_likelihood, plain_name
 from genbench.results import controls
 from genbench.results.records import Record, canonical_json, digest
 
@@ -165,7 +165,7 @@ def direction(records: Iterable[Record], metric: str) -> bool | None:
 
     None where they do not agree, or do not say.
     """
-    info = METRICS.get(metric.partition("@")[0])
+    info = METRICS.get(plain_name(metric))
     if info is not None:
         return info.higher_is_better
     directions = {r.metrics[metric].higher_is_better for r in records if metric in r.metrics}
@@ -300,7 +300,7 @@ def _unranked(record: Record) -> str:
 
 
 def _likelihood(record: Record, metric_id: str) -> str | None:
-    if not is_likelihood(metric_id.split("@")[0]):
+    if not is_likelihood(plain_name(metric_id)):
         return None
     kind = record.cell["generator"].get("likelihood")
     return None if kind is None else str(kind)

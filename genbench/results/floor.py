@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from genbench.metrics import METRICS
+from genbench.metrics import METRICS, plain_name
 from genbench.results.aggregation import LEVEL, Summary, quantile
 from genbench.results.differences import Difference, difference
 from genbench.results.margins import Margin
@@ -120,6 +120,6 @@ def _collapsed(row: Sequence[Summary], heldout: Sequence[Summary]) -> bool:
 
 
 def partner_ids(metric: str) -> tuple[str, ...]:
-    """The metrics that `metric` must not be read without, under the same extractor."""
-    name, at, extractor = metric.partition("@")
-    return tuple(f"{other}{at}{extractor}" for other in PARTNERS.get(name, ()))
+    """The metrics that `metric` must not be read without, by the same extractor and split."""
+    name = plain_name(metric)
+    return tuple(other + metric.removeprefix(name) for other in PARTNERS.get(name, ()))

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from genbench.errors import GenbenchError, UsageError, did_you_mean
-from genbench.metrics import METRICS, split_id
+from genbench.metrics import METRICS, plain_name
 from genbench.results.aggregation import RowKey, Summary, direction, is_control_record, summarize
 from genbench.results.comparison import number, rows_of, same_environment, tasks_of
 from genbench.results.differences import difference, mean_of
@@ -64,7 +64,7 @@ def parse_tolerances(texts: Sequence[str]) -> dict[str, Tolerance]:
         if match is None:
             raise UsageError(f"tolerance {text!r} is not NAME=AMOUNT: write fid=5% or kid=0.02")
         name, amount, percent = match.groups()
-        if split_id(name)[0] not in METRICS if "@" in name else name not in known:
+        if plain_name(name) not in METRICS if set(name) & set("@:") else name not in known:
             raise UsageError(f"tolerance {text!r}: no metric {name!r}: {did_you_mean(name, known)}")
         found[name] = Tolerance(float(amount) / (100 if percent else 1), bool(percent))
     return found

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from genbench.metrics import METRICS
+from genbench.metrics import METRICS, plain_name
 
 # A twentieth of the way to a control that is worse beyond doubt: small beside what such a control
 # lacks (all but two moments, or everything), and within reach of some thousand rows.
@@ -54,7 +54,7 @@ def complaint(margin: Any, metrics: Sequence[str]) -> tuple[str, str] | None:
     for name, amount in margin.items():
         if name not in metrics:
             return f"the floor's margin names {name!r}", "name ids of [[metrics]]"
-        info = METRICS.get(name.partition("@")[0])
+        info = METRICS.get(plain_name(name))
         if info is not None and info.higher_is_better is None:
             return f"{name!r} has no direction and so no floor", "leave it out"
         if not _positive(amount):

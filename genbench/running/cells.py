@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from genbench import kinds
-from genbench.metrics import METRICS, MetricValue, is_likelihood, provider
+from genbench.metrics import METRICS, MetricValue, is_likelihood, plain_name, provider
 from genbench.plugins import GeneratorChoice
 from genbench.results import CHECKPOINT, Problem, Store, Stored, digest, newest
 from genbench.running.cellspec import PARTS
@@ -132,7 +132,7 @@ def scoring_keys(suite: Suite) -> dict[str, str]:
 
 def part_of(metric: str) -> str:
     """The part of the scoring that a metric id belongs to; a package's own are made of features."""
-    info = METRICS.get(metric.partition("@")[0])
+    info = METRICS.get(plain_name(metric))
     source = "features" if info is None else info.source
     return source if source in ("downstream", "codes") else "metrics"
 

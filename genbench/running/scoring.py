@@ -21,6 +21,7 @@ from genbench.data import (
     UNRELIABLE,
     Split,
     changed_by,
+    further_splits,
     load_split,
     log_density,
     share_in,
@@ -106,9 +107,9 @@ class Scorer:
         values: dict[str, MetricValue] = {}
         if "metrics" in self.spec.parts:
             values.update(self._likelihoods())
-            for space, ids in self._by_feature_space().items():
+            for (space, reference), ids in self._by_features().items():
                 self._progress(", ".join(ids))
-                values.update(self._evaluate(space, ids))
+                values.update(self._evaluate(space, reference, ids))
         if "downstream" in self.spec.parts:
             values.update(self._downstream())
         return self._signed(values)
@@ -150,9 +151,14 @@ class Scorer:
         self._progress("copies of reference rows")
         try:
             extract, _ = self._features_in(self.spec.suite.extractor)
-            return {name: self._copies_of(name, extract) for name in ("test", "valid")}
+            return {name: self._copies_of(name, extract) for name in self._unseen()}
         except (GenbenchError, MemoryError) as error:
             return {"failed": str(error)}
+
+    def _unseen(self) -> list[str]:
+        """The splits that no generator is given."""
+        further = further_splits(self.spec.suite.document["dataset"])
+        return ["test", "valid", *further]
 
     def _copies_of(self, name: str, extract: Callable[[Array], Features]) -> dict[str, Any]:
         sets = [self.split(name).x, self.split("train").x, self.samples["x"]]
@@ -170,18 +176,23 @@ class Scorer:
             self._splits[name] = load_split(self.spec.suite.dataset, self.space, name)
         return self._splits[name]
 
-    def _by_feature_space(self) -> dict[str, list[str]]:
-        """Metric ids by the feature space they are computed in."""
-        spaces: dict[str, list[str]] = {}
+    def _by_features(self) -> dict[tuple[str, str], list[str]]:
+        """Metric ids by the feature space they are computed in and the split compared with."""
+        spaces: dict[tuple[str, str], list[str]] = {}
         for request in self.spec.suite.metrics:
             if is_likelihood(request.id):
                 continue
-            spaces.setdefault(self._space_of(request.id), []).append(request.id)
+            key = self._space_of(request.id), self._reference_of(request.id)
+            spaces.setdefault(key, []).append(request.id)
         return spaces
+
+    def _reference_of(self, id_: str) -> str:
+        """The split that a metric compares samples with."""
+        return split_id(id_).split or self._reference
 
     def _space_of(self, id_: str) -> str:
         """The feature space that a metric is computed in."""
-        info, extractor = metric_info(id_), split_id(id_)[1]
+        info, extractor = metric_info(id_), split_id(id_).extractor
         space = extractor or self.spec.suite.extractor
         if info.on_pixels:
             return "pixels"
@@ -197,16 +208,16 @@ class Scorer:
         """The function from rows to the features that a metric is made of, and its name."""
         return self._features_in(self._space_of(id_))
 
-    def _evaluate(self, space: str, ids: list[str]) -> dict[str, MetricValue]:
+    def _evaluate(self, space: str, against: str, ids: list[str]) -> dict[str, MetricValue]:
         infos = {id_: described(id_) for id_ in ids}
         try:
             extract, identity = self._features_in(space)
-            real, fake = extract(self.split(self._reference).x), extract(self.samples["x"])
+            reference = self.split(against)
+            real, fake = extract(reference.x), extract(self.samples["x"])
             needs_train = any("train" in info.needs for info in infos.values())
             train = extract(self.split("train").x).features if needs_train else None
         except (GenbenchError, MemoryError) as error:
             return {id_: self._unmeasured(id_, "failed", str(error)) for id_ in ids}
-        reference = self.split(self._reference)
         found = evaluate(
             real.features,
             fake.features,
@@ -219,7 +230,7 @@ class Scorer:
             fake_probabilities=fake.probabilities,
             seed=derive_seed(self.spec.seed, "metrics"),
         )
-        context = f"extractor={identity}|reference={self._reference}"
+        context = f"extractor={identity}|reference={against}"
         return {
             id_: replace(
                 self._with_class_names(self._with_copies_note(id_, value)),
@@ -247,10 +258,11 @@ class Scorer:
             return value
         if self.spec.suite.document["dataset"]["split"].get(COPIES) != APART:
             return value
-        share = share_in(self.split("train").x, self.split(self._reference).x)
+        against = self._reference_of(id_)
+        share = share_in(self.split("train").x, self.split(against).x)
         if share < UNRELIABLE:
             return value
-        note = f"unreliable: {share:.1%} of the real {self._reference} rows equal a training row"
+        note = f"unreliable: {share:.1%} of the real {against} rows equal a training row"
         return replace(value, details={**value.details, COPIED: share, "note": note})
 
     def _features_in(self, space: str) -> tuple[Callable[[Array], Features], str]:
@@ -408,7 +420,7 @@ class Scorer:
             reason=reason,
             unit=info.unit_for(self.space.kind),
             higher_is_better=info.higher_is_better,
-            signature=f"{id_}|reference={self._reference}",
+            signature=f"{id_}|reference={self._reference_of(id_)}",
         )
 
 

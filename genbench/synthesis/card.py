@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from genbench.formats import ARRAYS, IMAGES
-from genbench.metrics import METRICS
+from genbench.metrics import METRICS, plain_name
 from genbench.results import Record, summarize
 from genbench.tasks import Suite
 
@@ -128,7 +128,7 @@ def _rules(p: Provenance) -> str:
 def _scores(record: Record) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for id_ in record.metrics:
-        info = METRICS.get(id_.partition("@")[0])
+        info = METRICS.get(plain_name(id_))
         if info is None:
             continue
         found = summarize([record], id_)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from genbench import kinds
+from genbench.data import further_splits
 from genbench.errors import GenbenchError, UsageError, did_you_mean, shorten
 from genbench.metrics import METRICS, custom, split_id
 from genbench.results import CONTROLS, margins
@@ -155,6 +156,10 @@ class Checker:
             self._fail(
                 f"reference {protocol['reference']!r} is no split", "use test or valid", "reference"
             )
+        for name in further_splits(document["dataset"]):
+            if not NAME.fullmatch(name):
+                what = f"split {shorten(name)!r} has no usable name"
+                self._fail(what, "use lower case, digits and -", name)
         self._seeds(protocol["seeds"])
         self._metrics(document)
         for name in document.get("generators", {}).get("names", ()):
@@ -223,6 +228,7 @@ class Checker:
         ids = [metric["id"] for metric in document["metrics"]]
         for metric in document["metrics"]:
             self._metric(metric, document["protocol"]["extractor"])
+            self._compared(metric["id"], document)
         if len(set(ids)) != len(ids):
             self._fail("a metric id stands twice in [[metrics]]", "keep one", "metrics")
         primary = document["suite"]["primary"]
@@ -245,7 +251,7 @@ class Checker:
         """One entry of [[metrics]], `own` the suite's extractor; imports a package's metric."""
         id_ = metric["id"]
         try:
-            name, extractor = split_id(id_)
+            name, extractor, _ = split_id(id_)
             info = custom.entry(id_)
         except GenbenchError as error:
             self._fail(str(error), "see `genbench list metrics`", id_)
@@ -258,6 +264,22 @@ class Checker:
         if extractor is not None and (extractor == own or info.on_pixels):
             why = "is the suite's own extractor" if extractor == own else "plays no part on pixels"
             self._fail(f"{extractor!r} in {id_!r} {why}", f"write {name!r}", id_)
+
+    def _compared(self, id_: str, document: Mapping[str, Any]) -> None:
+        """The split that a metric's id names, if any: one that no control is made of."""
+        split = split_id(id_).split
+        if split is None:
+            return
+        plain, reference = id_.partition(":")[0], document["protocol"]["reference"]
+        if custom.entry(id_).source != "features":
+            self._fail(f"{id_!r} is not made by comparing rows", f"write {plain!r}", id_)
+        if split == reference:
+            self._fail(f"{split!r} in {id_!r} is the suite's reference", f"write {plain!r}", id_)
+        dataset = document["dataset"]
+        known = {"test", *further_splits(dataset)} & set(dataset["split"]) - {reference}
+        if split not in known:
+            remedy = did_you_mean(split, known) if known else f"write {plain!r}"
+            self._fail(f"{split!r} in {id_!r} is no split to compare with", remedy, id_)
 
     def _space(self, table: Mapping[str, Any]) -> None:
         shape = table["shape"]

@@ -107,7 +107,7 @@ class Suite:
     @property
     def extractors_asked(self) -> tuple[str, ...]:
         """Names of the extractors that the metrics use."""
-        others = (split_id(metric.id)[1] for metric in self.metrics)
+        others = (split_id(metric.id).extractor for metric in self.metrics)
         return tuple(dict.fromkeys([self.extractor, *(name for name in others if name)]))
 
     @property
