@@ -3,7 +3,7 @@ from .arraysets import ARRAYS, CLASSES, IMAGES, METADATA, one_set, synthesised
 from .arrayvalues import masked_fill, no_numbers, scale_hint, unscaled, without_mask
 from .csvfiles import Layout, Numbers, first_cells, parse_csv
 from .imagefiles import Folder, ImageFiles, open_images
-from .imagefit import FITS, Fitting, fitting
+from .imagefit import Fitting, fitting
 from .imagepixels import BadImage, InColour, OtherSize, Transparent, decode, header
 from .labelnames import in_order, is_number, names_of_labels
 from .layout import arranged, assumed_layout, unclear_layout
@@ -13,7 +13,6 @@ __all__ = [
     "ARRAYS",
     "BadImage",
     "CLASSES",
-    "FITS",
     "Fitting",
     "Folder",
     "IMAGES",
