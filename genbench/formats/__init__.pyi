@@ -4,7 +4,7 @@ from .arrayvalues import masked_fill, no_numbers, scale_hint, unscaled, without_
 from .cifarbatches import CIFAR_SIDE, Batch, binary_batch, pickled_batch
 from .csvfiles import Layout, Numbers, first_cells, parse_csv
 from .imagefiles import Folder, ImageFiles, open_images
-from .imagefit import FITS, Fitting, fitting
+from .imagefit import Fitting, fitting
 from .imagepixels import BadImage, InColour, OtherSize, Transparent, decode, header
 from .labelnames import in_order, is_number, names_of_labels
 from .layout import arranged, assumed_layout, unclear_layout
@@ -17,7 +17,6 @@ __all__ = [
     "Batch",
     "CIFAR_SIDE",
     "CLASSES",
-    "FITS",
     "Fitting",
     "Folder",
     "IMAGES",
