@@ -45,7 +45,13 @@ def test_listing_extractors_imports_no_torch():
         "assert 'torch' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    others = ("identity", "inception-v3-compat", "efficientnet-lite0", "efficientnet-lite0-224", "cifar10-cnn")
+    others = (
+        "identity",
+        "inception-v3-compat",
+        "efficientnet-lite0",
+        "efficientnet-lite0-224",
+        "cifar10-cnn",
+    )
     assert done.stdout.strip() == str(sorted([*CNN, *others]))
 
 
