@@ -19,11 +19,11 @@ from genbench.data.loading import load_split, verify_files
 from genbench.errors import ContractError, DataError, UsageError
 from genbench.features import extractors
 from genbench.features.extractors import list_extractors, load_extractor
+from genbench.features.shifting import shifted
 from genbench.features.training import (
     PLANS,
     Hyperparameters,
     _suite_data,
-    shifted,
     train_classifier_net,
 )
 from genbench.generator import Space

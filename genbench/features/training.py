@@ -26,6 +26,7 @@ from genbench.data import Split, load_split
 from genbench.features.classifier import ClassifierExtractor
 from genbench.features.extractors import ExtractorInfo
 from genbench.features.network import FEATURES, ClassifierNet
+from genbench.features.shifting import shifted
 from genbench.features.whitened import WhitenedNet, WhitenedRecipe, halved, train_whitened
 from genbench.generator import Space
 
@@ -93,20 +94,6 @@ def train_classifier_net(
                 total += loss.item() * len(rows)
             report(epoch + 1, total / len(x))
     return net.eval()
-
-
-def shifted(x: Tensor, most: int) -> Tensor:
-    """Each float32 image of ``(n, C, H, W)`` moved by up to `most` pixels, zeros moving in."""
-    if most == 0:
-        return x
-    n, _, height, width = x.shape
-    padded = F.pad(x, (most, most, most, most))
-    top, left = torch.randint(0, 2 * most + 1, (2, n, 1))
-    rows = (top + torch.arange(height))[:, None, :, None]
-    columns = (left + torch.arange(width))[:, None, None, :]
-    index = torch.arange(n)[:, None, None, None]
-    channel = torch.arange(x.shape[1])[None, :, None, None]
-    return padded[index, channel, rows, columns]
 
 
 @dataclass(frozen=True)

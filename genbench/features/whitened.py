@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from genbench.features.shifting import shifted
+
 PATCHES = 100_000  # that whitening is estimated from
 LOGIT_SCALE = 1 / 9
 MOMENTUM = 0.85
@@ -146,7 +148,7 @@ def train_whitened(
             net.whiten.bias.requires_grad_(epoch < BIASED_EPOCHS)  # type: ignore[union-attr]
             total = 0.0
             for rows in torch.split(torch.randperm(len(x))[: len(x) // size * size], size):
-                images = _moved(x[rows].float() / top, recipe.shift)
+                images = shifted(x[rows].float() / top, recipe.shift, "reflect")
                 if recipe.flip:
                     turned = mirrored[rows] ^ bool(epoch % 2)
                     images[turned] = images[turned].flip(3)
@@ -206,14 +208,3 @@ def _optimizer(net: WhitenedNet, recipe: WhitenedRecipe, size: int) -> torch.opt
 def _pace(done: float) -> float:
     """The rate at this share of all steps, as a share of the highest."""
     return 0.2 + 0.8 * done / WARM_UP if done < WARM_UP else (1 - done) / (1 - WARM_UP) + 0.02
-
-
-def _moved(x: Tensor, most: int) -> Tensor:
-    """Each image of ``(n, C, H, W)`` moved by up to `most` pixels, mirrored pixels moving in."""
-    n, channels, height, width = x.shape
-    padded = F.pad(x, (most,) * 4, mode="reflect")
-    top, left = torch.randint(0, 2 * most + 1, (2, n, 1))
-    rows = (top + torch.arange(height))[:, None, :, None]
-    columns = (left + torch.arange(width))[:, None, None, :]
-    index = torch.arange(n)[:, None, None, None]
-    return padded[index, torch.arange(channels)[None, :, None, None], rows, columns]
