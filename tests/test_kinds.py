@@ -164,7 +164,7 @@ def scored(folder: Path, space: Space, log_prob: Any, rows: Any = None) -> Metri
     spec = CellSpec(folder, folder / "cache", "key", suite, subject, 0, parts=("metrics",))
     scorer = Scorer(spec, {"x": log_prob[:0]}, {"nll": log_prob}, None, {}, lambda what: None)
     real = tiny_rows(space, len(log_prob)).numpy() if rows is None else rows
-    scorer._splits["test"] = Split(real, None)
+    scorer._rows._splits["test"] = Split(real, None)
     return scorer.score()["nll"]
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from genbench.data import load_split
 from genbench.errors import DataError
+from genbench.features import Features
 from genbench.features.extractors import INCEPTION, load_extractor
 from genbench.features.inception import VARIABLE
 from genbench.generator import Space
@@ -86,3 +87,37 @@ def test_a_class_that_is_missing_is_called_by_its_name(tmp_path: Path) -> None:
     spec = CellSpec(tmp_path, tmp_path / "cache", "key", suite, choice(), 0, parts=("metrics",))
     found = Scorer(spec, samples, {}, None, {}, lambda what: None).score()["fid_per_class"]
     assert found.reason == "fewer than two real or generated rows of class kind 1"
+
+
+class Counting:
+    """An extractor of means by row and by column that counts the rows it has seen."""
+
+    identity, sha256, extracted = "counting@1", "0" * 64, 0
+
+    def extract(self, x: Any, device: str = "cpu") -> Features:
+        self.extracted += len(x)
+        mean = x.astype(np.float32).mean(1)
+        return Features(np.concatenate([mean.mean(1), mean.mean(2)], 1), None)
+
+
+def test_no_row_s_features_are_extracted_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extractor = Counting()
+    monkeypatch.setattr("genbench.running.cell_rows.load_extractor", lambda *_: extractor)
+    suite = load_suite(str(TINY.with_name("tiny-images.toml")))
+    asked = [{"id": "fid"}, {"id": "precision:valid"}, {"id": "c_t"}]
+    suite = replace(suite, document={**suite.document, "metrics": asked})
+    sizes = [len(load_split(suite.dataset, suite.space, s).x) for s in ("train", "valid", "test")]
+    spec = CellSpec(tmp_path, tmp_path / "cache", "key", suite, choice(), 0, parts=("metrics",))
+
+    def look(x: Any) -> None:
+        scorer = Scorer(spec, {"x": x}, {}, None, {}, lambda what: None)
+        assert scorer.score()["fid"].status == "ok"
+        assert set(scorer.copies()["valid"]) == {"exact", "near"}
+
+    x = np.random.default_rng(0).integers(0, 17, (90, *suite.space.shape)).astype(np.uint8)
+    look(x)
+    assert extractor.extracted == sum(sizes) + 90
+    look(x[::-1].copy())  # another cell: only its samples are new
+    assert extractor.extracted == sum(sizes) + 180

@@ -5,7 +5,6 @@ Runs in the worker, which never imports the generator. Imports torch.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
@@ -22,12 +21,11 @@ from genbench.data import (
     Split,
     changed_by,
     further_splits,
-    load_split,
     log_density,
     share_in,
 )
 from genbench.errors import GenbenchError
-from genbench.features import IDENTITY, Extractor, Features, load_extractor
+from genbench.features import IDENTITY, Features
 from genbench.metrics import (
     FAKE_ROWS,
     METRICS,
@@ -42,21 +40,20 @@ from genbench.metrics import (
     near_copies,
     nll_bits_per_dim,
     nll_nats,
-    random_rows,
     signature,
     split_id,
 )
+from genbench.running.cell_rows import TRAIN_SCALE, CellRows
 from genbench.running.cellspec import CellSpec
 from genbench.running.codesplan import codes_wanted, plan_codes
 from genbench.running.mass import MASS, impossible
 from genbench.running.refits import Job, RefitResult
 from genbench.seeds import derive_seed
-from genbench.system import Slots, load_arrays, save_arrays, trusted_files
+from genbench.system import Slots
 
 Array = npt.NDArray[Any]
 
 COPIED = "reference_in_train"  # share of the reference rows that equal a training row
-TRAIN_SCALE = "identity-standardised"
 MOST_LOG_PROB = 1e-3  # nats: float noise of a probability of 1
 
 
@@ -93,13 +90,12 @@ class Scorer:
         self.space = spec.suite.space
         self._told_in = kinds.of(self.space.kind).likelihood
         self.samples = samples
+        self._rows = CellRows(spec, samples["x"])
         self.likelihood = likelihood
         self.likelihood_error = likelihood_error
         self.refits = refits
         self._progress = progress
         self._slots = slots
-        self._splits: dict[str, Split] = {}
-        self._fleeting = [samples["x"]]  # rows that no other cell will ask for
         self._reference = str(spec.suite.document["protocol"]["reference"])
 
     def score(self) -> dict[str, MetricValue]:
@@ -128,8 +124,8 @@ class Scorer:
         splits = self.split("train"), self.split(self._reference)
         plan = plan_codes(asked, *splits)
         if "rebuilt" in found:
-            self._fleeting.append(found["rebuilt"])
-        scores = CodeScores(self.spec, plan, found, problem, splits, self._features_in).score()
+            self.generated(found["rebuilt"])
+        scores = CodeScores(self.spec, plan, found, problem, splits, self._rows.features_in).score()
         return self._signed(scores)
 
     def _signed(self, values: dict[str, MetricValue]) -> dict[str, MetricValue]:
@@ -150,8 +146,7 @@ class Scorer:
             return {}
         self._progress("copies of reference rows")
         try:
-            extract, _ = self._features_in(self.spec.suite.extractor)
-            return {name: self._copies_of(name, extract) for name in self._unseen()}
+            return {name: self._copies_of(name) for name in self._unseen()}
         except (GenbenchError, MemoryError) as error:
             return {"failed": str(error)}
 
@@ -160,21 +155,19 @@ class Scorer:
         further = further_splits(self.spec.suite.document["dataset"])
         return ["test", "valid", *further]
 
-    def _copies_of(self, name: str, extract: Callable[[Array], Features]) -> dict[str, Any]:
-        sets = [self.split(name).x, self.split("train").x, self.samples["x"]]
-        # The real rows drawn are the same in every cell, so that the cache knows their features.
+    def _copies_of(self, name: str) -> dict[str, Any]:
         seed = derive_seed(0, "copies", name)
-        exact = exact_copies(*sets, seed=seed)
-        most = (REAL_ROWS, REAL_ROWS, FAKE_ROWS)
-        drawn = (x[random_rows(len(x), n, seed)] for x, n in zip(sets, most, strict=True))
-        near = near_copies(*(extract(x).features for x in drawn), seed=seed)
+        heldout, train, made = self.split(name).x, self.split("train").x, self.samples["x"]
+        space = self.spec.suite.extractor
+        exact = exact_copies(heldout, train, made, seed=seed)
+        # The real rows drawn are the same in every cell, so that the cache knows their features.
+        near = near_copies(
+            self._rows.some_features(space, heldout, REAL_ROWS, seed),
+            self._rows.some_features(space, train, REAL_ROWS, derive_seed(0, "copies", "train")),
+            self._rows.some_features(space, made, FAKE_ROWS, seed),
+            seed=seed,
+        )
         return {"exact": asdict(exact), "near": asdict(near)}
-
-    def split(self, name: str) -> Split:
-        """A split of the data, read once."""
-        if name not in self._splits:
-            self._splits[name] = load_split(self.spec.suite.dataset, self.space, name)
-        return self._splits[name]
 
     def _by_features(self) -> dict[tuple[str, str], list[str]]:
         """Metric ids by the feature space they are computed in and the split compared with."""
@@ -199,19 +192,22 @@ class Scorer:
         scaled = extractor is None and space == IDENTITY and info.standardised
         return TRAIN_SCALE if scaled else space
 
+    def split(self, name: str) -> Split:
+        """A split of the data, read once."""
+        return self._rows.split(name)
+
     def generated(self, x: Array) -> Array:
         """Other rows of the generator's: their features are needed once, and not kept."""
-        self._fleeting.append(x)
-        return x
+        return self._rows.generated(x)
 
     def features_of(self, id_: str) -> tuple[Callable[[Array], Features], str]:
         """The function from rows to the features that a metric is made of, and its name."""
-        return self._features_in(self._space_of(id_))
+        return self._rows.features_in(self._space_of(id_))
 
     def _evaluate(self, space: str, against: str, ids: list[str]) -> dict[str, MetricValue]:
         infos = {id_: described(id_) for id_ in ids}
         try:
-            extract, identity = self._features_in(space)
+            extract, identity = self._rows.features_in(space)
             reference = self.split(against)
             real, fake = extract(reference.x), extract(self.samples["x"])
             needs_train = any("train" in info.needs for info in infos.values())
@@ -264,55 +260,6 @@ class Scorer:
             return value
         note = f"unreliable: {share:.1%} of the real {against} rows equal a training row"
         return replace(value, details={**value.details, COPIED: share, "note": note})
-
-    def _features_in(self, space: str) -> tuple[Callable[[Array], Features], str]:
-        """The function from rows to features of a feature space, and its name for signatures.
-
-        Features lie on the cell's device, where the metrics are made of them.
-        """
-        extract, name = self._extraction(space)
-        return lambda x: extract(x).on(self.spec.device), name
-
-    def _extraction(self, space: str) -> tuple[Callable[[Array], Features], str]:
-        if space == "pixels":
-            top = max(1, self.space.levels - 1)
-            return lambda x: Features(_flat(x) / np.float32(top), None), "pixels"
-        if space == TRAIN_SCALE:
-            train = self.split("train").x.astype(np.float64)
-            # A column without spread is divided by 1; its rounded deviation need not be 0.
-            sd = np.where(train.min(0) == train.max(0), 1.0, train.std(0, ddof=1))
-            mean = train.mean(0)
-
-            def standardise(x: Array) -> Features:
-                return Features(((x - mean) / sd).astype(np.float32), None)
-
-            return standardise, space
-        extractor = load_extractor(space, self.space, self.spec.suite.extractors)
-        return lambda x: self._cached(extractor, x), extractor.identity
-
-    def _cached(self, extractor: Extractor, x: Array) -> Features:
-        """Features from the cache, which is keyed by the rows' content and the network's hash."""
-        if not extractor.sha256:
-            return extractor.extract(x)
-        key = hashlib.sha256(extractor.identity.encode() + extractor.sha256.encode())
-        key.update(str((x.shape, x.dtype)).encode())
-        key.update(np.ascontiguousarray(x).data)
-        path = self.spec.cache / "features" / f"{key.hexdigest()}.npz"
-        if trusted_files.has(path):
-            try:
-                stored = load_arrays(path)
-                return Features(stored["features"], stored.get("probabilities"))
-            except (GenbenchError, KeyError):
-                path.unlink(missing_ok=True)
-        found = extractor.extract(x, device=self.spec.device)
-        if all(x is not rows for rows in self._fleeting):
-            kept = found.on("cpu")
-            arrays: dict[str, Any] = {
-                "features": kept.features, "probabilities": kept.probabilities
-            }  # fmt: skip
-            save_arrays(path, {name: a for name, a in arrays.items() if a is not None})
-            trusted_files.add(path)
-        return found
 
     def _likelihoods(self) -> dict[str, MetricValue]:
         kind = self.spec.generator.description.likelihood
@@ -422,7 +369,3 @@ class Scorer:
             higher_is_better=info.higher_is_better,
             signature=f"{id_}|reference={self._reference_of(id_)}",
         )
-
-
-def _flat(x: Array) -> npt.NDArray[np.float32]:
-    return x.reshape(len(x), -1).astype(np.float32)
