@@ -58,6 +58,8 @@ class Space:
         Number of class labels, which are int64 in ``0 .. classes - 1``; 0 for unlabelled data.
     pad
         The padding token of a sequence space.
+    rate
+        Samples a second of a waveform space, in Hz; 0 where it does not apply.
     """
 
     kind: Kind
@@ -65,6 +67,7 @@ class Space:
     levels: int = 0
     classes: int = 0
     pad: int | None = None
+    rate: int = 0
 
     @property
     def dims(self) -> int:

@@ -22,9 +22,11 @@ LOADERS = {
     "arrays": "genbench.data.arrays",
     "cifar10": "genbench.data.cifar",
     "csv": "genbench.data.csv_table",
+    "fsdd": "genbench.data.fsdd",
     "idx": "genbench.data.idx",
     "image-folder": "genbench.data.image_folder",
     "sklearn-digits": "genbench.data.digits",
+    "tones": "genbench.data.tones",
     "toy": "genbench.data.toy",
 }
 

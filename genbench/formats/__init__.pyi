@@ -9,6 +9,7 @@ from .imagepixels import BadImage, InColour, OtherSize, Transparent, decode, hea
 from .labelnames import in_order, is_number, names_of_labels
 from .layout import arranged, assumed_layout, unclear_layout
 from .precision import as_float32, lost_at
+from .soundfiles import Sound, decode_sound
 from .tarfiles import read_tar
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "METADATA",
     "Numbers",
     "OtherSize",
+    "Sound",
     "StoredArray",
     "Transparent",
     "arranged",
@@ -34,6 +36,7 @@ __all__ = [
     "assumed_layout",
     "binary_batch",
     "decode",
+    "decode_sound",
     "first_cells",
     "fitting",
     "header",

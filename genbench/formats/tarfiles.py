@@ -11,6 +11,7 @@ from genbench.errors import DataError
 from genbench.system import READ_ERRORS
 
 MOST_BYTES = 64 << 20  # of one member
+NAMED = 6  # members in a message
 
 
 def read_tar(data: bytes, name: str, wanted: Collection[str]) -> dict[str, bytes]:
@@ -39,7 +40,10 @@ def read_tar(data: bytes, name: str, wanted: Collection[str]) -> dict[str, bytes
             f"{name} is truncated or no tar ({error}): restore it from its source"
         ) from error
     if lacking := [member for member in wanted if member not in found]:
-        raise DataError(f"{name} lacks {', '.join(lacking)}: restore it from its source")
+        more = f" and {len(lacking) - NAMED} more" if len(lacking) > NAMED else ""
+        raise DataError(
+            f"{name} lacks {', '.join(lacking[:NAMED])}{more}: restore it from its source"
+        )
     return found
 
 

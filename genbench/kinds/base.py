@@ -28,6 +28,8 @@ class SpaceFields(Protocol):
     @property
     def pad(self) -> int | None: ...
     @property
+    def rate(self) -> int: ...
+    @property
     def dims(self) -> int: ...
 
 
@@ -61,6 +63,7 @@ class Tiny:
     levels: int = 0
     classes: int = 0
     pad: int | None = None
+    rate: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ TABLES: dict[str, Keys] = {
         "name:str loader:str reader?:int licence:str credit?:str content_sha256?:str folder?:str "
         "class_names?:list column_names?:list options?:dict space:dict files?:list split:dict"
     ),
-    "dataset.space": _keys("kind:str shape:list levels?:int classes?:int pad?:int"),
+    "dataset.space": _keys("kind:str shape:list levels?:int classes?:int pad?:int rate?:int"),
     "dataset.files[]": _keys(
         "role:str path:str bytes:int sha256:str content_sha256?:str urls?:list"
     ),

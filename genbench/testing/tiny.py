@@ -23,7 +23,7 @@ def tiny_space(kind: str, shape: tuple[int, ...] | None = None) -> Space:
     tiny = kinds.of(kind).tiny
     fits = shape is not None and len(shape) == len(tiny.shape)
     chosen = shape if shape is not None and fits else tiny.shape
-    return Space(kind, chosen, tiny.levels, tiny.classes, tiny.pad)
+    return Space(kind, chosen, tiny.levels, tiny.classes, tiny.pad, tiny.rate)
 
 
 def tiny_labels(space: Space, n: int) -> Tensor | None:
