@@ -10,6 +10,8 @@ from .labelnames import in_order, is_number, names_of_labels
 from .layout import arranged, assumed_layout, unclear_layout
 from .precision import as_float32, lost_at
 from .tarfiles import read_tar
+from .textfiles import Texts, parse_texts
+from .vocabulary import PAD, UNKNOWN, Unit, Vocabulary, train_byte_pairs
 
 __all__ = [
     "ARRAYS",
@@ -26,8 +28,13 @@ __all__ = [
     "METADATA",
     "Numbers",
     "OtherSize",
+    "PAD",
     "StoredArray",
+    "Texts",
     "Transparent",
+    "UNKNOWN",
+    "Unit",
+    "Vocabulary",
     "arranged",
     "array_of",
     "as_float32",
@@ -48,10 +55,12 @@ __all__ = [
     "open_arrays",
     "open_images",
     "parse_csv",
+    "parse_texts",
     "pickled_batch",
     "read_tar",
     "scale_hint",
     "synthesised",
+    "train_byte_pairs",
     "unclear_layout",
     "unscaled",
     "without_mask",
