@@ -10,7 +10,7 @@ from .labelnames import in_order, is_number, names_of_labels
 from .layout import arranged, assumed_layout, unclear_layout
 from .precision import as_float32, lost_at
 from .tarfiles import read_tar
-from .textfiles import Texts, parse_texts
+from .textfiles import TEXT_FILES, Texts, parse_texts
 from .vocabulary import PAD, UNKNOWN, Unit, Vocabulary, train_byte_pairs
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "OtherSize",
     "PAD",
     "StoredArray",
+    "TEXT_FILES",
     "Texts",
     "Transparent",
     "UNKNOWN",

@@ -11,7 +11,7 @@ from typing import Any
 
 from genbench.errors import DataError, shorten
 
-SUFFIXES = (".txt", ".tsv", ".jsonl")
+TEXT_FILES = (".txt", ".tsv", ".jsonl")
 _MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -52,8 +52,8 @@ def parse_texts(content: bytes, name: str, *, empty: bool = False) -> Texts:
         or half a surrogate pair, or some lines have labels and others none.
     """
     suffix = PurePath(name).suffix.lower()
-    if suffix not in SUFFIXES:
-        raise DataError(f"{name} is no {', '.join(SUFFIXES)}: give one of these")
+    if suffix not in TEXT_FILES:
+        raise DataError(f"{name} is no {', '.join(TEXT_FILES)}: give one of these")
     read = {".txt": _plain, ".tsv": _tabbed, ".jsonl": _json}[suffix]
     found = []
     for number, line in enumerate(_decoded(content, name).split("\n"), start=1):

@@ -132,7 +132,7 @@ class Vocabulary:
 
     def to_json(self) -> bytes:
         """The file's content."""
-        body = {"unit": self.unit, "lower": self.lower, "tokens": self.tokens}
+        body: dict[str, Any] = {"unit": self.unit, "lower": self.lower, "tokens": self.tokens}
         if self.merges:
             body["merges"] = self.merges
         return json.dumps(body, ensure_ascii=False, indent=0).encode() + b"\n"

@@ -56,7 +56,7 @@ def measure_unique(inputs: Inputs, parameters: Mapping[str, Any]) -> Measurement
         return Measurement(Estimate(value))
     left_out, of_row = [], inputs.blocks.of_row
     for block in range(inputs.blocks.count):
-        gone = Counter(fake[row] for row in np.flatnonzero(of_row == block))
+        gone = Counter(fake[row] for row in np.flatnonzero(of_row == block).tolist())
         lost = sum(counts[text] == times for text, times in gone.items())
         left_out.append((len(counts) - lost) / (len(fake) - gone.total()))
     least = 1 / len(fake)  # one text more or less that stands twice
