@@ -3,7 +3,8 @@
 - `HeldOut` returns real rows that nobody trained on: the floor of every metric.
 - `TrainCopy` returns training rows: what a perfect memoriser scores.
 - `Gaussian` draws from a Gaussian per class with the data's mean and full covariance.
-- `Noise` is uniform over the grey levels, or over the bounding box of points.
+- `Noise` is uniform over the grey levels, or over the bounding box of points; of texts it draws
+  each token by itself, as often as the train split has it, the end included.
 - `ModeDropped` is `HeldOut` without one class: what missing a mode costs.
 
 The harness fits `HeldOut` and `ModeDropped` on the validation split and the others on the train
@@ -23,6 +24,9 @@ from torch import Tensor
 from genbench.baselines.controls_parts import (
     SECTORS,
     Rows,
+    drawn_tokens,
+    ended,
+    frequencies,
     mean_and_factor,
     mean_and_jitter,
     proportional_labels,
@@ -36,6 +40,7 @@ MOST_FACTORS = 100_000_000  # numbers: ten classes of 32 x 32 in colour have 94 
 
 ANY: tuple[Kind, ...] = ("image", "points", "sequence", "waveform")
 IMAGES_AND_POINTS: tuple[Kind, ...] = ("image", "points")
+BUT_SOUNDS: tuple[Kind, ...] = ("image", "points", "sequence")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +122,7 @@ class TrainCopy:
 class ModeDropped:
     """`HeldOut` without one class, or without one sector of unlabelled points."""
 
-    spec: ClassVar[GeneratorSpec] = _spec("mode-dropped", IMAGES_AND_POINTS, ModeDroppedParams)
+    spec: ClassVar[GeneratorSpec] = _spec("mode-dropped", BUT_SOUNDS, ModeDroppedParams)
 
     def __init__(self, params: ModeDroppedParams, space: Space, device: torch.device) -> None:
         modes = space.classes or SECTORS
@@ -221,9 +226,9 @@ class Gaussian:
 
 
 class Noise:
-    """Uniform noise: grey levels of images, the bounding box of points."""
+    """Noise: uniform grey levels, or points of the bounding box; tokens by their frequency."""
 
-    spec: ClassVar[GeneratorSpec] = _spec("noise", IMAGES_AND_POINTS, NoParams)
+    spec: ClassVar[GeneratorSpec] = _spec("noise", BUT_SOUNDS, NoParams)
 
     def __init__(self, params: NoParams, space: Space, device: torch.device) -> None:
         self._space = space
@@ -241,6 +246,8 @@ class Noise:
         if self._space.kind == "points":
             x = train.x
             self._state |= {"low": x.amin(0), "high": x.amax(0)}
+        if self._space.kind == "sequence":
+            self._state["frequency"] = frequencies(train.x, self._space.levels, self._space.pad)
 
     def sample(self, n: int, *, seed: int, labels: Tensor | None = None) -> Tensor | Samples:
         rng = torch.Generator().manual_seed(seed)
@@ -249,6 +256,9 @@ class Noise:
         if self._space.kind == "image":
             levels = torch.randint(self._space.levels, size, generator=rng, dtype=torch.uint8)
             x = levels.to(self._device)
+        elif self._space.kind == "sequence":
+            x = drawn_tokens(self._state["frequency"].cpu(), n, self._space.dims, rng)
+            x = ended(x, self._space.pad).to(self._device)
         else:
             low, high = self._state["low"], self._state["high"]
             x = low + (high - low) * torch.rand(size, generator=rng).to(self._device)

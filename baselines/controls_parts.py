@@ -123,3 +123,28 @@ def proportional_labels(count: Tensor, n: int, rng: torch.Generator) -> Tensor:
     quota[torch.argsort(share - quota, descending=True, stable=True)[:rest]] += 1
     labels = torch.repeat_interleave(torch.arange(len(count)), quota)
     return labels[torch.randperm(n, generator=rng)]
+
+
+def frequencies(x: Tensor, levels: int, pad: int | None) -> Tensor:
+    """How often each token occurs in texts ``(n, length)``, float64 ``(levels,)``.
+
+    Of paddings only the first of each text counts, which ends it.
+    """
+    if pad is None:
+        return torch.bincount(x.flatten(), minlength=levels).double()
+    counts = torch.bincount(x[x != pad], minlength=levels).double()
+    counts[pad] = (x == pad).any(1).sum()
+    return counts
+
+
+def drawn_tokens(frequency: Tensor, n: int, length: int, rng: torch.Generator) -> Tensor:
+    """Independent tokens ``(n, length)`` of these frequencies ``(levels,)``."""
+    flat = torch.multinomial(frequency, n * length, replacement=True, generator=rng)
+    return flat.reshape(n, length)
+
+
+def ended(x: Tensor, pad: int | None) -> Tensor:
+    """The texts ``(n, length)`` with padding after their first padding."""
+    if pad is None:
+        return x
+    return torch.where((x == pad).cumsum(1) > 0, pad, x)

@@ -18,7 +18,7 @@ from genbench.cli import options
     "--labels",
     type=options.FILE,
     metavar="FILE",
-    help="Labels of arrays (.npy, or one per line) or of images (.csv of file,label).",
+    help="Labels of arrays or texts (.npy, or one per line) or of images (.csv of file,label).",
 )
 @options.on_bad(
     help="What to do about image files that are not of the suite's space; each is named."
@@ -49,8 +49,9 @@ def score(
     """Score samples that were made elsewhere, by any model in any framework, or a file of `export`.
 
     SAMPLES is a file of arrays (.npz, .npy, .pt, .safetensors) with x and, if labelled, y; a .csv
-    of points; a data set of `genbench synthesize`; or a folder or .zip of .png, .jpg, .webp, .bmp,
-    .gif, .tif or .ppm. Image arrays are uint8 (n, C, H, W), (n, H, W, C) or (n, H, W), points
+    of points; texts, one a line (.txt), text and label parted by a tab (.tsv) or {"text": ...,
+    "label": ...} a line (.jsonl); a data set of `genbench synthesize`; or a folder or .zip of .png,
+    .jpg, .webp, .bmp, .gif, .tif or .ppm. Image arrays are uint8 (n, C, H, W), (n, H, W, C) or (n, H, W), points
     floats (n, d). From a file of `genbench export` (.onnx, .pt, .safetensors) the rows are drawn
     as a run draws them. Labels are the names of the suite's classes, whole numbers or texts (n,);
     image files are labelled by the class folders they lie in, or by --labels.
@@ -64,6 +65,7 @@ def score(
     Examples
       genbench score samples.npz --suite mnist --name mine
       genbench score pictures --suite mnist --on-bad skip
+      genbench score utterances.jsonl --suite snips
     """
     from functools import partial
 

@@ -10,6 +10,8 @@ from .loading import LOADERS, load_split, verify_files
 from .loading import changed_by as changed_by
 from .loading import located as located
 from .loading import sources as sources
+from .loading import truth_of as truth_of
+from .loading import vocabulary_of as vocabulary_of
 from .readers import stated as stated
 from .rows import APART as APART
 from .rows import COPIES as COPIES
@@ -22,6 +24,5 @@ from .split import counts_in_proportion as counts_in_proportion
 from .split import proportional as proportional
 from .splitnames import SplitName
 from .splitnames import further_splits as further_splits
-from .toy import log_density as log_density
 
 __all__ = ["LOADERS", "FileCheck", "Split", "SplitName", "load_split", "verify_files"]

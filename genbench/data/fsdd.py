@@ -100,9 +100,8 @@ def _chosen(dataset: Mapping[str, Any], split: str, known: Mapping[str, str]) ->
     speakers = sorted({name.split("_")[1] for name in known})
     match entry:
         case {"index": [int(first), int(stop)], **others} if 0 <= first < stop:
-            asked = others.pop("speakers", speakers)
-            strange = [who for who in asked if who not in speakers]
-            if not others and not strange:
+            asked: Any = others.pop("speakers", speakers)
+            if not others and set(asked) <= set(speakers):
                 return [
                     name for name in known
                     if name.split("_")[1] in asked and first <= int(name.split("_")[2]) < stop

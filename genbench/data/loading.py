@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from genbench import kinds
 from genbench.data.files import FileCheck, candidates, locate, places, unpacked
@@ -15,8 +17,11 @@ from genbench.data.readers import reader_of
 from genbench.data.split import Split
 from genbench.data.splitnames import SplitName, further_splits
 from genbench.errors import DataError, UsageError, did_you_mean
+from genbench.formats import Vocabulary
 from genbench.generator import Space
 from genbench.system import extensions
+
+Truth = Callable[[NDArray[Any]], NDArray[np.float64]]
 
 LOADERS = {
     "arrays": "genbench.data.arrays",
@@ -25,7 +30,10 @@ LOADERS = {
     "fsdd": "genbench.data.fsdd",
     "idx": "genbench.data.idx",
     "image-folder": "genbench.data.image_folder",
+    "language": "genbench.data.language",
     "sklearn-digits": "genbench.data.digits",
+    "snips": "genbench.data.snips",
+    "text": "genbench.data.texts",
     "tones": "genbench.data.tones",
     "toy": "genbench.data.toy",
 }
@@ -130,6 +138,24 @@ def changed_by(dataset: Mapping[str, Any]) -> str:
     return str(tells(dataset)) if tells else ""
 
 
+def vocabulary_of(dataset: Mapping[str, Any]) -> Vocabulary | None:
+    """The vocabulary of a data set of texts; None of any other.
+
+    A loader tells by a function ``vocabulary(dataset)``, if it has one.
+    """
+    tells = getattr(_loader(dataset), "vocabulary", None)
+    return tells(dataset) if tells else None
+
+
+def truth_of(dataset: Mapping[str, Any]) -> Truth | None:
+    """The log-probabilities of rows under what a data set was drawn from; None if nobody knows.
+
+    A loader tells by a function ``truth(dataset, x)``, nats ``(n,)``, if it has one.
+    """
+    tells = getattr(_loader(dataset), "truth", None)
+    return partial(tells, dataset) if tells else None
+
+
 def _loader(dataset: Mapping[str, Any]) -> Loader:
     name = dataset["loader"]
     if name in LOADERS:
@@ -161,6 +187,8 @@ def _check(rows: Split, space: Space, where: str) -> None:
         )
     if (left := kinds.of(space.kind).outside(x)) is not None:
         raise DataError(f"{where} leaves {left}: scale or clip the data")
+    if (wrong := kinds.of(space.kind).broken(space, x)) is not None:
+        raise DataError(f"{where} {wrong}")
     if space.classes == 0:
         return
     if y is None:

@@ -32,6 +32,7 @@ __all__ = ["Extractor", "ExtractorInfo", "Features", "list_extractors", "load_ex
 
 IDENTITY = "identity"
 STANDARDISED = "standardised"  # what `new suite` calls the extractor that it writes for points
+TFIDF = "tfidf"  # the `network` of extractors of texts
 INCEPTION = "inception-v3-compat"
 EFFICIENTNETS = ("efficientnet-lite0", "efficientnet-lite0-224")
 IMAGENET = (INCEPTION, *EFFICIENTNETS)  # they read images of every size
@@ -101,7 +102,8 @@ class ExtractorInfo:
     side
         Pixels a side that images are resized to; 0 where its network does so itself, or not at all.
     network
-        Which network of `genbench.features.classifier.NETWORKS` a classifier is.
+        Which network of `genbench.features.classifier.NETWORKS` a classifier is; ``tfidf`` for
+        weighted n-grams of texts.
     """
 
     name: str
@@ -225,9 +227,7 @@ def load_extractor(name: str, space: Space, own: Sequence[Mapping[str, Any]] = (
 
             return StandardisedExtractor(table, space)
         if table["name"] == name:
-            from genbench.features.classifier import load_classifier
-
-            return load_classifier(_own_info(table, space), Path(table["path"]))
+            return _weighted(_own_info(table, space), Path(table["path"]))
     known = list_extractors()
     if name not in known:
         return _announced(name, space)
@@ -250,10 +250,20 @@ def load_extractor(name: str, space: Space, own: Sequence[Mapping[str, Any]] = (
         from genbench.features.efficientnet import load_efficientnet
 
         return load_efficientnet(info, space)
-    from genbench.features.classifier import load_classifier
     from genbench.features.weights import shipped_weights
 
-    return load_classifier(info, shipped_weights(info))
+    return _weighted(info, shipped_weights(info))
+
+
+def _weighted(info: ExtractorInfo, source: Path) -> Extractor:
+    """An extractor whose weights lie in a file: a classifier of images, or n-grams of texts."""
+    if info.network == TFIDF:
+        from genbench.features.texts import load_texts
+
+        return load_texts(info, source)
+    from genbench.features.classifier import load_classifier
+
+    return load_classifier(info, source)
 
 
 def extractor_problems(
@@ -328,7 +338,8 @@ def _own_info(table: Mapping[str, Any], space: Space) -> ExtractorInfo:
         accuracy=table.get("accuracy"),
         trained_on=table["trained_on"],
         licence=table.get("licence", ""),
-        channels=tuple(table["channels"]),
+        channels=tuple(table.get("channels", ())),
+        network="plain" if "channels" in table else TFIDF,
     )
 
 

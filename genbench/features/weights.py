@@ -25,13 +25,10 @@ def shipped_weights(info: ExtractorInfo) -> Path:
     return Path(str(resources.files("genbench.suites"))) / "weights" / info.file
 
 
-def load_net(make: Callable[[], Net], info: ExtractorInfo, source: Path) -> Net:
-    """The network that `make` builds, with the weights of a safetensors file, as float32.
+def checked_weights(info: ExtractorInfo, source: Path) -> bytes:
+    """The content of a weights file.
 
-    Raises
-    ------
-    DataError
-        If the file is missing, is not the one that ``info.sha256`` names, or does not fit.
+    `DataError` if it is missing or is not the one that ``info.sha256`` names.
     """
     try:
         data = source.read_bytes()
@@ -40,6 +37,18 @@ def load_net(make: Callable[[], Net], info: ExtractorInfo, source: Path) -> Net:
     found = hashlib.sha256(data).hexdigest()
     if found != info.sha256:
         raise DataError(f"weights {source} have sha256 {found}, expected {info.sha256}: {REMEDY}")
+    return data
+
+
+def load_net(make: Callable[[], Net], info: ExtractorInfo, source: Path) -> Net:
+    """The network that `make` builds, with the weights of a safetensors file, as float32.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, is not the one that ``info.sha256`` names, or does not fit.
+    """
+    data = checked_weights(info, source)
     with torch.device("meta"):  # no initial weights: loading draws no random numbers
         net = make()
     try:

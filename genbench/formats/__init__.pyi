@@ -11,6 +11,8 @@ from .layout import arranged, assumed_layout, unclear_layout
 from .precision import as_float32, lost_at
 from .soundfiles import Sound, decode_sound
 from .tarfiles import read_tar
+from .textfiles import TEXT_FILES, Texts, parse_texts
+from .vocabulary import PAD, UNKNOWN, Unit, Vocabulary, train_byte_pairs
 
 __all__ = [
     "ARRAYS",
@@ -28,8 +30,14 @@ __all__ = [
     "Numbers",
     "OtherSize",
     "Sound",
+    "PAD",
     "StoredArray",
+    "TEXT_FILES",
+    "Texts",
     "Transparent",
+    "UNKNOWN",
+    "Unit",
+    "Vocabulary",
     "arranged",
     "array_of",
     "as_float32",
@@ -51,10 +59,12 @@ __all__ = [
     "open_arrays",
     "open_images",
     "parse_csv",
+    "parse_texts",
     "pickled_batch",
     "read_tar",
     "scale_hint",
     "synthesised",
+    "train_byte_pairs",
     "unclear_layout",
     "unscaled",
     "without_mask",

@@ -77,7 +77,7 @@ def _plain_wav(data: bytes, name: str) -> Sound | None:
 
 def _by_library(data: bytes, name: str) -> Sound:
     try:
-        import soundfile
+        import soundfile  # type: ignore[import-untyped]
     except ImportError as error:
         raise DataError(
             f"{name} is no plain 16-bit wav file: for other sounds pip install 'genbench[audio]'"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 Shown = Literal["grid", "scatter", "text", "player", ""]
 Check = Literal["density", "probability"]
 Control = Literal["heldout", "train-copy", "gaussian", "noise", "mode-dropped"]
-Files = Literal["arrays", "csv", "images"]
+Files = Literal["arrays", "csv", "images", "texts"]
 
 
 class SpaceFields(Protocol):
@@ -106,6 +106,8 @@ class DataKind(ABC):
         ``standardised`` read them.
     labelled
         Whether rows of a user's own file may come with class labels.
+    texts
+        Whether rows are token ids of texts, which a data set's vocabulary spells.
     repeats
         Whether equal rows are no copies of each other, as those of rounded numbers are not.
     shown_as
@@ -129,6 +131,7 @@ class DataKind(ABC):
     pictures: bool = False
     columns: bool = False
     labelled: bool = False
+    texts: bool = False
     repeats: bool = False
     shown_as: Shown = ""
     scored_from: tuple[Files, ...] = ("arrays",)
@@ -175,11 +178,25 @@ class DataKind(ABC):
         if space.levels and (low < 0 or high >= space.levels):
             return f"has values in {low}..{high:g}, expected 0..{space.levels - 1}"
         left = self.outside(x)
-        return None if left is None else f"leaves {left}: scale or clip it"
+        return self.broken(space, x) if left is None else f"leaves {left}: scale or clip it"
 
-    def parts(self, space: SpaceFields, rows: Any) -> float:
-        """The parts of a row that bits are counted by: its scalars, on average over `rows`."""
+    def broken(self, space: SpaceFields, x: Any) -> str | None:
+        """The reason that rows of values in range are none of the space; or None.
+
+        They are rows as an array or tensor, as for `outside`.
+        """
+        return None
+
+    def parts(self, space: SpaceFields, rows: Any, characters: Any = None) -> float:
+        """The parts of a row that bits are counted by: its scalars, on average over `rows`.
+
+        `characters` are the lengths ``(n,)`` of the rows as texts, where a vocabulary spells them.
+        """
         return space.dims
+
+    def events(self, space: SpaceFields, rows: Any) -> Any:
+        """The draws that make each of `rows` ``(n, ...)``, ``(n,)``: a scalar each."""
+        return (rows == rows).reshape(len(rows), -1).sum(1)
 
     def classifiable(self, space: SpaceFields) -> bool:
         """Whether the classifier of the downstream protocols can read such rows."""

@@ -1,5 +1,6 @@
 from . import custom as custom
 from .authentic import authenticity
+from .bleu import bleu, self_bleu
 from .classes import HIT_SHARE as HIT_SHARE
 from .classes import classes_hit as classes_hit
 from .codes import linear_probe as linear_probe
@@ -20,7 +21,9 @@ from .kernel import kernel_distance
 from .likelihood import bits_per_dim
 from .likelihood import nll_bits_per_dim as nll_bits_per_dim
 from .likelihood import nll_nats as nll_nats
+from .likelihood import perplexity as perplexity
 from .neighbours import density_coverage, precision_recall
+from .ngrams import distinct_share, ngram_distance
 from .reference_copies import FAKE_ROWS as FAKE_ROWS
 from .reference_copies import REAL_ROWS as REAL_ROWS
 from .reference_copies import exact_copies as exact_copies
@@ -29,8 +32,11 @@ from .reference_copies import random_rows as random_rows
 from .search import nearest_rows as nearest_rows
 from .signatures import signature
 from .table import METRICS, metric_info, split_id
+from .table import asks_log_probs as asks_log_probs
 from .table import is_likelihood as is_likelihood
 from .table import plain_name as plain_name
+from .text_copies import NearestTexts as NearestTexts
+from .text_copies import nearest_texts as nearest_texts
 from .transport import earth_movers_distance, sliced_wasserstein
 from .two_sample import classifier_two_sample
 from .uncertainty import Estimate as Estimate
@@ -50,9 +56,11 @@ __all__ = [
     "MetricInfo",
     "authenticity",
     "bits_per_dim",
+    "bleu",
     "classifier_two_sample",
     "data_copying",
     "density_coverage",
+    "distinct_share",
     "earth_movers_distance",
     "evaluate",
     "frechet_distance",
@@ -61,7 +69,9 @@ __all__ = [
     "inception_score",
     "kernel_distance",
     "metric_info",
+    "ngram_distance",
     "precision_recall",
+    "self_bleu",
     "signature",
     "sliced_wasserstein",
     "split_id",

@@ -13,11 +13,12 @@ from typing import Any, Literal
 from genbench import kinds
 
 Need = Literal[
-    "features", "probabilities", "labels", "train", "log_prob", "classifier", "pixels", "codes"
-]
+    "features", "probabilities", "labels", "train", "log_prob", "classifier", "pixels", "codes",
+    "texts", "truth",
+]  # fmt: skip
 Scale = Literal["log", "linear"]
 Pairs = Literal["kernel", "closed balls", "open balls"]
-Source = Literal["features", "likelihood", "downstream", "codes"]
+Source = Literal["features", "likelihood", "downstream", "codes", "truth"]
 Group = Literal["quality", "diversity", "likelihood", "copies", "use", "inside", "other"]
 
 # The groups in which tables show metrics side by side, in their order, with what each answers.
@@ -33,6 +34,7 @@ GROUPS: Mapping[Group, str] = MappingProxyType({
 
 ALL_KINDS = ("image", "points", "sequence", "waveform")
 IMAGE = ("image",)
+BITS = "bits/dim"  # the unit of likelihoods, which each kind of data calls by its own parts
 PIXEL = "pixel_"  # how the ids of pixel twins begin
 
 
@@ -88,7 +90,8 @@ class MetricInfo:
     needs
         The inputs that must be at hand: ``features`` of real and generated rows, class
         ``probabilities``, ``labels``, the ``train`` rows, the generator's ``log_prob``, a
-        ``classifier`` trained for the purpose, raw ``pixels``, the generator's ``codes``.
+        ``classifier`` trained for the purpose, raw ``pixels``, the generator's ``codes``, the rows
+        as ``texts``, the ``truth`` that the data were drawn from.
     kinds
         The kinds of data space it makes sense for.
     group
@@ -106,6 +109,8 @@ class MetricInfo:
         Raise the version when the same inputs would give another number.
     defaults
         The parameters that a suite may set, with their defaults.
+    log_probs_of
+        The likelihood metric whose log-probabilities it is made of; its own if empty.
     fixed
         Further choices that the signature names.
     maker
@@ -157,6 +162,7 @@ class MetricInfo:
     implementation: str
     defaults: Mapping[str, Any] = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    log_probs_of: str = ""
     maker: str | Callable[..., Any] = ""
     pairs: Pairs | None = None
     standardised: bool = False
@@ -173,11 +179,15 @@ class MetricInfo:
 
     @property
     def source(self) -> Source:
-        """The part of a run that makes it: from features, log-probabilities, codes, downstream."""
+        """The part of a run that makes it: from features (or texts), log-probabilities, codes,
+        downstream, the truth.
+        """
         if "log_prob" in self.needs:
             return "likelihood"
         if "codes" in self.needs:
             return "codes"
+        if "truth" in self.needs:
+            return "truth"
         return "downstream" if "classifier" in self.needs else "features"
 
     @property
@@ -185,9 +195,14 @@ class MetricInfo:
         """True for a pixel twin: made of raw pixels, whatever the suite's extractor."""
         return "pixels" in self.needs
 
+    @property
+    def on_texts(self) -> bool:
+        """True if it is made of the rows as texts, whatever the suite's extractor."""
+        return "texts" in self.needs
+
     def unit_for(self, kind: str) -> str | None:
         """The unit on data of this kind, which says what its likelihoods are told in."""
-        return kinds.of(kind).likelihood.unit if "log_prob" in self.needs else self.unit
+        return kinds.of(kind).likelihood.unit if self.unit == BITS else self.unit
 
     def load_maker(self) -> Callable[..., Any]:
         """The function that `maker` names, imported now."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -43,6 +43,9 @@ def evaluate(
     train: Any = None,
     real_probabilities: Any = None,
     fake_probabilities: Any = None,
+    real_texts: Sequence[str] | None = None,
+    fake_texts: Sequence[str] | None = None,
+    train_texts: Sequence[str] | None = None,
     seed: int = 0,
     intervals: bool = True,
 ) -> dict[str, MetricValue]:
@@ -63,6 +66,9 @@ def evaluate(
         Features of the rows that the generator was trained on, for memorisation metrics.
     real_probabilities, fake_probabilities
         Class probabilities ``(n, classes)``, for the classifier score.
+    real_texts, fake_texts, train_texts
+        The same rows as texts, for metrics of texts; where nothing else is asked, `real` and `fake`
+        may be None.
     seed
         Of every random draw.
     intervals
@@ -89,6 +95,7 @@ def evaluate(
     inputs = Inputs(
         real, fake, real_labels, fake_labels, train,
         real_probabilities, fake_probabilities, seed, intervals,
+        real_texts, fake_texts, train_texts,
     )  # fmt: skip
     results: dict[str, MetricValue] = {}
     requests = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -51,6 +51,9 @@ class Inputs:
     _fake_probabilities: Any
     seed: int
     intervals: bool
+    _real_texts: Sequence[str] | None = None
+    _fake_texts: Sequence[str] | None = None
+    _train_texts: Sequence[str] | None = None
 
     @cached_property
     def pair(self) -> tuple[Rows, Rows]:
@@ -65,6 +68,20 @@ class Inputs:
         if self._train is None:
             raise missing("the training rows", "this metric")
         return as_rows("train", self._train)
+
+    @property
+    def texts(self) -> tuple[Sequence[str], Sequence[str]]:
+        """Real and generated rows as texts."""
+        if self._real_texts is None or self._fake_texts is None:
+            raise missing("real and generated rows as texts", "this metric")
+        return self._real_texts, self._fake_texts
+
+    @property
+    def train_texts(self) -> Sequence[str]:
+        """The training rows as texts."""
+        if self._train_texts is None:
+            raise missing("the training rows as texts", "this metric")
+        return self._train_texts
 
     @property
     def fake_probabilities(self) -> Any:
@@ -140,13 +157,13 @@ class Inputs:
     @property
     def n_real(self) -> int:
         """Reference rows given."""
-        return _length(self._real)
+        return _length(self._real if self._real is not None else self._real_texts)
 
     @property
     def n_fake(self) -> int:
         """Generated rows given."""
-        given = self._fake if self._fake is not None else self._fake_probabilities
-        return _length(given)
+        every = (self._fake, self._fake_probabilities, self._fake_texts)
+        return _length(next((given for given in every if given is not None), None))
 
 
 def _length(x: Any) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from genbench.metrics.checks import as_values, require_at_least
@@ -56,6 +57,37 @@ def nll_nats(log_prob: Any) -> Estimate:
     its floor, and a density may make it negative.
     """
     return normal_mean(-_terms(log_prob))
+
+
+def perplexity(log_prob: Any, events: Any) -> Estimate:
+    """The perplexity of texts, ``exp(-sum(log_prob) / sum(events))``, with its interval.
+
+    Parameters
+    ----------
+    log_prob
+        Log-probability of each text in nats, ``(n,)``.
+    events
+        The draws that made each text, ``(n,)``: its tokens, and its end where it is written.
+
+    Returns
+    -------
+    Estimate
+        At least 1, lower is better. The interval is that of the mean in nats of an event, as a
+        ratio of sums over fixed texts, in exponents.
+
+    Notes
+    -----
+    Naive form: ``tests.oracles.texts:perplexity``. Jelinek et al. 1977, doi:10.1121/1.2016299.
+    """
+    counted = as_values("events", events)
+    nats = normal_mean(-_terms(log_prob) / float(counted.mean()))
+    value = math.exp(nats.value)
+    if nats.interval is None or nats.std_error is None:
+        return Estimate(value, no_interval=nats.no_interval)
+    ends = replace(
+        nats.interval, low=math.exp(nats.interval.low), high=math.exp(nats.interval.high)
+    )
+    return Estimate(value, value * nats.std_error, ends)
 
 
 def _terms(log_prob: Any) -> Any:

@@ -70,3 +70,8 @@ def metric_info(metric: str) -> MetricInfo:
 def is_likelihood(metric: str) -> bool:
     """True for the id of a metric made of the generator's log-probabilities."""
     return metric in METRICS and METRICS[metric].source == "likelihood"
+
+
+def asks_log_probs(metric: str) -> bool:
+    """True for a likelihood metric with log-probabilities of its own, not another one's."""
+    return is_likelihood(metric) and not METRICS[metric].log_probs_of

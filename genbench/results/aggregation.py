@@ -303,7 +303,10 @@ def _likelihood(record: Record, metric_id: str) -> str | None:
     if not is_likelihood(plain_name(metric_id)):
         return None
     kind = record.cell["generator"].get("likelihood")
-    return None if kind is None else str(kind)
+    value = record.metrics.get(metric_id)
+    # Of texts in byte pairs an exact model's is a bound: the value says so.
+    told = None if value is None else value.details.get("kind")
+    return None if kind is None else str(told or kind)
 
 
 def _sd(values: Sequence[float]) -> float | None:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from genbench import kinds
 from genbench.data import Split, load_split
 from genbench.errors import UsageError
-from genbench.metrics import is_likelihood
+from genbench.metrics import asks_log_probs
 from genbench.plugins import GeneratorDriver, Stopped
 from genbench.running.cellspec import CellSpec
 from genbench.running.events import EventListener
@@ -33,7 +33,7 @@ def likelihood_plan(spec: CellSpec) -> dict[str, dict[str, int]]:
         return {}
     plan = {}
     for request in spec.suite.metrics:
-        if is_likelihood(request.id):
+        if asks_log_probs(request.id):
             rows = int(request.parameters.get("rows", 10_000))
             plan[request.id] = {"rows": rows, "draws": int(request.parameters.get("draws", 1))}
     return plan

@@ -5,15 +5,12 @@ Runs in the worker, which never imports the generator. Imports torch.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from genbench import kinds
 from genbench.data import (
     APART,
     COPIES,
@@ -21,32 +18,26 @@ from genbench.data import (
     Split,
     changed_by,
     further_splits,
-    log_density,
     share_in,
+    vocabulary_of,
 )
 from genbench.errors import GenbenchError
 from genbench.features import IDENTITY, Features
 from genbench.metrics import (
     FAKE_ROWS,
-    METRICS,
     REAL_ROWS,
-    Estimate,
     MetricValue,
     described,
     evaluate,
     exact_copies,
-    is_likelihood,
     metric_info,
     near_copies,
-    nll_bits_per_dim,
-    nll_nats,
-    signature,
     split_id,
 )
 from genbench.running.cell_rows import TRAIN_SCALE, CellRows
 from genbench.running.cellspec import CellSpec
 from genbench.running.codesplan import codes_wanted, plan_codes
-from genbench.running.mass import MASS, impossible
+from genbench.running.likelihood_scores import LikelihoodScores
 from genbench.running.refits import Job, RefitResult
 from genbench.seeds import derive_seed
 from genbench.system import Slots
@@ -54,7 +45,7 @@ from genbench.system import Slots
 Array = npt.NDArray[Any]
 
 COPIED = "reference_in_train"  # share of the reference rows that equal a training row
-MOST_LOG_PROB = 1e-3  # nats: float noise of a probability of 1
+TEXTS = "texts"  # what metrics of texts are made in instead of features
 
 
 class Scorer:
@@ -88,7 +79,6 @@ class Scorer:
     ) -> None:
         self.spec = spec
         self.space = spec.suite.space
-        self._told_in = kinds.of(self.space.kind).likelihood
         self.samples = samples
         self._rows = CellRows(spec, samples["x"])
         self.likelihood = likelihood
@@ -96,13 +86,13 @@ class Scorer:
         self.refits = refits
         self._progress = progress
         self._slots = slots
-        self._reference = str(spec.suite.document["protocol"]["reference"])
+        self.reference = str(spec.suite.document["protocol"]["reference"])
 
     def score(self) -> dict[str, MetricValue]:
         """Every metric of the suite, each a value or a typed reason, in the suite's order."""
         values: dict[str, MetricValue] = {}
         if "metrics" in self.spec.parts:
-            values.update(self._likelihoods())
+            values.update(LikelihoodScores(self).score())
             for (space, reference), ids in self._by_features().items():
                 self._progress(", ".join(ids))
                 values.update(self._evaluate(space, reference, ids))
@@ -121,7 +111,7 @@ class Scorer:
         from genbench.running.codes import CodeScores
 
         self._progress("codes")
-        splits = self.split("train"), self.split(self._reference)
+        splits = self.split("train"), self.split(self.reference)
         plan = plan_codes(asked, *splits)
         if "rebuilt" in found:
             self.generated(found["rebuilt"])
@@ -173,15 +163,15 @@ class Scorer:
         """Metric ids by the feature space they are computed in and the split compared with."""
         spaces: dict[tuple[str, str], list[str]] = {}
         for request in self.spec.suite.metrics:
-            if is_likelihood(request.id):
+            if metric_info(request.id).source != "features":
                 continue
-            key = self._space_of(request.id), self._reference_of(request.id)
+            key = self._space_of(request.id), self.reference_of(request.id)
             spaces.setdefault(key, []).append(request.id)
         return spaces
 
-    def _reference_of(self, id_: str) -> str:
+    def reference_of(self, id_: str) -> str:
         """The split that a metric compares samples with."""
-        return split_id(id_).split or self._reference
+        return split_id(id_).split or self.reference
 
     def _space_of(self, id_: str) -> str:
         """The feature space that a metric is computed in."""
@@ -189,6 +179,8 @@ class Scorer:
         space = extractor or self.spec.suite.extractor
         if info.on_pixels:
             return "pixels"
+        if info.on_texts:
+            return TEXTS
         scaled = extractor is None and space == IDENTITY and info.standardised
         return TRAIN_SCALE if scaled else space
 
@@ -207,24 +199,21 @@ class Scorer:
     def _evaluate(self, space: str, against: str, ids: list[str]) -> dict[str, MetricValue]:
         infos = {id_: described(id_) for id_ in ids}
         try:
-            extract, identity = self._rows.features_in(space)
             reference = self.split(against)
-            real, fake = extract(reference.x), extract(self.samples["x"])
             needs_train = any("train" in info.needs for info in infos.values())
-            train = extract(self.split("train").x).features if needs_train else None
+            train = self.split("train").x if needs_train else None
+            sets, identity = self._sets(space, reference.x, self.samples["x"], train)
         except (GenbenchError, MemoryError) as error:
-            return {id_: self._unmeasured(id_, "failed", str(error)) for id_ in ids}
+            return {id_: self.unmeasured(id_, "failed", str(error)) for id_ in ids}
         found = evaluate(
-            real.features,
-            fake.features,
+            sets.pop("real", None),
+            sets.pop("fake", None),
             ids,
             parameters={r.id: r.parameters for r in self.spec.suite.metrics if r.id in infos},
             real_labels=reference.y,
             fake_labels=self.samples.get("y"),
-            train=train,
-            real_probabilities=real.probabilities,
-            fake_probabilities=fake.probabilities,
             seed=derive_seed(self.spec.seed, "metrics"),
+            **sets,
         )
         context = f"extractor={identity}|reference={against}"
         return {
@@ -235,6 +224,27 @@ class Scorer:
             )
             for id_, value in found.items()
         }
+
+    def _sets(
+        self, space: str, real: Array, fake: Array, train: Array | None
+    ) -> tuple[dict[str, Any], str]:
+        """The arguments of `evaluate` that hold the rows of a feature space, and its name."""
+        if space == TEXTS:
+            words = vocabulary_of(self.spec.suite.dataset)
+            given = {"real": real, "fake": fake, "train": train}
+            spelt = {} if words is None else {
+                f"{name}_texts": words.decode(x) for name, x in given.items() if x is not None
+            }  # fmt: skip
+            return spelt, TEXTS
+        extract, identity = self._rows.features_in(space)
+        of_real, of_fake = extract(real), extract(fake)
+        return {
+            "real": of_real.features,
+            "fake": of_fake.features,
+            "train": None if train is None else extract(train).features,
+            "real_probabilities": of_real.probabilities,
+            "fake_probabilities": of_fake.probabilities,
+        }, identity
 
     def _with_class_names(self, value: MetricValue) -> MetricValue:
         """A metric whose reason ends with numbers of classes, with their names where there are."""
@@ -254,100 +264,12 @@ class Scorer:
             return value
         if self.spec.suite.document["dataset"]["split"].get(COPIES) != APART:
             return value
-        against = self._reference_of(id_)
+        against = self.reference_of(id_)
         share = share_in(self.split("train").x, self.split(against).x)
         if share < UNRELIABLE:
             return value
         note = f"unreliable: {share:.1%} of the real {against} rows equal a training row"
         return replace(value, details={**value.details, COPIED: share, "note": note})
-
-    def _likelihoods(self) -> dict[str, MetricValue]:
-        kind = self.spec.generator.description.likelihood
-        values = {}
-        for request in self.spec.suite.metrics:
-            if not is_likelihood(request.id):
-                continue
-            start = time.perf_counter()
-            if self.spec.generator.name == "heldout" and self._true_density():
-                values[request.id] = self._entropy(request.id, dict(request.parameters))
-            elif kind is None:
-                reason = f"{self.spec.generator.name} has no likelihood"
-                values[request.id] = self._unmeasured(request.id, "not_applicable", reason)
-            elif request.id not in self.likelihood:
-                reason = self.likelihood_error or "no log-probabilities were stored"
-                values[request.id] = self._unmeasured(request.id, "failed", reason)
-            elif (why := self._impossible(request.id, kind)) is not None:
-                values[request.id] = self._unmeasured(request.id, "undefined", why)
-            else:
-                value = self._nll(request.id, kind, dict(request.parameters))
-                values[request.id] = replace(value, seconds=time.perf_counter() - start)
-        return values
-
-    def _impossible(self, id_: str, kind: str) -> str | None:
-        """The reason that these can be no log-probabilities of a distribution; None if they can."""
-        log_prob = np.asarray(self.likelihood[id_], np.float64)
-        if self.space.levels and kind == "exact" and log_prob.max() > MOST_LOG_PROB:
-            row = int(log_prob.argmax())
-            return (
-                f"the probability of reference row {row} is exp({log_prob[row]:.4g}), where at "
-                "most 1 is possible: log_prob must be of the discrete row, in nats"
-            )
-        error = log_prob.std(ddof=1) / len(log_prob) ** 0.5 if len(log_prob) > 1 else 0.0
-        if self.space.levels and log_prob.mean() > MOST_LOG_PROB + 4 * error:
-            return (
-                f"the mean log-probability of discrete rows is {log_prob.mean():.4g} nats, where "
-                "at most 0 is possible: log_prob must be in units of the levels, in nats"
-            )
-        return impossible(self.likelihood[MASS]) if MASS in self.likelihood else None
-
-    def _nll(self, id_: str, kind: str, parameters: dict[str, Any]) -> MetricValue:
-        log_prob = self.likelihood[id_]
-        info = METRICS[id_]
-        labelled = self.spec.generator.description.labels == "given" and self.space.classes > 0
-        estimate = self._mean(log_prob)
-        details: dict[str, Any] = {"kind": kind, "draws": int(parameters.get("draws", 1))}
-        one_draw = self.likelihood.get(f"{id_}_one_draw")
-        if one_draw is not None:
-            details["one_draw"] = self._mean(one_draw).value
-        context = {"kind": kind, "reference": self._reference}
-        if labelled:
-            context["labels"] = "joint"
-        if self._told_in.signed:
-            context["unit"] = self._told_in.signed
-        return MetricValue(
-            status="ok",
-            value=estimate.value,
-            interval=estimate.interval,
-            std_error=estimate.std_error,
-            unit=info.unit_for(self.space.kind),
-            higher_is_better=False,
-            signature=signature(id_, parameters, len(log_prob), len(log_prob), context),
-            n=len(log_prob),
-            details=details,
-        )
-
-    def _true_density(self) -> bool:
-        """Whether the data were drawn from a density that we know."""
-        return (
-            self.spec.generator.is_control
-            and self.spec.suite.document["dataset"]["loader"] == "toy"
-        )
-
-    def _entropy(self, id_: str, parameters: dict[str, Any]) -> MetricValue:
-        """The floor of a likelihood: the reference rows under the density they came from."""
-        rows = int(parameters.get("rows", 10_000))
-        x = self.split(self._reference).x[:rows]
-        name = str(self.spec.suite.document["dataset"]["name"])
-        self.likelihood = {**self.likelihood, id_: log_density(name, x)}
-        return self._nll(id_, "exact", parameters)
-
-    def _mean(self, log_prob: Array) -> Estimate:
-        """In the unit of the kind, of the first rows of the reference."""
-        if not self._told_in.in_bits:
-            return nll_nats(log_prob)
-        rows = self.split(self._reference).x[: len(log_prob)]
-        parts = kinds.of(self.space.kind).parts(self.space, rows)
-        return nll_bits_per_dim(log_prob * (self.space.dims / parts), self.space.dims)
 
     def _downstream(self) -> dict[str, MetricValue]:
         if not self.spec.suite.document.get("downstream"):
@@ -359,7 +281,7 @@ class Scorer:
             self.spec, self.samples, train, test, self.refits, self._progress, self._slots
         ).score()
 
-    def _unmeasured(self, id_: str, status: Any, reason: str) -> MetricValue:
+    def unmeasured(self, id_: str, status: Any, reason: str) -> MetricValue:
         """A typed cell for a metric that has no number."""
         info = described(id_)
         return MetricValue(
@@ -367,5 +289,5 @@ class Scorer:
             reason=reason,
             unit=info.unit_for(self.space.kind),
             higher_is_better=info.higher_is_better,
-            signature=f"{id_}|reference={self._reference_of(id_)}",
+            signature=f"{id_}|reference={self.reference_of(id_)}",
         )

@@ -182,10 +182,10 @@ class Checker:
     def _extractor(self, table: Mapping[str, Any], space: Mapping[str, Any]) -> None:
         """An extractor of the suite's own: weights in a file, or the moments of points."""
         given = {key for key in ("path", "channels", "centre", "spread") if key in table}
-        who = f"extractor {table['name']!r}"
+        who, texts = f"extractor {table['name']!r}", kinds.of(space["kind"]).texts
         if given == {"centre", "spread"}:
             self._moments(table, space)
-        elif given != {"path", "channels"}:
+        elif given not in ({"path", "channels"}, {"path"} if texts else set()):
             remedy = "give path and channels of a classifier, or centre and spread of points"
             self._fail(f"{who} has {', '.join(sorted(given)) or 'nothing'}", remedy, table["name"])
         elif Path(table["path"]).is_absolute() or ".." in Path(table["path"]).parts:

@@ -6,12 +6,21 @@ imported; functions are named as text.
 
 from __future__ import annotations
 
-from genbench.metrics.entries import codes, distances, downstream, likelihood, memorisation, quality
+from genbench.metrics.entries import (
+    codes,
+    distances,
+    downstream,
+    likelihood,
+    memorisation,
+    quality,
+    texts,
+)
 
 ENTRIES = (
     *distances.ENTRIES,
     *quality.ENTRIES,
     *likelihood.ENTRIES,
+    *texts.ENTRIES,
     *memorisation.ENTRIES,
     *codes.ENTRIES,
     *downstream.ENTRIES,

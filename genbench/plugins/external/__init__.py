@@ -19,6 +19,7 @@ from genbench.plugins.external.arrays import read_arrays, rows_of
 from genbench.plugins.external.images import OnBad, read_images
 from genbench.plugins.external.rows import StagedRows
 from genbench.plugins.external.tables import read_table
+from genbench.plugins.external.texts import is_texts, read_texts
 from genbench.plugins.finding import Description, GeneratorRef
 from genbench.results import CACHE, Store
 from genbench.tasks import Suite
@@ -55,12 +56,12 @@ def stage(
     ----------
     samples
         A file of arrays with ``x`` and, if labelled, ``y`` (npz, npy, pt, safetensors); a CSV of
-        points; a folder or zip of images; a data set that `genbench synthesize` wrote; or the
+        points; texts (txt, tsv, jsonl); a folder or zip of images; a data set that `genbench synthesize` wrote; or the
         arrays themselves, ``x`` or ``(x, y)``.
     name
         The row's name; any text in any script, made into a name.
     labels
-        For arrays: an ``.npy`` of labels, or a text with one per line. For images: a ``.csv`` with
+        For arrays and texts: an ``.npy`` of labels, or a text with one per line. For images: a ``.csv`` with
         ``file,label``; without it, folders named like the classes are the labels.
     on_bad
         ``skip`` leaves out image files that are not of the suite's space; ``fail`` names them.
@@ -76,7 +77,7 @@ def stage(
     else:
         title = name or samples.stem
         if not samples.exists():
-            what = "give arrays, a CSV, or a folder or zip of images"
+            what = "give arrays, a CSV, texts, or a folder or zip of images"
             raise DataError(f"no samples at {samples}: {what}")
         if samples.is_dir() and synthesised(samples):
             rows = read_arrays(samples / ARRAYS, suite, labels)
@@ -85,6 +86,8 @@ def stage(
                 what = "holds points, which have no labels: leave them out"
                 raise DataError(f"{samples.name} {what}")
             rows = read_table(samples, suite)
+        elif is_texts(samples):
+            rows = read_texts(samples, suite, labels)
         elif samples.is_dir() or samples.suffix.lower() == ".zip":
             rows = read_images(samples, suite, labels, on_bad)
         else:

@@ -146,7 +146,7 @@ def _classes(suite: Suite) -> dict[str, int]:
     """
     dataset = suite.document["dataset"]
     names = dataset.get("class_names") or range(suite.space.classes)
-    own = dataset.get("options", {}).get("labels", ()) if dataset["loader"] == "arrays" else ()
+    own = dataset.get("options", {}).get("labels", ())
     return {str(n): i for labels in (own, names) for i, n in enumerate(labels)}
 
 
