@@ -2,9 +2,11 @@
 
 - `HeldOut` returns real rows that nobody trained on: the floor of every metric.
 - `TrainCopy` returns training rows: what a perfect memoriser scores.
-- `Gaussian` draws from a Gaussian per class with the data's mean and full covariance.
+- `Gaussian` draws from a Gaussian per class with the data's mean and full covariance; of sounds a
+  stationary one with the class's mean spectrum.
 - `Noise` is uniform over the grey levels, or over the bounding box of points; of texts it draws
-  each token by itself, as often as the train split has it, the end included.
+  each token by itself, as often as the train split has it, the end included; of sounds white, at
+  the level of the train split's rows.
 - `ModeDropped` is `HeldOut` without one class: what missing a mode costs.
 
 The harness fits `HeldOut` and `ModeDropped` on the validation split and the others on the train
@@ -33,14 +35,14 @@ from genbench.baselines.controls_parts import (
     sectors,
     spread_of_rows,
 )
+from genbench.baselines.controls_sound import coloured, levels, mean_power, white
 from genbench.errors import UsageError
 from genbench.generator import GeneratorSpec, Kind, Run, Samples, Space, TrainData
 
 MOST_FACTORS = 100_000_000  # numbers: ten classes of 32 x 32 in colour have 94 million
 
 ANY: tuple[Kind, ...] = ("image", "points", "sequence", "waveform")
-IMAGES_AND_POINTS: tuple[Kind, ...] = ("image", "points")
-BUT_SOUNDS: tuple[Kind, ...] = ("image", "points", "sequence")
+BUT_TEXTS: tuple[Kind, ...] = ("image", "points", "waveform")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ class TrainCopy:
 class ModeDropped:
     """`HeldOut` without one class, or without one sector of unlabelled points."""
 
-    spec: ClassVar[GeneratorSpec] = _spec("mode-dropped", BUT_SOUNDS, ModeDroppedParams)
+    spec: ClassVar[GeneratorSpec] = _spec("mode-dropped", ANY, ModeDroppedParams)
 
     def __init__(self, params: ModeDroppedParams, space: Space, device: torch.device) -> None:
         modes = space.classes or SECTORS
@@ -166,7 +168,7 @@ class Gaussian:
     the same distribution, drawn by other numbers.
     """
 
-    spec: ClassVar[GeneratorSpec] = _spec("gaussian", IMAGES_AND_POINTS, NoParams)
+    spec: ClassVar[GeneratorSpec] = _spec("gaussian", BUT_TEXTS, NoParams)
 
     def __init__(self, params: NoParams, space: Space, device: torch.device) -> None:
         self._space = space
@@ -176,6 +178,12 @@ class Gaussian:
     def fit(self, train: TrainData, run: Run) -> None:
         x, y = train.x.flatten(1).cpu(), train.y  # float64 is not on every device
         groups = [x] if y is None else [x[y.cpu() == c] for c in range(self._space.classes)]
+        if self._space.kind == "waveform":
+            self._state = {
+                "count": torch.tensor([len(group) for group in groups]),
+                "power": torch.stack([mean_power(group) for group in groups]),
+            }
+            return
         own_scales = self._space.kind == "points"
         by_rows = len(groups) * self._space.dims**2 > MOST_FACTORS
         moments = mean_and_jitter if by_rows else mean_and_factor
@@ -193,6 +201,9 @@ class Gaussian:
     def sample(self, n: int, *, seed: int, labels: Tensor | None = None) -> Tensor | Samples:
         rng = torch.Generator().manual_seed(seed)
         y = proportional_labels(self._state["count"], n, rng)
+        if self._space.kind == "waveform":
+            x = coloured(self._state["power"].cpu()[y], n, self._space.dims, rng).to(self._device)
+            return Samples(x, y.to(self._device)) if self._space.classes else x
         noise = torch.randn(n, self._space.dims, generator=rng).to(self._device)
         x = torch.empty_like(noise)
         for c in range(len(self._state["count"])):
@@ -228,7 +239,7 @@ class Gaussian:
 class Noise:
     """Noise: uniform grey levels, or points of the bounding box; tokens by their frequency."""
 
-    spec: ClassVar[GeneratorSpec] = _spec("noise", BUT_SOUNDS, NoParams)
+    spec: ClassVar[GeneratorSpec] = _spec("noise", ANY, NoParams)
 
     def __init__(self, params: NoParams, space: Space, device: torch.device) -> None:
         self._space = space
@@ -246,6 +257,8 @@ class Noise:
         if self._space.kind == "points":
             x = train.x
             self._state |= {"low": x.amin(0), "high": x.amax(0)}
+        if self._space.kind == "waveform":
+            self._state["level"] = levels(train.x)
         if self._space.kind == "sequence":
             self._state["frequency"] = frequencies(train.x, self._space.levels, self._space.pad)
 
@@ -259,6 +272,8 @@ class Noise:
         elif self._space.kind == "sequence":
             x = drawn_tokens(self._state["frequency"].cpu(), n, self._space.dims, rng)
             x = ended(x, self._space.pad).to(self._device)
+        elif self._space.kind == "waveform":
+            x = white(self._state["level"].cpu(), size, rng).to(self._device)
         else:
             low, high = self._state["low"], self._state["high"]
             x = low + (high - low) * torch.rand(size, generator=rng).to(self._device)

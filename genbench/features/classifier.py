@@ -1,32 +1,37 @@
-"""Image classifiers as extractors: weights checked against their hash, run in plain float32."""
+"""Classifiers as extractors: weights checked against their hash, run in plain float32."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from genbench import kinds
 from genbench.errors import ContractError
 from genbench.features.extractors import ExtractorInfo, Features, gathered
+from genbench.features.logmel import LogMelNet
 from genbench.features.network import ClassifierNet
 from genbench.features.weights import load_net
 from genbench.features.whitened import WhitenedNet
 from genbench.system import plain_float32
 
-NETWORKS: dict[str, type[ClassifierNet] | type[WhitenedNet]] = {
+Net: TypeAlias = ClassifierNet | WhitenedNet | LogMelNet
+
+NETWORKS: dict[str, type[Net]] = {
     "plain": ClassifierNet,
     "whitened": WhitenedNet,
+    "logmel": LogMelNet,
 }
 
 
 class ClassifierExtractor:
     """A classifier in eval mode: penultimate features after ReLU, softmax probabilities."""
 
-    def __init__(self, info: ExtractorInfo, net: ClassifierNet | WhitenedNet) -> None:
+    def __init__(self, info: ExtractorInfo, net: Net) -> None:
         self.name = info.name
         self.version = info.version
         self.sha256 = info.sha256
@@ -42,12 +47,12 @@ class ClassifierExtractor:
         device: torch.device | str = "cpu",
         batch_size: int = 1000,
     ) -> Features:
-        """Features and probabilities of grey-level images.
+        """Features and probabilities of rows.
 
         Parameters
         ----------
         x
-            uint8 ``(n, C, H, W)`` in ``0 .. levels - 1``.
+            Images uint8 ``(n, C, H, W)`` in ``0 .. levels - 1``, or waveforms float32 ``(n, T)``.
         device
             Where the network runs and the features stay.
         batch_size
@@ -56,26 +61,28 @@ class ClassifierExtractor:
         Raises
         ------
         ContractError
-            If `x` is not a batch of such images.
+            If `x` is not a batch of such rows.
         """
-        images = torch.from_numpy(np.ascontiguousarray(x)) if isinstance(x, np.ndarray) else x
-        self._check(images)
+        given = torch.from_numpy(np.ascontiguousarray(x)) if isinstance(x, np.ndarray) else x
+        self._check(given)
+        top = max(1, self._info.levels - 1)  # of grey levels; waveforms are as they are
         net = self._net.to(device)
         features, probabilities = [], []
         with torch.inference_mode(), plain_float32(torch.device(device)):
-            for start in range(0, len(images), batch_size):
-                rows = images[start : start + batch_size].to(device)
-                hidden = net.features(rows.float() / (self._info.levels - 1))
+            for start in range(0, len(given), batch_size):
+                rows = given[start : start + batch_size].to(device)
+                hidden = net.features(rows.float() / top)
                 features.append(hidden)
                 probabilities.append(net.head(hidden).softmax(1))
         return gathered(features, probabilities)
 
-    def _check(self, images: Tensor) -> None:
-        shape = tuple(images.shape)
-        if len(shape) != 4 or shape[1:] != self._info.shape or images.dtype != torch.uint8:
+    def _check(self, rows: Tensor) -> None:
+        shape, dtype = tuple(rows.shape), kinds.of(self._info.kind).dtype
+        if not shape or shape[1:] != self._info.shape or rows.dtype != getattr(torch, dtype):
+            remedy = "pass grey levels unscaled" if self._info.levels else "pass rows of the space"
             raise ContractError(
-                f"extractor {self.name} got {images.dtype} of shape {shape}, expected uint8 of "
-                f"shape (n, {', '.join(map(str, self._info.shape))}): pass grey levels unscaled"
+                f"extractor {self.name} got {rows.dtype} of shape {shape}, expected {dtype} of "
+                f"shape (n, {', '.join(map(str, self._info.shape))}): {remedy}"
             )
         if shape[0] == 0:
             raise ContractError(f"extractor {self.name} got no rows: pass at least one")

@@ -131,7 +131,7 @@ def train_logmel(
         net = LogMelNet(tuple(x.shape[1:]), classes, recipe.channels)
         net.bank.copy_(mel_bank(recipe.rate_hz))
         with torch.no_grad():
-            seen = torch.cat([net.spectrogram(rows) for rows in x.split(256)])
+            seen = torch.cat([net.spectrogram(rows) for rows in torch.split(x, 256)])
         body = net.net.to(memory_format=torch.channels_last)
         steps = recipe.epochs * -(-len(x) // recipe.batch_size)
         optimizer = torch.optim.AdamW(body.parameters(), weight_decay=recipe.weight_decay)

@@ -23,11 +23,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from genbench.data import Split, load_split
-from genbench.features.classifier import ClassifierExtractor
+from genbench.features.classifier import NETWORKS, ClassifierExtractor, Net
 from genbench.features.extractors import ExtractorInfo
+from genbench.features.logmel import LogMelRecipe, train_logmel
 from genbench.features.network import FEATURES, ClassifierNet
 from genbench.features.shifting import shifted
-from genbench.features.whitened import WhitenedNet, WhitenedRecipe, halved, train_whitened
+from genbench.features.whitened import WhitenedRecipe, halved, train_whitened
 from genbench.generator import Space
 
 
@@ -102,7 +103,7 @@ class ExtractorPlan:
 
     suite: str
     version: str
-    recipe: Hyperparameters | WhitenedRecipe
+    recipe: Hyperparameters | WhitenedRecipe | LogMelRecipe
     trained_on: str
     licence: str
 
@@ -128,6 +129,20 @@ PLANS = {
         recipe=WhitenedRecipe(epochs=12),
         trained_on="CIFAR-10, the first 4,000 rows of each class of the training part",
         licence="Apache-2.0; trained on CIFAR-10 (Krizhevsky 2009, no licence stated)",
+    ),
+    "tones-cnn": ExtractorPlan(
+        suite="tones",
+        version="1",
+        recipe=LogMelRecipe(8000, epochs=16),
+        trained_on="the 2,400 tones of the train split",
+        licence="Apache-2.0; trained on tones made from a formula",
+    ),
+    "fsdd-cnn": ExtractorPlan(
+        suite="fsdd",
+        version="1",
+        recipe=LogMelRecipe(8000, epochs=30),
+        trained_on="Free Spoken Digit Dataset, recordings 10 to 49 of each speaker and digit",
+        licence="Apache-2.0; trained on the Free Spoken Digit Dataset (CC BY-SA 4.0, Jackson)",
     ),
     "digits-cnn": ExtractorPlan(
         suite="digits",
@@ -155,12 +170,16 @@ def train_on(
     plan: ExtractorPlan,
     report: Callable[[int, float], None] = lambda epoch, loss: None,
 ) -> Trained:
-    """Train an extractor on images uint8 ``(n, C, H, W)`` by the plan; its accuracy is unknown."""
+    """Train an extractor on images uint8 ``(n, C, H, W)``, or on waveforms float32 ``(n, T)``, by
+    the plan; its accuracy is unknown."""
     x, y = torch.from_numpy(train.x), torch.from_numpy(np.asarray(train.y))
-    net: ClassifierNet | WhitenedNet
+    net: Net
     if isinstance(plan.recipe, WhitenedRecipe):
         net = train_whitened(x, y, space.levels - 1, space.classes, plan.recipe, report=report)
         state, dims = halved(net), plan.recipe.channels[-1]
+    elif isinstance(plan.recipe, LogMelRecipe):
+        net = train_logmel(x, y, space.classes, plan.recipe, report=report)
+        state, dims = halved(net), FEATURES
     else:
         net = train_classifier_net(x, y, space, plan.recipe, report=report)
         state, dims = net.state_dict(), FEATURES
@@ -178,7 +197,7 @@ def train_on(
         trained_on=plan.trained_on,
         licence=plan.licence,
         channels=plan.recipe.channels,
-        network="whitened" if isinstance(net, WhitenedNet) else "plain",
+        network=next(name for name, kind in NETWORKS.items() if type(net) is kind),
     )
     return Trained(info, ClassifierExtractor(info, net), data)
 
@@ -204,7 +223,7 @@ def train_extractor(name: str, folder: Path) -> ExtractorInfo:
 
 
 def accuracy(extractor: ClassifierExtractor, rows: Split) -> float:
-    """Share of the rows, uint8 ``(n, C, H, W)``, that the extractor's classifier gets right."""
+    """Share of the rows that the extractor's classifier gets right."""
     probabilities = extractor.extract(rows.x).probabilities
     return float((np.asarray(probabilities).argmax(1) == rows.y).mean())
 

@@ -168,7 +168,7 @@ def train_whitened(
     return net.eval()
 
 
-def halved(net: WhitenedNet) -> dict[str, Tensor]:
+def halved(net: nn.Module) -> dict[str, Tensor]:
     """The state for a file, and into `net`: weights in half precision, statistics as they are."""
     small = {name: p.data.copy_(p.half()).half() for name, p in net.named_parameters()}
     return {**net.state_dict(), **small}

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 Shown = Literal["grid", "scatter", "text", "player", ""]
 Check = Literal["density", "probability"]
-Control = Literal["heldout", "train-copy", "gaussian", "noise", "mode-dropped"]
+Control = Literal["heldout", "train-copy", "gaussian", "noise", "mode-dropped", "logmel-gaussian"]
 Files = Literal["arrays", "csv", "images", "texts"]
 
 

@@ -15,9 +15,11 @@ class Waveform(DataKind):
 
     name = "waveform"
     dtype = "float32"
-    tiny = Tiny((32,))
+    tiny = Tiny((1024,), rate=8000)
     likelihood = LikelihoodUnit("bits/sample", signed="bits/sample")
+    labelled = True
     shown_as = "player"
+    controls = ("heldout", "train-copy", "gaussian", "noise", "mode-dropped", "logmel-gaussian")
 
     def tiny_rows(self, space: SpaceFields, n: int) -> Tensor:
         """A tone of one pitch and any phase, with noise."""

@@ -14,7 +14,7 @@ from genbench import kinds
 
 Need = Literal[
     "features", "probabilities", "labels", "train", "log_prob", "classifier", "pixels", "codes",
-    "texts", "truth",
+    "texts", "truth", "sound",
 ]  # fmt: skip
 Scale = Literal["log", "linear"]
 Pairs = Literal["kernel", "closed balls", "open balls"]
@@ -199,6 +199,11 @@ class MetricInfo:
     def on_texts(self) -> bool:
         """True if it is made of the rows as texts, whatever the suite's extractor."""
         return "texts" in self.needs
+
+    @property
+    def on_sound(self) -> bool:
+        """True if it is made of waveforms as they are, whatever the suite's extractor."""
+        return "sound" in self.needs
 
     def unit_for(self, kind: str) -> str | None:
         """The unit on data of this kind, which says what its likelihoods are told in."""

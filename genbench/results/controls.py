@@ -16,6 +16,7 @@ CONTROLS = {
     "gaussian": "train",
     "noise": "train",
     "mode-dropped": "valid",
+    "logmel-gaussian": "train",
 }
 
 

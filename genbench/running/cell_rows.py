@@ -19,6 +19,7 @@ from genbench.system import load_arrays, save_arrays, trusted_files
 Array = npt.NDArray[Any]
 
 TRAIN_SCALE = "identity-standardised"
+SOUND = "waveform"  # rows as they are
 
 
 class CellRows:
@@ -72,6 +73,8 @@ class CellRows:
         if space == "pixels":
             top = max(1, self.space.levels - 1)
             return lambda x: Features(_flat(x) / np.float32(top), None), "pixels"
+        if space == SOUND:
+            return lambda x: Features(_flat(x), None), SOUND
         if space == TRAIN_SCALE:
             train = self.split("train").x.astype(np.float64)
             # A column without spread is divided by 1; its rounded deviation need not be 0.

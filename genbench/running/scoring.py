@@ -34,7 +34,7 @@ from genbench.metrics import (
     near_copies,
     split_id,
 )
-from genbench.running.cell_rows import TRAIN_SCALE, CellRows
+from genbench.running.cell_rows import SOUND, TRAIN_SCALE, CellRows
 from genbench.running.cellspec import CellSpec
 from genbench.running.codesplan import codes_wanted, plan_codes
 from genbench.running.likelihood_scores import LikelihoodScores
@@ -181,6 +181,8 @@ class Scorer:
             return "pixels"
         if info.on_texts:
             return TEXTS
+        if info.on_sound:
+            return SOUND
         scaled = extractor is None and space == IDENTITY and info.standardised
         return TRAIN_SCALE if scaled else space
 

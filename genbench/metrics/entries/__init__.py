@@ -13,6 +13,7 @@ from genbench.metrics.entries import (
     likelihood,
     memorisation,
     quality,
+    sounds,
     texts,
 )
 
@@ -21,6 +22,7 @@ ENTRIES = (
     *quality.ENTRIES,
     *likelihood.ENTRIES,
     *texts.ENTRIES,
+    *sounds.ENTRIES,
     *memorisation.ENTRIES,
     *codes.ENTRIES,
     *downstream.ENTRIES,
