@@ -13,7 +13,7 @@ import numpy.typing as npt
 from genbench.data import Split
 from genbench.formats import Vocabulary
 from genbench.generator import Space
-from genbench.metrics import nearest_texts
+from genbench.metrics import nearest_texts, random_rows
 from genbench.system import write_bytes
 
 Array = npt.NDArray[Any]
@@ -50,9 +50,10 @@ def write_texts(
     return {role: f"{role}.json" for role in ("texts", "real-texts")}
 
 
-def _chosen(n: int, y: Array | None, classes: int) -> npt.NDArray[np.intp]:
-    """The first rows, as many of each class where there are some."""
+def _chosen(n: int, y: Array | None, classes: int) -> npt.NDArray[np.int64]:
+    """Rows in a random order, for files are sorted; as many of each class where there are some."""
+    order = random_rows(n, n, seed=0)
     if y is None or not classes:
-        return np.arange(min(n, ROWS))
+        return order[:ROWS]
     each = max(1, ROWS // classes)
-    return np.concatenate([np.flatnonzero(y == c)[:each] for c in range(min(classes, ROWS))])
+    return np.concatenate([order[y[order] == c][:each] for c in range(min(classes, ROWS))])
