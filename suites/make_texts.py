@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from genbench.data import load_split, vocabulary_of
-from genbench.data.rows import row_range
 from genbench.data.snips import utterances
 from genbench.data.texts import share_of
 from genbench.features.texts import fit_texts
@@ -43,7 +42,7 @@ def snips(folder: Path, out: Path) -> None:
     dataset = {**load_suite("snips").dataset, "folder": str(folder.resolve())}
     plain = Vocabulary("characters", ("", "\ufffd"), (), lower=True)
     texts, _ = utterances(dataset, plain, "train")
-    part = share_of(dataset, row_range(dataset, "train"), texts)
+    part = share_of(dataset, "train", texts)
     found = train_byte_pairs([texts[i] for i in part], BYTE_PAIRS, lower=True)
     (out / "vocabulary.json").write_bytes(found.to_json())
 

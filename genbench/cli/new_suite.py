@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -55,6 +56,32 @@ from genbench.cli.output import echo
     metavar="FILE",
     help="Use the rows of this CSV as points: commas between columns, decimal points.",
 )
+@click.option(
+    "--text",
+    type=options.FILE,
+    metavar="FILE",
+    help="Use the texts of this file: one a line (.txt), text and label parted by a tab (.tsv), or "
+    '{"text": ..., "label": ...} a line (.jsonl).',
+)
+@click.option(
+    "--labels",
+    type=options.FILE,
+    metavar="FILE",
+    help="With --text, take the labels from this file beside it, one a line.",
+)
+@click.option(
+    "--tokens",
+    type=click.Choice(["characters", "words", "byte-pairs"]),
+    help="With --text, cut texts into these (default: characters); byte pairs are learnt from the "
+    "train split.",
+)
+@click.option(
+    "--vocabulary",
+    type=int,
+    metavar="N",
+    help="With --tokens byte-pairs, learn so many (default: 1500).",
+)
+@click.option("--lower", is_flag=True, help="With --text, take all texts in lower case.")
 @click.option(
     "--header",
     type=click.Choice(["yes", "no"]),
@@ -115,6 +142,11 @@ def suite(
     rgb: bool,
     npz: Path | None,
     csv: Path | None,
+    text: Path | None,
+    labels: Path | None,
+    tokens: Literal["characters", "words", "byte-pairs"] | None,
+    vocabulary: int | None,
+    lower: bool,
     header: str | None,
     drop: tuple[str, ...],
     keep: tuple[str, ...],
@@ -129,25 +161,32 @@ def suite(
     Rows are split by the digest of their content, so that rows added later move no other. Copies
     of a picture lie in one split, unless they are so many that they would skew it; equal points
     are spread like those of a random sample. The data stay where they are; the suite holds their
-    checksums. Give exactly one of --images, --npz and --csv.
+    checksums. Give exactly one of --images, --npz, --csv and --text.
 
     \b
     Examples
       genbench new suite pets --images photos
       genbench new suite icons --images icons --resize 32 --background white
       genbench new suite orbits --csv orbits.csv
+      genbench new suite towns --text towns.txt
+      genbench new suite mails --text mails.jsonl --tokens byte-pairs --lower
       genbench new suite orbits --csv pandas.csv --drop-column '#1' --split 0.6,0.2,0.2
     """
     from genbench.formats import Fitting, Layout, fitting
-    from genbench.tasks import new_suite
+    from genbench.tasks import Cutting, new_suite
 
     asked = fitting(resize, fit, background)
     layout = Layout(None if header is None else header == "yes", drop, keep)
+    if vocabulary is not None and tokens != "byte-pairs":
+        raise click.UsageError("--vocabulary is for --tokens byte-pairs: leave it out")
+    cutting = Cutting(tokens or "characters", vocabulary or Cutting().size, lower, labels)
     made = new_suite(
         name,
         images=images,
         npz=npz,
         csv=csv,
+        text=text,
+        cutting=cutting if cutting != Cutting() else None,
         folder=folder,
         extractor=extractor,
         skip_bad=on_bad == "skip",

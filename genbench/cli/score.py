@@ -51,10 +51,10 @@ def score(
     SAMPLES is a file of arrays (.npz, .npy, .pt, .safetensors) with x and, if labelled, y; a .csv
     of points; texts, one a line (.txt), text and label parted by a tab (.tsv) or {"text": ...,
     "label": ...} a line (.jsonl); a data set of `genbench synthesize`; or a folder or .zip of .png,
-    .jpg, .webp, .bmp, .gif, .tif or .ppm. Image arrays are uint8 (n, C, H, W), (n, H, W, C) or (n, H, W), points
-    floats (n, d). From a file of `genbench export` (.onnx, .pt, .safetensors) the rows are drawn
-    as a run draws them. Labels are the names of the suite's classes, whole numbers or texts (n,);
-    image files are labelled by the class folders they lie in, or by --labels.
+    .jpg, .webp, .bmp, .gif, .tif or .ppm. Image arrays are uint8 (n, C, H, W), (n, H, W, C) or
+    (n, H, W), points floats (n, d). From a file of `genbench export` (.onnx, .pt, .safetensors) the
+    rows are drawn as a run draws them. Labels are the names of the suite's classes, whole numbers
+    or texts (n,); image files are labelled by the class folders they lie in, or by --labels.
 
     The result is an ordinary record, marked as scored; metrics that need the model are not
     applicable. Of more rows than the suite asks for, a seeded subset is scored; with fewer, the

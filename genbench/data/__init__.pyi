@@ -24,5 +24,10 @@ from .split import counts_in_proportion as counts_in_proportion
 from .split import proportional as proportional
 from .splitnames import SplitName
 from .splitnames import further_splits as further_splits
+from .texts import LABELS as LABELS
+from .texts import VOCABULARY as VOCABULARY
+from .texts import label_lines as label_lines
+from .texts import share_of as share_of
+from .texts import text_digest as text_digest
 
 __all__ = ["LOADERS", "FileCheck", "Split", "SplitName", "load_split", "verify_files"]

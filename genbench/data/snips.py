@@ -33,7 +33,7 @@ def read(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
     rows = row_range(dataset, split)
     words = vocabulary(dataset)
     texts, labels = utterances(dataset, words, rows.file)
-    part = text_files.share_of(dataset, rows, texts)
+    part = text_files.share_of(dataset, split, texts)
     if rows.file != TRAIN:
         known = set(utterances(dataset, words, TRAIN)[0])
         part = [i for i in part if texts[i] not in known]

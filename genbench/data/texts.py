@@ -1,7 +1,8 @@
 """Texts from a file of the role that a split names, cut into the suite's vocabulary.
 
 The file is of any form that `genbench.formats.parse_texts` reads; the vocabulary is a file of the
-role ``vocabulary`` (`genbench.formats.Vocabulary`). ``[dataset.options] labels`` holds the labels
+role ``vocabulary`` (`genbench.formats.Vocabulary`). Labels stand beside the texts, or in a file of
+the role ``labels``, one a line. ``[dataset.options] labels`` holds the labels
 of the classes in the order of their numbers. A row's place among the shares is decided by its
 clean text, whatever its label: no text is in two splits.
 """
@@ -15,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from genbench.data.files import check_files, declared, read_checked
-from genbench.data.rows import RowRange, places, row_range
+from genbench.data.rows import places, row_range
 from genbench.data.split import Split
 from genbench.errors import DataError, UsageError
 from genbench.formats import Vocabulary, parse_texts
 from genbench.generator import Space
 
-ROLE = "vocabulary"
+VOCABULARY, LABELS = "vocabulary", "labels"
 
 verify = check_files
 
@@ -33,24 +34,41 @@ def read(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
     words = vocabulary(dataset)
     found = parse_texts(read_checked(dataset, entry), entry["path"])
     texts = [words.clean(text) for text in found.texts]
-    part = share_of(dataset, rows, texts)
+    part = share_of(dataset, split, texts)
     names = [f"{entry['path']}, line {found.lines[i]}" for i in part]
     x = words.encode([texts[i] for i in part], space.shape[0], names.__getitem__).x
     if not space.classes:
         return Split(x, None)
-    if found.labels is None:
-        raise DataError(f"data file {entry['path']} has no labels, the space has classes: add them")
-    return Split(x, class_numbers(dataset, [found.labels[i] for i in part], entry["path"]))
+    labels = _labels(dataset, len(texts)) if found.labels is None else found.labels
+    return Split(x, class_numbers(dataset, [labels[i] for i in part], entry["path"]))
 
 
 def vocabulary(dataset: Mapping[str, Any]) -> Vocabulary:
     """The vocabulary that the suite's file of that role holds."""
-    entry = declared(dataset, ROLE)
+    entry = declared(dataset, VOCABULARY)
     return Vocabulary.from_json(read_checked(dataset, entry), entry["path"])
 
 
-def share_of(dataset: Mapping[str, Any], rows: RowRange, texts: Sequence[str]) -> list[int]:
+def _labels(dataset: Mapping[str, Any], n: int) -> list[str]:
+    entry = declared(dataset, LABELS)
+    return label_lines(read_checked(dataset, entry), entry["path"], n)
+
+
+def label_lines(content: bytes, name: str, n: int) -> list[str]:
+    """The labels of `n` texts, one a line; `DataError` if they are not as many or not UTF-8."""
+    try:
+        lines = content.decode("utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{name} is not UTF-8: save it so") from error
+    labels = [line.strip() for line in (lines[:-1] if lines[-1] == "" else lines)]
+    if len(labels) != n or "" in labels:
+        raise DataError(f"{name} has {len(labels)} labels for {n} texts: give one a line, each")
+    return labels
+
+
+def share_of(dataset: Mapping[str, Any], split: str, texts: Sequence[str]) -> list[int]:
     """The numbers of the split's texts among all of a file's."""
+    rows = row_range(dataset, split)
     chosen = rows.chosen(len(texts), lambda: places(dataset, list(map(text_digest, texts))))
     return [int(i) for i in chosen]
 

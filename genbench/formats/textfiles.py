@@ -130,6 +130,7 @@ def _unreadable(text: str) -> str | None:
         category = unicodedata.category(character)
         if category == "Cs":
             return f"holds U+{ord(character):04X}, half of a surrogate pair: remove it"
-        if category == "Cc" and not character.isspace():
+        # Those of 128 and above stand in texts that were saved as Windows-1252 and read as Latin-1.
+        if category == "Cc" and character < "\x80" and not character.isspace():
             return f"holds the control character U+{ord(character):04X}: remove it"
     return None

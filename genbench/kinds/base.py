@@ -71,13 +71,16 @@ class Draft:
     """The entries that `genbench new suite` writes for a kind that it can read.
 
     The metric that ranks; the passes over the train split that the budget allows; the metrics
-    beyond those that every suite gets; those that need labels.
+    beyond those that every suite gets; those that need labels; those of texts that may be taken
+    by words; those made of the log-probabilities of another.
     """
 
     primary: str
     epochs: int
     metrics: tuple[str, ...] = ()
     of_labels: tuple[str, ...] = ()
+    of_words: tuple[str, ...] = ()
+    of_likelihood: tuple[str, ...] = ()
 
 
 class DataKind(ABC):

@@ -28,8 +28,13 @@ class Sequence(DataKind):
     synthesised_as = "texts"
     controls = ("heldout", "train-copy", "noise", "mode-dropped")
     draft = Draft(
-        "ngram_js", 30, ("bleu", "self_bleu", "distinct_n", "unique", "novel", "near_copies")
-    )
+        "ngram_js",
+        40,
+        ("ngram_js", "vendi", "bleu", "self_bleu", "distinct_n", "unique", "novel",
+         "exact_copies", "near_copies"),
+        of_words=("bleu", "self_bleu", "distinct_n"),
+        of_likelihood=("perplexity",),
+    )  # fmt: skip
 
     def tiny_rows(self, space: SpaceFields, n: int) -> Tensor:
         """Tokens that stay or go on to the next, round and round; no padding."""

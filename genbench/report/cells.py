@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
 
 from genbench.metrics import MetricValue
+from genbench.report import texts
 from genbench.report.curves import MAX_CURVES, svg
 from genbench.report.images import (
     ArtefactError,
@@ -82,7 +83,7 @@ def cell_view(row: Row, entry: Entry, page: Page, place: Place, json_href: str =
         metrics=tuple(metrics),
         titles={c.id: c.title for c in page.table.columns},
         curves=tuple(c for c in drawn if c),
-        pictures=pictures(entry, place),
+        pictures=pictures(entry, place, page.table.classes),
         log=log_tail(entry) if artefact(entry, "log") else "",
         json=record_json(record),
         json_href=json_href,
@@ -107,9 +108,10 @@ def _lines(value: Any) -> str:
 _json = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode  # made once: it is slow to make
 
 
-def pictures(entry: Entry, place: Place) -> tuple[Shown, ...]:
+def pictures(entry: Entry, place: Place, classes: Sequence[str] = ()) -> tuple[Shown, ...]:
     """Every picture of a cell, or why it cannot be shown."""
     shown = [grid(entry, role, title, place) for role, title in _GRIDS if artefact(entry, role)]
+    shown += [texts.shown(entry, r, classes) for r in texts.TITLES if artefact(entry, r)]
     limits = None
     for role, title in _CLOUDS:
         if artefact(entry, role) is None:

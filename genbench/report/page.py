@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from genbench.report import course, swept, utility
+from genbench.report import course, swept, texts, utility
 from genbench.report.copying import Mark
 from genbench.report.curves import training_curves
 from genbench.report.figures import Figure, colours, likelihoods, per_class, strips
@@ -96,6 +96,8 @@ def page(task: TaskResults, identity: str, place: Place) -> Page:
         course.figure(board, colour),
         training_curves(board, colour),
         per_class(board),
+        texts.ngrams(board, colour),
+        texts.lengths(board, colour),
         metric_pairs(board, colour),
         correlations(board),
         history(board, task.history, colour),
@@ -137,6 +139,8 @@ def gallery(
     roles = {a.role for row in board.rows for e in row.done for a in e.record.artifacts}
     if "points" in roles:
         return _clouds(board, place)
+    if texts.GENERATED in roles:
+        return texts.gallery(board)
     if not roles & {"grid", "neighbours"}:
         return (), ()
     real: tuple[Shown, ...] = ()

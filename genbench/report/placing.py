@@ -13,14 +13,26 @@ Place = Callable[[Picture], str]
 
 
 @dataclass(frozen=True, slots=True)
+class ShownText:
+    """One text with its class, the training row nearest to it and how far that is; "" for none."""
+
+    text: str
+    label: str = ""
+    nearest: str | None = None
+    distance: str = ""
+    copy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Shown:
-    """A picture in the page, or the reason why it is not there (`src` empty)."""
+    """A picture in the page or texts, or the reason why neither is there."""
 
     title: str
     src: str = ""
     width: int = 0
     height: int = 0
     missing: str = ""
+    texts: tuple[ShownText, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ _LABELS = {
     "own": "labels its samples itself",
     "none": "ignores them",
 }
-_DRAWN = ("grid", "points")
+_DRAWN = ("grid", "points", "texts")
 _SEEDS_DRAWN = 3
 
 
@@ -95,7 +95,7 @@ def row_view(row: Row, page: Page, place: Place, link: Callable[[Entry], str]) -
         cells=tuple((entry, link(entry)) for entry in row.entries),
         command=command(row.entries[0].record, [entry.record.seed for entry in row.entries]),
         curves=_curves(row.entries),
-        pictures=_pictures(row.done, place),
+        pictures=_pictures(row.done, place, page.table.classes),
     )
 
 
@@ -220,7 +220,7 @@ def _curves(entries: Sequence[Entry]) -> tuple[Markup, ...]:
     return tuple(curve for curve in drawn if curve)
 
 
-def _pictures(done: Sequence[Entry], place: Place) -> tuple[Shown, ...]:
+def _pictures(done: Sequence[Entry], place: Place, classes: Sequence[str]) -> tuple[Shown, ...]:
     """All pictures of the first seed that has some, and the samples of a few others."""
     drawn = [entry for entry in done if any(artefact(entry, role) for role in _DRAWN)]
     if not drawn:
@@ -231,4 +231,4 @@ def _pictures(done: Sequence[Entry], place: Place) -> tuple[Shown, ...]:
         for entry in others
         if artefact(entry, "grid")
     ]
-    return (*pictures(first, place), *more)
+    return (*pictures(first, place, classes), *more)

@@ -13,9 +13,11 @@ from PIL import Image
 
 from genbench import kinds
 from genbench.data import Split
+from genbench.formats import Vocabulary
 from genbench.generator import Space
 from genbench.running.codesplan import PAIRS, STEPS, pictured
 from genbench.running.recording import CODES
+from genbench.running.shown_texts import write_texts
 from genbench.system import save_arrays, write_bytes
 
 Array = npt.NDArray[Any]
@@ -25,13 +27,21 @@ POINTS = 2000
 
 
 def write_pictures(
-    folder: Path, space: Space, samples: Mapping[str, Array], real: Split, train: Split
+    folder: Path,
+    space: Space,
+    samples: Mapping[str, Array],
+    real: Split,
+    train: Split,
+    words: Vocabulary | None = None,
 ) -> dict[str, str]:
     """Write the pictures that suit the space into `folder`; returns role -> file name.
 
     Images: ``grid`` and ``real`` show `COLUMNS` rows of each class, ``neighbours`` shows generated
-    rows above the training rows nearest to them in pixels. Points: the first `POINTS` rows.
+    rows above the training rows nearest to them in pixels. Points: the first `POINTS` rows. Texts,
+    where there are `words` to spell them: see `write_texts`.
     """
+    if words is not None:
+        return write_texts(folder, space, samples, real, train, words)
     drawn = _DRAWN.get(kinds.of(space.kind).shown_as)
     return {} if drawn is None else drawn(folder, space, samples, real, train)
 

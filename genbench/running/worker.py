@@ -139,6 +139,7 @@ class Worker:
             raise _Stopped
 
     def _score(self, attempt: Attempt) -> None:
+        from genbench.data import vocabulary_of
         from genbench.running import pictures
         from genbench.running.cells import scoring_keys
         from genbench.running.generation import configure_torch
@@ -166,7 +167,8 @@ class Worker:
         self._score_course(scorer, attempt)
         real = scorer.split(str(self.spec.suite.document["protocol"]["reference"]))
         folder, space, train = self.spec.folder, self.spec.suite.space, scorer.split("train")
-        attempt.pictures = pictures.write_pictures(folder, space, samples, real, train)
+        words = vocabulary_of(self.spec.suite.dataset)
+        attempt.pictures = pictures.write_pictures(folder, space, samples, real, train, words)
         if attempt.codes and (asked := codes_wanted(self.spec)) is not None:
             rows = plan_codes(asked, train, real).of_reference(real)
             pictures.write_codes(folder, space, attempt.codes, rows)

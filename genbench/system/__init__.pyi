@@ -22,6 +22,7 @@ from .isolation import (
     start_isolated,
     wait_for_end,
 )
+from .jsontext import parse_json
 from .jsontext import plain_data
 from .machine import (
     CELL_BYTES,
@@ -75,6 +76,7 @@ __all__ = [
     "npz_bytes",
     "one_torch_thread",
     "optimizer_options",
+    "parse_json",
     "plain_data",
     "plain_float32",
     "python_module",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from genbench.errors import StoreError
-from genbench.system.jsontext import parse, serialise
+from genbench.system.jsontext import parse_json, serialise
 
 MAX_JSON_BYTES = 16 << 20
 LINK = "is a link: results hold plain files only"
@@ -27,7 +27,7 @@ def read_json(path: Path) -> Any:
             raise StoreError(f"{path} is no plain file: results hold nothing else")
         if found.st_size > MAX_JSON_BYTES:
             raise StoreError(f"{path} is larger than {MAX_JSON_BYTES} bytes")
-        return parse(path.read_bytes())
+        return parse_json(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise StoreError(f"{path} is not valid JSON: {error}") from error
     except OSError as error:

@@ -29,7 +29,7 @@ _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _STEP = {ord(c): step for c, step in (("[", 1), ("{", 1), ("]", -1), ("}", -1))}
 
 
-def parse(text: bytes) -> Any:
+def parse_json(text: bytes) -> Any:
     """JSON as data: no NaN, no number that a float cannot hold, of bounded depth and parts.
 
     `ValueError` if it is not that; the slower parser may also raise RecursionError.

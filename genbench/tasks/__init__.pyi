@@ -1,7 +1,7 @@
 from . import protocols
 from .codes import CodesAsked, codes_asked
 from .lock import check_lock, write_lock
-from .new import new_suite
+from .new import Cutting, new_suite
 from .protocols import Augmentation, Classical, Imbalance, Protocols, Robustness
 from .suite import Suite, load_suite, profiles_of, shipped
 
@@ -9,6 +9,7 @@ __all__ = [
     "Augmentation",
     "Classical",
     "CodesAsked",
+    "Cutting",
     "Imbalance",
     "Protocols",
     "Robustness",

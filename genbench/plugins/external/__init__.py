@@ -56,13 +56,13 @@ def stage(
     ----------
     samples
         A file of arrays with ``x`` and, if labelled, ``y`` (npz, npy, pt, safetensors); a CSV of
-        points; texts (txt, tsv, jsonl); a folder or zip of images; a data set that `genbench synthesize` wrote; or the
-        arrays themselves, ``x`` or ``(x, y)``.
+        points; texts (txt, tsv, jsonl); a folder or zip of images; a data set that
+        `genbench synthesize` wrote; or the arrays themselves, ``x`` or ``(x, y)``.
     name
         The row's name; any text in any script, made into a name.
     labels
-        For arrays and texts: an ``.npy`` of labels, or a text with one per line. For images: a ``.csv`` with
-        ``file,label``; without it, folders named like the classes are the labels.
+        For arrays and texts: an ``.npy`` of labels, or a text with one per line. For images: a
+        ``.csv`` with ``file,label``; without it, folders named like the classes are the labels.
     on_bad
         ``skip`` leaves out image files that are not of the suite's space; ``fail`` names them.
 

@@ -11,7 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from genbench import kinds
-from genbench.data import COPIES, Split, SplitName, load_split, share_in
+from genbench.data import COPIES, Split, SplitName, load_split, share_in, vocabulary_of
 from genbench.errors import DataError, GenbenchError, UsageError
 from genbench.features import STANDARDISED, load_extractor
 from genbench.formats import Fitting, Layout
@@ -31,9 +31,10 @@ from genbench.tasks.new.facts import (
 from genbench.tasks.new.images import image_source
 from genbench.tasks.new.sources import Source, csv_source, npz_source
 from genbench.tasks.new.text import MOST_SAMPLES, ExtractorChoice, Facts, suite_text
+from genbench.tasks.new.textfile import Cutting, text_extractor, text_source
 from genbench.tasks.suite import load_suite, profiles_of
 
-__all__ = ["SHARES", "TRAIN", "NewSuite", "new_suite"]
+__all__ = ["SHARES", "TRAIN", "Cutting", "NewSuite", "new_suite"]
 
 TRAIN = "train"
 FEWEST = 20  # rows of a split below which hardly a metric can be computed
@@ -62,6 +63,8 @@ def new_suite(
     images: Path | None = None,
     npz: Path | None = None,
     csv: Path | None = None,
+    text: Path | None = None,
+    cutting: Cutting | None = None,
     folder: Path = Path(),
     extractor: str | None = None,
     skip_bad: bool = False,
@@ -78,13 +81,16 @@ def new_suite(
     ----------
     name
         The suite's name: lower case, digits and ``-``.
-    images, npz, csv
+    images, npz, csv, text
         One of: a folder of images (labelled by the folders they lie in), an ``.npz`` with ``x`` and
-        perhaps ``y``, a CSV of points.
+        perhaps ``y``, a CSV of points, a file of texts.
+    cutting
+        How texts are cut into tokens; by default into characters.
     extractor
         ``train`` trains a classifier on the train split and saves it, ``standardised`` gives the
         columns of points one scale; otherwise the name of an extractor. By default ``train`` for
-        labelled images, ``efficientnet-lite0`` for others, ``standardised`` for points.
+        labelled images, ``efficientnet-lite0`` for others, ``standardised`` for points; of texts
+        ``train`` fits n-grams to the train split, and is the default.
     skip_bad
         Leave bad image files out instead of naming them and stopping.
     fitting
@@ -109,8 +115,11 @@ def new_suite(
     """
     if not NAME.fullmatch(name):
         raise UsageError(f"suite name {name!r} is not usable: use lower case, digits and -")
-    if sum(source is not None for source in (images, npz, csv)) != 1:
-        raise UsageError("give exactly one of --images DIR, --npz FILE and --csv FILE")
+    if sum(source is not None for source in (images, npz, csv, text)) != 1:
+        raise UsageError("give exactly one of --images DIR, --npz FILE, --csv FILE and --text FILE")
+    if cutting is not None and text is None:
+        what = "--tokens, --vocabulary, --lower and --labels are for --text"
+        raise UsageError(f"{what}: leave them out")
     if layout is not None and csv is None:
         raise UsageError("--header, --drop-column and --keep-column are for --csv: leave them out")
     if (fitting is not None or rgb) and images is None:
@@ -126,6 +135,8 @@ def new_suite(
         )
     elif npz is not None:
         source = npz_source(name, npz, folder)
+    elif text is not None:
+        source = text_source(name, text, folder, cutting or Cutting(), shares)
     else:
         source = csv_source(name, Path(str(csv)), folder, layout or Layout())
     for file, data in source.files.items():
@@ -224,7 +235,10 @@ def _extractor(
         return ExtractorChoice(chosen, space.shape[0], standardised_table(train))
     if chosen != TRAIN:
         return ExtractorChoice(chosen, _dims(chosen, space, train))
-    own = train_for(draft.path.stem, draft.dataset, space, draft.say)
+    if kind.texts:
+        own = text_extractor(draft.path.stem, train, space, vocabulary_of(draft.dataset))
+    else:
+        own = train_for(draft.path.stem, draft.dataset, space, draft.say)
     weights = draft.path.parent / own.table["path"]
     write_bytes(weights, own.data)
     draft.written.append(weights)

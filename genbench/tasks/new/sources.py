@@ -39,7 +39,8 @@ class Source:
     """Data as a suite names them: the ``[dataset]`` table without its split, the equal rows.
 
     `role` is that of the file that the splits are shares of; `files` have to be written beside the
-    suite: name -> content. `told` says what is done to the rows as they are read, if anything.
+    suite: name -> content. `told` says what is done to the rows as they are read, if anything;
+    texts are compared `by_words` where they have several.
     """
 
     space: Space
@@ -49,6 +50,7 @@ class Source:
     files: dict[str, bytes] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     told: str = ""
+    by_words: bool = False
 
 
 def npz_source(name: str, file: Path, folder: Path) -> Source:
@@ -72,7 +74,7 @@ def npz_source(name: str, file: Path, folder: Path) -> Source:
         dataset, remarks = {**dataset, **named}, (*remarks, *more)
     copies = find_copies(digests(x), None if y is None else [str(v) for v in y])
     notes = (*((found.note,) if found.note else ()), *remarks)
-    return Source(space, *_one_file(dataset, file, folder), copies, notes=notes)
+    return Source(space, *one_file(dataset, file, folder), copies, notes=notes)
 
 
 def csv_source(name: str, file: Path, folder: Path, layout: Layout) -> Source:
@@ -95,7 +97,7 @@ def csv_source(name: str, file: Path, folder: Path, layout: Layout) -> Source:
     if options:
         dataset["options"] = options
     copies = find_copies(digests(x), None)
-    return Source(space, *_one_file(dataset, file, folder), copies, notes=table.notes)
+    return Source(space, *one_file(dataset, file, folder), copies, notes=table.notes)
 
 
 def require_utf8(*names: str) -> None:
@@ -107,7 +109,8 @@ def require_utf8(*names: str) -> None:
             raise DataError(f"{shorten(name)} is not named in UTF-8: rename it") from error
 
 
-def _one_file(dataset: dict[str, Any], file: Path, folder: Path) -> tuple[dict[str, Any], str]:
+def one_file(dataset: dict[str, Any], file: Path, folder: Path) -> tuple[dict[str, Any], str]:
+    """The ``[dataset]`` table with a user's file in it, where it lies; and the file's role."""
     require_utf8(relative_to_suite(folder, file.parent), file.name)
     entry = file_entry("data", file.name, file.read_bytes())
     if file.resolve().parent != folder.resolve():

@@ -18,6 +18,7 @@ MOST_SAMPLES = 10_000
 NLL_ROWS = 10_000
 TIGHT_ROWS, TIGHT_DRAWS = 500, 64
 
+WORDS = "words"
 COURSE = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)
 
 _ALWAYS = ("fid", "fid_infinity", "kid", "precision", "recall", "density", "coverage")
@@ -82,14 +83,14 @@ def suite_text(
         }),
         _table("budget", {"examples": budget}),
         *([_table("extractors", extractor.table, array=True)] if extractor.table else ()),
-        *_metrics("", space, facts, n_samples, extractor),
+        *_metrics("", source, facts, n_samples, extractor),
         *_controls(space, facts.dropped),
         *_downstream(space, n_samples),
         _table("course", {
             "fractions": list(COURSE),
             "rows": min(ROWS, max(LEAST_ROWS, n_samples)),
         }),
-        *_profiles(space, facts, budget, extractor),
+        *_profiles(source, facts, budget, extractor),
     ]  # fmt: skip
     return "\n".join(parts)
 
@@ -104,6 +105,8 @@ def _dataset(source: Source, split: Mapping[str, Any]) -> list[str]:
     space: dict[str, Any] = {"kind": source.space.kind, "shape": list(source.space.shape)}
     if source.space.levels:
         space |= {"levels": source.space.levels, "classes": source.space.classes}
+    if source.space.pad is not None:
+        space["pad"] = source.space.pad
     options = source.dataset.get("options")
     return [
         _table("dataset", body),
@@ -117,10 +120,10 @@ def _dataset(source: Source, split: Mapping[str, Any]) -> list[str]:
 
 
 def _metrics(
-    where: str, space: Space, facts: Facts, n_samples: int, extractor: ExtractorChoice
+    where: str, source: Source, facts: Facts, n_samples: int, extractor: ExtractorChoice
 ) -> list[str]:
     """The metrics that can exist for so many rows, as ``[[metrics]]`` below `where`."""
-    ids = [*_ALWAYS]
+    space, ids = source.space, [*_ALWAYS]
     if facts.compared(n_samples) < infinity_rows(extractor.dims):
         ids.remove("fid_infinity")
     draft = _draft(space)
@@ -128,12 +131,14 @@ def _metrics(
     if facts.fewest < 2 and "fid_per_class" in ids:
         ids.remove("fid_per_class")
     bodies: list[dict[str, Any]] = [{"id": i} for i in (*ids, *_TRANSPORT)]
+    if source.by_words:
+        bodies = [b | ({"of": WORDS} if b["id"] in draft.of_words else {}) for b in bodies]
     if extractor.name == STANDARDISED:
         bodies.append({"id": f"emd@{IDENTITY}"})
     rows = facts.rows["test"]
     bodies.append({"id": "nll", "rows": min(NLL_ROWS, rows), "draws": 1})
     bodies.append({"id": "nll_tight", "rows": min(TIGHT_ROWS, rows), "draws": TIGHT_DRAWS})
-    bodies += [{"id": i} for i in _COPIES]
+    bodies += [{"id": i} for i in (*draft.of_likelihood, *_COPIES)]
     return [_table(f"{where}metrics", body, array=True) for body in bodies]
 
 
@@ -155,7 +160,8 @@ def _downstream(space: Space, n: int) -> list[str]:
     return [_table("downstream.tstr", {"n": n, "steps": 500, "batch_size": 64})]
 
 
-def _profiles(space: Space, facts: Facts, budget: int, extractor: ExtractorChoice) -> list[str]:
+def _profiles(source: Source, facts: Facts, budget: int, extractor: ExtractorChoice) -> list[str]:
+    space = source.space
     n_smoke = min(1000, facts.n_samples)
     parts = [
         _table("profiles.smoke.protocol", {"n_samples": n_smoke}),
@@ -164,7 +170,7 @@ def _profiles(space: Space, facts: Facts, budget: int, extractor: ExtractorChoic
     ]
     least = infinity_rows(extractor.dims)
     if facts.compared(n_smoke) < least <= facts.compared(facts.n_samples):
-        parts += _metrics("profiles.smoke.", space, facts, n_smoke, extractor)
+        parts += _metrics("profiles.smoke.", source, facts, n_smoke, extractor)
     if _downstream(space, facts.n_samples):
         parts.append(_table("profiles.smoke.downstream.tstr", {"n": n_smoke, "steps": 60}))
     return [*parts, _table("profiles.full.budget", {"examples": 10 * budget})]
