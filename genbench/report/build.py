@@ -36,7 +36,7 @@ from genbench.system import write_bytes
 MANIFEST = "manifest.json"
 PLOTLY = "plotly-cartesian.min.js"
 SCRIPTS = ("theme.js", "state.js", "columns.js", "table.js", "figures.js", "samples.js",
-           "compare.js")  # fmt: skip
+           "sounds.js", "compare.js")  # fmt: skip
 _CSP = (
     "default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; "
     "img-src 'self' data: blob:; base-uri 'none'; form-action 'none'"

@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from genbench.metrics import MetricValue
-from genbench.report import texts
+from genbench.report import sounds, texts
 from genbench.report.curves import MAX_CURVES, svg
 from genbench.report.images import (
     ArtefactError,
@@ -112,6 +112,7 @@ def pictures(entry: Entry, place: Place, classes: Sequence[str] = ()) -> tuple[S
     """Every picture of a cell, or why it cannot be shown."""
     shown = [grid(entry, role, title, place) for role, title in _GRIDS if artefact(entry, role)]
     shown += [texts.shown(entry, r, classes) for r in texts.TITLES if artefact(entry, r)]
+    shown += [sounds.shown(entry, r, classes, place) for r in sounds.TITLES if artefact(entry, r)]
     limits = None
     for role, title in _CLOUDS:
         if artefact(entry, role) is None:

@@ -25,7 +25,7 @@ MAX_SIDE = 1200
 THUMBNAIL, TILES = 264, 4  # pixels of a side, and samples along it
 MAX_POINTS = 20_000
 LOG_TAIL_BYTES = 20_000
-_INK = np.array([[255, 255, 255], [191, 219, 226], [98, 168, 190], [28, 108, 138], [8, 48, 74]])
+INK = np.array([[255, 255, 255], [191, 219, 226], [98, 168, 190], [28, 108, 138], [8, 48, 74]])
 
 
 Limits = tuple[float, float, float, float]  # left, right, bottom, top
@@ -111,14 +111,14 @@ def thumbnail(entry: Entry, side: int) -> Picture:
     most = max(1, min(image.width, image.height, TILES * tile - tile // (side + 1)))
     cut = image.crop((0, 0, most, most))
     cut.thumbnail((THUMBNAIL, THUMBNAIL))
-    return _encode(cut)
+    return encode(cut)
 
 
 @lru_cache(maxsize=8)  # the real rows are one picture in all cells
 def _clean(data: bytes) -> Picture:
     clean = _decoded(data)
     clean.thumbnail((MAX_SIDE, MAX_SIDE))
-    return _encode(clean)
+    return encode(clean)
 
 
 def _decoded(data: bytes) -> Image.Image:
@@ -135,7 +135,8 @@ def _decoded(data: bytes) -> Image.Image:
         raise ArtefactError(f"it is not a usable PNG ({type(error).__name__})") from error
 
 
-def _encode(image: Image.Image) -> Picture:
+def encode(image: Image.Image) -> Picture:
+    """A picture as a PNG."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=6)
     return Picture(buffer.getvalue(), image.width, image.height)
@@ -185,11 +186,11 @@ def scatter_picture(x: np.ndarray, limits: Limits, cells: int = 288) -> Picture:
 
 
 def _ink(share: np.ndarray, zoom: int) -> Picture:
-    at = np.linspace(0, 1, len(_INK))
-    rgb = np.stack([np.interp(share, at, _INK[:, c]) for c in range(3)], -1)
+    at = np.linspace(0, 1, len(INK))
+    rgb = np.stack([np.interp(share, at, INK[:, c]) for c in range(3)], -1)
     image = Image.fromarray(np.uint8(rgb[::-1].round()))
     size = (image.width * zoom, image.height * zoom)
-    return _encode(image.resize(size, Image.Resampling.BILINEAR) if zoom > 1 else image)
+    return encode(image.resize(size, Image.Resampling.BILINEAR) if zoom > 1 else image)
 
 
 def log_tail(entry: Entry) -> str:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from genbench.report import course, swept, texts, utility
+from genbench.report import course, sounds, swept, texts, utility
 from genbench.report.copying import Mark
 from genbench.report.curves import training_curves
 from genbench.report.figures import Figure, colours, likelihoods, per_class, strips
@@ -141,6 +141,8 @@ def gallery(
         return _clouds(board, place)
     if texts.GENERATED in roles:
         return texts.gallery(board)
+    if sounds.GENERATED in roles:
+        return sounds.gallery(board, place)
     if not roles & {"grid", "neighbours"}:
         return (), ()
     real: tuple[Shown, ...] = ()

@@ -24,8 +24,23 @@ class ShownText:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownSound:
+    """One clip with its class, and the training clip nearest to it, each with its spectrum.
+
+    They are wav files in base64; "" for none.
+    """
+
+    wav: str
+    picture: Shown
+    label: str = ""
+    nearest: str = ""
+    nearest_picture: Shown | None = None
+    distance: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Shown:
-    """A picture in the page or texts, or the reason why neither is there."""
+    """A picture in the page, texts or sounds, or the reason why none of them is there."""
 
     title: str
     src: str = ""
@@ -33,6 +48,7 @@ class Shown:
     height: int = 0
     missing: str = ""
     texts: tuple[ShownText, ...] = ()
+    sounds: tuple[ShownSound, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ _LABELS = {
     "own": "labels its samples itself",
     "none": "ignores them",
 }
-_DRAWN = ("grid", "points", "texts")
+_DRAWN = ("grid", "points", "texts", "sounds")
 _SEEDS_DRAWN = 3
 
 

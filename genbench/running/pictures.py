@@ -17,6 +17,7 @@ from genbench.formats import Vocabulary
 from genbench.generator import Space
 from genbench.running.codesplan import PAIRS, STEPS, pictured
 from genbench.running.recording import CODES
+from genbench.running.shown_sounds import write_sounds
 from genbench.running.shown_texts import write_texts
 from genbench.system import save_arrays, write_bytes
 
@@ -71,7 +72,9 @@ def _grid(
 
 
 # A way that nobody draws yet leaves a cell without pictures.
-_DRAWN: Mapping[str, Callable[..., dict[str, str]]] = {"grid": _grid, "scatter": _scatter}
+_DRAWN: Mapping[str, Callable[..., dict[str, str]]] = {
+    "grid": _grid, "scatter": _scatter, "player": write_sounds,
+}  # fmt: skip
 
 
 def write_codes(folder: Path, space: Space, found: Mapping[str, Array], real: Split) -> None:
