@@ -14,8 +14,8 @@ anew (ancestral sampling). Of the thousand steps a stated number is taken, evenl
   of the network is no multiple of itself in the example.
 - Sohl-Dickstein et al. 2015, Deep Unsupervised Learning using Nonequilibrium Thermodynamics.
 
-Images: the U-Net of `dna`. Points: its MLP. It has a likelihood bound of a thousand terms, which is
-left out here: `dna` and `ddpm` are rows without a likelihood.
+Images: the U-Nets of `dna`. Points: its MLP. It has a likelihood bound of a thousand terms, which
+is left out here: `dna` and `ddpm` are rows without a likelihood.
 """
 
 from __future__ import annotations

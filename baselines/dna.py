@@ -13,7 +13,8 @@ autoencoder and one fresh corruption: a Markov chain, not the solution of a diff
   network's input and output are scaled with the noise level.
 
 Images: a class-conditional U-Net on 2x2 patches, with dense layers over the whole map at its lower
-resolution (`dna_image`). Points: an MLP (`dna_points`). What both are scaled by: `dna_denoiser`.
+resolution (`dna_image`); in colour one of three resolutions (`unet`), and corruptions that are only
+in part fresh. Points: an MLP (`dna_points`). What all are scaled by: `dna_denoiser`.
 
 Expect an FID (mnist-cnn) of 6 on MNIST after 300,000 examples, which took less than two minutes on
 two cores. What it reaches elsewhere is in `reports/`, what was tried in `docs/baselines.md`.

@@ -11,7 +11,7 @@ the solution of a differential equation, where `dna` and `ddpm` run a Markov cha
 - Chen et al. 2018, Neural Ordinary Differential Equations: the density of the end is that of the
   start less the divergence along the way.
 
-Images: the U-Net of `dna`. Points: its MLP, and a log-density by the divergence integral (exact up
+Images: the U-Nets of `dna`. Points: its MLP, and a log-density by the divergence integral (exact up
 to the solver's error; samples are drawn with fewer evaluations than the density is computed with).
 """
 

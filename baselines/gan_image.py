@@ -4,7 +4,8 @@ The nets follow DCGAN (Radford et al., 2016) but work at half resolution: 2x2 pi
 position with four channels, which costs a quarter. Two dense layers bend the noise first, as in
 StyleGAN (Karras et al., 2019), and the discriminator ends in a dense layer over the whole image:
 next to the convolutions both are cheap. Classes enter it by projection (Miyato & Koyama, 2018) and
-a shift of its last layer; spectral normalisation keeps it stable (Miyato et al., 2018).
+a shift of its last layer; spectral normalisation keeps it stable (Miyato et al., 2018). Colour
+images have nets of their own (`gan_colour`).
 """
 
 from __future__ import annotations

@@ -51,14 +51,14 @@ class TimedNetwork(nn.Module):
         self.time = nn.Linear(2 * FREQUENCIES, CONDITION)
         self.label = nn.Embedding(space.classes, CONDITION) if space.classes else None
         self.mix = nn.Linear(CONDITION, CONDITION)
-        size: Any = {"condition": CONDITION, "outputs": 1}
+        ends: Any = {"condition": CONDITION, "outputs": 1}
         self.body: nn.Module
         if is_colour(space):
-            self.body = UNet(space.shape, width=colour_width, **size)
+            self.body = UNet(space.shape, width=colour_width, **ends)
         elif self.image:
-            self.body = ImageNet(space.shape, width=width, inner_width=inner_width, **size)
+            self.body = ImageNet(space.shape, width=width, inner_width=inner_width, **ends)
         else:
-            self.body = PointsNet(space.dims, width=points_width, **size)
+            self.body = PointsNet(space.dims, width=points_width, **ends)
 
     def calibrate(self, x: Tensor) -> None:
         """Centre and scale of the first batch: one of each for images, by coordinate for points."""

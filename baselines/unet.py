@@ -54,9 +54,7 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         channels, self.height, self.width = shape
-        self.patch = 2 ** max(0, math.ceil(math.log2(min(self.height, self.width) / FINEST)))
-        if min(self.height, self.width) >= 16:
-            self.patch = max(2, self.patch)
+        self.patch = patch_of(min(self.height, self.width))
         unit = 4 * self.patch
         self.pad = (0, -self.width % unit, 0, -self.height % unit)
         depth = channels * self.patch**2
@@ -77,7 +75,8 @@ class UNet(nn.Module):
         nn.init.zeros_(self.out.weight)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        # For 3 x 32 x 32: (n, 12, 16, 16) -> (n, 64, 8, 8) -> (n, 128, 4, 4) and back.
+        # For 3 x 32 x 32: (n, 12, 16, 16) -> (n, 32, 16, 16) -> (n, 64, 8, 8) -> (n, 128, 4, 4) and
+        # back. Channels-last inputs make the convolutions faster.
         x = F.pixel_unshuffle(F.pad(x, self.pad), self.patch)
         x = self.stem(x.contiguous(memory_format=torch.channels_last))
         kept = []
@@ -102,5 +101,5 @@ def patch_of(side: int) -> int:
 
 
 def is_colour(space: Space) -> bool:
-    """Whether these are images of three channels, which a grey network is too coarse for."""
+    """Tell images of three channels, for which the networks of grey digits are too coarse."""
     return space.kind == "image" and space.shape[0] == 3
