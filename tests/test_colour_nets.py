@@ -68,3 +68,18 @@ def test_only_colour_images_get_them(cls: Any, params: Any, width: str) -> None:
             sizes[channels, units] = sum(p.numel() for p in net.parameters())
     assert sizes[1, 8] == sizes[1, 16]
     assert sizes[3, 8] < sizes[3, 16]
+
+
+@pytest.mark.parametrize(("spread", "expected"), [(1.0, 1.0), (0.0, 0.866)])
+def test_dna_walks_back_to_the_distribution_whose_reconstruction_it_knows(
+    spread: float, expected: float
+) -> None:
+    """Before its training a network reconstructs white noise of deviation 1, and says how surely.
+
+    Then the chain with draws is exact; with means alone it loses deviation at every level.
+    """
+    dna = DNA(DNAParams(colour_width=8, spread=spread), Space("image", (3, 8, 8), levels=256), CPU)
+    dna.net.body.out.bias.zero_()
+    found = dna._walk_back(200, None)
+    assert float(found.std()) == pytest.approx(expected, abs=0.01)
+    assert abs(float(found.mean())) < 0.02
