@@ -24,6 +24,8 @@ from torch.nn import functional as F
 
 from genbench.baselines.adversarial_augmentation import DiffAugment
 from genbench.baselines.adversarial_nets import ImageGenerator, ImageJudge
+from genbench.baselines.bfloat16 import bfloat16
+from genbench.baselines.unet import is_colour
 from genbench.errors import ContractError
 from genbench.generator import (
     CapturedStep,
@@ -114,6 +116,7 @@ class DCGAN:
 
     def __init__(self, params: DCGANParams, space: Space, device: torch.device) -> None:
         self.params, self.space, self.device = params, space, device
+        self.colour = is_colour(space)
         self.augmented = DiffAugment(params.augment, space)
         self.net: nn.Module | None = None  # the generator, once fitted
 
@@ -209,11 +212,8 @@ class DCGAN:
         return torch.Generator(device).manual_seed(seed)
 
     def _autocast(self) -> torch.autocast:
-        """bfloat16 networks on CUDA; float32 elsewhere."""
-        cuda = self.device.type == "cuda"
-        kind = "cuda" if cuda else "cpu"
-        # No cache of weights: it would outlive the capture of a step.
-        return torch.autocast(kind, torch.bfloat16, enabled=cuda, cache_enabled=False)
+        """bfloat16 networks on CUDA, of colour images on some processors; float32 elsewhere."""
+        return bfloat16(self.device, wanted=self.colour or self.device.type == "cuda")
 
     def _fitted(self) -> nn.Module:
         if self.net is None:

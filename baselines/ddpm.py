@@ -14,8 +14,8 @@ anew (ancestral sampling). Of the thousand steps a stated number is taken, evenl
   of the network is no multiple of itself in the example.
 - Sohl-Dickstein et al. 2015, Deep Unsupervised Learning using Nonequilibrium Thermodynamics.
 
-Images: the U-Net of `dna`. Points: its MLP. It has a likelihood bound of a thousand terms, which is
-left out here: `dna` and `ddpm` are rows without a likelihood.
+Images: the U-Nets of `dna`. Points: its MLP. It has a likelihood bound of a thousand terms, which
+is left out here: `dna` and `ddpm` are rows without a likelihood.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from genbench.baselines.timed import TimedNetwork, Training
+from genbench.baselines.bfloat16 import bfloat16
+from genbench.baselines.timed import TimedNetwork, Training, is_colour
 from genbench.errors import UsageError
 from genbench.generator import (
     CapturedStep,
@@ -68,6 +69,8 @@ class DDPMParams:
     """Channels at the U-Net's higher resolution (images)."""
     inner_width: int = 64
     """Channels at its lower resolution (images)."""
+    colour_width: int = field(default=32, metadata={"added": True})
+    """Channels at the highest of the three resolutions of the U-Net for colour images."""
     points_width: int = 128
     """Units of each layer of the network for points."""
     batch_size: int = 32
@@ -99,6 +102,7 @@ class DDPM:
     def __init__(self, params: DDPMParams, space: Space, device: torch.device) -> None:
         self.params, self.space, self.device = params, space, device
         self.image = space.kind == "image"
+        self.colour = is_colour(space)
         if not 1 <= params.steps <= CHAIN:
             raise UsageError(f"ddpm:steps is {params.steps}: give 1 to {CHAIN}")
         self._kept = torch.tensor(KEPT, dtype=torch.float32, device=device)
@@ -152,7 +156,11 @@ class DDPM:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             net = TimedNetwork(
-                self.space, width=p.width, inner_width=p.inner_width, points_width=p.points_width
+                self.space,
+                colour_width=p.colour_width,
+                width=p.width,
+                inner_width=p.inner_width,
+                points_width=p.points_width,
             )
         return net.requires_grad_(False).to(self.device)
 
@@ -218,7 +226,6 @@ class DDPM:
         return of_clean * clean + of_noisy * x
 
     def _autocast(self) -> torch.autocast:
-        """bfloat16 networks of images on CUDA; float32 elsewhere."""
-        cuda = self.device.type == "cuda" and self.image
-        kind = "cuda" if cuda else "cpu"
-        return torch.autocast(kind, torch.bfloat16, enabled=cuda, cache_enabled=False)
+        """bfloat16 networks of images on CUDA, in colour on some processors; else float32."""
+        on_card = self.device.type == "cuda"
+        return bfloat16(self.device, wanted=self.image if on_card else self.colour)

@@ -13,7 +13,8 @@ autoencoder and one fresh corruption: a Markov chain, not the solution of a diff
   network's input and output are scaled with the noise level.
 
 Images: a class-conditional U-Net on 2x2 patches, with dense layers over the whole map at its lower
-resolution (`dna_image`). Points: an MLP (`dna_points`). What both are scaled by: `dna_denoiser`.
+resolution (`dna_image`); in colour one of three resolutions (`unet`), and corruptions that are only
+in part fresh. Points: an MLP (`dna_points`). What all are scaled by: `dna_denoiser`.
 
 Expect an FID (mnist-cnn) of 6 on MNIST after 300,000 examples, which took less than two minutes on
 two cores. What it reaches elsewhere is in `reports/`, what was tried in `docs/baselines.md`.
@@ -26,12 +27,15 @@ import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from genbench.baselines.bfloat16 import bfloat16
 from genbench.baselines.dna_denoiser import Denoiser
+from genbench.baselines.unet import is_colour
 from genbench.errors import UsageError
 from genbench.generator import (
     CapturedStep,
@@ -58,6 +62,8 @@ class DNAParams:
     """Channels at the U-Net's higher resolution (images)."""
     inner_width: int = 48
     """Channels at its lower resolution (images)."""
+    colour_width: int = field(default=32, metadata={"added": True})
+    """Channels at the highest of the three resolutions of the U-Net for colour images."""
     points_width: int = 128
     """Units of each layer of the network for points."""
     batch_size: int = 64
@@ -78,8 +84,12 @@ class DNAParams:
     """Noise level of the last corruption of an image."""
     points_noise_low: float = 0.03
     """Noise level of the last corruption of a point."""
+    colour_noise_low: float = field(default=0.03, metadata={"added": True})
+    """Noise level of the last corruption of a colour image."""
     levels: int = 16
     """Reconstructions of an image, at geometrically spaced levels."""
+    colour_levels: int = field(default=20, metadata={"added": True})
+    """Reconstructions of a colour image."""
     points_levels: int = 20
     """Reconstructions of a point."""
     spread: float = 0.8
@@ -137,7 +147,7 @@ class DNA:
         if space.kind not in self.spec.kinds:
             raise UsageError(f"dna models images and points, not {space.kind!r}: choose another")
         self.params, self.space, self.device = params, space, device
-        self.image = space.kind == "image"
+        self.image, self.colour = space.kind == "image", is_colour(space)
         self.draws = self._rng(0)  # what samples are drawn from, seeded by each call
         self._use(self._build(0))
 
@@ -193,7 +203,11 @@ class DNA:
         """
         self.net = net
         self._back = functools.lru_cache(maxsize=1)(
-            lambda n: CapturedStep(self._step_back, self.device, generators=[self.draws])
+            lambda n: CapturedStep(
+                self._step_back_in_colour if self.colour else self._step_back,
+                self.device,
+                generators=[self.draws],
+            )
         )
 
     def _begin(self, seed: int) -> Training:
@@ -211,6 +225,7 @@ class DNA:
                 self.space,
                 width=p.width,
                 inner_width=p.inner_width,
+                colour_width=p.colour_width,
                 points_width=p.points_width,
             )
         return net.requires_grad_(False).to(self.device)
@@ -252,6 +267,8 @@ class DNA:
 
     def _walk_back(self, rows: int, labels: Tensor | None) -> Tensor:
         """Standardised examples: a chain of corruptions and reconstructions."""
+        if self.colour:
+            return self._walk_back_in_colour(rows, labels)
         p = self.params
         if self.image:
             levels, low = p.levels, p.noise_low
@@ -278,12 +295,46 @@ class DNA:
             clean = clean + spread * variance.sqrt() * self._noise(clean, self.draws)
         return (clean,)
 
+    def _walk_back_in_colour(self, rows: int, labels: Tensor | None) -> Tensor:
+        """Standardised images: at each level most of the corruption is that of the level before.
+
+        A corruption that is all fresh leaves of a photograph's details but their mean.
+        """
+        p = self.params
+        ratio = (p.colour_noise_low / p.noise_high) ** (1 / max(1, p.colour_levels - 1))
+        levels = [p.noise_high * ratio**i for i in range(p.colour_levels)] + [0.0]
+        x = torch.zeros(rows, *self.space.shape, device=self.device)
+        x = levels[0] * self._noise(x, self.draws)
+        step = self._back(rows)
+        for level, after in pairwise(levels):
+            (x,) = step(x, labels, level, after, p.spread if after else 0.0)
+        return x
+
+    def _step_back_in_colour(
+        self,
+        noisy: Tensor,
+        labels: Tensor | None,
+        level: float | Tensor,
+        after: float | Tensor,
+        spread: float | Tensor,
+    ) -> tuple[Tensor]:
+        """A reconstruction, drawn, and corrupted as much as `after` says, as the chain would be.
+
+        What is between a corrupted image and its original at a lower level is, given both, Gaussian
+        (Ho et al. 2020, arXiv:2006.11239, equation 6).
+        """
+        noise = torch.ones(len(noisy), 1, 1, 1, device=self.device) * level
+        with self._autocast():
+            found = self.net(noisy, noise, labels)
+        deviation = (found.log_variance.exp() * level**2 / (1 + level**2)).sqrt()
+        clean = found.mean + spread * deviation * self._noise(noisy, self.draws)
+        kept = (after / level) ** 2
+        fresh = after * (1 - kept) ** 0.5 * self._noise(noisy, self.draws)
+        return (torch.lerp(clean, noisy, kept) + fresh,)
+
     def _noise(self, like: Tensor, rng: torch.Generator) -> Tensor:
         return torch.randn(like.shape, generator=rng, device=self.device)
 
     def _autocast(self) -> torch.autocast:
-        """bfloat16 networks on CUDA; float32 elsewhere."""
-        cuda = self.device.type == "cuda"
-        return torch.autocast(
-            "cuda" if cuda else "cpu", torch.bfloat16, enabled=cuda, cache_enabled=False
-        )
+        """bfloat16 networks on CUDA, of colour images on some processors; float32 elsewhere."""
+        return bfloat16(self.device, wanted=self.colour or self.device.type == "cuda")

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from genbench.baselines.dna_image import ImageNet
 from genbench.baselines.dna_points import PointsNet
+from genbench.baselines.unet import UNet, is_colour
 from genbench.generator import Space
 
 CONDITION = 64  # width of the embedding of noise level and class
@@ -31,6 +32,8 @@ class Denoiser(nn.Module):
     ----------
     width, inner_width
         Channels of the `ImageNet`.
+    colour_width
+        Channels of the `UNet`.
     points_width
         Units of the `PointsNet`.
     """
@@ -39,7 +42,9 @@ class Denoiser(nn.Module):
     scale: Tensor
     frequencies: Tensor
 
-    def __init__(self, space: Space, *, width: int, inner_width: int, points_width: int) -> None:
+    def __init__(
+        self, space: Space, *, width: int, inner_width: int, colour_width: int, points_width: int
+    ) -> None:
         super().__init__()
         self.image = space.kind == "image"
         size = (1,) if self.image else (space.dims,)
@@ -49,11 +54,15 @@ class Denoiser(nn.Module):
         self.level = nn.Linear(2 * FREQUENCIES, CONDITION)
         self.label = nn.Embedding(space.classes, CONDITION) if space.classes else None
         self.mix = nn.Linear(CONDITION, CONDITION)
-        self.body: nn.Module = (
-            ImageNet(space.shape, width=width, inner_width=inner_width, condition=CONDITION)
-            if self.image
-            else PointsNet(space.dims, width=points_width, condition=CONDITION)
-        )
+        self.body: nn.Module
+        if is_colour(space):
+            self.body = UNet(space.shape, width=colour_width, condition=CONDITION, outputs=2)
+        elif self.image:
+            self.body = ImageNet(
+                space.shape, width=width, inner_width=inner_width, condition=CONDITION
+            )
+        else:
+            self.body = PointsNet(space.dims, width=points_width, condition=CONDITION)
 
     def calibrate(self, x: Tensor) -> None:
         """Centre and scale of the first batch: one of each for images, by coordinate for points."""

@@ -1,4 +1,4 @@
-"""The network of `dna`, `ddpm` and `flow-matching` for images.
+"""The network of `dna`, `ddpm` and `flow-matching` for images that are not in colour.
 
 A U-Net with dense layers over its whole lower resolution.
 """

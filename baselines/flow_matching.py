@@ -11,7 +11,7 @@ the solution of a differential equation, where `dna` and `ddpm` run a Markov cha
 - Chen et al. 2018, Neural Ordinary Differential Equations: the density of the end is that of the
   start less the divergence along the way.
 
-Images: the U-Net of `dna`. Points: its MLP, and a log-density by the divergence integral (exact up
+Images: the U-Nets of `dna`. Points: its MLP, and a log-density by the divergence integral (exact up
 to the solver's error; samples are drawn with fewer evaluations than the density is computed with).
 """
 
@@ -20,13 +20,14 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from genbench.baselines.timed import TimedNetwork, Training
+from genbench.baselines.bfloat16 import bfloat16
+from genbench.baselines.timed import TimedNetwork, Training, is_colour
 from genbench.errors import UsageError
 from genbench.generator import (
     CapturedStep,
@@ -52,6 +53,8 @@ class FlowMatchingParams:
     """Channels at the U-Net's higher resolution (images)."""
     inner_width: int = 64
     """Channels at its lower resolution (images)."""
+    colour_width: int = field(default=32, metadata={"added": True})
+    """Channels at the highest of the three resolutions of the U-Net for colour images."""
     points_width: int = 128
     """Units of each layer of the network for points."""
     batch_size: int = 32
@@ -84,6 +87,7 @@ class FlowMatching:
     def __init__(self, params: FlowMatchingParams, space: Space, device: torch.device) -> None:
         self.params, self.space, self.device = params, space, device
         self.image = space.kind == "image"
+        self.colour = is_colour(space)
         self.net = self._build(0)  # the average of the trained weights, once fitted
 
     def fit(self, train: TrainData, run: Run) -> None:
@@ -154,7 +158,11 @@ class FlowMatching:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             net = TimedNetwork(
-                self.space, width=p.width, inner_width=p.inner_width, points_width=p.points_width
+                self.space,
+                colour_width=p.colour_width,
+                width=p.width,
+                inner_width=p.inner_width,
+                points_width=p.points_width,
             )
         return net.requires_grad_(False).to(self.device)
 
@@ -212,7 +220,6 @@ class FlowMatching:
         return velocity.detach(), divergence
 
     def _autocast(self) -> torch.autocast:
-        """bfloat16 networks of images on CUDA; float32 elsewhere."""
-        cuda = self.device.type == "cuda" and self.image
-        kind = "cuda" if cuda else "cpu"
-        return torch.autocast(kind, torch.bfloat16, enabled=cuda, cache_enabled=False)
+        """bfloat16 networks of images on CUDA, in colour on some processors; else float32."""
+        on_card = self.device.type == "cuda"
+        return bfloat16(self.device, wanted=self.image if on_card else self.colour)

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from genbench.baselines.dna_image import ImageNet
 from genbench.baselines.dna_points import PointsNet
+from genbench.baselines.unet import UNet, is_colour
 from genbench.generator import Space, move_average, optimizer_options
 
 CONDITION = 64  # width of the embedding of time and class
@@ -27,6 +28,8 @@ class TimedNetwork(nn.Module):
     ----------
     width, inner_width
         Channels of the `ImageNet`.
+    colour_width
+        Channels of the `UNet`.
     points_width
         Units of the `PointsNet`.
     """
@@ -35,7 +38,9 @@ class TimedNetwork(nn.Module):
     scale: Tensor
     frequencies: Tensor
 
-    def __init__(self, space: Space, *, width: int, inner_width: int, points_width: int) -> None:
+    def __init__(
+        self, space: Space, *, colour_width: int, width: int, inner_width: int, points_width: int
+    ) -> None:
         super().__init__()
         self.image = space.kind == "image"
         size = (1,) if self.image else (space.dims,)
@@ -46,13 +51,14 @@ class TimedNetwork(nn.Module):
         self.time = nn.Linear(2 * FREQUENCIES, CONDITION)
         self.label = nn.Embedding(space.classes, CONDITION) if space.classes else None
         self.mix = nn.Linear(CONDITION, CONDITION)
-        self.body: nn.Module = (
-            ImageNet(
-                space.shape, width=width, inner_width=inner_width, condition=CONDITION, outputs=1
-            )
-            if self.image
-            else PointsNet(space.dims, width=points_width, condition=CONDITION, outputs=1)
-        )
+        ends: Any = {"condition": CONDITION, "outputs": 1}
+        self.body: nn.Module
+        if is_colour(space):
+            self.body = UNet(space.shape, width=colour_width, **ends)
+        elif self.image:
+            self.body = ImageNet(space.shape, width=width, inner_width=inner_width, **ends)
+        else:
+            self.body = PointsNet(space.dims, width=points_width, **ends)
 
     def calibrate(self, x: Tensor) -> None:
         """Centre and scale of the first batch: one of each for images, by coordinate for points."""

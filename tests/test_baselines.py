@@ -1,4 +1,4 @@
-"""Every baseline obeys the contract, on images and on points, on any device."""
+"""Every baseline obeys the contract, on images grey and in colour and points, on any device."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ TRAINED = (
 BASELINES = (*TRAINED, "kde")
 DENSITIES = ("vae", "flow", "realnvp", "kde", "pixelcnn", "vqvae")
 OF_IMAGES = ("dcgan", "pixelcnn", "vqvae")
+OF_COLOUR = ("gan", "dna", "dcgan", "wgan-gp", "ddpm", "flow-matching")
 SPACES = {
     "image": Space("image", (1, 8, 8), levels=17, classes=3),
+    "colour": Space("image", (3, 8, 8), levels=256, classes=3),
     "points": Space("points", (2,)),
 }
 SHORTER = {"realnvp": {"layers": 2, "inner_layers": 2, "points_layers": 3}}  # the same, sooner
@@ -31,7 +33,7 @@ CASES = [
     (name, kind)
     for name in BASELINES
     for kind in SPACES
-    if kind == "image" or name not in OF_IMAGES
+    if name in {"image": BASELINES, "colour": OF_COLOUR}.get(kind, set(BASELINES) - {*OF_IMAGES})
 ]
 UNCAPTURED = ("kde", "wgan-gp")
 CAPTURED = [c for c in CASES if c[0] not in UNCAPTURED]
@@ -50,7 +52,7 @@ def rows(space: Space, n: int = 200) -> tuple[Tensor, Tensor | None]:
     middle = 2 + 2 * y + torch.rand(n, generator=rng)
     blob = torch.exp(-0.3 * (grid[None, :] - middle[:, None]) ** 2)
     x = (16 * blob[:, None, :, None] * blob[:, None, None, :]).round()
-    return x.to(torch.uint8), y
+    return x.to(torch.uint8).repeat(1, space.shape[0], 1, 1), y
 
 
 def make(name: str, space: Space, device: torch.device = CPU, **params: Any) -> Any:
@@ -66,7 +68,8 @@ def small(name: str, space: Space, device: torch.device) -> Any:
 
 def has_likelihood(generator: Any, kind: str) -> bool:
     spec = generator.spec
-    return spec.likelihood is not None and kind in (spec.likelihood_kinds or spec.kinds)
+    kinds = spec.likelihood_kinds or spec.kinds
+    return spec.likelihood is not None and SPACES[kind].kind in kinds
 
 
 def fit(

@@ -13,6 +13,7 @@ from tests.without_a_card import graphs
 
 CPU = torch.device("cpu")
 IMAGE = Space("image", (2, 3, 2), levels=17, classes=3)
+COLOUR = Space("image", (3, 5, 4), levels=256, classes=3)
 POINTS = Space("points", (3,))
 LABELS = torch.arange(9) % 3
 SMALL = FlowParams(dim=16, depth=1, units=4, plateaus=5, soft_steps=2)
@@ -53,12 +54,12 @@ def test_flow_inverts_and_scores_by_one_graph_each_as_it_does_without(
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("space", [IMAGE, POINTS], ids=lambda s: s.kind)
+@pytest.mark.parametrize("space", [IMAGE, COLOUR, POINTS], ids=lambda s: f"{s.shape[0]}{s.kind}")
 def test_dna_walks_back_by_one_graph_as_it_does_without(
     space: Space, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     y = LABELS if space.classes else None
-    params = DNAParams(width=8, inner_width=8, points_width=8)
+    params = DNAParams(width=8, inner_width=8, colour_width=4, points_width=8)
     plain = DNA(params, space, CPU)
     shaken(plain)
     expected = [plain.sample(9, seed=seed, labels=y).float() for seed in (1, 2)]
@@ -68,7 +69,8 @@ def test_dna_walks_back_by_one_graph_as_it_does_without(
     found = [captured.sample(9, seed=seed, labels=y).float() for seed in (1, 2, 1)]
     torch.testing.assert_close(found[:2], expected, rtol=1e-4, atol=1e-3)
     assert torch.equal(found[0], found[2]), "the seed decides, whether recorded or replayed"
-    levels = params.levels if space.classes else params.points_levels
+    by_space = {IMAGE: params.levels, COLOUR: params.colour_levels, POINTS: params.points_levels}
+    levels = by_space[space]
     assert card.asked == [*["eager"] * 3, "capture", *["replay"] * (3 * levels - 3)]
     assert card.generators == (captured.draws,)
     assert capsys.readouterr().err == ""
