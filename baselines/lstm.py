@@ -19,16 +19,15 @@ from functools import partial
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 from genbench.baselines import next_token
-from genbench.baselines.next_token import Memory, Training
-from genbench.baselines.texts import Texts, classes_of, dropout_share, dropped
+from genbench.baselines.next_token import Training
+from genbench.baselines.recurrent import Recurrent
+from genbench.baselines.texts import Texts, classes_of, dropout_share
 from genbench.errors import UsageError
 from genbench.generator import CapturedStep, GeneratorSpec, Run, Space, TrainData
 
-CLASS_WIDTH = 32  # numbers that tell the network the class
 LARGE = 500  # tokens from which a vocabulary is one of pieces of words, not of letters
 
 
@@ -50,55 +49,6 @@ class LSTMParams:
     """Steps in which the rate rises from 0."""
     clip: float = 1.0
     """Largest norm of a gradient of the loss, nats a token."""
-
-
-class Recurrent(nn.Module):
-    """An embedding, an LSTM, and the embedding again as the last layer.
-
-    Parameters
-    ----------
-    hidden, embedding
-        Widths.
-    dropout
-        Share of units left out when there is an `rng`; of whole tokens, half of it.
-    """
-
-    events: Tensor
-
-    def __init__(self, texts: Texts, *, hidden: int, embedding: int) -> None:
-        super().__init__()
-        self.dropout = 0.0
-        self.token = nn.Embedding(texts.tokens + 1, embedding)
-        self.label = nn.Embedding(max(1, texts.classes), CLASS_WIDTH)
-        self.recurrent = nn.LSTM(embedding + CLASS_WIDTH, hidden, batch_first=True)
-        self.back = nn.Linear(hidden, embedding)
-        self.bias = nn.Parameter(torch.zeros(texts.tokens))
-        self.register_buffer("events", torch.ones(()))
-        nn.init.normal_(self.token.weight, 0, 0.1)
-
-    def forward(self, known: Tensor, y: Tensor, rng: torch.Generator | None = None) -> Tensor:
-        """See `NextToken`."""
-        token = dropped(self.token(known), self.dropout / 2, rng, by_row=False)
-        label = self.label(y)[:, None].expand(-1, known.shape[1], -1)
-        inputs = dropped(torch.cat([token, label], 2), self.dropout, rng)
-        out, _ = self.recurrent(inputs)
-        return self._logits(out, rng)
-
-    def begin(self, y: Tensor) -> Memory:
-        """See `NextToken`: the class, and the layer's two states."""
-        zero = torch.zeros(len(y), self.recurrent.hidden_size, device=y.device)
-        return [self.label(y), zero, zero]
-
-    def step(self, token: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
-        """See `NextToken`."""
-        label, *state = memory
-        inputs = torch.cat([self.token(token), label], 1)[:, None]
-        _, new = self.recurrent(inputs, tuple(part[None].contiguous() for part in state))
-        return self._logits(new[0][0]), [label, *(part[0] for part in new)]
-
-    def _logits(self, out: Tensor, rng: torch.Generator | None = None) -> Tensor:
-        back = dropped(self.back(dropped(out, self.dropout, rng)), self.dropout, rng)
-        return F.linear(back, self.token.weight[:-1], self.bias)
 
 
 class LSTM:
@@ -126,6 +76,7 @@ class LSTM:
         p, texts = self.params, self.texts
         self.net = self._build(run.seed)
         self.net.dropout = dropout_share(p.dropout, run.budget, train.n)
+        self.net.unknown = self.net.dropout / 2
         training = Training.of(self.net, self._rng(run.seed), self.device)
         if (state := run.restore()) is not None:
             training.load(state)

@@ -70,21 +70,26 @@ def drawn(net: NextToken, texts: Texts, y: Tensor, rng: torch.Generator) -> Tens
         dice = torch.rand(
             len(labels), texts.length, generator=rng, device=y.device, dtype=torch.float64
         )
-        parts.append(_written(net, texts, labels, dice))
+        parts.append(written(net, texts, net.begin(labels), dice))
     return torch.cat(parts)
 
 
-def _written(net: NextToken, texts: Texts, y: Tensor, dice: Tensor) -> Tensor:
-    """One text for each row of dice ``(n, length)``."""
-    n, device = len(y), y.device
+def written(
+    net: NextToken, texts: Texts, memory: Memory, dice: Tensor, *, thinned: bool = True
+) -> Tensor:
+    """A text for each row of dice ``(n, length)`` over [0, 1), of networks with this memory.
+
+    On a CPU rows are `thinned`: those whose text has ended are taken out.
+    """
+    n, device = len(dice), dice.device
     x = torch.full((n, texts.length), texts.pad or 0, dtype=torch.int64, device=device)
-    rows, memory = torch.arange(n, device=device), net.begin(y)
+    rows = torch.arange(n, device=device)
     token = torch.full((n,), texts.start, dtype=torch.int64, device=device)
     for place in range(texts.length):
         logits, memory = net.step(token, memory)
         token = choice(logits, dice[rows, place])
         x[rows, place] = token
-        if texts.pad is not None and device.type == "cpu":
+        if thinned and texts.pad is not None and device.type == "cpu":
             on = (token != texts.pad).nonzero().squeeze(1)
             if len(on) < CROWDED * len(token):
                 rows, token, memory = rows[on], token[on], [part[on] for part in memory]
