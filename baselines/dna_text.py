@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genbench.baselines.attention import DEVIATION, Layer
+from genbench.baselines.attention import DEVIATION
 from genbench.baselines.texts import Texts, choice, dropout_share, dropped, mixed, surprise
 from genbench.generator import Batch, Space
 
@@ -49,8 +49,8 @@ class TextDenoiser(nn.Module):
         self.place = nn.Parameter(DEVIATION * torch.randn(texts.length, dim))
         self.label = nn.Embedding(max(1, texts.classes), dim)
         self.level = nn.Linear(2 * FREQUENCIES, dim)
-        self.layers = nn.ModuleList(Layer(dim, heads, 4, depth, causal=False) for _ in range(depth))
-        self.norm = nn.LayerNorm(dim)
+        self.recurrent = nn.LSTM(dim, dim, depth, batch_first=True, bidirectional=True)
+        self.back = nn.Linear(2 * dim, dim)
         self.bias = nn.Parameter(torch.zeros(texts.tokens))
         nn.init.normal_(self.token.weight, 0, DEVIATION)
         nn.init.normal_(self.label.weight, 0, DEVIATION)
@@ -66,9 +66,9 @@ class TextDenoiser(nn.Module):
         told = self.level(torch.cat([angles.sin(), angles.cos()], 1)) + self.label(y)
         hidden = self.scale * self.token(x) + self.place[: x.shape[1]] + told[:, None]
         hidden = dropped(hidden, self.dropout, rng)
-        for layer in self.layers:
-            hidden = layer(hidden, self.dropout, rng)
-        logits = F.linear(self.norm(hidden), self.token.weight[:-1], self.bias)
+        hidden, _ = self.recurrent(hidden)
+        hidden = self.back(dropped(hidden, self.dropout, rng))
+        logits = F.linear(hidden, self.token.weight[:-1], self.bias)
         if self.pad is None:
             return logits
         never = torch.zeros(logits.shape[2], device=x.device)
