@@ -1,16 +1,14 @@
-"""The autoencoder of `dna`, for images and points: the network between its scaled ends."""
+"""The autoencoder of `dna` for numbers: a network between scaled ends."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genbench.baselines.dna_image import ImageNet
-from genbench.baselines.dna_points import PointsNet
-from genbench.baselines.unet import UNet, is_colour
 from genbench.generator import Space
 
 CONDITION = 64  # width of the embedding of noise level and class
@@ -30,43 +28,30 @@ class Denoiser(nn.Module):
 
     Parameters
     ----------
-    width, inner_width
-        Channels of the `ImageNet`.
-    colour_width
-        Channels of the `UNet`.
-    points_width
-        Units of the `PointsNet`.
+    body
+        Makes the network between its scaled ends, of examples and a condition ``(n, 64)``: twice as
+        many channels as an example has.
     """
 
     centre: Tensor
     scale: Tensor
     frequencies: Tensor
 
-    def __init__(
-        self, space: Space, *, width: int, inner_width: int, colour_width: int, points_width: int
-    ) -> None:
+    def __init__(self, space: Space, body: Callable[[], nn.Module]) -> None:
         super().__init__()
-        self.image = space.kind == "image"
-        size = (1,) if self.image else (space.dims,)
+        self.together = len(space.shape) > 1  # a picture's scalars have one centre and scale
+        size = (1,) if self.together else (space.dims,)
         self.register_buffer("centre", torch.zeros(size))
         self.register_buffer("scale", torch.ones(size))
         self.register_buffer("frequencies", 0.1 * 2.0 ** torch.arange(FREQUENCIES))
         self.level = nn.Linear(2 * FREQUENCIES, CONDITION)
         self.label = nn.Embedding(space.classes, CONDITION) if space.classes else None
         self.mix = nn.Linear(CONDITION, CONDITION)
-        self.body: nn.Module
-        if is_colour(space):
-            self.body = UNet(space.shape, width=colour_width, condition=CONDITION, outputs=2)
-        elif self.image:
-            self.body = ImageNet(
-                space.shape, width=width, inner_width=inner_width, condition=CONDITION
-            )
-        else:
-            self.body = PointsNet(space.dims, width=points_width, condition=CONDITION)
+        self.body = body()
 
     def calibrate(self, x: Tensor) -> None:
-        """Centre and scale of the first batch: one of each for images, by coordinate for points."""
-        over = tuple(range(x.dim())) if self.image else (0,)
+        """Centre and scale of the first batch: pictures have one, points one a coordinate."""
+        over = tuple(range(x.dim())) if self.together else (0,)
         self.centre.copy_(x.mean(over))
         self.scale.copy_(x.std(over, unbiased=False).clamp_min(1e-3))
 

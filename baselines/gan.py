@@ -34,7 +34,8 @@ from torch.nn import functional as F
 
 from genbench.baselines.gan_image import ImageHalf, Memory
 from genbench.baselines.gan_points import PointHalf
-from genbench.errors import ContractError
+from genbench.baselines.gan_text import TextHalf
+from genbench.errors import ContractError, UsageError
 from genbench.generator import (
     CapturedStep,
     GeneratorSpec,
@@ -45,7 +46,11 @@ from genbench.generator import (
     optimizer_options,
 )
 
+Half = ImageHalf | PointHalf | TextHalf
+HALVES: dict[str, type[Half]] = {"image": ImageHalf, "points": PointHalf, "sequence": TextHalf}
+
 SAMPLE_CHUNK = 1000  # samples drawn at once, to bound memory
+LOSSES = ("generator_loss", "discriminator_loss", "nll_nats")
 RECENT = 64  # batches of labels kept to recompute the batch normalisation
 
 
@@ -101,6 +106,24 @@ class Params:
     """Weight of the squared slope of D: more is smoother and safer, less is sharper."""
     augment: Literal["none", "diff"] = field(default="none", metadata={"added": True})
     """``diff``: the discriminator sees images through differentiable augmentation, for few rows."""
+    text_learning_rate: float = field(default=3e-3, metadata={"added": True})
+    """Adam's rate for the generator of texts."""
+    text_discriminator_learning_rate: float = field(default=1e-3, metadata={"added": True})
+    """The same for the discriminator of texts."""
+    text_batch_size: int = field(default=64, metadata={"added": True})
+    """Real texts per step, and as many fakes."""
+    text_hidden: int = field(default=256, metadata={"added": True})
+    """Units of both LSTMs for texts."""
+    text_embedding: int = field(default=96, metadata={"added": True})
+    """Numbers that a token becomes in either."""
+    text_dropout: float = field(default=0.35, metadata={"added": True})
+    """Dropout of the likelihood, from 20 passes over the rows on; less for fewer."""
+    text_pretraining: float = field(default=0.7, metadata={"added": True})
+    """Share of the budget in which the generator of texts learns by maximum likelihood alone."""
+    text_game: float = field(default=0.1, metadata={"added": True})
+    """Weight of the game beside the likelihood, from then on."""
+    text_clip: float = field(default=1.0, metadata={"added": True})
+    """Largest norm of a gradient of the generator of texts."""
 
 
 @dataclass
@@ -148,7 +171,7 @@ class Training:
 class Decoder(nn.Module):
     """The averaged generator as it samples, of noise ``(n, latent)`` from N(0, I)."""
 
-    def __init__(self, half: ImageHalf | PointHalf, net: nn.Module) -> None:
+    def __init__(self, half: Half, net: nn.Module) -> None:
         super().__init__()
         self.half, self.net = half, net
 
@@ -164,7 +187,7 @@ class GAN:
         name="gan",
         version="1",
         family="gan",
-        kinds=("image", "points"),
+        kinds=("image", "points", "sequence"),
         labels="given",
         likelihood=None,
         params=Params,
@@ -173,8 +196,9 @@ class GAN:
 
     def __init__(self, params: Params, space: Space, device: torch.device) -> None:
         self.params, self.space, self.device = params, space, device
-        half = ImageHalf if space.kind == "image" else PointHalf
-        self.half: ImageHalf | PointHalf = half(params, space, device)
+        if space.kind not in HALVES:
+            raise UsageError(f"gan models {', '.join(HALVES)}, not {space.kind!r}: choose another")
+        self.half: Half = HALVES[space.kind](params, space, device)
         self.net: nn.Module | None = None  # the averaged generator, once fitted
 
     def fit(self, train: TrainData, run: Run) -> None:
@@ -182,19 +206,24 @@ class GAN:
         half, training = self.half, self._start(run.seed)
         if (state := run.restore()) is not None:
             training.load(state)
-        step = CapturedStep(partial(self._step, training), self.device, generators=[training.rng])
-        for x, y in train.batches(half.batch_size, seed=run.seed, start=run.served):
+        half.prepare(training.generator, run.budget, train.n)
+        played, taught = (
+            CapturedStep(partial(way, training), self.device, generators=[training.rng])
+            for way in ((self._step, self._taught) if half.pretraining else (self._step,) * 2)
+        )
+        for x, y in train.batches(half.served, seed=run.seed, start=run.served):
             if len(x) == 1:
                 continue  # batch normalisation needs two rows
             if training.steps == 0:
                 half.begin(x, training.generator, training.average)
             schedule = self._schedule(run.fraction, training.steps)
-            generator_loss, discriminator_loss = step(x, y, *schedule)
-            training.steps, training.recent = (
-                training.steps + 1,
-                (*training.recent[1 - RECENT :], y),
-            )
-            run.progress(generator_loss=generator_loss, discriminator_loss=discriminator_loss)
+            step = taught if run.fraction <= half.pretraining else played
+            for rows, labels in half.batches(x, y, training.rng):
+                losses = step(rows, labels, *schedule)
+                training.steps += 1
+                training.recent = (*training.recent[1 - RECENT :], labels)
+                names = LOSSES if len(losses) > 1 else LOSSES[2:]
+                run.progress(**dict(zip(names, losses, strict=False)))
             run.snapshot(partial(self._snapshot, training))
             run.checkpoint(training.state)
         self._renormalise(training.average, training.recent, training.rng)
@@ -214,7 +243,7 @@ class GAN:
     @property
     def latent_size(self) -> int:
         """Numbers of noise that become an example."""
-        return self.params.latent if self.space.kind == "image" else self.params.points_latent
+        return self.half.latent
 
     @property
     def decode(self) -> nn.Module:
@@ -260,8 +289,11 @@ class GAN:
 
     def _step(
         self, training: Training, x: Tensor, y: Tensor | None, *schedule: float | Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Update both nets and the average once; the losses of the generator and discriminator."""
+    ) -> tuple[Tensor, ...]:
+        """Update both nets and the average once; the losses of the generator and discriminator.
+
+        And of texts the nats of the likelihood that the game goes on beside.
+        """
         half, t = self.half, training
         rate, discriminator_rate, energy, share = schedule
         t.generator_adam.zero_grad()
@@ -272,16 +304,27 @@ class GAN:
         real = half.real(x, t.generator, t.rng)
         inputs = torch.cat([real, fake.detach().float()]).requires_grad_()
         margin, discriminator_loss, pull = half.judge(t.discriminator, inputs, y, t.rng)
-        if t.memory is not None:
-            slope = t.memory.energy_slope(inputs[: len(x)].detach(), fake.detach().float(), y)
-            pull = pull + energy / len(x) * slope
+        pull = half.steer(pull, energy, inputs, y, t.memory)
         fake.backward(pull.to(fake.dtype))
+        taught = half.teach(t.generator, x, y, t.rng)
         t.generator_adam.param_groups[0]["lr"] = rate
         t.discriminator_adam.param_groups[0]["lr"] = discriminator_rate
         t.generator_adam.step()
         t.discriminator_adam.step()
         move_average(t.average.parameters(), t.generator.parameters(), share)
-        return F.softplus(margin).mean(), discriminator_loss
+        return F.softplus(margin).mean(), discriminator_loss, *taught
+
+    def _taught(
+        self, training: Training, x: Tensor, y: Tensor | None, *schedule: float | Tensor
+    ) -> tuple[Tensor, ...]:
+        """Update generator and average once by the likelihood alone; its nats."""
+        rate, *_, share = schedule
+        training.generator_adam.zero_grad()
+        nats = self.half.teach(training.generator, x, y, training.rng)
+        training.generator_adam.param_groups[0]["lr"] = rate
+        training.generator_adam.step()
+        move_average(training.average.parameters(), training.generator.parameters(), share)
+        return nats
 
     def _snapshot(self, training: Training) -> dict[str, Tensor]:
         """The averaged generator as it would be sampled now: a copy, with noise of its own."""

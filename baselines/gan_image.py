@@ -23,7 +23,7 @@ from genbench.baselines.adversarial_augmentation import DiffAugment
 from genbench.baselines.bfloat16 import bfloat16
 from genbench.baselines.gan_colour import ColourDiscriminator, ColourGenerator
 from genbench.baselines.unet import is_colour
-from genbench.generator import Space, captures, to_uint8
+from genbench.generator import Batch, Space, captures, to_uint8
 
 CLASS_WIDTH = 32  # numbers that tell the generator the class
 NEAREST = 0.1  # images closer than this repel and attract no more than at this distance
@@ -170,6 +170,7 @@ class ImageHalf:
         self.beta1 = params.beta1
         self.temperature = params.temperature
         self.colour = is_colour(space)
+        self.served, self.latent, self.pretraining = self.batch_size, params.latent, 0.0
         self.augmented = DiffAugment(params.augment, space)
 
     def generator(self) -> nn.Module:
@@ -195,8 +196,21 @@ class ImageHalf:
             Memory(p.memory, self.space.dims, rows=rows, device=self.device) if p.energy else None
         )
 
+    def prepare(self, generator: nn.Module, budget: int, n: int) -> None:
+        """Nothing here depends on the passes over the rows."""
+
     def begin(self, x: Tensor, *generators: nn.Module) -> None:
         """Nothing of images is fixed by the first batch."""
+
+    def batches(self, x: Tensor, y: Tensor | None, rng: torch.Generator) -> list[Batch]:
+        """What was served, as one batch."""
+        return [Batch(x, y)]
+
+    def teach(
+        self, generator: nn.Module, x: Tensor, y: Tensor | None, rng: torch.Generator
+    ) -> tuple[Tensor, ...]:
+        """Nothing: images are learned from the discriminator alone."""
+        return ()
 
     def noise(self, n: int, rng: torch.Generator) -> Tensor:
         """The noise that becomes images, ``(n, latent)``."""
@@ -238,6 +252,15 @@ class ImageHalf:
         at_fakes = torch.zeros_like(inputs) if inputs.grad is None else inputs.grad
         pull = -at_fakes[n:] * m.clamp(max=60).exp().view(-1, 1, 1, 1)
         return m, d_loss.detach(), pull
+
+    def steer(
+        self, pull: Tensor, energy: Any, inputs: Tensor, y: Tensor | None, memory: Memory | None
+    ) -> Tensor:
+        """The generator's slope at its fakes, of which `pull` is the discriminator's part."""
+        if memory is None:
+            return pull
+        real, fake = inputs.detach().chunk(2)
+        return pull + energy / len(real) * memory.energy_slope(real, fake, y)
 
     def energy(self, fraction: float) -> float:
         """Weight of the energy distance when that share of the budget is served."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genbench.baselines.adversarial_augmentation import DiffAugment
-from genbench.generator import Space
+from genbench.generator import Batch, Space
 
 CLASS_WIDTH = 32  # numbers that tell either net the class
 
@@ -54,6 +54,7 @@ class PointHalf:
         self.learning_rates = (params.points_learning_rate, params.points_learning_rate)
         self.beta1 = 0.0
         self.temperature = 1.0
+        self.served, self.latent, self.pretraining = self.batch_size, params.points_latent, 0.0
         DiffAugment(params.augment, space)  # which says that it is for images
 
     def generator(self) -> nn.Module:
@@ -69,6 +70,9 @@ class PointHalf:
     def memory(self) -> None:
         """No energy distance is taken of points: the penalty keeps their modes."""
 
+    def prepare(self, generator: nn.Module, budget: int, n: int) -> None:
+        """Nothing here depends on the passes over the rows."""
+
     def begin(self, x: Tensor, *generators: Any) -> None:
         """Centre and scale of the points, from the first batch."""
         centre = x.mean(0)
@@ -76,6 +80,16 @@ class PointHalf:
         for generator in generators:
             generator.centre.copy_(centre)
             generator.scale.copy_(scale)
+
+    def batches(self, x: Tensor, y: Tensor | None, rng: torch.Generator) -> list[Batch]:
+        """What was served, as one batch."""
+        return [Batch(x, y)]
+
+    def teach(
+        self, generator: nn.Module, x: Tensor, y: Tensor | None, rng: torch.Generator
+    ) -> tuple[Tensor, ...]:
+        """Nothing: points are learned from the discriminator alone."""
+        return ()
 
     def noise(self, n: int, rng: torch.Generator) -> Tensor:
         """The noise that becomes points, ``(n, latent)``."""
@@ -106,6 +120,12 @@ class PointHalf:
         torch.autograd.backward(d_loss + penalty, inputs=list(discriminator.parameters()))
         m = margin.detach()
         return m, d_loss.detach(), -slope[n:].detach() * (torch.sigmoid(m) / n).unsqueeze(1)
+
+    def steer(
+        self, pull: Tensor, energy: Any, inputs: Tensor, y: Tensor | None, memory: None
+    ) -> Tensor:
+        """The generator's slope at its fakes: the discriminator's `pull`."""
+        return pull
 
     def energy(self, fraction: float) -> float:
         """The weight of what there is not."""

@@ -6,8 +6,9 @@ Variational Autoencoders" (2016). Burda et al., "Importance Weighted Autoencoder
 bound that `log_prob` gives for more than one draw.
 
 An image's pixel is a categorical over its grey levels: a mixture of a few level distributions that
-all pixels share and the network weighs. A point is a mixture of Gaussians with learned scales.
-`sample` draws from exactly these.
+all pixels share and the network weighs. A point is a mixture of Gaussians with learned scales. A
+text is written token by token by a network that is told its code (`vae_text`). `sample` draws from
+exactly these.
 
 What to expect of MNIST at `standard`: FID 17, recall 0.74, TSTR 96.1 %; 1.19 bits/dim by the ELBO,
 1.13 with 64 draws. Of eight Gaussians a density as good as ``flow``'s (2.83 nats); of a
@@ -26,10 +27,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from genbench.baselines.texts import Texts
+from genbench.baselines.vae_codes import Decoder, Network, Sampler
 from genbench.baselines.vae_image import ImageNetwork
 from genbench.baselines.vae_points import PointNetwork
+from genbench.baselines.vae_text import TextNetwork
 from genbench.errors import UsageError
 from genbench.generator import (
+    Batch,
     CapturedStep,
     GeneratorSpec,
     Run,
@@ -75,14 +80,30 @@ class VAEParams:
     """Share of the budget in which the weight of the KL terms rises from 0 to 1."""
     ema: float = 0.998
     """Decay per step of the averaged weights, which sample and score."""
+    text_batch_size: int = field(default=64, metadata={"added": True})
+    """Texts per step."""
+    text_hidden: int = field(default=256, metadata={"added": True})
+    """Units of both LSTMs for texts."""
+    text_embedding: int = field(default=96, metadata={"added": True})
+    """Numbers that a token becomes."""
+    text_latent: int = field(default=16, metadata={"added": True})
+    """Size of the code of a text."""
+    text_dropout: float = field(default=0.2, metadata={"added": True})
+    """Share of units that the decoder of texts does without in training."""
+    text_hide: float = field(default=0.3, metadata={"added": True})
+    """Share of the tokens before that are hidden from it in training."""
+    text_free: float = field(default=0.15, metadata={"added": True})
+    """Nats of KL that each number of a text's code costs in training without counting."""
+    text_warmup: float = field(default=0.3, metadata={"added": True})
+    """Share of the budget in which the weight of the KL term rises from 0 to 1, for texts."""
 
 
 @dataclass
 class Training:
     """The parts that change during `fit`: all that a checkpoint needs."""
 
-    net: ImageNetwork | PointNetwork
-    average: ImageNetwork | PointNetwork  # with the averaged weights
+    net: Network
+    average: Network  # with the averaged weights
     adam: torch.optim.Adam
     rng: torch.Generator
 
@@ -103,39 +124,6 @@ class Training:
         self.rng.set_state(state["rng"].cpu())
 
 
-class Decoder(nn.Module):
-    """The mean example, given codes ``(n, latent_size)`` and classes ``(n,)``."""
-
-    def __init__(self, net: ImageNetwork | PointNetwork) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Examples of the space."""
-        return self.net.expected(z, _classes(self.net, labels, z))
-
-
-class Sampler(nn.Module):
-    """An example as it is drawn, given noise ``(n, noise_size)`` and classes ``(n,)``."""
-
-    def __init__(self, net: ImageNetwork | PointNetwork) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Examples of the space."""
-        return self.net.drawn(noise, _classes(self.net, labels, noise))
-
-
-def _classes(net: ImageNetwork | PointNetwork, labels: Tensor | None, rows: Tensor) -> Tensor:
-    """Labels, or zeros for as many rows where there are no classes."""
-    if labels is not None:
-        return labels
-    if net.label.num_embeddings > 1:
-        raise UsageError(f"vae decodes {net.label.num_embeddings} classes: pass labels int64 (n,)")
-    return torch.zeros(rows.shape[0], dtype=torch.int64, device=rows.device)
-
-
 class VAE:
     """The baseline ``vae``; see the module's docstring."""
 
@@ -143,7 +131,7 @@ class VAE:
         name="vae",
         version="1",
         family="vae",
-        kinds=("image", "points"),
+        kinds=("image", "points", "sequence"),
         labels="given",
         likelihood="lower-bound",
         params=VAEParams,
@@ -153,7 +141,11 @@ class VAE:
     def __init__(self, params: VAEParams, space: Space, device: torch.device) -> None:
         self.params, self.space, self.device = params, space, device
         self.image = space.kind == "image"
+        self.texts = Texts.of(space) if space.kind == "sequence" else None
         self.batch_size = params.batch_size if self.image else params.points_batch_size
+        self.warmup = params.warmup
+        if self.texts is not None:
+            self.batch_size, self.warmup = params.text_batch_size, params.text_warmup
         self.net = self._build(0)  # the averaged network, once fitted
 
     def fit(self, train: TrainData, run: Run) -> None:
@@ -162,14 +154,17 @@ class VAE:
         if (state := run.restore()) is not None:
             training.load(state)
         step = CapturedStep(partial(self._step, training), self.device, generators=[training.rng])
-        for x, y in train.batches(self.batch_size, seed=run.seed, start=run.served):
+        name = "elbo_bits_per_dim" if self.image else "elbo_nats"
+        for x, y in train.batches(self._served(), seed=run.seed, start=run.served):
             if run.served == len(x):
                 training.net.calibrate(x)
             schedule = self._schedule(run.fraction, -(-run.served // self.batch_size))
-            reconstruction, kl = step(x, y, *schedule)
-            name = "elbo_bits_per_dim" if self.image else "elbo_nats"
-            bound = {name: reconstruction + kl}
-            run.progress(**bound, reconstruction=reconstruction, kl=kl)
+            for rows, labels in self._batches(x, y, training.rng):
+                reconstruction, kl, *active = step(rows, labels, *schedule)
+                bound = {name: reconstruction + kl}
+                run.progress(**bound, reconstruction=reconstruction, kl=kl)
+                if active:
+                    run.progress(active_units=active[0])
             run.snapshot(training.average.state_dict)
             run.checkpoint(training.state)
         self.net = training.average.eval()
@@ -241,23 +236,33 @@ class VAE:
         """Undo `state_dict`."""
         self.net.load_state_dict(dict(state))
 
-    def _build(self, seed: int) -> ImageNetwork | PointNetwork:
+    def _build(self, seed: int) -> Network:
         """A network with weights from `seed`, drawn on the CPU whatever the device."""
-        p = self.params
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
-            if not self.image:
-                return PointNetwork(
-                    self.space, width=p.points_width, latent=p.points_latent, mixture=p.mixture
-                ).to(self.device)
-            return ImageNetwork(
-                self.space,
-                width=p.width,
-                wide=p.wide,
-                latent=p.latent,
-                latent_channels=p.latent_channels,
-                mixture=p.mixture,
-            ).to(self.device)
+            net = self._network()
+        return net.to(self.device).eval()
+
+    def _network(self) -> Network:
+        """A network of the space's kind, from torch's global random state."""
+        p = self.params
+        if self.texts is not None:
+            return TextNetwork(
+                self.space, hidden=p.text_hidden, embedding=p.text_embedding,
+                latent=p.text_latent, dropout=p.text_dropout, hide=p.text_hide, free=p.text_free,
+            )  # fmt: skip
+        if not self.image:
+            return PointNetwork(
+                self.space, width=p.points_width, latent=p.points_latent, mixture=p.mixture
+            )
+        return ImageNetwork(
+            self.space,
+            width=p.width,
+            wide=p.wide,
+            latent=p.latent,
+            latent_channels=p.latent_channels,
+            mixture=p.mixture,
+        )
 
     def _start(self, seed: int) -> Training:
         """A network with weights from `seed`, its average and its optimiser."""
@@ -279,24 +284,40 @@ class VAE:
         p = self.params
         cosine = 0.5 * (1 + math.cos(math.pi * fraction))
         rate = p.learning_rate * (min(1.0, fraction / RISE) * cosine)
-        return rate, min(1.0, fraction / p.warmup), max(1 - p.ema, 10 / (9 + steps))
+        return rate, min(1.0, fraction / self.warmup), max(1 - p.ema, 10 / (9 + steps))
 
     def _step(
         self, training: Training, x: Tensor, y: Tensor | None, *schedule: float | Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Update network and average once; the bound's terms, in the unit of the likelihood."""
+    ) -> tuple[Tensor, ...]:
+        """Update network and average once; the bound's terms, in the unit of the likelihood.
+
+        Of texts the numbers of the code in use as well.
+        """
         rate, kl_weight, share = schedule
         training.adam.param_groups[0]["lr"] = rate
         with self._autocast():
             terms = training.net(x, self._classes(len(x), y), training.rng)
         reconstruction, kl = -terms.reconstruction.mean(), terms.kl.mean()
         training.adam.zero_grad()
-        (reconstruction + kl_weight * kl).backward()
+        (reconstruction + kl_weight * (kl if terms.charged is None else terms.charged)).backward()
         training.adam.step()
         average, latest = training.average.state_dict(), training.net.state_dict()
         move_average(average.values(), latest.values(), share)
         scale = 1 / (self.space.dims * math.log(2)) if self.image else 1.0
-        return reconstruction.detach() * scale, kl.detach() * scale
+        active = () if terms.active is None else (terms.active,)
+        return reconstruction.detach() * scale, kl.detach() * scale, *active
+
+    def _served(self) -> int:
+        """Rows to ask for at a time."""
+        if self.texts is None:
+            return self.batch_size
+        return self.texts.served_at_once(self.batch_size, self.device)
+
+    def _batches(self, x: Tensor, y: Tensor | None, rng: torch.Generator) -> list[Batch]:
+        """What was served, as batches of a step."""
+        if self.texts is None:
+            return [Batch(x, y)]
+        return self.texts.batches(x, y, self.batch_size, rng)
 
     def _rng(self, seed: int) -> torch.Generator:
         device = self.device if self.device.type == "cuda" else torch.device("cpu")

@@ -56,6 +56,8 @@ class Terms(NamedTuple):
     reconstruction: Tensor  # log p(x | z)
     kl: Tensor  # KL(q(z | x) | p(z)), in closed form given the levels above
     ratio: Tensor  # log q(z | x) - log p(z) at the z drawn; its expectation is kl
+    charged: Tensor | None = None  # the mean of kl as training counts it, where it is not all of it
+    active: Tensor | None = None  # numbers of the code that tell these rows apart, if counted
 
 
 def evenly(noise: Tensor) -> Tensor:
