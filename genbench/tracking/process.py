@@ -55,6 +55,7 @@ class TrackerProcess:
         self._heard = b""
         self._last_heard = time.monotonic()
         self._refusal: Answer | None = None
+        self._gone = ""  # why it is no more
 
     def require_open(self) -> None:
         """Wait until its tracker is made; `UsageError` or `TrackerError` if it cannot be."""
@@ -73,6 +74,9 @@ class TrackerProcess:
 
         One that waits and is `about` the same is dropped: news that nobody has heard are old.
         """
+        if self._gone:
+            then({"kind": "TrackerError", "refused": self._gone})
+            return
         if about is not None:
             self._waiting = deque(o for o in self._waiting if o.about != about)
         self._waiting.append(_Order(body, then, about))
@@ -97,7 +101,7 @@ class TrackerProcess:
             heard = os.read(self._process.stdout.fileno(), 1 << 16)
             self._last_heard = time.monotonic()
             if not heard:
-                self._refuse_all(f"its process ended: {self._last_words()}")
+                self._lose()
                 return
             self._heard += heard
         if self._at_hand is not None and b"\n" in self._heard:
@@ -115,7 +119,11 @@ class TrackerProcess:
             self._process.stdin.write(json.dumps(order.body).encode() + b"\n")
             self._process.stdin.flush()
         except OSError:  # it has ended
-            self._refuse_all(f"its process ended: {self._last_words()}")
+            self._lose()
+
+    def _lose(self) -> None:
+        self._process.wait()  # then all its last words are there
+        self._refuse_all(f"its process ended: {self._last_words()}")
 
     def forget(self) -> None:
         """Drop every order that still waits, unanswered."""
@@ -133,6 +141,7 @@ class TrackerProcess:
 
     def _refuse_all(self, reason: str) -> None:
         self.kill()
+        self._gone = reason
         orders = [] if self._at_hand is None else [self._at_hand]
         orders += self._waiting
         self._at_hand, self._waiting = None, deque()
@@ -165,3 +174,4 @@ class TrackerProcess:
             assert pipe is not None
             with contextlib.suppress(OSError):  # what it never read
                 pipe.close()
+        self._errors.close()
