@@ -6,6 +6,7 @@ import os
 import re
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ DEFAULTS = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_HTTP_REQUEST_MAX_RETRIES
             "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}  # fmt: skip
 ANSWER_SECONDS = 10.0
 # Tags by which a run is found again: whose it is, of which record, and whether all of that is in.
-ID, STAMP, COMPLETE = "genbench.run", "genbench.record", "genbench.complete"
+ID, STAMP, COMPLETE = "genbench/run", "genbench/record", "genbench/complete"
 MOST_METRICS, MOST_OTHERS, MOST_FOUND = 1000, 100, 1000  # in one request
 MOST_KEY, MOST_VALUE = 250, 5000  # characters
 STATUS = {"ok": "FINISHED", "skipped": "FINISHED", "interrupted": "KILLED"}
@@ -195,7 +196,9 @@ def _require_somebody(address: str) -> None:
     if not address.startswith(("http://", "https://")):
         return
     try:
-        urllib.request.urlopen(address, timeout=ANSWER_SECONDS).close()
+        parts = urllib.parse.urlsplit(address)
+        asked = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()  # without a login
+        urllib.request.urlopen(asked, timeout=ANSWER_SECONDS).close()
     except urllib.error.HTTPError:
         pass  # whatever it thinks of the question, somebody is there
     except (OSError, ValueError) as error:
