@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from genbench.cli import cli
-from genbench.errors import PluginError, TrackerError, UsageError
+from genbench.errors import PluginError, TrackerError, UsageError, one_line
 from genbench.results.store import Store, Stored, artifact, read_record, write_record
 from genbench.system import environment
 from genbench.tracking import process as tracker_process
@@ -23,6 +23,7 @@ from genbench.tracking.exporting import export, opened
 from genbench.tracking.live import Follower, Followers
 from genbench.tracking.targets import parse_targets
 from tests.conftest import ROOT
+from tests.report_evil import evil_task
 from tests.test_archive import NEW, OLD, fill
 from tests.test_docs import blocks
 
@@ -280,7 +281,7 @@ def follow(site: Path, tmp_path: Path) -> Following:
             deadline = time.monotonic() + 0.6
             while time.monotonic() < deadline:
                 process.pump(0.1)
-            Followers([follower]).finish(cells, cells[0].folder, report=False)
+            Followers([follower], said.append).finish(cells, cells[0].folder, report=False)
         return said, told(file)
 
     return run
@@ -311,3 +312,16 @@ def test_a_tracker_that_never_takes_anything_costs_two_lines(
     assert "3 of 3 cells were not taken" in said[1]
     assert "later: genbench results export" in said[1]
     assert "--to broken:" in said[1]
+
+
+def test_a_record_that_tries_to_deceive_is_told_in_single_harmless_lines(tmp_path: Path) -> None:
+    for entry in evil_task(tmp_path).entries:
+        assert entry.folder is not None
+        account = account_of(Stored(entry.record, entry.folder))
+        texts = [account.run.group, account.run.name, account.error, *account.values]
+        for found in (account.facts, account.parameters, account.curves, account.without,
+                      account.signatures, account.pictures):  # fmt: skip
+            texts += [*found, *(text for text in found.values() if isinstance(text, str))]
+        assert [text for text in texts if text != one_line(text)] == []
+        assert max(map(len, texts)) <= 4_000
+        json.dumps(account.to_json(), allow_nan=False)

@@ -70,11 +70,13 @@ def shelf(root: Path) -> None:
 
 @dataclass(frozen=True)
 class Exported:
-    """A folder in which records were told twice to all trackers that are installed."""
+    """A folder whose records were told to all trackers that are installed."""
 
     folder: Path
     env: dict[str, str]
-    said: tuple[str, ...]
+    targets: tuple[str, ...]
+    address: str
+    server: subprocess.Popen[bytes] | None
 
     @property
     def accounts(self) -> dict[str, Account]:
@@ -85,7 +87,7 @@ class Exported:
 
     def export(self, *more: str) -> tuple[str, ...]:
         """Tell everything again."""
-        words = [word for target in TARGETS for word in ("--to", target)]
+        words = [word for target in self.targets for word in ("--to", target)]
         done = genbench("results", "export", *words, *more, cwd=self.folder, env=self.env)
         assert done.code == 0, done.err
         return tuple(re.sub(r" in .*: ", ": ", line) for line in done.out.splitlines())
@@ -97,24 +99,27 @@ class Exported:
         return json.loads(done.stdout.splitlines()[-1])
 
 
-PLACES = {"mlflow": "mlflow:sqlite:///mlflow.db", "tensorboard": "tensorboard:runs",
-          "trackio": "trackio:mine", "wandb": "wandb:us/mine"}  # fmt: skip
-TARGETS = tuple(PLACES[name] for name in installed(*LIBRARIES))
-
-
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    if not TARGETS:
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exported]:
+    found = installed(*LIBRARIES)
+    if not found:
         pytest.skip("no tracker is installed")
     folder = tmp_path_factory.mktemp("trackers")
     env = {"WANDB_MODE": "offline", "TRACKIO_DIR": str(folder / "trackio"),
            "WANDB_CACHE_DIR": str(folder / "cache"), "WANDB_DATA_DIR": str(folder / "data"),
            "OMP_NUM_THREADS": "1"}  # fmt: skip
     shelf(folder / "results")
-    made = Exported(folder, env, ())
-    first = made.export()
-    assert first == ("4 cells: 4 new, 0 renewed, 0 there already",) * len(TARGETS)
-    return dataclasses.replace(made, said=first)
+    with contextlib.ExitStack() as stack:
+        address, process = "", None
+        if "mlflow" in found:
+            address, process = stack.enter_context(server(folder, "sqlite:///mlflow.db"))
+        places = {"mlflow": f"mlflow:{address}", "tensorboard": "tensorboard:runs",
+                  "trackio": "trackio:mine", "wandb": "wandb:us/mine"}  # fmt: skip
+        targets = tuple(places[name] for name in found)
+        made = Exported(folder, env, targets, address, process)
+        assert made.export() == (
+            "4 cells: 4 new, 0 renewed, 0 there already",) * len(targets)  # fmt: skip
+        yield made
 
 
 def files(folder: Path) -> dict[Path, bytes]:
@@ -332,37 +337,35 @@ def history(address: str, run: Any, key: str) -> list[tuple[int, float]]:
 
 def test_mlflows_server_tells_every_number_curve_and_picture(exported: Exported) -> None:
     needs("mlflow")
-    with server(exported.folder, "sqlite:///mlflow.db") as (address, _):
-        runs = runs_of(address, GROUP)
-        accounts = exported.accounts
-        assert len(runs) == 5
-        for account in accounts.values():
-            run = runs[account.run.id]
-            tags, info = pairs(run["data"]["tags"]), run["info"]
-            assert info["run_name"] == account.run.name
-            assert info["status"] == ("FINISHED" if account.succeeded else "FAILED")
-            assert (info["start_time"], info["end_time"]) == (
-                account.began * 1000, account.ended * 1000,
-            )  # fmt: skip
-            metrics = pairs(run["data"].get("metrics", []))
-            assert only(metrics, "metrics/", "cost/") == account.values
-            params = pairs(run["data"].get("params", []))
-            assert params == {k: str(v) for k, v in account.parameters.items()}
-            assert {k: tags[f"signature/{k}"] for k in account.signatures} == account.signatures
-            assert {k: tags[f"no value/{k}"] for k in account.without} == account.without
-        vae = accounts["vae seed 0"]
-        (name, line), *_ = vae.curves.items()
-        assert history(address, runs[vae.run.id], name) == [tuple(point) for point in line]
-        folder = f"artifacts/list?run_id={runs[vae.run.id]['info']['run_id']}&path=pictures"
-        told = {
-            Path(file["path"]).name: file["file_size"] for file in rest(address, folder)["files"]
-        }
-        assert told == {Path(p).name: Path(p).stat().st_size for p in vae.pictures.values()}
-        odd = runs[accounts["odd:way=a/b|c seed 7"].run.id]
-        assert history(address, odd, "curves/loss%20of%20%CE%B1%20at%20x_") == [(1, 0.5), (2, 0.25)]
-        assert pairs(odd["data"]["tags"])["mlflow.note.content"] == (
-            "failed in fit: it <b>exploded</b>"
-        )
+    address = exported.address
+    runs = runs_of(address, GROUP)
+    accounts = exported.accounts
+    assert len(runs) == 5
+    for account in accounts.values():
+        run = runs[account.run.id]
+        tags, info = pairs(run["data"]["tags"]), run["info"]
+        assert info["run_name"] == account.run.name
+        assert info["status"] == ("FINISHED" if account.succeeded else "FAILED")
+        assert (info["start_time"], info["end_time"]) == (
+            account.began * 1000, account.ended * 1000,
+        )  # fmt: skip
+        metrics = pairs(run["data"].get("metrics", []))
+        assert only(metrics, "metrics/", "cost/") == account.values
+        params = pairs(run["data"].get("params", []))
+        assert params == {k: str(v) for k, v in account.parameters.items()}
+        assert {k: tags[f"signature/{k}"] for k in account.signatures} == account.signatures
+        assert {k: tags[f"no value/{k}"] for k in account.without} == account.without
+    vae = accounts["vae seed 0"]
+    (name, line), *_ = vae.curves.items()
+    assert history(address, runs[vae.run.id], name) == [tuple(point) for point in line]
+    folder = f"artifacts/list?run_id={runs[vae.run.id]['info']['run_id']}&path=pictures"
+    told = {Path(file["path"]).name: file["file_size"] for file in rest(address, folder)["files"]}
+    assert told == {Path(p).name: Path(p).stat().st_size for p in vae.pictures.values()}
+    odd = runs[accounts["odd:way=a/b|c seed 7"].run.id]
+    assert history(address, odd, "curves/loss%20of%20%CE%B1%20at%20x_") == [(1, 0.5), (2, 0.25)]
+    assert pairs(odd["data"]["tags"])["mlflow.note.content"] == (
+        "failed in fit: it <b>exploded</b>"
+    )
 
 
 def test_the_same_again_doubles_nothing_and_a_newer_attempt_takes_the_place_of_the_older(
@@ -380,7 +383,9 @@ def test_the_same_again_doubles_nothing_and_a_newer_attempt_takes_the_place_of_t
     )  # fmt: skip
     write_record(folder, newer)
     before = files(exported.folder / "runs")
-    assert exported.export() == ("4 cells: 0 new, 1 renewed, 3 there already",) * len(TARGETS)
+    assert exported.export() == ("4 cells: 0 new, 1 renewed, 3 there already",) * len(
+        exported.targets
+    )
     account = account_of(Stored(newer, folder))
     if "tensorboard" in installed(*LIBRARIES):
         (run,) = (exported.folder / "runs").glob(f"*/*~{account.run.id[:8]}")
@@ -398,32 +403,35 @@ def test_the_same_again_doubles_nothing_and_a_newer_attempt_takes_the_place_of_t
 
 
 def test_mlflow_shows_losses_while_it_trains_and_a_server_that_dies_fails_no_run(
-    run_genbench: Command, tmp_path: Path
+    exported: Exported, run_genbench: Command, tmp_path: Path
 ) -> None:
-    """And what it missed the export adds, to the same run."""
+    """And what it missed the export adds, to the same run; here into the database itself."""
     needs("mlflow")
+    address = exported.address
+    assert exported.server is not None
     run = ("run", "--suite", TINY, "--plugin", f"{PLUGINS / 'slow.py'}:Slow", "--no-controls",
            "--no-report", "-g", "slow:pause=0.05")  # fmt: skip
-    with server(tmp_path, "sqlite:///mlflow.db") as (address, process):
-        env = {**os.environ, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "OMP_NUM_THREADS": "1"}
-        words = command((*run, "--track", f"mlflow:{address}"))
-        going = subprocess.Popen(words, cwd=tmp_path, env=env, text=True,
-                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
-        seen = first_losses(address, going)
-        end(process)
-        _, err = going.communicate(timeout=300)
+    env = {**os.environ, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "OMP_NUM_THREADS": "1"}
+    words = command((*run, "--track", f"mlflow:{address}"))
+    going = subprocess.Popen(words, cwd=tmp_path, env=env, text=True,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+    seen = first_losses(address, going)
+    end(exported.server)
+    _, err = going.communicate(timeout=300)
     assert going.returncode == 0, err
     assert "1 of 1 cells were not taken" in err
     assert f"later: genbench results export results --to mlflow:{address}" in err
-    done = run_genbench("results", "export", "--no-report", "--to", "mlflow:sqlite:///mlflow.db",
+    place = exported.folder / "mlflow.db"
+    done = run_genbench("results", "export", "--no-report", "--to", f"mlflow:sqlite:///{place}",
                         env={"OMP_NUM_THREADS": "1"})  # fmt: skip
-    assert "1 cells in mlflow:sqlite:///mlflow.db: 1 new" in done.out, done.err
+    assert "1 new, 0 renewed, 0 there already" in done.out, done.err
     (task,) = Store(tmp_path / "results").task_folders()
     (account,) = map(account_of, Store(tmp_path / "results").records(task))
-    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
-        made = database.execute("SELECT run_uuid, status FROM runs").fetchall()
-        assert made == [(seen, "FINISHED")]
-        points = database.execute("SELECT key, step, value FROM metrics ORDER BY key, step")
+    with closing(sqlite3.connect(place)) as database:
+        ask = "SELECT run_uuid, status FROM runs WHERE name LIKE 'slow%'"
+        assert database.execute(ask).fetchall() == [(seen, "FINISHED")]
+        ask = "SELECT key, step, value FROM metrics WHERE run_uuid = ? ORDER BY key, step"
+        points = database.execute(ask, (seen,))
         known: dict[str, list[tuple[int, float]]] = {}
         for key, *point in points:
             known.setdefault(key, []).append(tuple(point))

@@ -37,7 +37,7 @@ def following(
     """
     group = group_of(suite.name, suite.version, suite.profile)
     with opened(targets) as processes:
-        yield Followers([Follower(process, group, store, say) for process in processes])
+        yield Followers([Follower(process, group, store, say) for process in processes], say)
 
 
 class Follower:
@@ -104,8 +104,9 @@ class Follower:
 class Followers:
     """All trackers of a run."""
 
-    def __init__(self, followers: Sequence[Follower]) -> None:
+    def __init__(self, followers: Sequence[Follower], say: Say) -> None:
         self._followers = followers
+        self._say = say
 
     def beside(self, shown: Listener, store: Store) -> Listener:
         """A listener that tells `shown` and then the trackers."""
@@ -116,10 +117,16 @@ class Followers:
         if not self._followers:
             return
         with TemporaryDirectory(prefix="genbench-report-") as scratch:
-            tasks = [task_results(folder, published=True)] if report else []
-            reports = reports_of(tasks, Path(scratch))
+            reports = self._reports(folder, Path(scratch)) if report else {}
             for follower in self._followers:
                 follower.finish(stored, reports)
+
+    def _reports(self, folder: Path, out: Path) -> dict[str, Path]:
+        try:
+            return reports_of([task_results(folder, published=True)], out)
+        except Exception as error:  # no report for a tracker must not fail a run of hours
+            self._say(f"warning: trackers get no report: {type(error).__name__}: {error}")
+            return {}
 
 
 class _Beside:
