@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ ID, STAMP, COMPLETE = "genbench/run", "genbench/record", "genbench/complete"
 MOST_METRICS, MOST_OTHERS, MOST_FOUND = 1000, 100, 1000  # in one request
 MOST_KEY, MOST_VALUE = 250, 5000  # characters
 STATUS = {"ok": "FINISHED", "skipped": "FINISHED", "interrupted": "KILLED"}
+DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 REPORT = "report"
 
 
@@ -181,14 +183,20 @@ class MLflowTracker:
 
 def _client(address: str) -> Any:
     """A client that has been answered once."""
-    try:
-        client = library("mlflow", "mlflow").MlflowClient(address)
-        client.search_experiments(max_results=1)
-    except ImportError as error:  # what writes to databases does not come with a mere client
-        raise UsageError(
-            f"{error}: this address needs all of MLflow: pip install mlflow"
-        ) from error
+    if address.startswith(DATABASES) and not _is_whole():
+        raise UsageError("a database needs all of MLflow, not its client alone: pip install mlflow")
+    client = library("mlflow", "mlflow").MlflowClient(address)
+    client.search_experiments(max_results=1)
     return client
+
+
+def _is_whole() -> bool:
+    """Whether all of MLflow is installed, and not only what the extra of this tracker brings."""
+    try:
+        metadata.version("mlflow")
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def _require_somebody(address: str) -> None:
