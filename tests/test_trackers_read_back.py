@@ -29,7 +29,10 @@ import pytest
 from genbench.results.store import Store, Stored, new_ulid, read_record, write_record
 from genbench.system.files import sha256_file
 from genbench.tracking.account import Account, account_of
+from genbench.tracking.exporting import opened, record_order
+from genbench.tracking.targets import parse_targets
 from tests.conftest import PLUGINS, ROOT, TINY, Command, Done, command, genbench
+from tests.test_trackers import stored
 
 pytestmark = pytest.mark.slow
 
@@ -455,6 +458,49 @@ def first_losses(address: str, run: subprocess.Popen[str]) -> str:
                     return str(found["info"]["run_id"])
         time.sleep(0.2)
     raise AssertionError("no loss was told")
+
+
+def test_news_of_a_fit_are_there_until_the_record_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow's are told above."""
+    needs("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    monkeypatch.chdir(tmp_path)
+    env = {"WANDB_MODE": "offline", "TRACKIO_DIR": str(tmp_path / "trackio")}
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    told = account_of(
+        stored(tmp_path / "results", curves={"a": {"examples": [30], "value": [2.0]}})
+    )
+    places = {
+        "tensorboard": "tensorboard:runs",
+        "trackio": "trackio:mine",
+        "wandb": "wandb:us/mine",
+    }
+    news = {"do": "progress", "run": dataclasses.asdict(told.run), "scalars": {"loss": 0.5}}
+    with opened(parse_targets([places[name] for name in installed(*places)])) as processes:
+        for process in processes:
+            for examples in (10, 20):
+                assert process.ask({**news, "examples": examples}) == "told"
+        (run,) = (tmp_path / "runs").glob("*/*")
+        live = EventAccumulator(str(run)).Reload().Scalars("live/loss")
+        assert [(event.step, event.value) for event in live] == [(10, 0.5), (20, 0.5)]
+        for process in processes:
+            assert [process.ask(record_order(told)) for _ in range(2)] == ["new", "same"]
+            assert process.close() is None
+    assert len([*run.iterdir()]) == 1
+    assert "live/loss" not in EventAccumulator(str(run)).Reload().Tags()["scalars"]
+    made = Exported(tmp_path, env, (), "", None)
+    if "trackio" in installed(*places):
+        (kept,) = made.asked(TRACKIO)["runs"]
+        assert (kept["id"], len(kept["logs"])) == (told.run.id, 2)
+    if "wandb" in installed(*places):
+        (kept,) = made.asked(WANDB)
+        assert [only(row, "live/", "curves/") for row in kept["rows"]] == [
+            {"live/loss": 0.5}, {"live/loss": 0.5}, {"curves/a": 2.0}, {},
+        ]  # fmt: skip
 
 
 def refused(done: Done, message: str, folder: Path) -> None:

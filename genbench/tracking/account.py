@@ -6,13 +6,14 @@ secret is left out. Trackers replace what they cannot take in a name.
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from genbench.errors import shorten
 from genbench.results import Record, Stored, course_of, digest, plain
@@ -22,7 +23,7 @@ FORM = 1  # raise it when more of a record is told: what was told before is then
 
 Scalar = bool | int | float | str
 
-PNG = b"\x89PNG\r\n\x1a\n"
+MOST_PIXELS = 50_000_000  # of a picture
 MOST_NAME = 120  # characters
 MOST_TEXT = 4_000
 # Of a record's `timing` and `resources`: what a cell cost.
@@ -247,15 +248,19 @@ def _pictures(stored: Stored) -> dict[str, str]:
     found: dict[str, str] = {}
     for item in stored.record.artifacts:
         path = stored.artifact(item.role) if item.path.endswith(".png") else None
-        if path is not None and _begins_like_png(path):
+        if path is not None and _is_png(path):
             found[_name(item.role)] = str(path.absolute())
     return found
 
 
-def _begins_like_png(path: Path) -> bool:
-    with contextlib.suppress(OSError), path.open("rb") as file:
-        return file.read(len(PNG)) == PNG
-    return False
+def _is_png(path: Path) -> bool:
+    """Whether a file is a whole picture: one that is not would have trackers refuse its cell."""
+    try:
+        with Image.open(path, formats=("PNG",)) as image:
+            image.verify()
+            return image.width * image.height <= MOST_PIXELS
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return False
 
 
 def _seconds(time: Any) -> float:
