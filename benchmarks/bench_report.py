@@ -69,10 +69,10 @@ def entries(folder: Path, generators: int = GENERATORS, seeds: int = SEEDS) -> l
                 f"01J{index:03d}S{seed:03d}" + "0" * 16,
                 fixtures.cell_of(name, family, seed, likelihood="exact"),
                 metrics=metrics,
-                curves=fixtures._curves(family, seed),
+                curves=fixtures.curves(family, seed),
                 artifacts=(
                     fixtures._artifact(home, "log", "log.txt"),
-                    *fixtures._grids(home, name, seed),
+                    *fixtures.grids(home, name, seed),
                 ),
             )
             made.append(Entry(record, home))

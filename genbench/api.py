@@ -47,6 +47,7 @@ from genbench.running import (
 )
 from genbench.system import Jobs, environment, resolve_devices
 from genbench.tasks import Suite, load_suite
+from genbench.tracking import Followers, following, parse_targets
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -157,6 +158,7 @@ def run(
     memory_limit: int | None = None,
     report: bool = True,
     sandbox: bool = True,
+    track: Sequence[str] = (),
     show: Show | None = None,
 ) -> Result:
     """Train and score generators on a suite; what is stored already is not run again.
@@ -191,6 +193,9 @@ def run(
         Seconds and bytes for each cell's generator.
     report
         Whether to renew the HTML report after every cell.
+    track
+        Trackers that are told of every cell, as ``mlflow:URI``, ``wandb:PROJECT``,
+        ``tensorboard:DIR`` or ``trackio``. One that fails costs a line on stderr.
     show
         Who is told how the run goes; by default lines on stderr.
 
@@ -200,6 +205,7 @@ def run(
         For names, parameters and files that cannot be used. A generator that fails ends as a
         record, not as an error.
     """
+    targets = parse_targets(track)
     chosen = load_suite(str(suite), profile)
     store = Store(Path(results))
     devices = resolve_devices(device, jobs)
@@ -210,6 +216,7 @@ def run(
     named = [g for g in generators if isinstance(g, str)]
     own = [(g, choice_of(g)) for g in generators if not isinstance(g, str)]
     with (
+        following(targets, chosen, store, _say) as followers,
         Prober(sandbox=sandbox) as prober,
         started(executor, setting_of(chosen, store, options, jobs, prober.forks)) as made,
     ):
@@ -221,7 +228,8 @@ def run(
         if controls:
             choices += controls_of(chosen, prober)
         living_here = InProcessExecutor(made, classes_by_name(own))
-        return _run(chosen, choices, store, options, living_here, show or lines, report)
+        return _run(chosen, choices, store, options, living_here, show or lines, report,
+                    followers=followers)  # fmt: skip
 
 
 def plan(
@@ -240,8 +248,10 @@ def plan(
     fresh: bool = False,
     keep_failed: bool = False,
     controls: bool = True,
+    track: Sequence[str] = (),
 ) -> Plan:
     """The plan of `run` with these arguments."""
+    parse_targets(track)
     chosen, store = load_suite(str(suite), profile), Store(Path(results))
     find(executor)
     asked = _options(chosen, seeds, threads, ("cpu",), parts)
@@ -363,6 +373,7 @@ def _run(
     show: Show,
     report: bool,
     notes: tuple[str, ...] = (),
+    followers: Followers | None = None,
 ) -> Result:
     out = store.root / "report"
     renewed = 0.0, -math.inf  # how long the last renewal took, and when it ended
@@ -380,7 +391,11 @@ def _run(
         renewed = time.monotonic() - start, time.monotonic()
 
     with show(suite) as shown:
-        ended = run_suite(suite, choices, store, options, executor, shown, renew_between_cells)
+        told = shown if followers is None else followers.beside(shown, store)
+        ended = run_suite(suite, choices, store, options, executor, told, renew_between_cells)
     if not (store.root / suite.folder_name / SUITE).is_file():  # the folder was deleted meanwhile
         store.write_suite(suite.folder_name, suite.describe())
-    return Result(ended, store, renew_report(store, out) if report else None, notes)
+    page = renew_report(store, out) if report else None
+    if followers is not None:
+        followers.finish(ended.stored, store.root / suite.folder_name, report=report)
+    return Result(ended, store, page, notes)

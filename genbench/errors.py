@@ -52,6 +52,10 @@ class StoreError(GenbenchError):
     """A results folder that cannot be read or written."""
 
 
+class TrackerError(GenbenchError):
+    """A tracker that cannot be reached, or refuses what it is told."""
+
+
 class ContractError(GenbenchError):
     """A generator broke the plugin contract: wrong shape, dtype, range, count or value."""
 

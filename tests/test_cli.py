@@ -139,7 +139,9 @@ def test_json_is_json_lines_and_nothing_else(home: Path) -> None:
 
 def test_list_and_show_tell_what_there_is(run_genbench: Command) -> None:
     found = json.loads(run_genbench("list", "--json").out)
-    assert set(found) == {"suites", "generators", "metrics", "extractors", "executors"}
+    assert set(found) == {
+        "suites", "generators", "metrics", "extractors", "executors", "trackers",
+    }  # fmt: skip
     assert {"mnist", "digits", "8gaussians", "checkerboard", "moons"} <= {
         row["name"] for row in found["suites"]
     }

@@ -89,7 +89,9 @@ def test_the_map_of_the_house_has_the_rooms_in_their_order_and_files_that_exist(
             assert (ROOT / "genbench" / room / name).exists(), f"{room}/{name}"
 
 
-GROUPS = {f"genbench.{name}" for name in ("generators", "loaders", "extractors", "executors")}
+GROUPS = {
+    f"genbench.{name}" for name in ("generators", "loaders", "extractors", "executors", "trackers")
+}
 
 
 def exists(name: str) -> bool:

@@ -9,6 +9,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from genbench.system import environment
+
 
 def command(without: Sequence[str] = (), **changes: Any) -> str:
     """The running command as a shell takes it, with `changes` of options by name.
@@ -36,7 +38,7 @@ def _line(context: click.Context, verb: Sequence[str], values: Mapping[str, Any]
     for parameter in context.command.params:
         if parameter.name in values:
             words += _words(parameter, values[parameter.name])
-    return shlex.join(words)
+    return shlex.join(map(environment.without_login, words))
 
 
 def _path(context: click.Context | None) -> list[str]:

@@ -78,22 +78,53 @@ def gc(place: Path, cache: bool, delete: bool) -> int:
 @results_.command()
 @click.argument("places", metavar="[RESULTS]...", nargs=-1, type=FOLDER)
 @click.option(
-    "-o", "--out", required=True, metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
+    "-o", "--out", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
     help="A .csv, .parquet (needs pyarrow) or .sqlite file.",
 )  # fmt: skip
 @click.option(
-    "--attempts", is_flag=True, help="Every attempt at a cell, not only the one that counts."
+    "--to", "targets", multiple=True, metavar="T[:WHERE]",
+    help="Tell this tracker of every cell; repeat for more: mlflow:URI, wandb[:PROJECT], "
+    "tensorboard:DIR, trackio (see `genbench list trackers`). The same again doubles nothing.",
+)  # fmt: skip
+@click.option(
+    "--attempts",
+    is_flag=True,
+    help="In FILE, every attempt at a cell, not only the one that counts.",
 )
-def export(places: tuple[Path, ...], out: Path, attempts: bool) -> int:
-    """Write one line per cell and metric, for pandas, R or SQL.
+@click.option("--no-report", is_flag=True, help="Do not send the HTML report to trackers.")
+def export(
+    places: tuple[Path, ...],
+    out: Path | None,
+    targets: tuple[str, ...],
+    attempts: bool,
+    no_report: bool,
+) -> int:
+    """Write one line per cell and metric to a FILE, for pandas, R or SQL, or tell trackers.
 
     Of several attempts at a cell, such as reruns that were merged, the one counts that the table
-    shows: no seed is there twice.
-    """
-    from genbench.results import archive
+    shows: no seed is there twice. A tracker gets a run per cell: parameters, metrics with their
+    intervals, curves, pictures; and the report.
 
-    lines = archive.export(places or (Path("results"),), out, attempts=attempts)
-    echo(f"{lines} lines in {out}")
+    \b
+    Examples
+      genbench results export -o cells.csv
+      genbench results export --to mlflow:http://localhost:5000
+      genbench results export results-a results-b --to tensorboard:runs
+    """
+    from genbench.errors import UsageError
+    from genbench.results import archive
+    from genbench.tracking import export as tell
+    from genbench.tracking import parse_targets
+
+    if out is None and not targets:
+        raise UsageError("export where? Name a file with -o, or a tracker with --to")
+    places = places or (Path("results"),)
+    wanted = parse_targets(targets)
+    if out is not None:
+        echo(f"{archive.export(places, out, attempts=attempts)} lines in {out}")
+    for told in tell(places, wanted, report=not no_report) if wanted else ():
+        echo(f"{told.cells} cells in {told.target}: {told.new} new, {told.renewed} renewed, "
+             f"{told.same} there already")  # fmt: skip
     return 0
 
 

@@ -16,7 +16,7 @@ from genbench.cli.output import Sheet, echo, echo_json, heading
 from genbench.errors import GenbenchError, UsageError, did_you_mean, shorten
 
 DOUBLED = "two packages claim this name: uninstall one"
-SECTIONS = ("suites", "generators", "metrics", "extractors", "executors")
+SECTIONS = ("suites", "generators", "metrics", "extractors", "executors", "trackers")
 
 
 @click.command("list")
@@ -25,11 +25,11 @@ SECTIONS = ("suites", "generators", "metrics", "extractors", "executors")
     "--check",
     is_flag=True,
     help="Import each generator (in a process of its own), each metric of another package and each"
-    " executor, and show the broken ones.",
+    " executor and tracker, and show the broken ones.",
 )
 @options.as_json()
 def list_(section: str | None, check: bool, as_json: bool) -> int:
-    """List suites, generators, metrics, extractors and executors.
+    """List suites, generators, metrics, extractors, executors and trackers.
 
     Reads metadata only; a plugin that does not import is still listed. Use --check to find it.
     """
@@ -225,12 +225,19 @@ def _executors() -> list[dict[str, Any]]:
     return _announced(extensions.EXECUTORS)
 
 
+def _trackers() -> list[dict[str, Any]]:
+    from genbench.system import extensions
+
+    return _announced(extensions.TRACKERS)
+
+
 _LISTS = {
     "suites": _suites,
     "generators": _generators,
     "metrics": _metrics,
     "extractors": _extractors,
     "executors": _executors,
+    "trackers": _trackers,
 }
 
 
@@ -260,11 +267,19 @@ def _check_executors(rows: list[dict[str, Any]]) -> None:
     """Import the executors, and tell what they say of themselves."""
     from genbench.running import executors
 
-    def facts(name: str) -> dict[str, str]:
-        doc = executors.find(name).__doc__ or ""
-        return {"about": doc.strip().partition("\n")[0]}
+    _ask(rows, lambda name: _said(executors.find(name)))
 
-    _ask(rows, facts)
+
+def _check_trackers(rows: list[dict[str, Any]]) -> None:
+    """Import the trackers, not their libraries, and tell what they say of themselves."""
+    from genbench import tracking
+
+    _ask(rows, lambda name: _said(tracking.find(name)))
+
+
+def _said(cls: Any) -> dict[str, str]:
+    """The first line of a class's docstring."""
+    return {"about": (cls.__doc__ or "").strip().partition("\n")[0]}
 
 
 def _ask(rows: list[dict[str, Any]], facts: Callable[[str], dict[str, str]]) -> None:
@@ -275,7 +290,12 @@ def _ask(rows: list[dict[str, Any]], facts: Callable[[str], dict[str, str]]) -> 
             row["problem"] = shorten(str(error), 300)
 
 
-_CHECKS = {"generators": _check, "metrics": _check_metrics, "executors": _check_executors}
+_CHECKS = {
+    "generators": _check,
+    "metrics": _check_metrics,
+    "executors": _check_executors,
+    "trackers": _check_trackers,
+}
 
 
 def _print(title: str, rows: list[dict[str, Any]]) -> None:

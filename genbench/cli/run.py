@@ -76,6 +76,13 @@ def _jobs(context: click.Context, option: click.Parameter, text: str) -> int | L
     metavar="NAME",
     help="Have the cells run by this executor (see `genbench list executors`).",
 )
+@click.option(
+    "--track",
+    multiple=True,
+    metavar="T[:WHERE]",
+    help="Tell this tracker of each cell, and of its losses while it trains; repeat for more: "
+    "mlflow:URI, wandb[:PROJECT], tensorboard:DIR, trackio (see `genbench list trackers`).",
+)
 @options.only
 @options.skip
 @click.option("--fresh", is_flag=True, help="Run every cell again, whatever is stored.")
@@ -111,6 +118,7 @@ def run(
     threads: int,
     device: str,
     executor: str,
+    track: tuple[str, ...],
     only: str | None,
     skip: str | None,
     fresh: bool,
@@ -156,6 +164,7 @@ def run(
         "fresh": fresh,
         "keep_failed": keep_failed,
         "controls": not no_controls,
+        "track": track,
     }
     if dry_run:
         print_plan(api.plan(suite_name, generators, **asked).cells, as_json=as_json)

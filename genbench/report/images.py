@@ -188,7 +188,7 @@ def scatter_picture(x: np.ndarray, limits: Limits, cells: int = 288) -> Picture:
 def _ink(share: np.ndarray, zoom: int) -> Picture:
     at = np.linspace(0, 1, len(INK))
     rgb = np.stack([np.interp(share, at, INK[:, c]) for c in range(3)], -1)
-    image = Image.fromarray(np.uint8(rgb[::-1].round()))
+    image = Image.fromarray(rgb[::-1].round().astype(np.uint8))
     size = (image.width * zoom, image.height * zoom)
     return encode(image.resize(size, Image.Resampling.BILINEAR) if zoom > 1 else image)
 

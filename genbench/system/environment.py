@@ -18,7 +18,9 @@ from genbench.system.card import name as card_name
 
 PACKAGES = ("genbench", "torch", "numpy", "scipy", "scikit-learn", "torch-fidelity")
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
-_SECRET = re.compile(r"(?i)(token|secret|password|passwd|api[-_]?key|credential)")
+_SECRET = re.compile(r"(?:token|secret|password|passwd|api[-_]?key|credential)", re.IGNORECASE)
+_LOGIN = re.compile(r"(?<=://)[^/\s]+@")
+_QUERY = re.compile(rf"([?&][^=&\s]*{_SECRET.pattern}[^=&\s]*=)[^&#\s]+", re.IGNORECASE)
 
 
 def versions() -> dict[str, str]:
@@ -68,8 +70,21 @@ def source(argv: Sequence[str]) -> dict[str, Any]:
     return {"argv": redact(argv), "git_commit": _git_commit()}
 
 
+def is_secret(name: str) -> bool:
+    """Whether a value of this name looks like a secret."""
+    return _SECRET.search(name) is not None
+
+
+def without_login(text: str) -> str:
+    """`text` without what addresses in it say of a user and a password or a token."""
+    return _QUERY.sub(r"\1***", _LOGIN.sub("***@", text))
+
+
 def redact(argv: Sequence[str]) -> list[str]:
-    """`argv` with the values of anything that looks like a secret replaced by ``***``."""
+    """`argv` with the values of anything that looks like a secret replaced by ``***``.
+
+    What addresses say of a user and a password goes too.
+    """
     kept: list[str] = []
     hide_next = False
     for word in argv:
@@ -82,6 +97,7 @@ def redact(argv: Sequence[str]) -> list[str]:
         else:
             kept.append(word)
             hide_next = bool(_SECRET.search(word)) and word.startswith("-")
+    kept = [without_login(word) for word in kept]
     return [visible(word) for word in kept]  # a path need not be UTF-8, a record must
 
 

@@ -1,4 +1,4 @@
-"""Extensions by entry points of packages: loaders, extractors, metrics, kinds, executors.
+"""Extensions by entry points: loaders, extractors, metrics, kinds, executors, trackers.
 
 Names are read from package metadata; code is imported when its name is asked for, and only then.
 """
@@ -15,6 +15,7 @@ EXTRACTORS = "genbench.extractors"
 METRICS = "genbench.metrics"
 KINDS = "genbench.kinds"
 EXECUTORS = "genbench.executors"
+TRACKERS = "genbench.trackers"
 
 
 def announced(group: str) -> dict[str, list[metadata.EntryPoint]]:

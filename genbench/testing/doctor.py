@@ -153,6 +153,7 @@ def _extensions() -> Iterator[Check]:
     """The extensions of other packages, imported here as a run imports them."""
     from genbench.metrics import find as find_metric
     from genbench.running import find as find_executor
+    from genbench.tracking import find as find_tracker
 
     groups: tuple[tuple[str, str, Callable[[str], Any]], ...] = (
         ("loader", extensions.LOADERS,
@@ -162,6 +163,7 @@ def _extensions() -> Iterator[Check]:
         ("metric", extensions.METRICS, find_metric),
         ("kind", extensions.KINDS, kinds.of),
         ("executor", extensions.EXECUTORS, find_executor),
+        ("tracker", extensions.TRACKERS, find_tracker),
     )  # fmt: skip
     for kind, group, load in groups:
         for name, entries in sorted(extensions.announced(group).items()):

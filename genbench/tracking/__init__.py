@@ -1,0 +1,5 @@
+"""Trackers: records told to MLflow, Weights & Biases, TensorBoard, trackio; one way, never back."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
