@@ -82,6 +82,19 @@ def test_class_folders_of_colour_pictures_become_a_suite(tmp_path: Path, quick: 
     assert sum(found.rows.values()) == N
 
 
+def test_the_first_rows_of_a_split_are_of_all_classes(tmp_path: Path, quick: None) -> None:
+    """Files are listed class after class, which is how suites of earlier readers are served."""
+    _, suite = made(tmp_path / "out", images=photos(tmp_path / "photos"))
+    now = load_split(suite.dataset, suite.space, "train")
+    before = load_split({**suite.dataset, "reader": 3}, suite.space, "train")
+    assert len(set(before.y[:20])) == 1
+    assert np.bincount(now.y[:30]).min() >= 5
+    assert_array_equal(now.x.mean((2, 3)).argmax(1), now.y)
+    assert sorted(row.tobytes() for row in now.x) == sorted(row.tobytes() for row in before.x)
+    _, moved = made(tmp_path / "again", images=photos(tmp_path / "photos"))
+    assert_array_equal(load_split(moved.dataset, moved.space, "train").x, now.x)
+
+
 # Sizes.
 
 

@@ -32,6 +32,7 @@ ROLE = "table"
 COLUMNS = ("path", "sha256", "content", "label")
 UPRIGHT = 2  # the reader that turns images as their orientation tag says; 1 took them as stored
 STRICT = 3  # the reader that refuses colours of 16 bits; those before cut them to 8
+MIXED = 4  # the reader whose first rows are a fair sample; those before served class after class
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +46,24 @@ class ImageEntry:
 
 
 def read(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
-    """The table's images, uint8 ``(n, C, H, W)``, whose content falls into the split's share."""
+    """The table's images, uint8 ``(n, C, H, W)``, whose content falls into the split's share.
+
+    The table lists class after class; rows come in the order of their digests' other end, which is
+    as good as a random one: what reads the first rows of a split sees all classes.
+    """
     rows = row_range(dataset, split)
     entries = _table(dataset, rows.file)
     chosen = rows.chosen(len(entries), lambda: places(dataset, [e.content for e in entries]))
-    x = np.empty((len(chosen), *space.shape), np.uint8)
+    served = list(enumerate(chosen))
+    if reader_of(dataset) >= MIXED:
+        # By the digests' other end: their beginning decides the split.
+        served = list(enumerate(sorted(chosen, key=lambda i: entries[i].content[::-1])))
+    x, y = np.empty((len(served), *space.shape), np.uint8), np.zeros(len(served), np.int64)
     fitting = fitting_of(dataset)
-    for place, index in enumerate(chosen):
+    for place, index in sorted(served, key=lambda pair: pair[1]):  # read as listed
         x[place] = _image(dataset, entries[index], space, fitting)
-    if not space.classes:
-        return Split(x, None)
-    return Split(x, np.array([_label(entries[i]) for i in chosen], np.int64))
+        y[place] = _label(entries[index]) if space.classes else 0
+    return Split(x, y if space.classes else None)
 
 
 def verify(dataset: Mapping[str, Any]) -> list[FileCheck]:
