@@ -56,6 +56,13 @@ from genbench.cli.output import echo
     help="Use the rows of this CSV as points: commas between columns, decimal points.",
 )
 @click.option(
+    "--batches",
+    type=click.Path(path_type=Path, exists=True),
+    metavar="PLACE",
+    help="Use the 32 x 32 colour images of a folder, .tar or .tar.gz in one of CIFAR's layouts: "
+    "pickled batches or .bin, and their classes in batches.meta.",
+)
+@click.option(
     "--header",
     type=click.Choice(["yes", "no"]),
     help="Say whether the CSV's first line is a heading, where that cannot be told.",
@@ -115,6 +122,7 @@ def suite(
     rgb: bool,
     npz: Path | None,
     csv: Path | None,
+    batches: Path | None,
     header: str | None,
     drop: tuple[str, ...],
     keep: tuple[str, ...],
@@ -128,13 +136,14 @@ def suite(
 
     Rows are split by the digest of their content, so that rows added later move no other. Copies
     of a picture lie in one split, unless they are so many that they would skew it; equal points
-    are spread like those of a random sample. The data stay where they are; the suite holds their
-    checksums. Give exactly one of --images, --npz and --csv.
+    are spread like those of a random sample. The data stay where they are (of batches the suite
+    has a copy); the suite holds their checksums. Give one of --images, --npz, --csv and --batches.
 
     \b
     Examples
       genbench new suite pets --images photos
       genbench new suite icons --images icons --resize 32 --background white
+      genbench new suite scenes --batches scenes-python.tar.gz
       genbench new suite orbits --csv orbits.csv
       genbench new suite orbits --csv pandas.csv --drop-column '#1' --split 0.6,0.2,0.2
     """
@@ -148,6 +157,7 @@ def suite(
         images=images,
         npz=npz,
         csv=csv,
+        batches=batches,
         folder=folder,
         extractor=extractor,
         skip_bad=on_bad == "skip",

@@ -18,6 +18,7 @@ from genbench.formats import Fitting, Layout
 from genbench.generator import Space
 from genbench.system import write_bytes
 from genbench.tasks.format import NAME
+from genbench.tasks.new.batches import batch_source
 from genbench.tasks.new.extractor import standardised_table, train_for
 from genbench.tasks.new.facts import (
     absent,
@@ -62,6 +63,7 @@ def new_suite(
     images: Path | None = None,
     npz: Path | None = None,
     csv: Path | None = None,
+    batches: Path | None = None,
     folder: Path = Path(),
     extractor: str | None = None,
     skip_bad: bool = False,
@@ -78,9 +80,9 @@ def new_suite(
     ----------
     name
         The suite's name: lower case, digits and ``-``.
-    images, npz, csv
+    images, npz, csv, batches
         One of: a folder of images (labelled by the folders they lie in), an ``.npz`` with ``x`` and
-        perhaps ``y``, a CSV of points.
+        perhaps ``y``, a CSV of points, a folder or tar of batches in one of CIFAR's layouts.
     extractor
         ``train`` trains a classifier on the train split and saves it, ``standardised`` gives the
         columns of points one scale; otherwise the name of an extractor. By default ``train`` for
@@ -109,8 +111,10 @@ def new_suite(
     """
     if not NAME.fullmatch(name):
         raise UsageError(f"suite name {name!r} is not usable: use lower case, digits and -")
-    if sum(source is not None for source in (images, npz, csv)) != 1:
-        raise UsageError("give exactly one of --images DIR, --npz FILE and --csv FILE")
+    if sum(source is not None for source in (images, npz, csv, batches)) != 1:
+        raise UsageError(
+            "give exactly one of --images DIR, --npz FILE, --csv FILE and --batches PLACE"
+        )
     if layout is not None and csv is None:
         raise UsageError("--header, --drop-column and --keep-column are for --csv: leave them out")
     if (fitting is not None or rgb) and images is None:
@@ -126,6 +130,8 @@ def new_suite(
         )
     elif npz is not None:
         source = npz_source(name, npz, folder)
+    elif batches is not None:
+        source = batch_source(name, batches)
     else:
         source = csv_source(name, Path(str(csv)), folder, layout or Layout())
     for file, data in source.files.items():
