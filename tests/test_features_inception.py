@@ -17,11 +17,12 @@ from torch_fidelity import feature_extractor_inceptionv3 as reference
 
 from genbench.errors import ContractError, DataError, UsageError
 from genbench.features.extractors import INCEPTION, load_extractor
-from genbench.features.inception import FILE, VARIABLE
+from genbench.features.published import PUBLISHED
 from genbench.generator import Space
 from genbench.metrics.frechet import frechet_distance
 from tests.conftest import Command
 
+FILE, VARIABLE = PUBLISHED[INCEPTION].file, PUBLISHED[INCEPTION].variable
 COLOUR = Space("image", (3, 32, 32), levels=256)
 GREY = Space("image", (1, 8, 8), levels=17)
 

@@ -158,9 +158,10 @@ def test_suites_of_the_first_reader_keep_the_pixels_they_were_made_of(
 ) -> None:
     place = folder_of(tmp_path / "turned", 6)
     _, suite = suite_of(place, tmp_path / "out")
-    assert suite.document["dataset"]["reader"] == readers.READERS["image-folder"] == 3
+    assert suite.document["dataset"]["reader"] == readers.READERS["image-folder"] == 4
     old = {k: v for k, v in suite.dataset.items() if k != "reader"}
-    now, then = (load_split(d, suite.space, "train").x for d in (suite.dataset, old))
+    third = {**suite.dataset, "reader": 3}
+    now, then = (load_split(d, suite.space, "train").x for d in (third, old))
     assert_array_equal(np.rot90(now, 1, (2, 3)), then)
 
 

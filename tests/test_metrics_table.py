@@ -21,6 +21,7 @@ IDS = [
     "fid_per_class",
     "classifier_score",
     "kid",
+    "mmd",
     "precision",
     "recall",
     "density",

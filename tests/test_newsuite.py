@@ -265,7 +265,7 @@ IMAGES = np.zeros((300, 1, 8, 8), np.uint8)
         (odd, "class1/empty.png is empty"),
         (unlabelled, "no labelled images to train an extractor on"),
         (lambda p: {"images": pictures(p / "few", 30)}, "are too few: the splits would hold"),
-        (lambda p: {"images": p / "nowhere"}, "no folder of images at"),
+        (lambda p: {"images": p / "nowhere"}, "no folder and no zip of images at"),
         (bad_csv("a,b\n1,2\n3,x\n"), "bad.csv, line 3, column 'b': 'x' is no finite number"),
         (bad_csv("1,2\n3,nan\n"), "bad.csv, line 2, column 2: 'nan' is no finite number"),
         (bad_csv("1,2\n3\n"), "bad.csv, line 2: 1 columns, expected 2"),
@@ -279,7 +279,10 @@ IMAGES = np.zeros((300, 1, 8, 8), np.uint8)
             bad_npz(x=IMAGES, y=np.ones(3)),
             "y is float64, expected int64 labels or texts: save y.astype(numpy.int64)",
         ),
-        (lambda p: {}, "give exactly one of --images DIR, --npz FILE and --csv FILE"),
+        (
+            lambda p: {},
+            "give exactly one of --images DIR, --npz FILE, --csv FILE and --batches PLACE",
+        ),
     ],
 )
 def test_faults_of_the_data_are_named_and_nothing_is_left(

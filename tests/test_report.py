@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 from genbench.errors import StoreError
-from genbench.features.inception import SHA256_PREFIX
+from genbench.features.published import PUBLISHED
 from genbench.metrics.values import MetricValue
 from genbench.report import text as text_module
 from genbench.report.columns import Column, columns, scale
@@ -149,7 +149,10 @@ def test_frechet_distances_name_their_extractor_unless_it_is_tf_inception() -> N
 
 @pytest.mark.parametrize(
     ("weights", "title"),
-    [(SHA256_PREFIX, "FID"), ("1a4a5037", "FID (inception-v3-compat, other weights)")],
+    [
+        (PUBLISHED["inception-v3-compat"].digits, "FID"),
+        ("1a4a5037", "FID (inception-v3-compat, other weights)"),
+    ],
 )
 def test_other_weights_of_inception_make_no_canonical_fid(weights: str, title: str) -> None:
     signature = f"fid|frechet/1|ddof=1|extractor=inception-v3-compat/1:{weights}|reference=test"
@@ -158,6 +161,23 @@ def test_other_weights_of_inception_make_no_canonical_fid(weights: str, title: s
                             metrics={"fid@inception-v3-compat": value})  # fmt: skip
     ids = [{"id": "fid@inception-v3-compat"}]
     assert columns(fixtures.suite(metrics=ids), [found])[0].title == title
+
+
+def test_usual_names_are_for_the_right_network_and_setting_alone() -> None:
+    cmmd = {"bandwidth": 10, "biased": True, "unit_length": True, "scale": 1000}
+    ids = [
+        {"id": "fid@dinov2-vitb14"}, {"id": "fid_infinity@dinov2-vitb14"},
+        {"id": "kid@dinov2-vitb14"}, {"id": "mmd@clip-vitb32", **cmmd},
+        {"id": "mmd@dinov2-vitb14", **cmmd}, {"id": "mmd", **cmmd}, {"id": "fid@clip-vitb32"},
+    ]  # fmt: skip
+    assert [c.title for c in columns(fixtures.suite(metrics=ids), [])] == [
+        "FD (DINOv2 ViT-B/14)", "FD∞ (DINOv2 ViT-B/14)", "KID (dinov2-vitb14)",
+        "CMMD (CLIP ViT-B/32)", "MMD (dinov2-vitb14)", "MMD", "FID (clip-vitb32)",
+    ]  # fmt: skip
+    for key, value in (("bandwidth", 5), ("biased", False), ("scale", 1), ("subsets", 9)):
+        other = {"id": "mmd@clip-vitb32", **cmmd, key: value}
+        (column,) = columns(fixtures.suite(metrics=[other]), [])
+        assert column.title == "MMD (clip-vitb32)"
 
 
 def of_mystery(*values: MetricValue) -> list[Record]:

@@ -13,7 +13,7 @@ from genbench.data import load_split
 from genbench.errors import DataError
 from genbench.features import Features
 from genbench.features.extractors import INCEPTION, load_extractor
-from genbench.features.inception import VARIABLE
+from genbench.features.published import PUBLISHED
 from genbench.generator import Space
 from genbench.metrics.values import MetricValue
 from genbench.running.cellspec import CellSpec
@@ -68,7 +68,7 @@ def test_weights_that_cannot_be_read_are_named_with_the_remedy(
 
     weights = tmp_path / "inception.pth"
     weights.write_bytes(b"")
-    monkeypatch.setenv(VARIABLE, str(weights))
+    monkeypatch.setenv(PUBLISHED[INCEPTION].variable, str(weights))
     monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(DataError, match="Permission denied: make the file readable") as told:
         load_extractor(INCEPTION, Space("image", (3, 8, 8), levels=256))

@@ -64,7 +64,7 @@ def fetch(name: str, mirror: str | None) -> int:
     """
     from genbench.data import Fetched, fetch_file
     from genbench.data import fetch as fetch_files
-    from genbench.features import INCEPTION
+    from genbench.features import PUBLISHED
     from genbench.tasks import load_suite
 
     def progress(url: str, done: int, total: int) -> None:
@@ -73,11 +73,10 @@ def fetch(name: str, mirror: str | None) -> int:
             redraw(f"{url}  {share}")
 
     found: list[Fetched]
-    if name == INCEPTION:
-        from genbench.features import FILE, SHA256_PREFIX, URL, places
-
-        url = f"{mirror.rstrip('/')}/{FILE}" if mirror else URL
-        found = [fetch_file(url, places()[-1], SHA256_PREFIX, progress)]
+    if name in PUBLISHED:
+        network = PUBLISHED[name]
+        url = f"{mirror.rstrip('/')}/{network.file}" if mirror else network.url
+        found = [fetch_file(url, network.places()[-1], network.digits, progress)]
     else:
         found = fetch_files(load_suite(name).dataset, mirror=mirror, progress=progress)
     for file in found:

@@ -335,7 +335,8 @@ def _find(what: str) -> dict[str, Any]:
         return _generator(what)
     if what in METRICS:
         info = METRICS[what]
-        return {name: _plain(getattr(info, name)) for name in _OF_METRICS}
+        body = {name: _plain(getattr(info, name)) for name in _OF_METRICS}
+        return {**body, "parameters": dict(info.defaults)}
     others = extensions.announced(extensions.METRICS)
     if what in others:
         metric = custom.find(what)

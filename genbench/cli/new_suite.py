@@ -15,10 +15,10 @@ from genbench.cli.output import echo
 @click.argument("name")
 @click.option(
     "--images",
-    type=options.FOLDER,
-    metavar="DIR",
-    help="Use the images of this folder: one folder per class, which gives the class its name, if "
-    "labelled.",
+    type=click.Path(path_type=Path, exists=True),
+    metavar="DIR|ZIP",
+    help="Use the images of this folder or zip: one folder per class, which gives the class its "
+    "name, if labelled.",
 )
 @click.option(
     "--resize",
@@ -82,6 +82,13 @@ from genbench.cli.output import echo
     help="With --tokens byte-pairs, learn so many (default: 1500).",
 )
 @click.option("--lower", is_flag=True, help="With --text, take all texts in lower case.")
+@click.option(
+    "--batches",
+    type=click.Path(path_type=Path, exists=True),
+    metavar="PLACE",
+    help="Use the 32 x 32 colour images of a folder, .tar or .tar.gz in one of CIFAR's layouts: "
+    "pickled batches or .bin, and their classes in batches.meta.",
+)
 @click.option(
     "--header",
     type=click.Choice(["yes", "no"]),
@@ -147,6 +154,7 @@ def suite(
     tokens: Literal["characters", "words", "byte-pairs"] | None,
     vocabulary: int | None,
     lower: bool,
+    batches: Path | None,
     header: str | None,
     drop: tuple[str, ...],
     keep: tuple[str, ...],
@@ -160,13 +168,15 @@ def suite(
 
     Rows are split by the digest of their content, so that rows added later move no other. Copies
     of a picture lie in one split, unless they are so many that they would skew it; equal points
-    are spread like those of a random sample. The data stay where they are; the suite holds their
-    checksums. Give exactly one of --images, --npz, --csv and --text.
+    are spread like those of a random sample. The data stay where they are (of batches the suite
+    has a copy); the suite holds their checksums. Give one of --images, --npz, --csv, --text and
+    --batches.
 
     \b
     Examples
       genbench new suite pets --images photos
       genbench new suite icons --images icons --resize 32 --background white
+      genbench new suite scenes --batches scenes-python.tar.gz
       genbench new suite orbits --csv orbits.csv
       genbench new suite towns --text towns.txt
       genbench new suite mails --text mails.jsonl --tokens byte-pairs --lower
@@ -187,6 +197,7 @@ def suite(
         csv=csv,
         text=text,
         cutting=cutting if cutting != Cutting() else None,
+        batches=batches,
         folder=folder,
         extractor=extractor,
         skip_bad=on_bad == "skip",

@@ -2,6 +2,7 @@ from .fetching import Fetched as Fetched
 from .fetching import fetch as fetch
 from .fetching import fetch_file as fetch_file
 from .files import FileCheck
+from .files import gunzipped as gunzipped
 from .files import places as places
 from .image_folder import ROLE as ROLE
 from .image_folder import ImageEntry as ImageEntry

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from genbench.features.published import Published
+
     Array = NDArray[Any]
 
 __all__ = ["Extractor", "ExtractorInfo", "Features", "list_extractors", "load_extractor"]
@@ -35,7 +37,6 @@ STANDARDISED = "standardised"  # what `new suite` calls the extractor that it wr
 TFIDF = "tfidf"  # the `network` of extractors of texts
 INCEPTION = "inception-v3-compat"
 EFFICIENTNETS = ("efficientnet-lite0", "efficientnet-lite0-224")
-IMAGENET = (INCEPTION, *EFFICIENTNETS)  # they read images of every size
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +68,11 @@ def _placed(x: Any, device: str) -> Any:
 
 
 def gathered(features: list[Tensor], probabilities: list[Tensor]) -> Features:
-    """The features of all batches, where the network ran."""
+    """The features of all batches, where the network ran; no probabilities if no batch has any."""
     import torch
 
-    found = Features(torch.cat(features), torch.cat(probabilities))
+    named = torch.cat(probabilities) if probabilities else None
+    found = Features(torch.cat(features), named)
     return found.on("cpu") if features[0].device.type == "cpu" else found
 
 
@@ -97,13 +99,16 @@ class ExtractorInfo:
     licence
         Under which terms the weights may be used.
     channels
-        Widths of the convolutions of a classifier; for ImageNet networks the numbers of image
-        channels that they read.
+        Widths of the convolutions of a classifier; for networks that read images of every size the
+        numbers of image channels that they take.
     side
         Pixels a side that images are resized to; 0 where its network does so itself, or not at all.
     network
         Which network of `genbench.features.classifier.NETWORKS` a classifier is; ``tfidf`` for
         weighted n-grams of texts.
+    resize
+        How images are resized to `side`: ``tf1`` is bilinear on TensorFlow 1's grid,
+        ``bicubic`` is antialiased.
     """
 
     name: str
@@ -121,6 +126,7 @@ class ExtractorInfo:
     channels: tuple[int, ...] = ()
     side: int = 0
     network: str = "plain"
+    resize: str = "tf1"
 
     @property
     def identity(self) -> str:
@@ -133,7 +139,7 @@ class ExtractorInfo:
         Signatures hold it. `sha256` is empty where there are no weights.
         """
         digits = f":{sha256[:8]}" if sha256 else ""
-        resized = f"@{self.side}px-tf1" if self.side else ""
+        resized = f"@{self.side}px-{self.resize}" if self.side else ""
         return f"{self.name}/{self.version}{digits}{resized}"
 
     def mismatch(self, space: Space) -> str | None:
@@ -144,7 +150,7 @@ class ExtractorInfo:
             return f"reads shape {self.shape}, the suite has {space.shape}"
         if self.levels and self.levels != space.levels:
             return f"reads {self.levels} levels, the suite has {space.levels}"
-        if self.name in IMAGENET and space.shape[0] not in self.channels:
+        if not self.shape and self.channels and space.shape[0] not in self.channels:
             return f"reads 1 or 3 channels, the suite has {space.shape[0]}"
         return None
 
@@ -192,11 +198,13 @@ def _table() -> dict[str, ExtractorInfo]:
         body = {key: tuple(v) if isinstance(v, list) else v for key, v in body.items()}
         entries[name] = ExtractorInfo(name=name, **body)
     entries[IDENTITY] = ExtractorInfo(IDENTITY, "1", "points", licence="no weights")
-    entries[INCEPTION] = ExtractorInfo(
-        INCEPTION, "1", "image", dims=2048, trained_on="ImageNet", channels=(1, 3),
-        licence="Apache-2.0; the weights do not ship: `genbench data fetch inception-v3-compat`",
-    )  # fmt: skip
-    return entries
+    return entries | {name: published.info for name, published in _published().items()}
+
+
+def _published() -> Mapping[str, Published]:
+    from genbench.features.published import PUBLISHED
+
+    return PUBLISHED
 
 
 def list_extractors() -> dict[str, ExtractorInfo]:
@@ -234,7 +242,8 @@ def load_extractor(name: str, space: Space, own: Sequence[Mapping[str, Any]] = (
     info = known[name]
     problem = info.mismatch(space)
     if problem is not None:
-        fitting = [other for other, i in known.items() if i.mismatch(space) is None]
+        ready = (i for i in known.values() if i.name not in _published())
+        fitting = [other.name for other in ready if other.mismatch(space) is None]
         raise UsageError(
             f"extractor {name!r} {problem}: use {' or '.join(fitting) or 'one of your own'}"
         )
@@ -242,10 +251,8 @@ def load_extractor(name: str, space: Space, own: Sequence[Mapping[str, Any]] = (
         from genbench.features.identity import IdentityExtractor
 
         return IdentityExtractor(info, space)
-    if name == INCEPTION:
-        from genbench.features.inception import load_inception
-
-        return load_inception(info, space)
+    if name in _published():
+        return _published()[name].load(space)
     if name in EFFICIENTNETS:
         from genbench.features.efficientnet import load_efficientnet
 
@@ -297,6 +304,8 @@ def extractor_problems(
 def _altered(table: Mapping[str, Any]) -> str | None:
     """The problem of a suite's own extractor, or None."""
     if "spread" in table:
+        from genbench.features.standardised import moments_problem
+
         return moments_problem(table)
     path = Path(table["path"])
     try:
@@ -307,22 +316,6 @@ def _altered(table: Mapping[str, Any]) -> str | None:
         expected = table["sha256"]
         return f"weights {path} have sha256 {found}, expected {expected}: make the suite anew"
     return None
-
-
-def moments_digest(table: Mapping[str, Any]) -> str:
-    """SHA-256 of the moments of a standardising extractor, as the suite writes them."""
-    moments = [[float(v) for v in table[key]] for key in ("centre", "spread")]
-    return hashlib.sha256(json.dumps(moments).encode()).hexdigest()
-
-
-def moments_problem(table: Mapping[str, Any]) -> str | None:
-    """The problem of a standardising extractor's moments, if they changed since it was made."""
-    if moments_digest(table) == table["sha256"]:
-        return None
-    return (
-        f"centre and spread of extractor {table['name']!r} were changed: restore them, or "
-        f"raise its version and set sha256 = {moments_digest(table)!r}"
-    )
 
 
 def _own_info(table: Mapping[str, Any], space: Space) -> ExtractorInfo:

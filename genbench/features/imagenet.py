@@ -1,4 +1,4 @@
-"""The common part of ImageNet networks as extractors: colour, batches, probabilities."""
+"""The common part of networks for images of every size: colour, batches, probabilities."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ class ImageNetExtractor:
     net
         The frozen module, moved to where rows are.
     forward
-        Given `net` and uint8 rows ``(n, 3, H, W)`` in 0 .. 255: features ``(n, d)`` and logits.
+        Given `net` and uint8 rows ``(n, 3, H, W)`` in 0 .. 255: features ``(n, d)``, and logits or
+        None of what is no classifier.
     sha256
         Of the file that the weights came from.
     rows
@@ -40,7 +41,7 @@ class ImageNetExtractor:
         info: ExtractorInfo,
         space: Space,
         net: Any,
-        forward: Callable[[Any, Tensor], tuple[Tensor, Tensor]],
+        forward: Callable[[Any, Tensor], tuple[Tensor, Tensor | None]],
         sha256: str,
         *,
         rows: int = MOST_ROWS,
@@ -84,7 +85,8 @@ class ImageNetExtractor:
             for rows in torch.split(images, size):
                 found, logits = self._forward(net, self._colour(rows.to(device)))
                 features.append(found)
-                probabilities.append(logits.softmax(1))
+                if logits is not None:
+                    probabilities.append(logits.softmax(1))
         return gathered(features, probabilities)
 
     def _colour(self, rows: Tensor) -> Tensor:

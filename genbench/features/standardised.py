@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genbench.errors import ContractError, DataError
-from genbench.features.extractors import Features, moments_problem
+from genbench.features.extractors import Features
 from genbench.generator import Space
 
 if TYPE_CHECKING:
@@ -58,3 +60,19 @@ class StandardisedExtractor:
                 f"expected {self._shape}: pass samples of the suite's space"
             )
         return Features(((points - self._centre) / self._spread).astype(np.float32), None)
+
+
+def moments_digest(table: Mapping[str, Any]) -> str:
+    """SHA-256 of the moments of a standardising extractor, as the suite writes them."""
+    moments = [[float(v) for v in table[key]] for key in ("centre", "spread")]
+    return hashlib.sha256(json.dumps(moments).encode()).hexdigest()
+
+
+def moments_problem(table: Mapping[str, Any]) -> str | None:
+    """The problem of a standardising extractor's moments, if they changed since it was made."""
+    if moments_digest(table) == table["sha256"]:
+        return None
+    return (
+        f"centre and spread of extractor {table['name']!r} were changed: restore them, or "
+        f"raise its version and set sha256 = {moments_digest(table)!r}"
+    )

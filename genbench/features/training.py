@@ -144,6 +144,13 @@ PLANS = {
         trained_on="Free Spoken Digit Dataset, recordings 10 to 49 of each speaker and digit",
         licence="Apache-2.0; trained on the Free Spoken Digit Dataset (CC BY-SA 4.0, Jackson)",
     ),
+    "emoji-cnn": ExtractorPlan(
+        suite="emoji",
+        version="1",
+        recipe=WhitenedRecipe(epochs=40, batch_size=256, channels=(32, 96, 96)),
+        trained_on="Noto and Fluent emoji, the 1,607 pictures of the emoji suite's train split",
+        licence="Apache-2.0; trained on Noto (Apache-2.0) and Fluent (MIT) emoji",
+    ),
     "digits-cnn": ExtractorPlan(
         suite="digits",
         version="1",

@@ -1,6 +1,7 @@
 from .arrayfiles import StoredArray, array_of, in_native_order, open_arrays
 from .arraysets import ARRAYS, CLASSES, IMAGES, METADATA, one_set, synthesised
 from .arrayvalues import masked_fill, no_numbers, scale_hint, unscaled, without_mask
+from .batchsets import read_batches
 from .cifarbatches import CIFAR_SIDE, Batch, binary_batch, pickled_batch
 from .csvfiles import Layout, Numbers, first_cells, parse_csv
 from .imagefiles import Folder, ImageFiles, open_images
@@ -61,6 +62,7 @@ __all__ = [
     "parse_csv",
     "parse_texts",
     "pickled_batch",
+    "read_batches",
     "read_tar",
     "scale_hint",
     "synthesised",

@@ -65,6 +65,23 @@ def pickled_batch(content: bytes, name: str) -> Batch:
         ) from error
 
 
+def pickled_names(content: bytes, name: str) -> tuple[str, ...]:
+    """The classes' names in a pickled table with a list ``label_names``, read as a batch is."""
+    try:
+        names = _Reader(name).read(content)["label_names"]
+        texts = [n.decode("utf-8", "replace") if isinstance(n, bytes) else n for n in names]
+        if not texts or not all(isinstance(text, str) for text in texts):
+            raise ValueError("its label_names are no texts")
+        return tuple(texts)
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(
+            f"data file {name} is truncated or no pickled table with label_names "
+            f"({type(error).__name__}: {str(error)[:80]}): restore it from its source"
+        ) from error
+
+
 def _of_table(table: Any) -> Batch:
     if not isinstance(table, dict) or not {"data", "labels"} <= set(table):
         raise ValueError("it is no table of data and labels")

@@ -47,6 +47,23 @@ def read_tar(data: bytes, name: str, wanted: Collection[str]) -> dict[str, bytes
     return found
 
 
+def tar_names(data: bytes, name: str) -> list[str]:
+    """The last parts of the paths of all files in a tar, sorted.
+
+    `DataError` as by `read_tar`.
+    """
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
+            members = tar.getmembers()
+    except (tarfile.TarError, *READ_ERRORS) as error:
+        raise DataError(
+            f"{name} is truncated or no tar ({error}): restore it from its source"
+        ) from error
+    for member in members:
+        _check(member, name)
+    return sorted(PurePosixPath(member.name).name for member in members if member.isfile())
+
+
 def _check(member: tarfile.TarInfo, name: str) -> None:
     path = PurePosixPath(member.name)
     if path.is_absolute() or ".." in path.parts or "\\" in member.name:

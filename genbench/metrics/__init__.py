@@ -25,6 +25,7 @@ __all__ = [
     "frechet_distance_per_class",
     "inception_score",
     "kernel_distance",
+    "maximum_mean_discrepancy",
     "metric_info",
     "precision_recall",
     "signature",

@@ -10,6 +10,7 @@ from .custom import CustomMetric
 from .custom import described as described
 from .custom import find as find
 from .custom import provider as provider
+from .discrepancy import maximum_mean_discrepancy
 from .entry import GROUPS as GROUPS
 from .entry import Claim as Claim
 from .entry import Group as Group
@@ -68,6 +69,7 @@ __all__ = [
     "frechet_distance_per_class",
     "inception_score",
     "kernel_distance",
+    "maximum_mean_discrepancy",
     "metric_info",
     "ngram_distance",
     "precision_recall",

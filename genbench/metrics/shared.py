@@ -8,7 +8,8 @@ from typing import Any
 from genbench.errors import MetricError
 from genbench.metrics.entry import MetricInfo, Pairs
 from genbench.metrics.inputs import Inputs, Measurement
-from genbench.metrics.kernel import KernelSums, check_subsets
+from genbench.metrics.kernel_sums import KernelSums
+from genbench.metrics.kernels import KernelChoice
 from genbench.metrics.memberships import Memberships
 from genbench.metrics.neighbours import Neighbourhoods, check_depth
 from genbench.metrics.pairs import Visitor, visit_between, visit_within
@@ -33,6 +34,8 @@ def measure_together(inputs: Inputs, asked: Asked) -> Results:
             results[key] = error
         else:
             ready[key] = (info, used)
+    for key in [key for key, (_, used) in ready.items() if used.get("unit_length")]:
+        results |= _tried(inputs, {key: ready.pop(key)}, None, None)  # its rows are others
     kernel_keys = [key for key, (info, _) in ready.items() if info.pairs == "kernel"]
     depths = [_depths(ready, "closed balls"), _depths(ready, "open balls")]
     count = max(len(kernel_keys), *map(len, depths))
@@ -46,18 +49,23 @@ def measure_together(inputs: Inputs, asked: Asked) -> Results:
             or (info.pairs == "closed balls" and used["k"] == k_closed)
             or (info.pairs == "open balls" and used["k"] == k_open)
         }
-        try:
-            results.update(_one_pass(inputs, keys, k_closed, k_open))
-        except Exception as error:
-            results.update(dict.fromkeys(keys, error))
+        results |= _tried(inputs, keys, k_closed, k_open)
     return results
+
+
+def _tried(inputs: Inputs, keys: Asked, k_closed: int | None, k_open: int | None) -> Results:
+    try:
+        return _one_pass(inputs, keys, k_closed, k_open)
+    except Exception as error:
+        return dict.fromkeys(keys, error)
 
 
 def _check(inputs: Inputs, info: MetricInfo, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters as they will be used; raises what would make this metric fail."""
     real, fake = inputs.pair
     if info.pairs == "kernel":
-        return check_subsets(inputs, parameters)
+        choice = KernelChoice(**parameters).checked(len(real), len(fake))
+        return {name: getattr(choice, name) for name in parameters}
     k = parameters["k"]
     closed, opened = (k, None) if info.pairs == "closed balls" else (None, k)
     check_depth(len(real), len(fake), closed, opened)
@@ -71,16 +79,18 @@ def _depths(ready: Asked, part: Pairs) -> list[int]:
 def _one_pass(inputs: Inputs, keys: Asked, k_closed: int | None, k_open: int | None) -> Results:
     """At most one kernel, one k of closed balls, and one k of open balls."""
     blocks = inputs.blocks
-    both = prepare(*inputs.pair, None if blocks is None else blocks.order)
+    choices = {key: KernelChoice(**u) for key, (info, u) in keys.items() if info.pairs == "kernel"}
+    pair = inputs.pair
+    for choice in choices.values():
+        pair = choice.prepared(*pair)
+    both = prepare(*pair, None if blocks is None else blocks.order)
     results: Results = {}
     kernel: KernelSums | None = None
-    for key, (info, used) in keys.items():
-        if info.pairs == "kernel":
-            options = {name: used[name] for name in ("subsets", "subset_size")}
-            try:
-                kernel = KernelSums(*both, blocks, seed=inputs.seed, **options)
-            except MetricError as error:
-                results[key] = error
+    for key, choice in choices.items():
+        try:
+            kernel = KernelSums(both, blocks, choice, inputs.seed)
+        except MetricError as error:
+            results[key] = error
     balls: Neighbourhoods | None = None
     if k_closed is not None or k_open is not None:
         balls = Neighbourhoods(*both, k_closed=k_closed, k_open=k_open, blocks=blocks)

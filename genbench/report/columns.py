@@ -9,11 +9,10 @@ from typing import Any
 
 from genbench import kinds
 from genbench.errors import shorten
-from genbench.metrics import METRICS, Group, MetricInfo, MetricValue, plain_name, split_id
+from genbench.metrics import METRICS, Group, plain_name, split_id
+from genbench.report.headings import heading
 from genbench.results import Record, direction
 
-TF_INCEPTION = "inception-v3-compat"
-TF_WEIGHTS = ":6726825d"  # of the published file, in a signature; others make no canonical FID
 _SPANS_DECADES = 100.0
 
 
@@ -96,16 +95,13 @@ def _column(name: str, suite: Mapping[str, Any], primary: str, records: Sequence
         about = "A metric of another package or version; unit and direction are the records' own."
         up = direction(records, name)
         return Column(name, name, "", about, unit, up, False, name == primary, "")
-    extractor, split = split_id(name)[1:]
-    protocol = suite.get("protocol", {})
+    split = split_id(name).split
     kind = str(suite.get("space", {}).get("kind", "image"))
-    shown = extractor or (str(protocol.get("extractor", "")) if info.says_extractor else "")
-    if shown == TF_INCEPTION:
-        shown = _inception(info, [r.metrics[name] for r in records if name in r.metrics])
+    told = heading(name, suite, [r.metrics[name] for r in records if name in r.metrics])
     return Column(
         id=name,
-        name=f"{info.title}, {split}" if split else info.title,
-        features=shown,
+        name=f"{told.name}, {split}" if split else told.name,
+        features=told.features,
         description=f"{info.description} Compared with the split {split}."
         if split
         else info.description,
@@ -116,10 +112,3 @@ def _column(name: str, suite: Mapping[str, Any], primary: str, records: Sequence
         reference=info.reference,
         group=info.group,
     )
-
-
-def _inception(info: MetricInfo, values: Sequence[MetricValue]) -> str:
-    """The Frechet distance of the published weights alone goes by no other name than FID."""
-    if any(TF_WEIGHTS not in v.signature for v in values if v.status == "ok"):
-        return f"{TF_INCEPTION}, other weights"
-    return "" if info.says_extractor else TF_INCEPTION

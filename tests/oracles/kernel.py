@@ -1,4 +1,4 @@
-"""Kernel distance: unbiased squared maximum mean discrepancy with a cubic kernel."""
+"""Squared maximum mean discrepancies: that of a cubic kernel, and of any."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from scipy.spatial.distance import cdist, pdist
 
 
 def kid(real: Any, fake: Any, *, seed: int, subsets: int = 100, subset_size: int = 1000) -> float:
@@ -44,3 +45,48 @@ def u_statistic_in_fractions(real: Any, fake: Any) -> Fraction:
 
     between = sum((kernel(a, b) for a in x for b in y), Fraction(0)) / (len(x) * len(y))
     return within(x) + within(y) - 2 * between
+
+
+def mmd(
+    real: Any,
+    fake: Any,
+    *,
+    seed: int,
+    kernel: str = "rbf",
+    bandwidth: Any = "median",
+    biased: bool = False,
+    unit_length: bool = False,
+    scale: float = 1,
+    subsets: int = 0,
+    subset_size: int = 1000,
+) -> float:
+    """The double sums, all pairs at once, of all rows or of random subsets."""
+    if unit_length:
+        real, fake = (rows / np.linalg.norm(rows, axis=1)[:, None] for rows in (real, fake))
+    if bandwidth == "median":
+        bandwidth = np.median(pdist(real))
+    k = KERNELS[kernel]
+
+    def value(x: Any, y: Any) -> float:
+        within = 0.0
+        for rows in (x, y):
+            pairs, n = k(rows, rows, bandwidth), len(rows)
+            within += pairs.mean() if biased else (pairs.sum() - np.trace(pairs)) / (n * (n - 1))
+        return float(within - 2 * k(x, y, bandwidth).mean())
+
+    if not subsets:
+        return scale * value(real, fake)
+    rng, found = np.random.RandomState(seed), []
+    size = min(subset_size, len(real), len(fake))
+    for _ in range(subsets):
+        some = fake[rng.choice(len(fake), size, replace=False)]
+        found.append(value(real[rng.choice(len(real), size, replace=False)], some))
+    return scale * float(np.mean(found))
+
+
+KERNELS = {
+    "polynomial": lambda x, y, s: (x @ y.T / x.shape[1] + 1) ** 3,
+    "rbf": lambda x, y, s: np.exp(-cdist(x, y, "sqeuclidean") / (2 * s**2)),
+    "imq": lambda x, y, s: (1 + cdist(x, y, "sqeuclidean") / (2 * s**2)) ** -0.5,
+    "laplacian": lambda x, y, s: np.exp(-cdist(x, y) / s),
+}

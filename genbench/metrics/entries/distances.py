@@ -72,6 +72,22 @@ ENTRIES = (
             Claim("noise is worse than a shift", 0.1, inf, "gap", ("noise", "shifted")),
         ),
     ),
+    _distance(
+        id="mmd", title="MMD", pairs="kernel", standardised=True, implementation="mmd/1",
+        defaults={"kernel": "rbf", "bandwidth": "median", "biased": False, "unit_length": False,
+                  "scale": 1.0, "subsets": 0, "subset_size": 1000},
+        description="Squared maximum mean discrepancy with a kernel of one's choice; KID, CMMD and"
+        " KAD are settings of it.",
+        cost="n^2 d, shared", reference="Gretton et al. 2012, jmlr.org/papers/v13/gretton12a.html",
+        maker="genbench.metrics.discrepancy:measure_discrepancy", oracle="tests.oracles.kernel:mmd",
+        claims=(
+            Claim("the double sum that defines it: 1 of it", 1 - 1e-6, 1 + 1e-6,
+                  "mmd_by_definition"),
+            Claim("fresh rows: 0 but for noise", -0.001, 0.001, "on", ("fresh",)),
+            Claim("a shift is worse than fresh rows", 0.01, inf, "gap", ("shifted", "fresh")),
+            Claim("noise is worse than a shift", 0.001, inf, "gap", ("noise", "shifted")),
+        ),
+    ),
     _positive(
         id="emd", title="EMD", defaults={"p": 1, "block": 2000}, has_pixel_twin=True,
         description="Exact cost of moving generated rows onto real ones (optimal transport, biased"

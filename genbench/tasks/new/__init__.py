@@ -18,6 +18,7 @@ from genbench.formats import Fitting, Layout
 from genbench.generator import Space
 from genbench.system import write_bytes
 from genbench.tasks.format import NAME
+from genbench.tasks.new.batches import batch_source
 from genbench.tasks.new.extractor import standardised_table, train_for
 from genbench.tasks.new.facts import (
     absent,
@@ -65,6 +66,7 @@ def new_suite(
     csv: Path | None = None,
     text: Path | None = None,
     cutting: Cutting | None = None,
+    batches: Path | None = None,
     folder: Path = Path(),
     extractor: str | None = None,
     skip_bad: bool = False,
@@ -81,9 +83,10 @@ def new_suite(
     ----------
     name
         The suite's name: lower case, digits and ``-``.
-    images, npz, csv, text
-        One of: a folder of images (labelled by the folders they lie in), an ``.npz`` with ``x`` and
-        perhaps ``y``, a CSV of points, a file of texts.
+    images, npz, csv, text, batches
+        One of: a folder or zip of images (labelled by the folders they lie in), an ``.npz`` with
+        ``x`` and perhaps ``y``, a CSV of points, a file of texts, a folder or tar of batches in one
+        of CIFAR's layouts.
     cutting
         How texts are cut into tokens; by default into characters.
     extractor
@@ -115,8 +118,11 @@ def new_suite(
     """
     if not NAME.fullmatch(name):
         raise UsageError(f"suite name {name!r} is not usable: use lower case, digits and -")
-    if sum(source is not None for source in (images, npz, csv, text)) != 1:
-        raise UsageError("give exactly one of --images DIR, --npz FILE, --csv FILE and --text FILE")
+    if sum(source is not None for source in (images, npz, csv, text, batches)) != 1:
+        raise UsageError(
+            "give exactly one of --images DIR, --npz FILE, --csv FILE, --text FILE and "
+            "--batches PLACE"
+        )
     if cutting is not None and text is None:
         what = "--tokens, --vocabulary, --lower and --labels are for --text"
         raise UsageError(f"{what}: leave them out")
@@ -137,6 +143,8 @@ def new_suite(
         source = npz_source(name, npz, folder)
     elif text is not None:
         source = text_source(name, text, folder, cutting or Cutting(), shares)
+    elif batches is not None:
+        source = batch_source(name, batches)
     else:
         source = csv_source(name, Path(str(csv)), folder, layout or Layout())
     for file, data in source.files.items():

@@ -1,0 +1,121 @@
+"""All batches of a folder or an archive in one of CIFAR's layouts, with their classes' names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genbench.errors import DataError
+from genbench.formats.cifarbatches import Batch, binary_batch, pickled_batch, pickled_names
+from genbench.formats.imagefiles import Folder
+from genbench.formats.imagepixels import BadImage
+from genbench.formats.tarfiles import read_tar, tar_names
+
+META, META_TEXT = "batches.meta", "batches.meta.txt"
+NAMED = 5
+EXPECTED = (
+    "expected data_batch_1 and so on as pickles, or data_batch_1.bin and so on, "
+    f"and the classes in {META} or {META_TEXT}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSet:
+    """The pictures of all batches, uint8 ``(n, 3, 32, 32)``, their classes int64 ``(n,)``.
+
+    `classes` are named by number; `batches` is what was read, in its order.
+    """
+
+    x: NDArray[np.uint8]
+    y: NDArray[np.int64]
+    classes: tuple[str, ...]
+    batches: tuple[str, ...]
+
+
+def read_batches(place: Path, unpack: Callable[[bytes, str], bytes]) -> BatchSet:
+    """Every batch that lies in the folder, or in the tar, that `place` is.
+
+    `unpack` takes a file's content, which may be gzipped, and its name, and gives the tar.
+    `DataError` if there is none, both layouts are there, one of them is broken or holds a label
+    that has no name.
+    """
+    names, read = _of_folder(place) if place.is_dir() else _of_tar(place, unpack)
+    batches = _one_layout(place, names)
+    meta = next((name for name in (META, META_TEXT) if name in names), None)
+    contents = read([*batches, *([meta] if meta else [])])
+    parse = binary_batch if batches[0].endswith(".bin") else pickled_batch
+    found = [parse(contents[name], f"{place.name}/{name}") for name in batches]
+    classes = _classes(place, found, batches, contents.get(meta or ""), meta)
+    x = np.concatenate([batch.x for batch in found]).transpose(0, 3, 1, 2)
+    y = np.concatenate([batch.y for batch in found])
+    return BatchSet(np.ascontiguousarray(x), y, classes, tuple(batches))
+
+
+def _of_folder(place: Path) -> tuple[list[str], Callable[[Iterable[str]], dict[str, bytes]]]:
+    try:
+        names = sorted(path.name for path in place.iterdir() if not path.is_dir())
+    except OSError as error:
+        raise DataError(f"cannot list {place}: {error.strerror or error}") from error
+
+    def read(wanted: Iterable[str]) -> dict[str, bytes]:
+        contents = {}
+        for name in wanted:
+            try:
+                contents[name] = Folder(place).read(name)
+            except BadImage as error:
+                raise DataError(f"{place / name} {error}: restore it from its source") from error
+        return contents
+
+    return names, read
+
+
+def _of_tar(
+    place: Path, unpack: Callable[[bytes, str], bytes]
+) -> tuple[list[str], Callable[[Iterable[str]], dict[str, bytes]]]:
+    try:
+        data = unpack(place.read_bytes(), place.name)
+    except OSError as error:
+        raise DataError(f"cannot read {place}: {error.strerror or error}") from error
+    return tar_names(data, place.name), lambda wanted: read_tar(data, place.name, list(wanted))
+
+
+def _one_layout(place: Path, names: Iterable[str]) -> list[str]:
+    """The batches' names, of which all are of one layout."""
+    pickled = sorted(n for n in names if "batch" in n and "." not in n)
+    binary = sorted(n for n in names if "batch" in n and n.endswith(".bin"))
+    if pickled and binary:
+        raise DataError(
+            f"{place} holds batches of both layouts, {pickled[0]} and {binary[0]}: keep those of "
+            "one, or the pictures may be there twice"
+        )
+    if not pickled and not binary:
+        raise DataError(f"{place} holds no batches: {EXPECTED}")
+    return pickled or binary
+
+
+def _classes(
+    place: Path, found: list[Batch], batches: list[str], content: bytes | None, meta: str | None
+) -> tuple[str, ...]:
+    """The names of the classes; their numbers where nothing names them."""
+    most = max(int(batch.y.max()) for batch in found)
+    if content is None or meta is None:
+        return tuple(str(number) for number in range(most + 1))
+    if meta == META:
+        names = pickled_names(content, f"{place.name}/{meta}")
+    else:
+        lines = content.decode("utf-8", "replace").splitlines()
+        names = tuple(line.strip() for line in lines if line.strip())
+    if len(set(names)) != len(names):
+        raise DataError(f"{place.name}/{meta} names a class twice: give each a name of its own")
+    for batch, name in zip(found, batches, strict=True):
+        strange = sorted({int(v) for v in batch.y if not 0 <= v < len(names)})
+        if strange:
+            raise DataError(
+                f"{place.name}/{name} has the label {strange[0]}, {meta} names {len(names)} "
+                "classes, 0 and up: correct either"
+            )
+    return names
