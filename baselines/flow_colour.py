@@ -71,7 +71,7 @@ class Step(nn.Module):
         self.kept = channels // 2
         moved = channels - self.kept
         self.log_sharp = nn.Parameter(torch.zeros(moved, 1, 1))
-        self.net = ColourNet(self.kept, width, moved, classes)
+        self.net = ColourNet(self.kept, width, moved, classes, inner=3)
 
     @torch.no_grad()
     def calibrate(self, x: Tensor) -> None:
@@ -107,7 +107,7 @@ class Split(nn.Module):
 
     def __init__(self, goes_on: int, done: int, width: int, classes: int) -> None:
         super().__init__()
-        self.net = ColourNet(goes_on, width, done, classes)
+        self.net = ColourNet(goes_on, width, done, classes, inner=3)
 
     def log_prob(self, z: Tensor, given: Tensor, y: Tensor) -> Tensor:
         """Log-density at (n, done, h, w), nats, (n,)."""
@@ -155,18 +155,16 @@ class ColourDensity(nn.Module):
         self.prior = Prior((channels, height, columns), classes)
         self.noise_shapes.append((channels, height, columns))
 
-    @torch.no_grad()
     def calibrate(self, u: Tensor, y: Tensor) -> None:
         """Set the constants that normalise, from a batch."""
-        self(u, y, calibrate=True)
+        with torch.no_grad():
+            self.log_prob(u, y, calibrate=True)
 
-    def forward(
-        self, u: Tensor, y: Tensor, *, calibrate: bool = False
-    ) -> tuple[list[Tensor], Tensor]:
-        """The noise of each stage, and log p(u | y), nats, (n,)."""
+    def log_prob(self, u: Tensor, y: Tensor, *, calibrate: bool = False) -> Tensor:
+        """log p(u | y), nats, (n,), of dequantised images."""
         v = MARGIN + (1 - 2 * MARGIN) * u / self.levels
         slope = math.log((1 - 2 * MARGIN) / self.levels) - v.log() - (1 - v).log()
-        x, total, noise = v.logit(), slope.flatten(1).sum(1), []
+        x, total = v.logit(), slope.flatten(1).sum(1)
         for i, stage in enumerate(self.stages):
             x = F.pixel_unshuffle(x, 2)
             for step in stage:  # type: ignore[union-attr, unused-ignore]
@@ -177,13 +175,7 @@ class ColourDensity(nn.Module):
             if i < len(self.splits):
                 x, z = x.chunk(2, 1)
                 total = total + self.splits[i].log_prob(z, x, y)
-                noise.append(z)
-        return [*noise, x], total + self.prior.log_prob(x, y)
-
-    def log_prob(self, u: Tensor, y: Tensor) -> Tensor:
-        """log p(u | y), nats, (n,), of dequantised images."""
-        density: Tensor = self(u, y)[1]
-        return density
+        return total + self.prior.log_prob(x, y)
 
     def draw(self, y: Tensor, rng: torch.Generator) -> Tensor:
         """Dequantised images of classes (n,)."""

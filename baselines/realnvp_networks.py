@@ -54,16 +54,16 @@ class ImageNet(nn.Module):
 
 
 class ColourNet(nn.Module):
-    """The same for colour: of what is kept, and of its neighbours, much more is to be told.
+    """The same for colour, with one convolution in the residual block: of `inner` x `inner` pixels.
 
-    The residual block has a 3x3 convolution inside.
+    Of one, for which there are twice the layers in a given time, `realnvp` learns faster.
     """
 
-    def __init__(self, kept: int, width: int, moved: int, classes: int) -> None:
+    def __init__(self, kept: int, width: int, moved: int, classes: int, *, inner: int = 1) -> None:
         super().__init__()
         self.stem = nn.Conv2d(kept, width, 3, padding=1)
         self.label = nn.Embedding(classes, width)
-        self.inner = nn.Conv2d(width, width, 3, padding=1)
+        self.inner = nn.Conv2d(width, width, inner, padding=inner // 2)
         self.out = nn.Conv2d(width, 2 * moved, 3, padding=1)
         for start in (self.label.weight, self.out.weight, self.out.bias):
             nn.init.zeros_(start)  # nothing moves before training
