@@ -1,9 +1,11 @@
-"""The distribution over levels of a small block of colour pixels, as `vae` has it.
+"""Distributions over the levels of colour images: logistics, cut into levels.
 
-Each scalar is a logistic, cut into levels, whose mean moves with how far the scalars before it in
-the block lie from theirs: the channels of a pixel are conditional on each other (Salimans et al.,
-"PixelCNN++", 2017, arXiv:1701.05517), and so are the pixels of a block. A photograph's level is
-known to a few units once a neighbour's is, which no distribution shared by all pixels can say.
+Of a block of pixels, as `vae` has it, each scalar is a logistic whose mean moves with how far the
+scalars before it in the block lie from theirs: the channels of a pixel are conditional on each
+other (Salimans et al., "PixelCNN++", 2017, arXiv:1701.05517), and so are the pixels of a block. Of
+a scalar alone, as `pixelcnn` has it, who knows what came before, it is a mixture of logistics. A
+photograph's level is known to a few units once a neighbour's is, which no few distributions that
+all pixels share can say.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 LEAST_LOG_SCALE = -7.0  # of a logistic, levels lying between -1 and 1
@@ -43,15 +45,7 @@ class BlockLevels:
         mean, log_scale, slopes = self._split(parameters)
         rate, off = (-log_scale).exp(), (v - mean).unbind()
         centred = torch.stack([off[i] - _moved(i, off, slopes) for i in range(self.size)])
-        half = rate / self.top  # of a level's width, in scales
-        centred = centred * rate
-        # sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a)), all of them positive;
-        # the lowest level reaches down without end, the highest up.
-        below = F.softplus(centred - half).masked_fill(level == 0, 0)
-        above = F.softplus(-centred - half).masked_fill(level == self.top, 0)
-        inside = (level > 0) & (level < self.top)
-        width = torch.log(-torch.expm1(-2 * half)).masked_fill(~inside, 0)
-        return width - below - above
+        return _cut(centred * rate, rate, level, self.top)
 
     def draw(self, parameters: Tensor, chance: Tensor) -> Tensor:
         """Levels that numbers evenly spread over 0 .. 1 pick, ``(size, ...)``, float."""
@@ -85,3 +79,73 @@ def _moved(i: int, off: Sequence[Tensor], slopes: Sequence[Tensor]) -> Tensor:
     for j in range(i):
         moved = torch.addcmul(moved, slopes[first + j], off[j])
     return moved
+
+
+class MixedLogistics(nn.Module):
+    """A distribution over levels for each scalar alone: a mixture of logistics, cut into levels.
+
+    A network gives `outputs` numbers for each: weights, means and logarithms of scales. It stands
+    in for `GreyLevels`, whose shared distributions suit levels of which a few are common.
+    """
+
+    def __init__(self, levels: int, mixture: int) -> None:
+        super().__init__()
+        self.top, self.mixture, self.outputs = max(1, levels - 1), mixture, 3 * mixture
+        start = torch.zeros(3, mixture)
+        start[1] = torch.linspace(-0.5, 0.5, mixture)
+        start[2] = math.log(0.3)
+        self.start = nn.Parameter(start)  # what a network that says nothing leaves
+
+    @torch.no_grad()
+    def calibrate(self, x: Tensor) -> None:
+        """Spread the logistics over the levels of the first batch."""
+        v = x.float() * (2 / self.top) - 1
+        self.start[1] += v.mean()
+
+    def log_prob(self, outputs: Tensor, level: Tensor) -> Tensor:
+        """The logarithm of the probability, nats, of levels (...) for outputs (..., 3 mixture)."""
+        weight, mean, log_scale = self._split(outputs)
+        v, rate = (level * (2 / self.top) - 1)[..., None], (-log_scale).exp()
+        return torch.logsumexp(
+            _cut((v - mean) * rate, rate, level[..., None], self.top) + weight.log_softmax(-1), -1
+        )
+
+    def ladder(self) -> None:
+        """Nothing is shared by the draws."""
+
+    def draw(self, z: Tensor, outputs: Tensor, ladder: None) -> Tensor:
+        """The levels (...) that z in [0, 1), float64, picks: the logistic first, then its level."""
+        weight, mean, log_scale = (part.double() for part in self._split(outputs))
+        share = weight.softmax(-1)
+        ends = share.cumsum(-1)
+        k = (ends <= z[..., None]).sum(-1, keepdim=True).clamp_max(self.mixture - 1)
+        share, end, mean, log_scale = (
+            part.gather(-1, k)[..., 0] for part in (share, ends, mean, log_scale)
+        )
+        chance = ((z - end) / share.clamp_min(1e-30) + 1).clamp(1e-12, 1 - 1e-12)
+        v = mean + log_scale.exp() * chance.logit()
+        return ((v + 1) * (self.top / 2)).round().clamp(0, self.top)
+
+    def _split(self, outputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        weight, mean, log_scale = (outputs.unflatten(-1, (3, -1)) + self.start).unbind(-2)
+        return weight, mean, log_scale.clamp_min(LEAST_LOG_SCALE)
+
+
+def _cut(centred: Tensor, rate: Tensor, level: Tensor, top: int) -> Tensor:
+    """The logarithm of a logistic's probability of a level, nats.
+
+    Parameters
+    ----------
+    centred
+        The level less the mean, in scales.
+    rate
+        One over the scale, levels lying between -1 and 1.
+    """
+    half = rate / top  # of a level's width, in scales
+    # sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a)), all of them positive; the
+    # lowest level reaches down without end, the highest up.
+    below = F.softplus(centred - half).masked_fill(level == 0, 0)
+    above = F.softplus(-centred - half).masked_fill(level == top, 0)
+    inside = (level > 0) & (level < top)
+    width = torch.log(-torch.expm1(-2 * half)).masked_fill(~inside, 0)
+    return width - below - above

@@ -84,7 +84,8 @@ class TestContract:
             x, _ = rows(TINY, 8)
             score = fitted[name].log_prob(x, **args)
             assert torch.isfinite(score).all()
-            assert torch.equal(score, again.log_prob(x, **args))
+            # Not the same bytes: products of so small matrices depend on where in memory they lie.
+            assert_allclose(score, again.log_prob(x, **args), rtol=1e-5)
 
     def test_an_interrupted_fit_ends_the_same(self, fitted: Any, name: str, tmp_path: Path) -> None:
         if name not in OWN:
