@@ -50,7 +50,7 @@ class BlockLevels:
     def draw(self, parameters: Tensor, chance: Tensor) -> Tensor:
         """Levels that numbers evenly spread over 0 .. 1 pick, ``(size, ...)``, float."""
         mean, log_scale, slopes = self._split(parameters)
-        noise = log_scale.exp() * chance.logit()
+        noise = log_scale.exp() * (chance.log() - torch.log1p(-chance))
         levels: list[Tensor] = []
         off: list[Tensor] = []
         for i in range(self.size):

@@ -42,6 +42,7 @@ class ColourNetwork(nn.Module):
 
     real: Tensor
     order: Tensor
+    back: Tensor
 
     def __init__(
         self,
@@ -88,6 +89,7 @@ class ColourNetwork(nn.Module):
         # Pixel after pixel, channels of a pixel in turn; pixel_unshuffle has channels outermost.
         order = torch.arange(4 * channels).view(channels, 4).T.flatten()
         self.register_buffer("order", order, persistent=False)
+        self.register_buffer("back", order.argsort(), persistent=False)
         real = self._levels(torch.ones(1, channels, height, columns))
         self.register_buffer("real", real, persistent=False)
 
@@ -198,5 +200,5 @@ class ColourNetwork(nn.Module):
 
     def _image(self, level: Tensor) -> Tensor:
         """Undo `_levels`, as uint8."""
-        blocks = level.to(torch.uint8).transpose(0, 1).index_select(1, self.order.argsort())
+        blocks = level.to(torch.uint8).transpose(0, 1).index_select(1, self.back)
         return F.pixel_shuffle(blocks, 2)[:, :, : self.size[0], : self.size[1]].contiguous()

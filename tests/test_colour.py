@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ import torch
 from numpy.testing import assert_allclose
 from torch import Tensor
 
-from genbench.baselines.colour_levels import BlockLevels
+from genbench.adapters.exportfile import ExportHeader
+from genbench.baselines.colour_levels import BlockLevels, MixedLogistics
 from genbench.baselines.flow_colour import ColourDensity, Step
 from genbench.baselines.realnvp_networks import Density
+from genbench.export.writing import sampler_of, write_sampler
 from genbench.generator import Space
 from genbench.plugins import finding as plugins
 from genbench.plugins.training import Budget, HarnessRun, MemoryTrainData, Stopped
@@ -252,6 +255,60 @@ def test_a_later_scalar_of_a_block_follows_an_earlier_one() -> None:
     other = level.flip(0)  # blue moved, red as it was
     red = found.log_prob(parameters.expand(-1, 2), other)[0]
     assert float(red[0]) == float(red[1])
+
+
+def test_the_vaes_sampler_draws_colours_as_sample_does(fitted: Any) -> None:
+    model, y, rng = fitted["vae"], torch.arange(1500) % 3, torch.Generator().manual_seed(1)
+    noise = torch.randn(len(y), model.noise_size, generator=rng)
+    with torch.no_grad():
+        one, other = model.sampler(noise, y), model.sample(len(y), seed=2, labels=y)
+    assert TINY.violation(one, len(y)) is None
+    for channel in range(3):
+        first, second = (x[:, channel].float() for x in (one, other))
+        error = first.mean((1, 2)).std() / math.sqrt(len(y))
+        assert abs(float(first.mean() - second.mean())) < 6 * float(error)
+        assert float(first.std()) == pytest.approx(float(second.std()), rel=0.05)
+
+
+def test_a_vaes_code_gives_the_image_in_the_middle_back(fitted: Any) -> None:
+    x, y = rows(TINY, 6)
+    model = fitted["vae"]
+    with torch.no_grad():
+        codes = model.net.codes(x, y)
+        assert codes.shape == (6, model.latent_size)
+        decoded, found = model.decode(codes, y), model.net._latents(x, y, None)
+        expected = model.net.blocks.mean(model.net._decode(found.fine, found.values[2]))
+    assert int((decoded.int() - model.net._image(expected).int()).abs().max()) <= 1
+
+
+@pytest.mark.parametrize("levels", [MixedLogistics(256, 4), MixedLogistics(5, 2)])
+def test_a_mixture_of_logistics_sums_to_one_and_is_drawn_as_scored(levels: MixedLogistics) -> None:
+    n, rng = levels.top + 1, torch.Generator().manual_seed(0)
+    outputs = torch.randn(3, levels.outputs, generator=rng, dtype=torch.float64)
+    with torch.no_grad():
+        every = torch.arange(n)[:, None].expand(n, 3)
+        share = levels.log_prob(outputs.expand(n, 3, -1), every).exp()
+        assert_allclose(share.sum(0), torch.ones(3), rtol=1e-9)
+        z = (torch.arange(20_000, dtype=torch.float64) + 0.5) / 20_000  # all of chance, evenly
+        drawn = levels.draw(z[:, None].expand(-1, 3), outputs.expand(len(z), 3, -1), None).long()
+    for scalar in range(3):
+        observed = torch.bincount(drawn[:, scalar], minlength=n) / len(z)
+        assert_allclose(observed, share[:, scalar], atol=3e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["vae", "autoencoder"])
+def test_a_colour_sampler_fits_both_formats(fitted: Any, name: str, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    header = ExportHeader(
+        "onnx", name, "1", {}, TINY, 0, True, "sampler", "tiny@1.0.0", "standard", "sha256:0", 4,
+        "01ABC", 1, "0.1.0",
+    )  # fmt: skip
+    for format_, suffix in (("onnx", "onnx"), ("torchscript", "pt")):
+        file = tmp_path / f"a.{suffix}"
+        trial = write_sampler(sampler_of(fitted[name], TINY), replace(header, format=format_), file)
+        assert trial.different <= 20, "of half a million; rounding"
+        assert trial.largest <= 1
 
 
 @pytest.mark.slow
