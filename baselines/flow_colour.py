@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from genbench.baselines.bfloat16 import bfloat16
 from genbench.baselines.realnvp_networks import COLOURS, ColourNet, Prior
 from genbench.generator import Space
 
@@ -55,7 +56,8 @@ class Mixing(nn.Module):
 
     def matrix(self) -> Tensor:
         """The matrix, (channels, channels)."""
-        lower = self.lower.tril(-1) + torch.eye(len(self.sign)).to(self.lower)
+        ones = torch.eye(len(self.sign), dtype=self.sign.dtype, device=self.sign.device)
+        lower = self.lower.tril(-1) + ones
         upper = self.upper.triu(1) + torch.diag(self.sign * self.log_diagonal.exp())
         return self.permutation @ lower @ upper
 
@@ -81,8 +83,9 @@ class Step(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """The step at (n, channels, h, w), and the logarithm of its determinant, (n,)."""
-        matrix = self.mixing.matrix() * self.log_scale.exp()
-        x = F.conv2d(x, matrix[:, :, None, None], matrix @ self.shift)
+        with bfloat16(x.device, wanted=False):  # which would round the scalars themselves
+            matrix = self.mixing.matrix() * self.log_scale.exp()
+            x = F.conv2d(x, matrix[:, :, None, None], matrix @ self.shift)
         fixed = (self.log_scale.sum() + self.mixing.log_diagonal.sum()) * x[0, 0].numel()
         kept, moved = x[:, : self.kept], x[:, self.kept :]
         log_scale, shift = self._affine(kept, y)
@@ -163,8 +166,9 @@ class ColourDensity(nn.Module):
     def log_prob(self, u: Tensor, y: Tensor, *, calibrate: bool = False) -> Tensor:
         """log p(u | y), nats, (n,), of dequantised images."""
         v = MARGIN + (1 - 2 * MARGIN) * u / self.levels
-        slope = math.log((1 - 2 * MARGIN) / self.levels) - v.log() - (1 - v).log()
-        x, total = v.logit(), slope.flatten(1).sum(1)
+        up, down = v.log(), (1 - v).log()
+        x = up - down  # the logit
+        total = (math.log((1 - 2 * MARGIN) / self.levels) - up - down).flatten(1).sum(1)
         for i, stage in enumerate(self.stages):
             x = F.pixel_unshuffle(x, 2)
             for step in stage:  # type: ignore[union-attr, unused-ignore]

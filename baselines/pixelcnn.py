@@ -84,7 +84,7 @@ class PixelCNNParams:
     """Largest norm of a gradient of the loss, bits/dim."""
     ema: float = 0.998
     """Share of the averaged weights, which are the ones used, that survives a step."""
-    colour_mixture: int = field(default=4, metadata=ADDED)
+    colour_mixture: int = field(default=2, metadata=ADDED)
     """Logistics of each scalar of colour images."""
 
 

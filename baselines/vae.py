@@ -269,13 +269,9 @@ class VAE:
                 ).to(self.device)
             if self.colour:
                 return ColourNetwork(
-                    self.space,
-                    width=p.colour_width,
-                    wide=2 * p.colour_width,
-                    latent=p.latent,
-                    latent_channels=p.colour_latent_channels,
-                    fine_channels=p.colour_fine_channels,
-                ).to(self.device)
+                    self.space, width=p.colour_width, wide=2 * p.colour_width, latent=p.latent,
+                    latent_channels=p.colour_latent_channels, fine_channels=p.colour_fine_channels,
+                ).to(self.device)  # fmt: skip
             return ImageNetwork(
                 self.space,
                 width=p.width,

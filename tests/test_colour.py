@@ -119,6 +119,18 @@ def test_other_sizes_levels_and_classes(name: str, space: Space) -> None:
         assert space.violation(generator.reconstruct(rows(space, 4)[0]), 4) is None
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["flow", "realnvp", "vae", "vqvae", "autoencoder"])
+def test_a_side_of_64_pixels(name: str) -> None:
+    space = Space("image", (3, 64, 64), levels=256, classes=2)
+    generator, y = make(name, space), torch.tensor([0, 1])
+    fit(generator, 64)
+    x = generator.sample(2, seed=0, labels=y)
+    assert space.violation(x, 2) is None
+    if generator.spec.likelihood is not None:
+        assert torch.isfinite(generator.log_prob(x, seed=0, labels=y)).all()
+
+
 @pytest.mark.parametrize("name", ["flow", "vae"])
 def test_sides_that_are_odd(name: str) -> None:
     space = Space("image", (3, 5, 7), levels=5)
