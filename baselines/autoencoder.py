@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from genbench.baselines.autoencoder_mixture import ClassMixtures
 from genbench.baselines.autoencoder_nets import ImageCoder, PointsCoder
+from genbench.baselines.bfloat16 import bfloat16
 from genbench.errors import UsageError
 from genbench.generator import (
     CapturedStep,
@@ -36,6 +37,8 @@ from genbench.generator import (
 
 CHUNK = 1000  # rows that go through the network at once after training
 RISE = 0.02  # share of the budget in which the rate rises to its highest
+COLOURS = 3  # channels of images whose codes are longer
+ADDED = {"added": True}  # after the first results: a parameter that is in no key at its default
 LEAST_SPREAD = 1e-6  # of the codes' covariance: directions that they never take
 
 
@@ -67,6 +70,8 @@ class AutoencoderParams:
     """Gaussians in the mixture of each class."""
     remembered: float = 0.15
     """Share of the budget whose codes, the last ones, the mixtures are fitted to."""
+    colour_latent: int = field(default=64, metadata=ADDED)
+    """Numbers in the code of a colour image."""
 
 
 class Network(nn.Module):
@@ -175,7 +180,9 @@ class Autoencoder:
         self.params, self.space, self.device = params, space, device
         self.image = space.kind == "image"
         self.batch_size = params.batch_size if self.image else params.points_batch_size
-        self.latent_size = params.latent if self.image else params.points_latent
+        self.colour = self.image and space.shape[0] == COLOURS
+        latent = params.colour_latent if self.colour else params.latent
+        self.latent_size = latent if self.image else params.points_latent
         self.noise_size = 1 + self.latent_size
         self.net = self._build(0)
 
@@ -242,7 +249,7 @@ class Autoencoder:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             if self.image:
-                coder = ImageCoder(self.space, p.latent, width=p.width, wide=p.wide)
+                coder = ImageCoder(self.space, self.latent_size, width=p.width, wide=p.wide)
             else:
                 coder = PointsCoder(self.space, p.points_latent, width=p.points_width)
         mixtures = ClassMixtures(self.space.classes, p.components, self.latent_size)
@@ -276,7 +283,7 @@ class Autoencoder:
         coder, p = training.net.coder, self.params
         for group in training.adam.param_groups:
             group["lr"] = rate
-        with self._autocast():
+        with bfloat16(self.device, wanted=self.colour or self.device.type == "cuda"):
             seen = coder.seen(x)
             codes = coder.encode(seen)
             error = (coder.decode(codes) - seen).flatten(1).square().sum(1).mean()
@@ -300,10 +307,3 @@ class Autoencoder:
     def _rng(self, seed: int) -> torch.Generator:
         device = self.device if self.device.type == "cuda" else torch.device("cpu")
         return torch.Generator(device).manual_seed(seed)
-
-    def _autocast(self) -> torch.autocast:
-        """bfloat16 networks on CUDA; float32 elsewhere."""
-        cuda = self.device.type == "cuda"
-        kind = "cuda" if cuda else "cpu"
-        # No cache of weights: it would outlive the capture of a step.
-        return torch.autocast(kind, torch.bfloat16, enabled=cuda, cache_enabled=False)

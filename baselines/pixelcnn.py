@@ -10,7 +10,8 @@ What differs, for ten minutes of one core in place of days of many cards: the st
 above is a small causal transformer whose tokens are whole rows, the class first, and the one within
 the row a masked MLP (MADE, Germain et al. 2015), where theirs are masked convolutions. Both are
 `flow`'s (`flow_networks`), which is the same model for continuous scalars. The softmax over levels
-is a mixture of shared distributions (`grey_levels`).
+is a mixture of shared distributions (`grey_levels`), or of logistics where there are three channels
+(`colour_levels`).
 
 Sampling is ancestral: pixel after pixel, with what is known of the rows above and of the row so far
 kept, so that a pixel costs one small step (`flow_inverse`).
@@ -24,13 +25,15 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from genbench.baselines.bfloat16 import bfloat16
+from genbench.baselines.colour_levels import MixedLogistics
 from genbench.baselines.flow_inverse import Inverse
 from genbench.baselines.flow_networks import Conditioner, Solver
 from genbench.baselines.grey_levels import GreyLevels
@@ -49,6 +52,8 @@ from genbench.generator import (
 SAMPLE_CHUNK = 2500  # rows sampled at once, to bound memory
 CAPTURED_CHUNK = 10_000  # by a card, which takes little longer for as many
 SCORE_CHUNK = 500  # rows scored at once
+COLOURS = 3  # channels of the images whose levels are numbers on a line
+ADDED = {"added": True}  # after the first results: a parameter that is in no key at its default
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,8 @@ class PixelCNNParams:
     """Largest norm of a gradient of the loss, bits/dim."""
     ema: float = 0.998
     """Share of the averaged weights, which are the ones used, that survives a step."""
+    colour_mixture: int = field(default=2, metadata=ADDED)
+    """Logistics of each scalar of colour images."""
 
 
 class Pixels(nn.Module):
@@ -87,24 +94,26 @@ class Pixels(nn.Module):
     Parameters
     ----------
     mixture
-        Distributions over levels that all pixels share.
+        Distributions over levels that all pixels share; of colours, logistics of each scalar.
     widths
         Those of the `Conditioner`.
     """
+
+    levels: GreyLevels | MixedLogistics
 
     def __init__(self, space: Space, *, mixture: int, **widths: int) -> None:
         super().__init__()
         self.channels, self.rows, columns = space.shape
         self.width, self.top = columns * self.channels, max(1, space.levels - 1)
-        self.net = Conditioner(self.rows, self.width, space.classes, plateaus=mixture, **widths)
-        self.levels = GreyLevels(space.levels, mixture)
+        self.colour = self.channels == COLOURS
+        outputs = 3 * mixture if self.colour else mixture
+        self.net = Conditioner(self.rows, self.width, space.classes, plateaus=outputs, **widths)
+        self.levels = (MixedLogistics if self.colour else GreyLevels)(space.levels, mixture)
 
     def log_prob(self, x: Tensor, y: Tensor, *, mixed: bool = False) -> Tensor:
-        """log p(x | y), nats, (n,), of uint8 images; `mixed`: bfloat16 networks on a card."""
+        """log p(x | y), nats, (n,), of uint8 images; `mixed`: bfloat16 networks where they help."""
         level = x.permute(0, 2, 3, 1).flatten(2).long()
-        kind = "cuda" if mixed else "cpu"
-        # No cache of weights: it would outlive the capture of a step.
-        with torch.autocast(kind, torch.bfloat16, enabled=mixed, cache_enabled=False):
+        with bfloat16(x.device, wanted=mixed):
             logits = self.net(level / self.top, y)
         return self.levels.log_prob(logits.float(), level).flatten(1).sum(1)
 
@@ -158,6 +167,7 @@ class PixelCNN:
 
     def __init__(self, params: PixelCNNParams, space: Space, device: torch.device) -> None:
         self.params, self.space, self.device = params, space, device
+        self.colour = space.shape[0] == COLOURS
         self._use(self._build(0))
 
     def fit(self, train: TrainData, run: Run) -> None:
@@ -229,8 +239,9 @@ class PixelCNN:
         p = self.params
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
+            mixture = p.colour_mixture if self.colour else p.mixture
             net = Pixels(
-                self.space, mixture=p.mixture, dim=p.dim, depth=p.depth, heads=p.heads,
+                self.space, mixture=mixture, dim=p.dim, depth=p.depth, heads=p.heads,
                 expand=p.expand, units=p.units, soft_steps=p.soft_steps,
             )  # fmt: skip
         return net.to(self.device)
@@ -254,8 +265,9 @@ class PixelCNN:
     ) -> tuple[Tensor]:
         """Update the weights and their average once; the loss, bits/dim."""
         net, adam = training.net, training.adam
-        # bfloat16 networks on a card, where they help; their outputs count in float32.
-        log_prob = net.log_prob(x, self._labels(y, len(x)), mixed=self.device.type == "cuda")
+        # bfloat16 networks where they help; their outputs count in float32.
+        mixed = self.colour or self.device.type == "cuda"
+        log_prob = net.log_prob(x, self._labels(y, len(x)), mixed=mixed)
         loss = -log_prob.mean() / (self.space.dims * math.log(2))
         adam.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]

@@ -18,14 +18,15 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from genbench.baselines.realnvp_networks import Density
+from genbench.baselines.bfloat16 import bfloat16
+from genbench.baselines.realnvp_networks import COLOURS, Density
 from genbench.errors import UsageError
 from genbench.generator import (
     CapturedStep,
@@ -39,6 +40,7 @@ from genbench.generator import (
 
 SAMPLE_CHUNK = 500  # rows sampled at once, to bound memory
 SCORE_CHUNK = 500  # rows scored at once
+ADDED = {"added": True}  # after the first results: a parameter that is in no key at its default
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,10 @@ class RealNVPParams:
     """Largest norm of a gradient of the loss (bits/dim, or nats for points)."""
     ema: float = 0.998
     """Share of the averaged weights, which are the ones used, that survives a step."""
+    colour_layers: int = field(default=8, metadata=ADDED)
+    """`layers` of colour images; a multiple of 4 has each mask as often."""
+    colour_inner_layers: int = field(default=8, metadata=ADDED)
+    """`inner_layers` of colour images."""
 
 
 @dataclass(slots=True)
@@ -114,6 +120,7 @@ class RealNVP:
     def __init__(self, params: RealNVPParams, space: Space, device: torch.device) -> None:
         self.params, self.space, self.device = params, space, device
         self.image = space.kind == "image"
+        self.colour = self.image and space.shape[0] == COLOURS
         self.batch_size = params.batch_size if self.image else params.points_batch_size
         self.net = self._build(0)  # the average of the trained weights, once fitted
 
@@ -166,10 +173,11 @@ class RealNVP:
         p = self.params
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
+            layers, widths = (p.points_layers,), (p.points_width,)
             if self.image:
                 layers, widths = (p.layers, p.inner_layers), (p.width, p.inner_width)
-            else:
-                layers, widths = (p.points_layers,), (p.points_width,)
+            if self.colour:
+                layers = (p.colour_layers, p.colour_inner_layers)
             return Density(self.space, layers, widths).to(self.device)
 
     def _start(self, seed: int) -> Training:
@@ -198,7 +206,7 @@ class RealNVP:
         """Update weights and average once; the loss, bits/dim of images and nats of points."""
         net, adam, (rate, share) = training.net, training.adam, schedule
         unit = self.space.dims * math.log(2) if self.image else 1.0
-        with self._autocast():
+        with bfloat16(self.device, wanted=self.colour or self.device.type == "cuda"):
             density = net(self._dequantise(x, training.rng), self._classes(len(x), y))
         loss = -density.mean() / unit
         adam.param_groups[0]["lr"] = rate
@@ -237,10 +245,3 @@ class RealNVP:
                 "pass int64 (n,)"
             )
         return labels.to(self.device)
-
-    def _autocast(self) -> torch.autocast:
-        """bfloat16 networks on CUDA, in training alone; float32 elsewhere."""
-        cuda = self.device.type == "cuda"
-        kind = "cuda" if cuda else "cpu"
-        # No cache of weights: it would outlive the capture of a step.
-        return torch.autocast(kind, torch.bfloat16, enabled=cuda, cache_enabled=False)

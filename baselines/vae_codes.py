@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from genbench.baselines.vae_colour import ColourNetwork
 from genbench.baselines.vae_image import ImageNetwork
 from genbench.baselines.vae_points import PointNetwork
 from genbench.baselines.vae_text import TextNetwork
 from genbench.errors import UsageError
 
-Network = ImageNetwork | PointNetwork | TextNetwork
+Network = ImageNetwork | ColourNetwork | PointNetwork | TextNetwork
 
 
 class Decoder(nn.Module):
