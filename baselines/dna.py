@@ -251,7 +251,7 @@ class DNA:
         noisy = x + noise * self._noise(x, training.rng)
         with self._autocast():
             clean = net(noisy, noise, y)
-        error = (clean.mean - x) ** 2 * (1 + noise**-2)  # 1 for the best linear reconstruction
+        error = (clean.mean - x) ** 2 * clean.weight  # 1 for the best linear reconstruction
         surprise = clean.log_variance + error.detach() * (-clean.log_variance).exp()
         loss, variance_loss = error.mean(), surprise.mean() / 2
         training.optimizer.zero_grad()
@@ -326,8 +326,9 @@ class DNA:
         noise = torch.ones(len(noisy), 1, 1, 1, device=self.device) * level
         with self._autocast():
             found = self.net(noisy, noise, labels)
-        deviation = (found.log_variance.exp() * level**2 / (1 + level**2)).sqrt()
-        clean = found.mean + spread * deviation * self._noise(noisy, self.draws)
+        # What is left open is smooth, as images are: white noise would be seen in the next one.
+        error = self.net.spectrum.errors(self._noise(noisy, self.draws), noise)
+        clean = found.mean + spread * (found.log_variance / 2).exp() * error
         kept = (after / level) ** 2
         fresh = after * (1 - kept) ** 0.5 * self._noise(noisy, self.draws)
         return (torch.lerp(clean, noisy, kept) + fresh,)

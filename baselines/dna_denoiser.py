@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from genbench.baselines.dna_image import ImageNet
 from genbench.baselines.dna_points import PointsNet
+from genbench.baselines.spectrum import Spectrum
 from genbench.baselines.unet import UNet, is_colour
 from genbench.generator import Space
 
@@ -23,6 +24,8 @@ class Reconstruction:
 
     mean: Tensor
     log_variance: Tensor
+    weight: Tensor
+    """One over the Gaussian variance, ``(n, 1, ...)``."""
 
 
 class Denoiser(nn.Module):
@@ -41,12 +44,13 @@ class Denoiser(nn.Module):
     centre: Tensor
     scale: Tensor
     frequencies: Tensor
+    spectrum: Spectrum  # of colour images alone
 
     def __init__(
         self, space: Space, *, width: int, inner_width: int, colour_width: int, points_width: int
     ) -> None:
         super().__init__()
-        self.image = space.kind == "image"
+        self.image, self.colour = space.kind == "image", is_colour(space)
         size = (1,) if self.image else (space.dims,)
         self.register_buffer("centre", torch.zeros(size))
         self.register_buffer("scale", torch.ones(size))
@@ -55,7 +59,8 @@ class Denoiser(nn.Module):
         self.label = nn.Embedding(space.classes, CONDITION) if space.classes else None
         self.mix = nn.Linear(CONDITION, CONDITION)
         self.body: nn.Module
-        if is_colour(space):
+        if self.colour:
+            self.spectrum = Spectrum(space.shape)
             self.body = UNet(space.shape, width=colour_width, condition=CONDITION, outputs=2)
         elif self.image:
             self.body = ImageNet(
@@ -69,6 +74,8 @@ class Denoiser(nn.Module):
         over = tuple(range(x.dim())) if self.image else (0,)
         self.centre.copy_(x.mean(over))
         self.scale.copy_(x.std(over, unbiased=False).clamp_min(1e-3))
+        if self.colour:
+            self.spectrum.calibrate((x - self.centre) / self.scale)
 
     def forward(self, noisy: Tensor, noise: Tensor, labels: Tensor | None) -> Reconstruction:
         """Of examples corrupted at the levels `noise`, ``(n, 1, ...)``, with labels ``(n,)``."""
@@ -82,4 +89,10 @@ class Denoiser(nn.Module):
         total = 1 + noise**2
         output = self.body(noisy / total.sqrt(), condition).float()
         correction, log_variance = output.chunk(2, 1)
-        return Reconstruction(noisy / total + correction * noise / total.sqrt(), log_variance)
+        if not self.colour:
+            mean = noisy / total + correction * noise / total.sqrt()
+            return Reconstruction(mean, log_variance, 1 + noise**-2)
+        left = self.spectrum.left(noise)
+        linear = self.spectrum.together(self.spectrum.apart(noisy) * left / noise**2)
+        variance = left.mean((1, 2, 3), keepdim=True)
+        return Reconstruction(linear + correction * variance.sqrt(), log_variance, 1 / variance)
