@@ -30,8 +30,8 @@ class Spectrum(nn.Module):
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
         channels, height, width = shape
-        self.register_buffer("rows", _cosines(height))
-        self.register_buffer("columns", _cosines(width))
+        self.register_buffer("rows", cosines(height))
+        self.register_buffer("columns", cosines(width))
         self.register_buffer("colours", torch.eye(channels))
         self.register_buffer("power", torch.ones(shape))
 
@@ -66,7 +66,7 @@ class Spectrum(nn.Module):
             return torch.einsum("kc,nkhw->nchw", self.colours, mixed)
 
 
-def _cosines(side: int) -> Tensor:
+def cosines(side: int) -> Tensor:
     """The orthonormal discrete cosine transform, frequencies by positions."""
     at = (torch.arange(side) + 0.5) * math.pi / side
     waves = torch.cos(torch.arange(side).view(-1, 1) * at) * math.sqrt(2 / side)

@@ -11,7 +11,7 @@ from torch import Tensor
 from genbench.baselines.ddpm import DDPM, DDPMParams
 from genbench.baselines.dna import DNA, DNAParams
 from genbench.baselines.flow_matching import FlowMatching, FlowMatchingParams
-from genbench.baselines.spectrum import Spectrum, _cosines
+from genbench.baselines.spectrum import Spectrum, cosines
 from genbench.baselines.unet import UNet, is_colour, patch_of
 from genbench.generator import Space
 
@@ -56,7 +56,7 @@ def test_only_colour_images_get_them() -> None:
 @pytest.fixture
 def smooth() -> Any:
     """Gaussian images whose pixels and colours go together, of mean 0 and deviation 1."""
-    waves = _cosines(8)
+    waves = cosines(8)
     falling = 1 / (1 + torch.arange(8.0)).view(8, 1) / (1 + torch.arange(8.0))
     hues = torch.tensor([[1.0, 1.0, 1.0], [1.0, -1.0, 0.0], [0.2, 0.2, -0.4]])
     rng = torch.Generator().manual_seed(0)
