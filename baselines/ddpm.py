@@ -31,7 +31,8 @@ import torch
 from torch import Tensor
 
 from genbench.baselines.bfloat16 import bfloat16
-from genbench.baselines.timed import TimedNetwork, Training, is_colour
+from genbench.baselines.timed import Mixture, TimedNetwork, Training
+from genbench.baselines.unet import is_colour
 from genbench.errors import UsageError
 from genbench.generator import (
     CapturedStep,
@@ -186,7 +187,7 @@ class DDPM:
         kept = self._kept[step].view(-1, *[1] * (x.dim() - 1))
         mixed = kept.sqrt() * x + (1 - kept).sqrt() * noise
         with self._autocast():
-            found = training.net(mixed, (step + 1) / CHAIN, y)
+            found = training.net(mixed, (step + 1) / CHAIN, y, _mixture(kept))
         return (found - kept.sqrt() * noise + (1 - kept).sqrt() * x).square().mean()
 
     def _walk_back(self, rows: int, labels: Tensor | None, rng: torch.Generator) -> Tensor:
@@ -208,9 +209,10 @@ class DDPM:
     def _clean(self, x: Tensor, step: int, labels: Tensor | None) -> Tensor:
         """The example that is left of a mixture when the noise that the network sees is gone."""
         time = torch.full((len(x),), (step + 1) / CHAIN, device=self.device)
-        with self._autocast():
-            v = self.net(x, time, labels)
         kept = float(KEPT[step])
+        mixture = _mixture(torch.full((len(x), *[1] * (x.dim() - 1)), kept, device=self.device))
+        with self._autocast():
+            v = self.net(x, time, labels, mixture)
         clean: Tensor = math.sqrt(kept) * x - math.sqrt(1 - kept) * v
         if not self.image:
             return clean
@@ -229,3 +231,9 @@ class DDPM:
         """bfloat16 networks of images on CUDA, in colour on some processors; else float32."""
         on_card = self.device.type == "cuda"
         return bfloat16(self.device, wanted=self.image if on_card else self.colour)
+
+
+def _mixture(kept: Tensor) -> Mixture:
+    """Of a step that has kept that much of an example's variance: v is across signal and noise."""
+    signal, noise = kept.sqrt(), (1 - kept).sqrt()
+    return Mixture(signal, noise, -noise, signal)

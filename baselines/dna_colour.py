@@ -1,8 +1,11 @@
-"""The half of ``dna`` for colour images: a U-Net, and corruptions that are only in part fresh."""
+"""The half of ``dna`` for colour images: a U-Net, and corruptions that are only in part fresh.
+
+What is linear in the reconstruction goes by the images' spectrum (`spectrum`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -10,9 +13,33 @@ import torch
 from torch import Tensor, nn
 
 from genbench.baselines.bfloat16 import bfloat16
-from genbench.baselines.dna_denoiser import CONDITION
+from genbench.baselines.dna_denoiser import CONDITION, Denoiser, Reconstruction
 from genbench.baselines.dna_scalars import ScalarHalf
+from genbench.baselines.spectrum import Spectrum
 from genbench.baselines.unet import UNet
+from genbench.generator import Space
+
+
+class SpectralDenoiser(Denoiser):
+    """A denoiser whose best linear reconstruction knows that neighbours are alike."""
+
+    def __init__(self, space: Space, body: Callable[[], nn.Module]) -> None:
+        super().__init__(space, body)
+        self.spectrum = Spectrum(space.shape)
+
+    def calibrate(self, x: Tensor) -> None:
+        """Centre, scale and spectrum of the first batch."""
+        super().calibrate(x)
+        self.spectrum.calibrate((x - self.centre) / self.scale)
+
+    def corrected(
+        self, noisy: Tensor, noise: Tensor, correction: Tensor, log_variance: Tensor
+    ) -> Reconstruction:
+        """The best linear reconstruction of such a spectrum, and the correction of it."""
+        left = self.spectrum.left(noise)
+        linear = self.spectrum.together(self.spectrum.apart(noisy) * left / noise**2)
+        variance = left.mean((1, 2, 3), keepdim=True)
+        return Reconstruction(linear + correction * variance.sqrt(), log_variance, 1 / variance)
 
 
 class ColourHalf(ScalarHalf):
@@ -21,6 +48,10 @@ class ColourHalf(ScalarHalf):
     A corruption that is all fresh leaves of a photograph's details but their mean: most of it is
     that of the level before.
     """
+
+    def network(self) -> Denoiser:
+        """A new network, from torch's global random state."""
+        return SpectralDenoiser(self.space, self.body)
 
     def body(self) -> nn.Module:
         """The network between the denoiser's scaled ends."""
@@ -59,8 +90,9 @@ class ColourHalf(ScalarHalf):
         noise = torch.ones(len(noisy), 1, 1, 1, device=self.device) * level
         with self._autocast():
             found = net(noisy, noise, y)
-        deviation = (found.log_variance.exp() * level**2 / (1 + level**2)).sqrt()
-        clean = found.mean + spread * deviation * self._noise(noisy, rng)
+        # What is left open is smooth, as images are: white noise would be seen in the next one.
+        error = net.spectrum.errors(self._noise(noisy, rng), noise)
+        clean = found.mean + spread * (found.log_variance / 2).exp() * error
         kept = (after / level) ** 2
         fresh = after * (1 - kept) ** 0.5 * self._noise(noisy, rng)
         return (torch.lerp(clean, noisy, kept) + fresh,)

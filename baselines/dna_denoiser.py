@@ -21,6 +21,8 @@ class Reconstruction:
 
     mean: Tensor
     log_variance: Tensor
+    weight: Tensor
+    """One over the Gaussian variance, ``(n, 1, ...)``."""
 
 
 class Denoiser(nn.Module):
@@ -62,9 +64,17 @@ class Denoiser(nn.Module):
         if self.label is not None:
             condition = condition + self.label(labels)
         condition = F.silu(self.mix(F.silu(condition)))
-        # The best linear reconstruction, and the network's correction of it. Both of the network's
-        # ends then have unit size at every level, and a weak corruption is passed through.
+        output = self.body(noisy / (1 + noise**2).sqrt(), condition).float()
+        return self.corrected(noisy, noise, *output.chunk(2, 1))
+
+    def corrected(
+        self, noisy: Tensor, noise: Tensor, correction: Tensor, log_variance: Tensor
+    ) -> Reconstruction:
+        """The best linear reconstruction, and the network's correction of it.
+
+        Both of the network's ends then have unit size at every level, and a weak corruption is
+        passed through.
+        """
         total = 1 + noise**2
-        output = self.body(noisy / total.sqrt(), condition).float()
-        correction, log_variance = output.chunk(2, 1)
-        return Reconstruction(noisy / total + correction * noise / total.sqrt(), log_variance)
+        mean = noisy / total + correction * noise / total.sqrt()
+        return Reconstruction(mean, log_variance, 1 + noise**-2)

@@ -70,7 +70,7 @@ class ScalarHalf:
         noisy = x + noise * self._noise(x, rng)
         with self._autocast():
             clean = net(noisy, noise, y)
-        error = (clean.mean - x) ** 2 * (1 + noise**-2)  # 1 for the best linear reconstruction
+        error = (clean.mean - x) ** 2 * clean.weight  # 1 for the best linear reconstruction
         surprise = clean.log_variance + error.detach() * (-clean.log_variance).exp()
         error, variance = error.mean(), surprise.mean() / 2
         return error + VARIANCE_WEIGHT * variance, (error.detach(), variance.detach())

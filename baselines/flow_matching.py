@@ -27,7 +27,8 @@ import torch
 from torch import Tensor
 
 from genbench.baselines.bfloat16 import bfloat16
-from genbench.baselines.timed import TimedNetwork, Training, is_colour
+from genbench.baselines.timed import Mixture, TimedNetwork, Training
+from genbench.baselines.unet import is_colour
 from genbench.errors import UsageError
 from genbench.generator import (
     CapturedStep,
@@ -186,7 +187,7 @@ class FlowMatching:
         noise = torch.randn(x.shape, **draw)
         along = time.view(-1, *[1] * (x.dim() - 1))
         with self._autocast():
-            velocity = training.net(torch.lerp(noise, x, along), time, y)
+            velocity = training.net(torch.lerp(noise, x, along), time, y, _mixture(along))
         return (velocity - (x - noise)).square().mean()
 
     def _carry(self, x: Tensor, labels: Tensor | None) -> Tensor:
@@ -203,7 +204,7 @@ class FlowMatching:
     def _velocity(self, x: Tensor, time: float, labels: Tensor | None) -> Tensor:
         at = torch.full((len(x),), time, device=self.device)
         with self._autocast():
-            velocity: Tensor = self.net(x, at, labels)
+            velocity: Tensor = self.net(x, at, labels, _mixture(at.view(-1, *[1] * (x.dim() - 1))))
         return velocity
 
     def _with_divergence(
@@ -212,7 +213,8 @@ class FlowMatching:
         """The velocity and its divergence, the latter by one gradient for each coordinate."""
         with torch.enable_grad():
             x = x.detach().requires_grad_()
-            velocity = self.net(x, torch.full((len(x),), time, device=self.device), labels)
+            at = torch.full((len(x),), time, device=self.device)
+            velocity = self.net(x, at, labels, _mixture(at.view(-1, 1)))
             divergence = torch.zeros(len(x), device=self.device)
             for i in range(x.shape[1]):
                 (slope,) = torch.autograd.grad(velocity[:, i].sum(), x, retain_graph=True)
@@ -223,3 +225,8 @@ class FlowMatching:
         """bfloat16 networks of images on CUDA, in colour on some processors; else float32."""
         on_card = self.device.type == "cuda"
         return bfloat16(self.device, wanted=self.image if on_card else self.colour)
+
+
+def _mixture(time: Tensor) -> Mixture:
+    """Of a line from noise to an example: the velocity is the example less the noise."""
+    return Mixture(time, 1 - time, 1.0, -1.0)

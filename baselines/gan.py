@@ -74,10 +74,6 @@ class Params:
     """Channels of the image generator at half resolution; three times as many at a quarter."""
     discriminator_width: int = field(default=24, metadata={"key": "width_d"})
     """Channels of the image discriminator at half resolution; doubled at each halving."""
-    colour_generator_width: int = field(default=32, metadata={"added": True})
-    """Channels of the generator of colour images at its highest resolution, of three."""
-    colour_discriminator_width: int = field(default=32, metadata={"added": True})
-    """The same of the discriminator; both have twice and four times as many at the others."""
     head: int = 256
     """Units of the layer with which the image discriminator sees the whole image at once."""
     gain: float = 6.0

@@ -4,8 +4,7 @@ The nets follow DCGAN (Radford et al., 2016) but work at half resolution: 2x2 pi
 position with four channels, which costs a quarter. Two dense layers bend the noise first, as in
 StyleGAN (Karras et al., 2019), and the discriminator ends in a dense layer over the whole image:
 next to the convolutions both are cheap. Classes enter it by projection (Miyato & Koyama, 2018) and
-a shift of its last layer; spectral normalisation keeps it stable (Miyato et al., 2018). Colour
-images have nets of their own (`gan_colour`).
+a shift of its last layer; spectral normalisation keeps it stable (Miyato et al., 2018).
 """
 
 from __future__ import annotations
@@ -20,9 +19,6 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
 from genbench.baselines.adversarial_augmentation import DiffAugment
-from genbench.baselines.bfloat16 import bfloat16
-from genbench.baselines.gan_colour import ColourDiscriminator, ColourGenerator
-from genbench.baselines.unet import is_colour
 from genbench.generator import Batch, Space, captures, to_uint8
 
 CLASS_WIDTH = 32  # numbers that tell the generator the class
@@ -169,23 +165,18 @@ class ImageHalf:
         self.learning_rates = (params.learning_rate, params.discriminator_learning_rate)
         self.beta1 = params.beta1
         self.temperature = params.temperature
-        self.colour = is_colour(space)
         self.served, self.latent, self.pretraining = self.batch_size, params.latent, 0.0
         self.augmented = DiffAugment(params.augment, space)
 
     def generator(self) -> nn.Module:
         """A new generator, from torch's global random state."""
-        p, sizes = self.params, (self.params.latent, self.params.mapping)
-        if self.colour:
-            return ColourGenerator(self.space, *sizes, p.colour_generator_width).to(self.device)
-        return ImageGenerator(self.space, *sizes, p.generator_width).to(self.device)
+        p = self.params
+        net = ImageGenerator(self.space, p.latent, p.mapping, p.generator_width)
+        return net.to(self.device)
 
     def discriminator(self) -> nn.Module:
         """A new discriminator, from torch's global random state."""
         p = self.params
-        if self.colour:
-            width = p.colour_discriminator_width
-            return ColourDiscriminator(self.space, width, p.head).to(self.device)
         return ImageDiscriminator(self.space, p.discriminator_width, p.head).to(self.device)
 
     def memory(self) -> Memory | None:
@@ -217,8 +208,11 @@ class ImageHalf:
         return torch.randn(n, self.params.latent, generator=rng, device=self.device)
 
     def autocast(self) -> torch.autocast:
-        """bfloat16 nets on CUDA, of colour images on some processors; float32 elsewhere."""
-        return bfloat16(self.device, wanted=self.colour or self.device.type == "cuda")
+        """bfloat16 nets on CUDA; float32 elsewhere."""
+        mixed = self.device.type == "cuda"
+        kind = "cuda" if mixed else "cpu"
+        # No cache of weights: it would outlive the capture of a step.
+        return torch.autocast(kind, torch.bfloat16, enabled=mixed, cache_enabled=False)
 
     def real(self, x: Tensor, generator: nn.Module, rng: torch.Generator) -> Tensor:
         """Images as the discriminator sees them: spread over their grey step, in [-1, 1]."""

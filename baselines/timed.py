@@ -14,11 +14,22 @@ from torch.nn import functional as F
 
 from genbench.baselines.dna_image import ImageNet
 from genbench.baselines.dna_points import PointsNet
+from genbench.baselines.spectrum import Spectrum
 from genbench.baselines.unet import UNet, is_colour
 from genbench.generator import Space, move_average, optimizer_options
 
 CONDITION = 64  # width of the embedding of time and class
 FREQUENCIES = 8  # sines and cosines of the time
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """Signal and noise in what a network sees and in what it is to find; each ``(n, 1, ...)``."""
+
+    signal: Tensor
+    noise: Tensor
+    wanted_signal: Tensor | float
+    wanted_noise: Tensor | float
 
 
 class TimedNetwork(nn.Module):
@@ -37,12 +48,13 @@ class TimedNetwork(nn.Module):
     centre: Tensor
     scale: Tensor
     frequencies: Tensor
+    spectrum: Spectrum  # of colour images alone
 
     def __init__(
         self, space: Space, *, colour_width: int, width: int, inner_width: int, points_width: int
     ) -> None:
         super().__init__()
-        self.image = space.kind == "image"
+        self.image, self.colour = space.kind == "image", is_colour(space)
         size = (1,) if self.image else (space.dims,)
         self.register_buffer("centre", torch.zeros(size))
         self.register_buffer("scale", torch.ones(size))
@@ -53,7 +65,8 @@ class TimedNetwork(nn.Module):
         self.mix = nn.Linear(CONDITION, CONDITION)
         ends: Any = {"condition": CONDITION, "outputs": 1}
         self.body: nn.Module
-        if is_colour(space):
+        if self.colour:
+            self.spectrum = Spectrum(space.shape)
             self.body = UNet(space.shape, width=colour_width, **ends)
         elif self.image:
             self.body = ImageNet(space.shape, width=width, inner_width=inner_width, **ends)
@@ -65,15 +78,32 @@ class TimedNetwork(nn.Module):
         over = tuple(range(x.dim())) if self.image else (0,)
         self.centre.copy_(x.mean(over))
         self.scale.copy_(x.std(over, unbiased=False).clamp_min(1e-3))
+        if self.colour:
+            self.spectrum.calibrate((x - self.centre) / self.scale)
 
-    def forward(self, x: Tensor, time: Tensor, labels: Tensor | None) -> Tensor:
-        """Of scaled examples ``(n, ...)`` at times ``(n,)``, with labels ``(n,)``: like `x`."""
+    def forward(self, x: Tensor, time: Tensor, labels: Tensor | None, mixture: Mixture) -> Tensor:
+        """Of scaled examples ``(n, ...)`` at times ``(n,)``, with labels ``(n,)``: like `x`.
+
+        In colour that is a correction of what would be best of Gaussian images.
+        """
         angles = time.view(-1, 1) * self.frequencies
         condition = self.time(torch.cat([angles.sin(), angles.cos()], 1))
         if self.label is not None:
             condition = condition + self.label(labels)
         output: Tensor = self.body(x, F.silu(self.mix(F.silu(condition)))).float()
-        return output
+        return self._corrected(output, x, mixture) if self.colour else output
+
+    def _corrected(self, output: Tensor, x: Tensor, m: Mixture) -> Tensor:
+        """The regression of what is wanted on `x`, of Gaussian images, and the network's part.
+
+        The latter is in units of what that regression leaves open, whose variance is power / total
+        where signal * wanted_noise - noise * wanted_signal is 1 or -1.
+        """
+        power = self.spectrum.power
+        total = m.signal**2 * power + m.noise**2
+        gain = (m.signal * m.wanted_signal * power + m.noise * m.wanted_noise) / total
+        left = (power / total).mean((1, 2, 3), keepdim=True).sqrt()
+        return self.spectrum.together(self.spectrum.apart(x) * gain) + output * left
 
 
 @dataclass(slots=True)

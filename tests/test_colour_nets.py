@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
+from genbench.baselines.ddpm import DDPM, DDPMParams
 from genbench.baselines.dna import DNA, DNAParams
-from genbench.baselines.gan import GAN, Params
-from genbench.baselines.gan_colour import ColourDiscriminator, ColourGenerator
+from genbench.baselines.flow_matching import FlowMatching, FlowMatchingParams
+from genbench.baselines.spectrum import Spectrum, cosines
 from genbench.baselines.unet import UNet, is_colour, patch_of
 from genbench.generator import Space
 
@@ -28,20 +30,6 @@ def test_the_u_net_answers_for_each_scalar_of_any_shape(shape: tuple[int, int, i
     assert bool((out.flatten(2).std(2) > 0).all()), "a channel is one number everywhere"
 
 
-@pytest.mark.parametrize("classes", [0, 3])
-@pytest.mark.parametrize("shape", SHAPES)
-def test_the_nets_of_the_gan_make_and_judge_any_shape(
-    shape: tuple[int, int, int], classes: int
-) -> None:
-    space = Space("image", shape, levels=256, classes=classes)
-    y = torch.tensor([0, 2]) if classes else None
-    images = ColourGenerator(space, 6, 8, 4)(torch.randn(2, 6), y)
-    assert images.shape == (2, *shape)
-    assert float(images.detach().abs().max()) <= 1
-    judge = ColourDiscriminator(space, 4, 8)
-    assert judge.judge(judge.features(images), y).shape == (2,)
-
-
 def test_a_position_is_about_a_sixteenth_of_the_side() -> None:
     found = [patch_of(side) for side in (8, 15, 16, 28, 32, 33, 64, 128)]
     assert found == [1, 1, 2, 2, 2, 4, 4, 8]
@@ -54,32 +42,61 @@ def test_three_channels_alone_are_colour(levels: int) -> None:
     assert not is_colour(Space("points", (3,)))
 
 
-@pytest.mark.parametrize(
-    ("cls", "params", "width"),
-    [(GAN, Params, "colour_generator_width"), (DNA, DNAParams, "colour_width")],
-)
-def test_only_colour_images_get_them(cls: Any, params: Any, width: str) -> None:
+def test_only_colour_images_get_them() -> None:
     sizes = {}
     for channels in (1, 3):
         space = Space("image", (channels, 8, 8), levels=256)
         for units in (8, 16):
-            generator = cls(params(**{width: units}), space, CPU)
-            net = generator.half.generator() if cls is GAN else generator.net
-            sizes[channels, units] = sum(p.numel() for p in net.parameters())
+            generator = DNA(DNAParams(colour_width=units), space, CPU)
+            sizes[channels, units] = sum(p.numel() for p in generator.net.parameters())
     assert sizes[1, 8] == sizes[1, 16]
     assert sizes[3, 8] < sizes[3, 16]
 
 
-@pytest.mark.parametrize(("spread", "expected"), [(1.0, 1.0), (0.0, 0.866)])
-def test_dna_walks_back_to_the_distribution_whose_reconstruction_it_knows(
-    spread: float, expected: float
-) -> None:
-    """Before its training a network reconstructs white noise of deviation 1, and says how surely.
+@pytest.fixture
+def smooth() -> Any:
+    """Gaussian images whose pixels and colours go together, of mean 0 and deviation 1."""
+    waves = cosines(8)
+    falling = 1 / (1 + torch.arange(8.0)).view(8, 1) / (1 + torch.arange(8.0))
+    hues = torch.tensor([[1.0, 1.0, 1.0], [1.0, -1.0, 0.0], [0.2, 0.2, -0.4]])
+    rng = torch.Generator().manual_seed(0)
+    drawn = torch.randn(1000, 3, 8, 8, generator=rng) * falling
+    images = torch.einsum("kc,nkhw->nchw", hues, waves.T @ drawn @ waves)
+    return images / images.std()
 
-    Then the chain with draws is exact; with means alone it loses deviation at every level.
-    """
-    dna = DNA(DNAParams(colour_width=8, spread=spread), Space("image", (3, 8, 8), levels=256), CPU)
-    dna.net.body.out.bias.zero_()
-    found = dna._walk_back(200, None)
-    assert float(found.std()) == pytest.approx(expected, abs=0.01)
-    assert abs(float(found.mean())) < 0.02
+
+def covariances(x: Tensor) -> Tensor:
+    """Of all scalars with all."""
+    return x.flatten(1).T.cov(correction=0)
+
+
+def test_a_spectrum_turns_images_and_nothing_is_lost(smooth: Tensor) -> None:
+    spectrum = Spectrum((3, 8, 8))
+    spectrum.calibrate(smooth)
+    apart = spectrum.apart(smooth)
+    torch.testing.assert_close(spectrum.together(apart), smooth)
+    torch.testing.assert_close(apart.square().sum(), smooth.square().sum())
+    correlations = apart.flatten(1).T.corrcoef().fill_diagonal_(0)
+    assert float(correlations.abs().max()) < 0.2, "six deviations of chance"
+    torch.testing.assert_close(spectrum.power, apart.square().mean(0).clamp_min(1e-4))
+
+
+@pytest.mark.parametrize("made", ["dna", "ddpm", "flow-matching"])
+def test_before_its_training_each_draws_gaussian_images_as_smooth_as_real_ones(
+    made: str, smooth: Tensor
+) -> None:
+    """Whose networks correct nothing yet: what is left of them is exact for Gaussian images."""
+    space = Space("image", (3, 8, 8), levels=256)
+    generator: Any
+    if made == "dna":
+        generator = DNA(DNAParams(colour_width=4, spread=1.0), space, CPU)
+    elif made == "ddpm":
+        generator = DDPM(DDPMParams(colour_width=4, steps=40), space, CPU)
+    else:
+        generator = FlowMatching(FlowMatchingParams(colour_width=4, steps=10), space, CPU)
+    generator.net.calibrate(smooth * 9 + 128)
+    generator.net.body.out.bias.zero_()
+    found = (generator.sample(1000, seed=0).float() - 128) / 9
+    expected = covariances(smooth)
+    error = (covariances(found) - expected).norm() / expected.norm()
+    assert float(error) < 0.25
