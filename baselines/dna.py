@@ -15,7 +15,8 @@ autoencoder and one fresh corruption: a Markov chain, not the solution of a diff
 Images: a class-conditional U-Net on 2x2 patches, with dense layers over the whole map at its lower
 resolution (`dna_image`); in colour one of three resolutions (`unet`), and corruptions that are only
 in part fresh (`dna_colour`), which do for the spectrograms of sounds as well (`dna_sound`). Points:
-an MLP (`dna_points`). What all are scaled by: `dna_denoiser`. Texts: `dna_text`.
+an MLP (`dna_points`). What all are scaled by: `dna_denoiser`. Texts, whose noise is a share of
+tokens that cannot be read: `dna_text`.
 
 Expect an FID (mnist-cnn) of 6 on MNIST after 300,000 examples, which took less than two minutes on
 two cores. What it reaches elsewhere is in `reports/`, what was tried in `docs/baselines.md`.
@@ -98,8 +99,8 @@ class DNAParams:
     pixels are not independent.
     """
     text_width: int = field(default=128, metadata={"added": True})
-    """Width of the transformer for texts."""
-    text_depth: int = field(default=4, metadata={"added": True})
+    """Units of the LSTM for texts, each way."""
+    text_depth: int = field(default=2, metadata={"added": True})
     """Its layers."""
     text_dropout: float = field(default=0.1, metadata={"added": True})
     """Share of its units left out in training, from 20 passes over the rows on; less for fewer."""

@@ -1,11 +1,11 @@
 """The half of ``dna`` for text: tokens are blotted out, and restored from those around them.
 
-The noise of a text is a share of its tokens that cannot be read; a transformer that sees the others
-says what they were. To generate, all of a text is drawn from nothing, a smaller share is blotted
-out at random and drawn again, and so on over several levels: what was drawn badly at first is drawn
-anew among better neighbours. Its descendants, Austin et al., "Structured Denoising Diffusion Models
-in Discrete State-Spaces" (2021, arXiv:2107.03006), and Sahoo et al. (2024, arXiv:2406.07524), walk
-back without return and have a likelihood.
+The noise of a text is a share of its tokens that cannot be read; an LSTM that reads the others both
+ways says what they were. To generate, all of a text is drawn from nothing, a smaller share is
+blotted out at random and drawn again, and so on over several levels: what was drawn badly at first
+is drawn anew among better neighbours. Its descendants, Austin et al., "Structured Denoising
+Diffusion Models in Discrete State-Spaces" (2021, arXiv:2107.03006), and Sahoo et al. (2024,
+arXiv:2406.07524), walk back without return and have a likelihood.
 
 How long a text is, is drawn first, from the lengths of its class that training met, as in
 Ghazvininejad et al., "Mask-Predict" (2019): the network then never has to decide where a text ends.
@@ -21,10 +21,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genbench.baselines.attention import DEVIATION
 from genbench.baselines.texts import Texts, choice, dropout_share, dropped, mixed, surprise
 from genbench.generator import Batch, Space
 
+DEVIATION = 0.1  # of embeddings at the start
 FREQUENCIES = 6  # sines and cosines of the share that is blotted out
 NEVER = 1e-30  # weight of a length that no text had
 SAMPLE_CHUNK = 500  # texts sampled at once, of like length: it bounds memory and saves padding
@@ -35,16 +35,17 @@ class TextDenoiser(nn.Module):
 
     Parameters
     ----------
-    dim, depth, heads
-        Width, layers and attention heads.
+    dim, depth
+        Width, each way, and layers.
     """
 
     lengths: Tensor
     frequencies: Tensor
+    never: Tensor
 
-    def __init__(self, texts: Texts, *, dim: int, depth: int, heads: int) -> None:
+    def __init__(self, texts: Texts, *, dim: int, depth: int) -> None:
         super().__init__()
-        self.blot, self.pad, self.dropout = texts.tokens, texts.pad, 0.0
+        self.blot, self.dropout = texts.tokens, 0.0
         self.token = nn.Embedding(texts.tokens + 1, dim)
         self.place = nn.Parameter(DEVIATION * torch.randn(texts.length, dim))
         self.label = nn.Embedding(max(1, texts.classes), dim)
@@ -54,8 +55,9 @@ class TextDenoiser(nn.Module):
         self.bias = nn.Parameter(torch.zeros(texts.tokens))
         nn.init.normal_(self.token.weight, 0, DEVIATION)
         nn.init.normal_(self.label.weight, 0, DEVIATION)
-        self.scale = 0.1 / DEVIATION  # of a token's embedding beside its place
         self.register_buffer("frequencies", math.pi / 2 * 2.0 ** torch.arange(FREQUENCIES))
+        is_pad = torch.arange(texts.tokens) == (-1 if texts.pad is None else texts.pad)
+        self.register_buffer("never", -1e4 * is_pad.float(), persistent=False)
         self.register_buffer("lengths", torch.zeros(max(1, texts.classes), texts.length + 1))
 
     def forward(
@@ -64,15 +66,12 @@ class TextDenoiser(nn.Module):
         """Logits ``(n, t, tokens)`` of rows ``(n, t)``, a share ``(n, 1)`` of which is blotted."""
         angles = share * self.frequencies
         told = self.level(torch.cat([angles.sin(), angles.cos()], 1)) + self.label(y)
-        hidden = self.scale * self.token(x) + self.place[: x.shape[1]] + told[:, None]
+        hidden = self.token(x) + self.place[: x.shape[1]] + told[:, None]
         hidden = dropped(hidden, self.dropout, rng)
         hidden, _ = self.recurrent(hidden)
         hidden = self.back(dropped(hidden, self.dropout, rng))
         logits = F.linear(hidden, self.token.weight[:-1], self.bias)
-        if self.pad is None:
-            return logits
-        never = torch.zeros(logits.shape[2], device=x.device)
-        return logits + never.index_fill(0, torch.tensor(self.pad, device=x.device), -1e4)
+        return logits + self.never
 
 
 class TextHalf:
@@ -89,18 +88,22 @@ class TextHalf:
     def network(self) -> TextDenoiser:
         """A new network, from torch's global random state."""
         p = self.params
-        return TextDenoiser(self.texts, dim=p.text_width, depth=p.text_depth, heads=4)
+        return TextDenoiser(self.texts, dim=p.text_width, depth=p.text_depth)
 
     def prepare(self, net: Any, budget: int, n: int) -> None:
         """Dropout by the passes over the rows."""
         net.dropout = dropout_share(self.params.text_dropout, budget, n)
 
     def see(self, x: Tensor, y: Tensor | None, first: bool, *nets: Any) -> None:
-        """How long the texts of each class are, counted for all networks."""
-        at = self._classes(x, y), self._written(x).sum(1)
-        one = torch.ones(len(x), device=x.device)
+        """How long the texts of each class are, and at first the shares of the tokens: counted."""
+        written = self._written(x)
+        at, one = (self._classes(x, y), written.sum(1)), torch.ones(len(x), device=x.device)
+        count = torch.ones(self.texts.tokens, device=x.device)
+        count.index_add_(0, x.flatten(), written.flatten().float())
         for net in nets:
             net.lengths.index_put_(at, one, accumulate=True)
+            if first:
+                net.bias.data.copy_((count / count.sum()).log())
 
     def batches(self, x: Tensor, y: Tensor | None, rng: torch.Generator) -> list[Batch]:
         """What is served, as batches of texts of like length."""

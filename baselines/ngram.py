@@ -27,7 +27,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from genbench.baselines.ngram_tables import Model, by_order
+from genbench.baselines.ngram_tables import Model, Rooted, by_order
 from genbench.baselines.texts import Texts, classes_of
 from genbench.errors import ContractError, UsageError
 from genbench.generator import GeneratorSpec, Run, Space, TrainData
@@ -83,9 +83,9 @@ class NGram:
         orders, own = (p.order, p.order), max(0.0, p.own)
         if p.order == 0 or (self.texts.classes and p.own < 0):
             orders, own = self._choose(x, y, run.seed)
-        self.general = Model.of(self.texts, x, torch.zeros_like(y), orders[0])
+        self.general = Model.of(self.texts, _general(x), orders[0])
         if self.texts.classes:
-            self.of_class = Model.of(self.texts, x, y, orders[1])
+            self.of_class = Model.of(self.texts, Rooted(x, y, self.texts.classes), orders[1])
         self.own.fill_(own)
         run.progress(order=float(orders[0]), own_order=float(orders[1]), own_weight=own)
 
@@ -132,20 +132,23 @@ class NGram:
         order = order.to(x.device)
         some = max(1, len(x) // LEFT_OUT)
         probe, rest = order[:some], order[some:] if len(x) > 1 else order
-        none, longest = torch.zeros_like(y), p.order or p.longest
-        lowest = p.order or 1
-        general = by_order(self.texts, x[rest], none[rest], x[probe], none[probe], longest)[
-            lowest - 1 :
-        ]
+        lowest, longest = p.order or 1, p.order or p.longest
+
+        def tried(rows: Rooted) -> list[Tensor]:
+            """Probabilities of the rows left out, by order; texts may be too short for most."""
+            found = by_order(self.texts, rows.at(rest), rows.at(probe), longest)
+            return found[min(lowest, len(found)) - 1 :]
+
+        general = tried(_general(x))
         best = max(range(len(general)), key=lambda k: float(general[k].log().sum()))
         if not self.texts.classes:
             return (lowest + best, lowest + best), 0.0
-        own = by_order(self.texts, x[rest], y[rest], x[probe], y[probe], longest)[lowest - 1 :]
-        tried = [p.own] if p.own >= 0 else [(i + 1) / (WEIGHTS + 1) for i in range(WEIGHTS)]
+        own = tried(Rooted(x, y, self.texts.classes))
+        weights = [p.own] if p.own >= 0 else [(i + 1) / (WEIGHTS + 1) for i in range(WEIGHTS)]
         _, k, weight = max(
             (float(general[best].lerp(own[k], weight).log().sum()), k, weight)
             for k in range(len(own))
-            for weight in tried
+            for weight in weights
         )
         return (lowest + best, lowest + k), weight
 
@@ -170,3 +173,8 @@ class NGram:
         if self.general is None:
             raise ContractError("ngram has no counts yet: call fit or load_state_dict first")
         return self.general
+
+
+def _general(x: Tensor) -> Rooted:
+    """Rows of one root, whatever their class."""
+    return Rooted(x, torch.zeros_like(x[:, 0]), 1)

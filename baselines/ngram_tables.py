@@ -92,6 +92,19 @@ class Level:
         return torch.where(counts > 0, taken, 0.0)
 
 
+@dataclass(frozen=True, slots=True)
+class Rooted:
+    """Rows ``(n, length)`` and their root contexts ``(n,)``, of which there are `n_roots`."""
+
+    x: Tensor
+    roots: Tensor
+    n_roots: int
+
+    def at(self, rows: Tensor) -> Rooted:
+        """Some of the rows."""
+        return Rooted(self.x[rows], self.roots[rows], self.n_roots)
+
+
 @dataclass(slots=True)
 class Model:
     """Kneser-Ney of one order: a level for each length of context, the shortest first."""
@@ -100,9 +113,9 @@ class Model:
     levels: list[Level]
 
     @classmethod
-    def of(cls, texts: Texts, x: Tensor, roots: Tensor, order: int) -> Model:
-        """Count rows ``(n, length)`` of root contexts, which are classes or all 0, ``(n,)``."""
-        counted = list(_counted(texts, x, roots, order))
+    def of(cls, texts: Texts, rows: Rooted, order: int) -> Model:
+        """Count rows, up to an order."""
+        counted = list(_counted(texts, rows, order))
         return cls(texts, [*(low for low, _ in counted[:-1]), counted[-1][1]])
 
     def probabilities(self, x: Tensor, roots: Tensor) -> Tensor:
@@ -151,28 +164,26 @@ class Model:
         return cls(texts, levels)
 
 
-def by_order(
-    texts: Texts, x: Tensor, roots: Tensor, probe: Tensor, probe_roots: Tensor, longest: int
-) -> list[Tensor]:
-    """Probabilities of the events of `probe`, ``(events,)``, of the models of x of every order."""
-    asked = texts.events(probe)
-    below = torch.full(probe.shape, 1 / texts.tokens, dtype=torch.float64, device=x.device)
-    context, found = probe_roots[:, None].expand_as(probe), []
-    for k, (low, high) in enumerate(_counted(texts, x, roots, longest)):
-        context = low.within(context, _older(texts, probe, k)) if k else context
-        found.append(high.blended(context, probe, below)[asked])
-        below = low.blended(context, probe, below)
+def by_order(texts: Texts, counted: Rooted, probe: Rooted, longest: int) -> list[Tensor]:
+    """Probabilities of the events of `probe`, ``(events,)``, by the models of every order."""
+    asked, x = texts.events(probe.x), probe.x
+    below = torch.full(x.shape, 1 / texts.tokens, dtype=torch.float64, device=x.device)
+    context, found = probe.roots[:, None].expand_as(x), []
+    for k, (low, high) in enumerate(_counted(texts, counted, longest)):
+        context = low.within(context, _older(texts, x, k)) if k else context
+        found.append(high.blended(context, x, below)[asked])
+        below = low.blended(context, x, below)
     return found
 
 
-def _counted(texts: Texts, x: Tensor, roots: Tensor, order: int) -> Iterator[tuple[Level, Level]]:
+def _counted(texts: Texts, rows: Rooted, order: int) -> Iterator[tuple[Level, Level]]:
     """The levels up to an order, each as one below the highest and as the highest.
 
     Below, an n-gram counts the different tokens before it, or its plain number at a text's start.
     """
-    events, base, v = texts.events(x), texts.tokens + 1, texts.tokens
-    token = x[events]
-    context, n_contexts = roots[:, None].expand_as(x)[events], max(1, int(roots.max()) + 1)
+    x, n_contexts, base, v = rows.x, rows.n_roots, texts.tokens + 1, texts.tokens
+    events = texts.events(x)
+    token, context = x[events], rows.roots[:, None].expand_as(x)[events]
     contexts = token.new_zeros(0)
     for k in range(order):
         reached = context >= 0

@@ -13,6 +13,7 @@ What to expect at `standard`: see ``docs/baselines.md``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -23,11 +24,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genbench.baselines import next_token
-from genbench.baselines.attention import DEVIATION, Layer
 from genbench.baselines.next_token import Memory, Training
 from genbench.baselines.texts import Texts, classes_of, dropout_share, dropped
 from genbench.errors import UsageError
 from genbench.generator import CapturedStep, GeneratorSpec, Run, Space, TrainData
+
+DEVIATION = 0.02  # of weights at the start
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,52 @@ class TransformerParams:
     """Largest norm of a gradient of the loss, nats a token."""
 
 
+class Layer(nn.Module):
+    """Attention to the places so far, then an MLP, each added to what came in."""
+
+    def __init__(self, dim: int, heads: int, expand: int, depth: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.before, self.between = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.ask, self.answer = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.wide, self.narrow = nn.Linear(dim, expand * dim), nn.Linear(expand * dim, dim)
+        for linear in (self.ask, self.wide):
+            nn.init.normal_(linear.weight, 0, 2 * DEVIATION)
+        for linear in (self.answer, self.narrow):  # what all layers add stays of unit size
+            nn.init.normal_(linear.weight, 0, 2 * DEVIATION / math.sqrt(2 * depth))
+
+    def forward(self, x: Tensor, dropout: float, rng: torch.Generator | None) -> Tensor:
+        """Of all places ``(n, t, dim)``."""
+        query, key, value = self._asked(x)
+        seen = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+        x = x + dropped(self._answered(seen), dropout, rng)
+        return x + dropped(self._thought(x), dropout, rng)
+
+    def step(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """Of one place ``(n, 1, dim)``, after the keys and values of the past; and those now.
+
+        Both are ``(n, 2, heads, t, width)``.
+        """
+        query, key, value = self._asked(x)
+        past = torch.cat([past, torch.stack([key, value], 1)], 3)
+        seen = F.scaled_dot_product_attention(query, past[:, 0], past[:, 1])
+        x = x + self._answered(seen)
+        return x + self._thought(x), past
+
+    def _asked(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Queries, keys and values, ``(n, heads, t, width)``."""
+        split = self.ask(self.before(x)).unflatten(2, (3, self.heads, -1))
+        return split.permute(2, 0, 3, 1, 4).unbind(0)
+
+    def _answered(self, seen: Tensor) -> Tensor:
+        out: Tensor = self.answer(seen.transpose(1, 2).flatten(2))
+        return out
+
+    def _thought(self, x: Tensor) -> Tensor:
+        out: Tensor = self.narrow(F.gelu(self.wide(self.between(x))))
+        return out
+
+
 class Decoder(nn.Module):
     """Embeddings of token, place and class, layers, and the tokens' embeddings again.
 
@@ -71,9 +119,7 @@ class Decoder(nn.Module):
         self.token = nn.Embedding(texts.tokens + 1, dim)
         self.label = nn.Embedding(max(1, texts.classes), dim)
         self.place = nn.Parameter(DEVIATION * torch.randn(texts.length, dim))
-        self.layers = nn.ModuleList(
-            Layer(dim, heads, expand, depth, causal=True) for _ in range(depth)
-        )
+        self.layers = nn.ModuleList(Layer(dim, heads, expand, depth) for _ in range(depth))
         self.norm = nn.LayerNorm(dim)
         self.bias = nn.Parameter(torch.zeros(texts.tokens))
         self.register_buffer("events", torch.ones(()))

@@ -222,18 +222,22 @@ IMPLICIT = {
     "probability (image)",
     "labels (points)",
 }
+IMPLICIT_TEXTS = {"log-prob (sequence)", "labels (sequence)"}
 NOT_CHECKED = {  # of each baseline, what cannot be
-    "gan": IMPLICIT,
-    "vae": {"labels (points)"},
+    "gan": IMPLICIT | IMPLICIT_TEXTS,
+    "vae": {"labels (points)", "labels (sequence)"},
     "flow": {"labels (points)"},
-    "dna": IMPLICIT,
+    "dna": IMPLICIT | IMPLICIT_TEXTS,
     "autoencoder": IMPLICIT,
     "dcgan": {"log-prob (image)", "probability (image)"},
     "wgan-gp": IMPLICIT,
     "realnvp": {"labels (points)"},
     "pixelcnn": set(),
     "vqvae": set(),
-    # Its fit takes no batches and no time.
+    "lstm": {"labels (sequence)"},
+    "transformer": {"labels (sequence)"},
+    # Their fits take no batches and no time.
+    "ngram": {f"{x} (sequence)" for x in ("labels", "resume", "snapshots", "stop", "device")},
     "kde": {"labels (points)"}
     | {f"{x} ({k})" for x in ("resume", "snapshots", "stop") for k in ("image", "points")},
 }
