@@ -89,7 +89,8 @@ def bleu(real: Sequence[str], fake: Sequence[str], *, of: Part = "characters") -
     """BLEU-4 of each generated text with all real ones as references, float64 ``(n,)``.
 
     From 0 to 1, higher is nearer to some real text; blind to variety: one good text again and again
-    scores as that text does. It rises with the number of references.
+    scores as that text does. It rises with the number of references. Naive form:
+    ``tests.oracles.texts:bleu``.
 
     References
     ----------
@@ -103,7 +104,8 @@ def bleu(real: Sequence[str], fake: Sequence[str], *, of: Part = "characters") -
 def self_bleu(texts: Sequence[str], *, of: Part = "characters") -> Float64s:
     """BLEU-4 of each text with all the others as references, float64 ``(n,)``.
 
-    From 0 to 1; 1 where all are alike. `MetricError` for fewer than two texts.
+    From 0 to 1; 1 where all are alike. `MetricError` for fewer than two texts. Naive form:
+    ``tests.oracles.texts:self_bleu``.
 
     References
     ----------

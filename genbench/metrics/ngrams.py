@@ -151,7 +151,8 @@ def distinct_share(texts: Sequence[str], *, n: int = 2, of: Part = "characters")
     """The share of the n-grams of some texts that are different from each other.
 
     From nearly 0, the same again and again, to 1. It falls with the number of texts: compare equal
-    numbers. `MetricError` if there is no n-gram. Li et al. 2016, arXiv:1510.03055.
+    numbers. `MetricError` if there is no n-gram. Naive form: ``tests.oracles.texts:distinct_n``.
+    Li et al. 2016, arXiv:1510.03055.
     """
     require_at_least("n", n, 1)
     counted = _of_each(texts, n, of)

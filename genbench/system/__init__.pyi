@@ -22,8 +22,7 @@ from .isolation import (
     start_isolated,
     wait_for_end,
 )
-from .jsontext import parse_json
-from .jsontext import plain_data
+from .jsontext import parse_json, plain_data
 from .machine import (
     CELL_BYTES,
     Jobs,
