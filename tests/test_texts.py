@@ -291,3 +291,10 @@ def test_shipped_features_hold_the_vocabulary_of_their_suite(name: str) -> None:
     suite = load_suite(name.removesuffix("-tfidf"))
     extractor: Any = load_extractor(name, suite.space)
     assert extractor.vocabulary == vocabulary_of(suite.dataset)
+
+
+def test_a_perplexity_without_the_likelihood_it_is_made_of_is_refused(tmp_path: Path) -> None:
+    text = (ROOT / "suites" / "names.toml").read_text().replace('id = "nll"\nrows = 1000\n', "")
+    (tmp_path / "names.toml").write_text(text.replace("draws = 1\n", 'id = "emd"\n'))
+    with pytest.raises(UsageError, match="metric 'perplexity' is made of 'nll': add that"):
+        load_suite(str(tmp_path / "names.toml"))

@@ -19,6 +19,7 @@ READERS: Mapping[str, int] = {
     # 2: images are turned upright; 1 took the pixels as they are stored. 3: colours of 16 bits are
     # refused, and options are read; 1 and 2 cut them to 8.
     "image-folder": 3,
+    "text": 1,
 }
 
 

@@ -183,4 +183,5 @@ def measure_distinct(inputs: Inputs, parameters: Mapping[str, Any]) -> Measureme
             gone.update(counted[row])
         lost = sum(whole[gram] == times for gram, times in gone.items())
         left_out.append((len(whole) - lost) / max(1, whole.total() - gone.total()))
-    return Measurement(block_jackknife(value, np.array(left_out), low=0.0, high=1.0))
+    least = 1 / whole.total()  # one n-gram more or less that is new
+    return Measurement(block_jackknife(value, np.array(left_out), low=0.0, high=1.0, least=least))
