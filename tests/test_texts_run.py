@@ -9,7 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click import ClickException
+from click.testing import CliRunner
 
+from genbench.cli import cli
+from genbench.errors import GenbenchError
 from tests.conftest import HERE, Command
 
 BIGRAM = HERE / "plugins" / "bigram.py"
@@ -86,6 +90,17 @@ def test_a_file_of_texts_becomes_a_suite_a_board_and_a_data_set(
     assert "edits for each character" in (tmp_path / "more/README.md").read_text()
 
 
+def refused(*args: str) -> str:
+    """The error that ends a command."""
+    done = CliRunner().invoke(cli, args, standalone_mode=False)
+    assert isinstance(done.exception, GenbenchError | ClickException), done.output
+    return (
+        done.exception.format_message()
+        if isinstance(done.exception, ClickException)
+        else str(done.exception)
+    )
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -94,19 +109,18 @@ def test_a_file_of_texts_becomes_a_suite_a_board_and_a_data_set(
         (("--text", "a.tsv", "--labels", "a.txt"), "a.tsv has labels already: leave --labels out"),
         (("--text", "a.txt", "--labels", "b.txt"), "b.txt has 2 labels for 3 texts"),
         (("--text", "a.csv"), "a.csv is no .txt, .tsv, .jsonl"),
-        (("--text", "a.txt"), "3 rows are too few"),
+        (("--text", "a.txt"), "valid split of data set 'notes' is empty: give more"),
     ],
 )
 def test_what_cannot_be_a_suite_of_texts_is_said(
-    given: tuple[str, ...], message: str, tmp_path: Path, run_genbench: Command
+    given: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     for name, content in (("a.txt", "a\nb\nc\n"), ("a.tsv", "a\tx\n"), ("b.txt", "x\ny\n")):
         (tmp_path / name).write_text(content)
     (tmp_path / "a.csv").write_text("a\n")
     (tmp_path / "x.npz").write_bytes(b"")
-    done = run_genbench("new", "suite", "notes", *given)
-    assert done.code == 2
-    assert message in done.err
+    assert message in refused("new", "suite", "notes", *given)
     assert not (tmp_path / "notes.toml").exists()
 
 
@@ -120,9 +134,8 @@ def test_what_cannot_be_a_suite_of_texts_is_said(
     ],
 )
 def test_texts_that_cannot_be_scored_are_named(
-    name: str, content: str, message: str, tmp_path: Path, run_genbench: Command
+    name: str, content: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / name).write_text(content)
-    done = run_genbench("score", name, "--suite", "names")
-    assert done.code == 2
-    assert message in done.err
+    assert message in refused("score", name, "--suite", "names")
