@@ -48,7 +48,9 @@ class Space:
     ----------
     kind
         ``image``: uint8 ``(n, C, H, W)`` in ``0 .. levels - 1``. ``points``: finite float32
-        ``(n, d)``. ``sequence``: int64 ``(n, length)`` token ids in ``0 .. levels - 1``.
+        ``(n, d)``. ``sequence``: int64 ``(n, length)`` token ids in ``0 .. levels - 1``, where a
+        text ends at its first `pad` and all after it is `pad`: that first one is an event, whose
+        probability `DensityGenerator.log_prob` includes; a text without one has an implied end.
         ``waveform``: float32 ``(n, T)`` in ``[-1, 1]``.
     shape
         The shape of one example, without ``n``.

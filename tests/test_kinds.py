@@ -129,11 +129,11 @@ def test_a_likelihood_is_in_the_unit_that_stands_beside_it(name: str, tmp_path: 
 
 
 def test_padding_is_no_character(tmp_path: Path) -> None:
-    """Two texts of 3 and of 9 characters, one bit each: 1 bit per character of the text."""
+    """Texts of 3 and of 9 characters, one bit each and one for the end, which is written."""
     space = Space("sequence", (12,), levels=5, pad=0)
     lengths = np.tile([3, 9], 20)
     rows = (np.arange(12) < lengths[:, None]).astype(np.int64)
-    value = scored(tmp_path, space, -lengths * math.log(2), rows)
+    value = scored(tmp_path, space, -(lengths + 1) * math.log(2), rows)
     assert value.value == pytest.approx(1.0)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from genbench.metrics.codes import reconstruction_error
 from genbench.metrics.entry import MetricInfo
 from genbench.metrics.evaluation import evaluate
-from genbench.metrics.likelihood import nll_bits_per_dim, nll_nats
+from genbench.metrics.likelihood import nll_bits_per_dim, nll_nats, perplexity
 from genbench.metrics.table import METRICS
 from genbench.metrics.values import MetricValue
 from genbench.testing.selftest import Laboratory
@@ -44,6 +44,7 @@ OTHER: Mapping[str, tuple[dict[str, Any], ...]] = {
     "recall": ({"k": 7},),
     "density": ({"k": 2},),
     "coverage": ({"k": 1},),
+    "near_copies": ({"within": 0.3},),
 }
 
 
@@ -58,6 +59,10 @@ class World:
     fake_labels: NDArray[Any]
     probabilities: NDArray[Any]
     log_prob: NDArray[Any]
+    events: NDArray[Any]
+    real_texts: list[str]
+    fake_texts: list[str]
+    train_texts: list[str]
     dims: int | None = DIMS
     seed: int = SEED
 
@@ -76,12 +81,27 @@ class World:
         fake[:4] = train[:4]
         p = rng.dirichlet(np.ones(5) * 0.4, size=95).astype(dtype)
         log_prob = -rng.gamma(3.0, 20.0, 80).astype(dtype)
-        return cls(real, fake, train, real_labels, fake_labels, p, log_prob)
+        events = rng.integers(10, 40, 80)
+        return cls(
+            real, fake, train, real_labels, fake_labels, p, log_prob, events, *texts_drawn(rng)
+        )
 
     def in_float64(self) -> World:
         wide = {n: v.astype(np.float64) for n, v in vars(self).items()
                 if isinstance(v, np.ndarray) and v.dtype.kind == "f"}  # fmt: skip
         return replace(self, **wide)
+
+
+def texts_drawn(rng: np.random.Generator) -> list[list[str]]:
+    """Real, generated and training texts of 2 to 9 letters: some of the generated ones stand twice,
+    some in the training texts, and one nearly so.
+    """
+    real, fake, train = (
+        ["".join(rng.choice(list("abcde"), rng.integers(2, 10))) for _ in range(n)]
+        for n in (110, 85, 139)
+    )
+    long = "".join(rng.choice(list("abcde"), 14))
+    return [real, [*fake, *fake[:5], *train[:4], f"{long}f"], [*train, long]]
 
 
 def load(reference: str) -> Callable[..., Any]:
@@ -105,7 +125,8 @@ def measured(info: MetricInfo, world: World, parameters: Mapping[str, Any]) -> M
         world.real, world.fake, [info.id],
         parameters={info.id: parameters}, seed=world.seed, train=world.train,
         real_labels=world.real_labels, fake_labels=world.fake_labels,
-        fake_probabilities=world.probabilities,
+        fake_probabilities=world.probabilities, real_texts=world.real_texts,
+        fake_texts=world.fake_texts, train_texts=world.train_texts,
     )[info.id]  # fmt: skip
     assert found.value is not None, found.reason
     return found
@@ -113,7 +134,9 @@ def measured(info: MetricInfo, world: World, parameters: Mapping[str, Any]) -> M
 
 def by_genbench(info: MetricInfo, world: World, parameters: Mapping[str, Any]) -> float:
     """The product's number."""
-    if info.source == "likelihood":
+    if info.id == "perplexity":
+        return perplexity(world.log_prob, world.events).value
+    if info.source in ("likelihood", "truth"):
         if world.dims is None:
             return nll_nats(world.log_prob).value
         return nll_bits_per_dim(world.log_prob, world.dims).value
@@ -129,7 +152,9 @@ def by_genbench(info: MetricInfo, world: World, parameters: Mapping[str, Any]) -
 
 WITH_ORACLE = [info for info in METRICS.values() if info.oracle and not info.no_oracle]
 MADE_OF_FEATURES = [
-    info for info in METRICS.values() if info.source == "features" and not info.on_pixels
+    info
+    for info in METRICS.values()
+    if info.source == "features" and not info.on_pixels and not info.on_texts
 ]
 WITH_PROPERTIES = [info for info in METRICS.values() if info.oracle and info.no_oracle]
 
@@ -196,6 +221,7 @@ def test_every_metric_has_an_oracle_or_a_reason_and_claims(info: MetricInfo) -> 
 def test_the_fast_form_names_the_naive_one(info: MetricInfo) -> None:
     elsewhere = {
         "likelihood": "genbench.metrics.likelihood",
+        "truth": "genbench.metrics.likelihood",
         "codes": f"genbench.metrics.{'frechet' if 'fid' in info.id else 'codes'}",
     }
     module = import_module(str(info.maker).partition(":")[0] or elsewhere[info.source])

@@ -196,7 +196,7 @@ def test_without_a_measured_curve_it_cannot_be_told() -> None:
 def test_near_copies_are_found_by_the_distance_of_heldout_rows() -> None:
     random = np.random.default_rng(0)
     train, heldout = (random.integers(0, 256, (n, 1, 8, 8), dtype=np.uint8) for n in (500, 300))
-    near = near_threshold(train, heldout)
+    near = near_threshold(pixel_distance(heldout, train))
     assert (pixel_distance(heldout, train) <= near).mean() == pytest.approx(0.01, abs=0.005)
     close = train[:50].copy()
     close[:, 0, 0, 0] ^= 1

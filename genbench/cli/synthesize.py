@@ -79,7 +79,7 @@ def synthesize(
     device: str,
     no_sandbox: bool,
 ) -> int:
-    """Build a data set from a scored generator: images, arrays, data card, Croissant metadata.
+    """Build a data set from a scored generator: images or texts, arrays, data card, metadata.
 
     Repeated rows and exact copies of training rows are always left out; what was left out and why
     is in the data card. The same command gives the same bytes.
@@ -87,6 +87,7 @@ def synthesize(
     \b
     Examples
       genbench synthesize --suite mnist -g vae -n 20000 -o more-digits
+      genbench synthesize --suite snips -g transformer -n 5000 -o more-utterances
       genbench synthesize --suite mnist -g flow -n 4000 --balance classes \\
           --filter confidence=0.9 --drop-near-copies --if-helps -o more-digits
     """
@@ -139,9 +140,10 @@ def _print(made: Provenance, out: Path) -> None:
     for reason, count in made.removed.items():
         echo(f"{reason + ':':32}{count:>9,} left out")
     if made.near is not None:
-        echo(f"near copies lie within {made.near:.1f} grey levels of a training row")
+        echo(f"near copies lie within {made.near_in_words} of a training row")
     echo(f"{made.n:,} rows of {made.drawn:,} drawn, version {made.version}")
-    echo(f"{out}: README.md, metadata.json (Croissant), data.npz, images/")
+    folder = "texts" if made.of_texts else "images"
+    echo(f"{out}: README.md, metadata.json (Croissant), data.npz, {folder}/")
 
 
 def _confidence(text: str | None) -> float | None:

@@ -20,6 +20,7 @@ READERS: Mapping[str, int] = {
     # refused, and options are read; 1 and 2 cut them to 8. 4: rows are served mixed; those before
     # served them class after class.
     "image-folder": 4,
+    "text": 1,
 }
 
 

@@ -1,5 +1,5 @@
 from .arrayfiles import StoredArray, array_of, in_native_order, open_arrays
-from .arraysets import ARRAYS, CLASSES, IMAGES, METADATA, one_set, synthesised
+from .arraysets import ARRAYS, CLASSES, IMAGES, METADATA, TEXTS, one_set, synthesised
 from .arrayvalues import masked_fill, no_numbers, scale_hint, unscaled, without_mask
 from .batchsets import read_batches
 from .cifarbatches import CIFAR_SIDE, Batch, binary_batch, pickled_batch
@@ -33,6 +33,7 @@ __all__ = [
     "Sound",
     "PAD",
     "StoredArray",
+    "TEXTS",
     "TEXT_FILES",
     "Texts",
     "Transparent",

@@ -1,6 +1,6 @@
 from . import custom as custom
 from .authentic import authenticity
-from .bleu import bleu, self_bleu
+from .bleu import bleu_scores, self_bleu_scores
 from .classes import HIT_SHARE as HIT_SHARE
 from .classes import classes_hit as classes_hit
 from .codes import linear_probe as linear_probe
@@ -57,7 +57,7 @@ __all__ = [
     "MetricInfo",
     "authenticity",
     "bits_per_dim",
-    "bleu",
+    "bleu_scores",
     "classifier_two_sample",
     "data_copying",
     "density_coverage",
@@ -73,7 +73,7 @@ __all__ = [
     "metric_info",
     "ngram_distance",
     "precision_recall",
-    "self_bleu",
+    "self_bleu_scores",
     "signature",
     "sliced_wasserstein",
     "split_id",

@@ -85,11 +85,12 @@ def _score(parts: Sequence[str], references: _References, without: int | None = 
     return math.exp(logs + min(0.0, 1 - nearest / len(parts)))
 
 
-def bleu(real: Sequence[str], fake: Sequence[str], *, of: Part = "characters") -> Float64s:
+def bleu_scores(real: Sequence[str], fake: Sequence[str], *, of: Part = "characters") -> Float64s:
     """BLEU-4 of each generated text with all real ones as references, float64 ``(n,)``.
 
     From 0 to 1, higher is nearer to some real text; blind to variety: one good text again and again
-    scores as that text does. It rises with the number of references.
+    scores as that text does. It rises with the number of references. Naive form:
+    ``tests.oracles.texts:bleu``.
 
     References
     ----------
@@ -100,10 +101,11 @@ def bleu(real: Sequence[str], fake: Sequence[str], *, of: Part = "characters") -
     return np.array([_score(parts_of(text, of), references) for text in fake])
 
 
-def self_bleu(texts: Sequence[str], *, of: Part = "characters") -> Float64s:
+def self_bleu_scores(texts: Sequence[str], *, of: Part = "characters") -> Float64s:
     """BLEU-4 of each text with all the others as references, float64 ``(n,)``.
 
-    From 0 to 1; 1 where all are alike. `MetricError` for fewer than two texts.
+    From 0 to 1; 1 where all are alike. `MetricError` for fewer than two texts. Naive form:
+    ``tests.oracles.texts:self_bleu``.
 
     References
     ----------
@@ -117,17 +119,17 @@ def self_bleu(texts: Sequence[str], *, of: Part = "characters") -> Float64s:
 
 
 def measure_bleu(inputs: Inputs, parameters: Mapping[str, Any]) -> Measurement:
-    """The mean of `bleu` over generated texts: the maker of ``bleu``."""
+    """The mean of `bleu_scores` over generated texts: the maker of ``bleu``."""
     real, fake = inputs.texts
-    values = bleu(real, fake, of=parameters["of"])
+    values = bleu_scores(real, fake, of=parameters["of"])
     return Measurement(inputs.maybe(normal_mean(values)))
 
 
 def measure_self_bleu(inputs: Inputs, parameters: Mapping[str, Any]) -> Measurement:
-    """The mean of `self_bleu` over disjoint blocks of texts: the maker of ``self_bleu``."""
+    """The mean of `self_bleu_scores` over disjoint blocks of texts: the maker of ``self_bleu``."""
     fake, size = inputs.texts[1], min(int(parameters["block"]), inputs.n_fake)
     order = np.random.default_rng(inputs.seed).permutation(len(fake))
     blocks = [order[i : i + size] for i in range(0, len(fake) - size + 1, size)]
-    means = [self_bleu([fake[i] for i in rows], of=parameters["of"]).mean() for rows in blocks]
+    means = [self_bleu_scores([fake[i] for i in b], of=parameters["of"]).mean() for b in blocks]
     used = {} if size == parameters["block"] else {"block": size}
     return Measurement(inputs.maybe(block_mean(np.array(means))), {}, used)

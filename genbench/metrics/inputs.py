@@ -74,6 +74,13 @@ class Inputs:
         """Real and generated rows as texts."""
         if self._real_texts is None or self._fake_texts is None:
             raise missing("real and generated rows as texts", "this metric")
+        given = (self._real, self._real_texts), (self._fake, self._fake_texts)
+        for rows, texts in given:
+            if rows is not None and len(rows) != len(texts):
+                raise MetricError(
+                    f"{len(texts)} texts for {len(rows)} rows: give those of the same rows",
+                    status="failed",
+                )
         return self._real_texts, self._fake_texts
 
     @property

@@ -151,7 +151,8 @@ def distinct_share(texts: Sequence[str], *, n: int = 2, of: Part = "characters")
     """The share of the n-grams of some texts that are different from each other.
 
     From nearly 0, the same again and again, to 1. It falls with the number of texts: compare equal
-    numbers. `MetricError` if there is no n-gram. Li et al. 2016, arXiv:1510.03055.
+    numbers. `MetricError` if there is no n-gram. Naive form: ``tests.oracles.texts:distinct_n``.
+    Li et al. 2016, arXiv:1510.03055.
     """
     require_at_least("n", n, 1)
     counted = _of_each(texts, n, of)
@@ -182,4 +183,5 @@ def measure_distinct(inputs: Inputs, parameters: Mapping[str, Any]) -> Measureme
             gone.update(counted[row])
         lost = sum(whole[gram] == times for gram, times in gone.items())
         left_out.append((len(whole) - lost) / max(1, whole.total() - gone.total()))
-    return Measurement(block_jackknife(value, np.array(left_out), low=0.0, high=1.0))
+    least = 1 / whole.total()  # one n-gram more or less that is new
+    return Measurement(block_jackknife(value, np.array(left_out), low=0.0, high=1.0, least=least))

@@ -49,7 +49,10 @@ def nearest_texts(texts: Sequence[str], others: Sequence[str]) -> NearestTexts:
 
 
 def measure_unique(inputs: Inputs, parameters: Mapping[str, Any]) -> Measurement:
-    """The share of different texts among the generated ones: the maker of ``unique``."""
+    """The share of different texts among the generated ones: the maker of ``unique``.
+
+    Naive form: ``tests.oracles.texts:unique``.
+    """
     counts = Counter(fake := inputs.texts[1])
     value = len(counts) / len(fake)
     if inputs.blocks is None:
@@ -64,14 +67,20 @@ def measure_unique(inputs: Inputs, parameters: Mapping[str, Any]) -> Measurement
 
 
 def measure_novel(inputs: Inputs, parameters: Mapping[str, Any]) -> Measurement:
-    """The share of different generated texts that no training row is: the maker of ``novel``."""
+    """The share of different generated texts that no training row is: the maker of ``novel``.
+
+    Naive form: ``tests.oracles.texts:novel``.
+    """
     known, made = set(inputs.train_texts), set(inputs.texts[1])
     estimate = wilson_share(len(made - known), len(made))
     return Measurement(inputs.maybe(estimate), {"different": len(made)})
 
 
 def measure_exact(inputs: Inputs, parameters: Mapping[str, Any]) -> Measurement:
-    """The share of generated texts that are training rows: the maker of ``exact_copies``."""
+    """The share of generated texts that are training rows: the maker of ``exact_copies``.
+
+    Naive form: ``tests.oracles.texts:exact_copies``.
+    """
     known = set(inputs.train_texts)
     real, fake = ([text in known for text in texts] for texts in inputs.texts)
     details = {"rows": sum(fake), "heldout": sum(real) / len(real)}
@@ -81,7 +90,8 @@ def measure_exact(inputs: Inputs, parameters: Mapping[str, Any]) -> Measurement:
 def measure_near(inputs: Inputs, parameters: Mapping[str, Any]) -> Measurement:
     """The share of generated texts near a training row: the maker of ``near_copies``.
 
-    `details` hold the same share of real texts that nobody trained on: what is normal.
+    `details` hold the same share of real texts that nobody trained on: what is normal. Naive form:
+    ``tests.oracles.texts:near_copies``.
     """
     within, rows = parameters["within"], parameters["rows"]
     if not 0 <= within < 1:

@@ -29,6 +29,7 @@ from genbench.running.mass import MASS, impossible
 
 Array = npt.NDArray[Any]
 
+MOST_IMPOSSIBLE = 0.01  # of the generated rows: their NLL under the source is infinite
 MOST_LOG_PROB = 1e-3  # nats: float noise of a probability of 1
 
 
@@ -162,12 +163,18 @@ class LikelihoodScores:
             return self._scorer.unmeasured(id_, "not_applicable", reason)
         x = self._scorer.samples["x"]
         log_prob = self._truth(x)
-        impossible_rows = int((~np.isfinite(log_prob)).sum())
-        if impossible_rows:
-            reason = f"{impossible_rows} of {len(x)} generated rows are impossible in the source"
+        possible = np.isfinite(log_prob)
+        lost = int((~possible).sum())
+        if lost > MOST_IMPOSSIBLE * len(x):
+            reason = f"{lost:,} of {len(x):,} generated rows are impossible in the source"
             return self._scorer.unmeasured(id_, "undefined", reason)
+        details: dict[str, Any] = {}
+        if lost:
+            left_out = f"{lost:,} generated rows, impossible in the source, are left out"
+            details = {"impossible": lost, "note": left_out}
         context = {"unit": self._kind.likelihood.unit}
-        return self._told(id_, self._mean(log_prob, x), len(x), {}, context, {})
+        estimate = self._mean(log_prob[possible], x[possible])
+        return self._told(id_, estimate, len(x) - lost, details, context, {})
 
     def _mean(self, log_prob: Array, rows: Array) -> Estimate:
         """In the unit of the kind, of these `rows`."""

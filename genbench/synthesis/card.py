@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from genbench.formats import ARRAYS, IMAGES
+from genbench import kinds
+from genbench.formats import ARRAYS, IMAGES, TEXTS
 from genbench.metrics import METRICS, plain_name
 from genbench.results import Record, summarize
 from genbench.tasks import Suite
@@ -59,6 +60,18 @@ class Provenance:
         return f"{self.suite.name}-by-{self.record.generator}"
 
     @property
+    def of_texts(self) -> bool:
+        """Whether its rows are texts."""
+        return kinds.of(self.suite.space.kind).synthesised_as == "texts"
+
+    @property
+    def near_in_words(self) -> str:
+        """The distance of a near copy with its unit."""
+        if self.of_texts:
+            return f"{self.near:.2f} edits for each character of the longer text"
+        return f"{self.near:.1f} grey levels"
+
+    @property
     def licence(self) -> str:
         """The training data's licence."""
         return str(self.suite.document["dataset"]["licence"])
@@ -89,9 +102,7 @@ def readme(p: Provenance) -> str:
         ]),
         "The classes are balanced." if p.balance else "Classes are in the training proportions"
         " where the generator can be asked for them, else as it drew them.",
-        f"`{ARRAYS}` holds `x_SPLIT` (uint8, n x channels x height x width,"
-        f" {p.suite.space.levels} levels) and `y_SPLIT`; `{IMAGES}/SPLIT/CLASS/` the same rows as"
-        " PNG, stretched to 0..255.",
+        _files(p),
         "## What was left out, and why",
         f"{p.drawn:,} rows were drawn for {p.n:,}.",
         _table(("reason", "rows"), [(k, f"{v:,}") for k, v in p.removed.items()]),
@@ -111,12 +122,27 @@ def readme(p: Provenance) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _files(p: Provenance) -> str:
+    levels = p.suite.space.levels
+    if p.of_texts:
+        return (
+            f"`{TEXTS}/SPLIT.jsonl` holds a text and its label a line; `{ARRAYS}` the same rows as"
+            f" token ids, `x_SPLIT` (int64, n x length, {levels} tokens), and `y_SPLIT`."
+        )
+    return (
+        f"`{ARRAYS}` holds `x_SPLIT` (uint8, n x channels x height x width,"
+        f" {levels} levels) and `y_SPLIT`; `{IMAGES}/SPLIT/CLASS/` the same rows as"
+        " PNG, stretched to 0..255."
+    )
+
+
 def _rules(p: Provenance) -> str:
     rules = ["Exact copies of training rows and repeated rows are always left out."]
     if p.near is not None:
+        far = p.near_in_words + ("" if p.of_texts else " (Euclidean, all pixels)")
         rules.append(
-            f"Near copies are rows within {p.near:.1f} grey levels (Euclidean, all pixels) of a"
-            " training row: only 1 % of the held-out real rows lie that near."
+            f"Near copies are rows within {far} of a training row: only 1 % of the held-out real"
+            " rows lie that near."
         )
     else:
         rules.append("Near copies were not looked for.")
@@ -170,23 +196,33 @@ def croissant(p: Provenance) -> dict[str, Any]:
                 "contentSize": f"{p.arrays_bytes} B",
                 "sha256": p.arrays_sha256,
             },
-            {
-                "@type": "cr:FileSet",
-                "@id": IMAGES,
-                "name": IMAGES,
-                "encodingFormat": "image/png",
-                "includes": f"{IMAGES}/*/*/*.png",
-            },
+            _file_set(TEXTS, "application/jsonlines", f"{TEXTS}/*.jsonl")
+            if p.of_texts
+            else _file_set(IMAGES, "image/png", f"{IMAGES}/*/*/*.png"),
         ],
         "recordSet": [
             {
                 "@type": "cr:RecordSet",
                 "@id": "examples",
                 "name": "examples",
-                "field": _fields(labelled),
+                "field": _text_fields(labelled) if p.of_texts else _fields(labelled),
             }
         ],
     }
+
+
+def _file_set(name: str, form: str, files: str) -> dict[str, Any]:
+    return {
+        "@type": "cr:FileSet", "@id": name, "name": name, "encodingFormat": form, "includes": files,
+    }  # fmt: skip
+
+
+def _text_fields(labelled: bool) -> list[dict[str, Any]]:
+    return [
+        {"@type": "cr:Field", "@id": f"examples/{name}", "name": name, "dataType": "sc:Text",
+         "source": {"fileSet": {"@id": TEXTS}, "extract": {"column": name}}}
+        for name in (["text", "label"] if labelled else ["text"])
+    ]  # fmt: skip
 
 
 def _fields(labelled: bool) -> list[dict[str, Any]]:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genbench.metrics import nearest_rows
+from genbench.formats import Vocabulary
+from genbench.metrics import nearest_rows, nearest_texts
 
 Array = NDArray[Any]
 NEAR_QUANTILE = 0.01
@@ -21,8 +22,9 @@ REASONS = ("duplicate", "copy of a training row", "near copy of a training row",
 class Filters:
     """The filters of one data set and how many rows each has removed.
 
-    No row may repeat one of `train`; `near` is the greatest pixel distance at which a row counts as
-    a near copy, None to look for exact ones. `classify` gives class probabilities ``(n, classes)``;
+    No row may repeat one of `train`; `near` is the greatest distance at which a row counts as a
+    near copy, None to look for exact ones, and `distance` that of rows to their nearest training
+    rows: by default `pixel_distance`. `classify` gives class probabilities ``(n, classes)``;
     `confidence` is the least of a row's label, and rows without one get the likeliest class.
     """
 
@@ -30,6 +32,7 @@ class Filters:
     near: float | None = None
     classify: Callable[[Array], NDArray[np.float32]] | None = None
     confidence: float = 0.0
+    distance: Callable[[Array, Array], NDArray[np.float64]] | None = None
     removed: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS, 0))
     drawn: int = 0
     _seen: set[bytes] = field(default_factory=set)
@@ -53,7 +56,7 @@ class Filters:
             self._seen.add(key)
         if self.near is not None and stays.any():
             rows = np.flatnonzero(stays)
-            close = pixel_distance(x[rows], self.train) <= self.near
+            close = (self.distance or pixel_distance)(x[rows], self.train) <= self.near
             stays[rows[close]] = False
             self.removed["near copy of a training row"] += int(close.sum())
         x, y = x[stays], None if y is None else y[stays]
@@ -70,13 +73,25 @@ class Filters:
         return False
 
 
-def near_threshold(train: Array, heldout: Array, quantile: float = NEAR_QUANTILE) -> float:
-    """The pixel distance below which only a share `quantile` of held-out rows lie to `train`.
+def near_threshold(distances: NDArray[np.float64], quantile: float = NEAR_QUANTILE) -> float:
+    """The distance below which only a share `quantile` of held-out rows lie to training rows.
+
+    `distances` are theirs, ``(n,)``.
 
     A generated row that is nearer to a training row than almost all real rows that nobody trained
     on is nearer than chance explains.
     """
-    return float(np.quantile(pixel_distance(heldout, train), quantile))
+    return float(np.quantile(distances, quantile))
+
+
+def text_distance(words: Vocabulary) -> Callable[[Array, Array], NDArray[np.float64]]:
+    """The function from token ids of rows and of training rows to edits over the longer length."""
+
+    def distance(x: Array, train: Array) -> NDArray[np.float64]:
+        known = list(dict.fromkeys(words.decode(train)))
+        return nearest_texts(words.decode(x), known).distance.astype(np.float64)
+
+    return distance
 
 
 def pixel_distance(x: Array, train: Array) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from genbench import kinds
-from genbench.data import Split, load_split, sources
+from genbench.data import Split, load_split, sources, vocabulary_of
 from genbench.downstream import NAME, VERSION, Classifier, Recipe, predict
 from genbench.errors import UsageError
 from genbench.plugins import GeneratorChoice
@@ -18,7 +18,7 @@ from genbench.running import Access
 from genbench.synthesis.build import Built, Request, build
 from genbench.synthesis.card import Provenance
 from genbench.synthesis.evidence import describe, nearest_point
-from genbench.synthesis.filters import Filters, near_threshold
+from genbench.synthesis.filters import Filters, near_threshold, pixel_distance, text_distance
 from genbench.synthesis.sampling import StoredGenerator
 from genbench.synthesis.write import write
 from genbench.system import MARK, confinement, one_torch_thread
@@ -73,10 +73,13 @@ def synthesize(
         )
     source = _stored_generator(suite, choice, stored, options, store.root)
     train = load_split(suite.dataset, suite.space, "train")
-    filters = Filters(train.x)
+    words = vocabulary_of(suite.dataset)
+    distance = pixel_distance if words is None else text_distance(words)
+    filters = Filters(train.x, distance=distance)
     if options.near_copies:
         progress("distances of held-out rows", 0, 1)
-        filters.near = near_threshold(train.x, load_split(suite.dataset, suite.space, "valid").x)
+        heldout = load_split(suite.dataset, suite.space, "valid").x
+        filters.near = near_threshold(distance(heldout, train.x))
     judge = None
     if options.confidence is not None:
         # A classifier that an unconfined generator may have put there is not trusted.
@@ -103,7 +106,7 @@ def synthesize(
         arrays_sha256="",
         arrays_bytes=0,
     )
-    return write(out, built, provenance, lambda a, b: progress("writing", a, b))
+    return write(out, built, provenance, lambda a, b: progress("writing", a, b), words)
 
 
 def require_buildable(suite: Suite, request: Request, options: Options) -> None:
@@ -112,12 +115,14 @@ def require_buildable(suite: Suite, request: Request, options: Options) -> None:
     Raises
     ------
     UsageError
-        If it holds no images, or lacks the labels, the validation rows or the classifier that the
-        options need.
+        If it holds neither images nor texts with a vocabulary, or lacks the labels, the validation
+        rows or the classifier that the options need.
     """
     lacks = None
-    if kinds.of(suite.space.kind).synthesised_as != "images":
-        lacks = f"holds {suite.space.kind}: synthesize builds image data sets"
+    form = kinds.of(suite.space.kind).synthesised_as
+    spelt = form != "texts" or vocabulary_of(suite.dataset) is not None
+    if form is None or not spelt:
+        lacks = f"holds {suite.space.kind}: synthesize builds data sets of images and of texts"
     elif request.balance and not suite.space.classes:
         lacks = "has no class labels: leave --balance out"
     elif options.near_copies and "valid" not in suite.document["dataset"]["split"]:

@@ -1,4 +1,4 @@
-"""The folder of a synthesised data set: images, arrays, card and metadata, all or nothing."""
+"""The folder of a synthesised data set: rows, arrays, card and metadata, all or nothing."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from genbench.errors import UsageError
-from genbench.formats import ARRAYS, CLASSES, IMAGES, METADATA
+from genbench.formats import ARRAYS, CLASSES, IMAGES, METADATA, TEXTS, Vocabulary
 from genbench.synthesis.build import Array, Built
 from genbench.synthesis.card import Provenance, croissant, readme
 from genbench.system import npz_bytes
@@ -34,38 +35,37 @@ def require_free(out: Path, overwrite: bool) -> None:
     names = {path.name for path in out.iterdir()}
     if not names:
         return
-    if not names <= {IMAGES, ARRAYS, METADATA, CARD}:
+    if not names <= {IMAGES, TEXTS, ARRAYS, METADATA, CARD}:
         raise UsageError(f"{out} holds other files: give an empty or new folder with -o")
     if not overwrite:
         raise UsageError(f"{out} holds a data set already: pass --overwrite to replace it")
 
 
 def write(
-    out: Path, built: Built, provenance: Provenance, progress: Callable[[int, int], None]
+    out: Path,
+    built: Built,
+    provenance: Provenance,
+    progress: Callable[[int, int], None],
+    words: Vocabulary | None = None,
 ) -> Provenance:
     """Write everything to a folder beside `out`, then put it in its place.
 
-    The same rows and the same record give the same bytes.
+    Rows are written as pictures, or as texts where there are `words` to spell them. The same
+    rows and the same record give the same bytes.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as name:
         folder = Path(name) / "set"
         folder.mkdir()
-        data = _arrays(built, provenance.suite.document["dataset"].get("class_names"))
+        names = provenance.suite.document["dataset"].get("class_names")
+        data = _arrays(built, names)
         (folder / ARRAYS).write_bytes(data)
         digest = hashlib.sha256(data).hexdigest()
         provenance = replace(provenance, arrays_sha256=digest, arrays_bytes=len(data))
-        top = provenance.suite.space.levels - 1
-        total, done = sum(len(x) for x, _ in built.splits.values()), 0
-        for split, (x, y) in built.splits.items():
-            for i in range(len(x)):
-                label = "-" if y is None else str(y[i])
-                path = folder / IMAGES / split / label / f"{i:06d}.png"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                _picture(x[i], top).save(path, optimize=False)
-                done += 1
-                if done % 500 == 0 or done == total:
-                    progress(done, total)
+        if words is None:
+            _pictures(folder / IMAGES, built, provenance.suite.space.levels - 1, progress)
+        else:
+            _texts(folder / TEXTS, built, words, names, progress)
         metadata = json.dumps(croissant(provenance), indent=2, sort_keys=True) + "\n"
         (folder / METADATA).write_text(metadata, encoding="utf-8")
         (folder / CARD).write_text(readme(provenance), encoding="utf-8")
@@ -73,6 +73,38 @@ def write(
             shutil.rmtree(out)
         folder.replace(out)
     return provenance
+
+
+def _pictures(folder: Path, built: Built, top: int, progress: Callable[[int, int], None]) -> None:
+    """Write each row as ``SPLIT/CLASS/NUMBER.png``."""
+    total, done = sum(len(x) for x, _ in built.splits.values()), 0
+    for split, (x, y) in built.splits.items():
+        for i in range(len(x)):
+            label = "-" if y is None else str(y[i])
+            path = folder / split / label / f"{i:06d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _picture(x[i], top).save(path, optimize=False)
+            done += 1
+            if done % 500 == 0 or done == total:
+                progress(done, total)
+
+
+def _texts(
+    folder: Path, built: Built, words: Vocabulary, names: Sequence[str] | None,
+    progress: Callable[[int, int], None],
+) -> None:  # fmt: skip
+    """Write each split as ``SPLIT.jsonl``, a line ``{"text": ..., "label": ...}`` for each row."""
+    folder.mkdir()
+    total, done = sum(len(x) for x, _ in built.splits.values()), 0
+    for split, (x, y) in built.splits.items():
+        rows: list[dict[str, Any]] = [{"text": text} for text in words.decode(x)]
+        if y is not None:
+            for row, label in zip(rows, y.tolist(), strict=True):
+                row["label"] = names[label] if names else label
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        (folder / f"{split}.jsonl").write_text(lines, encoding="utf-8")
+        done += len(rows)
+        progress(done, total)
 
 
 def _arrays(built: Built, class_names: Sequence[str] | None) -> bytes:

@@ -229,6 +229,9 @@ class Checker:
         for metric in document["metrics"]:
             self._metric(metric, document["protocol"]["extractor"])
             self._compared(metric["id"], document)
+            of = custom.entry(metric["id"]).log_probs_of
+            if of and of not in ids:
+                self._fail(f"metric {metric['id']!r} is made of {of!r}", "add that", metric["id"])
         if len(set(ids)) != len(ids):
             self._fail("a metric id stands twice in [[metrics]]", "keep one", "metrics")
         primary = document["suite"]["primary"]

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Rows = NDArray[np.float64]
 
 N, DIMS, CLASSES = 2000, 16, 10
+TEXTS = 400
 APART = 8.0  # distance of a class's centre from the origin, in standard deviations
 SHIFT = 3.0  # length of the known shift
 DROPPED = 3
@@ -158,6 +159,43 @@ class Laboratory:
         within = sum((k.sum() - 60) / (60 * 59) for k in (kernel(real, real), kernel(fake, fake)))
         direct = float(within - 2 * kernel(real, fake).mean())
         return self.of(metric, real, fake, parameters={"mmd": {"bandwidth": 2}}) / direct
+
+    @cached_property
+    def texts(self) -> dict[str, list[str]]:
+        """Texts of five words: ``real``, ``fresh`` and ``train`` of one grammar, others of none."""
+        rng = np.random.default_rng(SEED)
+        words = ["".join(rng.choice(list("abcdefghij"), 4)) for _ in range(60)]
+        real, fresh, train = (
+            [" ".join(rng.choice(words, 5)) for _ in range(TEXTS)] for _ in range(3)
+        )
+        greek = {ord(a): chr(0x3B1 + i) for i, a in enumerate("abcdefghij ")}
+        return {
+            "real": real,
+            "fresh": fresh,
+            "train": train,
+            "copies": train,
+            "longer": [f"{text}x" for text in train],
+            "shuffled": ["".join(rng.permutation(list(text))) for text in real],
+            "foreign": [text.translate(greek) for text in real],
+            "same": real[:1] * TEXTS,
+            "numbered": [f"text {i}" for i in range(TEXTS)],
+        }
+
+    def written(self, metric: str, fake: str) -> float:
+        """The metric of named texts against the real ones."""
+        given = {f"{name}_texts": self.texts[name] for name in ("real", "train")}
+        return self.of(metric, None, None, fake_texts=self.texts[fake], **given)
+
+    def written_gap(self, metric: str, one: str, other: str) -> float:
+        """The metric of some named texts less that of others."""
+        return self.written(metric, one) - self.written(metric, other)
+
+    def hesitation(self, metric: str) -> float:
+        """The perplexity of texts of 2 to 9 letters of 26 under the uniform distribution."""
+        from genbench.metrics import perplexity
+
+        events = np.arange(2, 10)
+        return self.reported(metric, perplexity(-events * math.log(26), events).value)
 
     def taught(self, metric: str, turn: int) -> float:
         """The metric where the generated rows are real ones, labels moved on by `turn`."""
