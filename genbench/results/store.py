@@ -20,7 +20,16 @@ from typing import Any, TypeVar
 
 from genbench.errors import StoreError, UsageError, shorten
 from genbench.results.records import Artifact, Record, storable
-from genbench.system import LINK, exists, inside, read_json, sha256_file, write_json
+from genbench.system import (
+    LINK,
+    exists,
+    inside,
+    read_json,
+    serialise,
+    sha256_file,
+    write_bytes,
+    write_json,
+)
 
 T = TypeVar("T")
 
@@ -70,6 +79,10 @@ class Problem:
 
     path: Path
     reason: str
+
+
+class RecordedAlready(StoreError):
+    """An attempt has its record, which nobody writes again."""
 
 
 class Store:
@@ -244,11 +257,17 @@ def read_suite(folder: Path) -> dict[str, Any]:
     return dict(body)
 
 
-def write_record(folder: Path, record: Record) -> Path:
-    """Write ``record.json`` into an attempt's folder, as the last thing written there."""
+def write_record(folder: Path, record: Record, *, new: bool = False) -> Path:
+    """Write ``record.json`` into an attempt's folder, as the last thing written there.
+
+    A `new` one is written only where none is, `RecordedAlready` if there is: where several machines
+    share a folder, whoever writes it first, the worker or another who takes it for dead, decides.
+    """
     path = folder / RECORD
     sound = {name: storable(value) for name, value in record.metrics.items()}
-    write_json(path, replace(record, metrics=sound).to_json())
+    body = serialise(replace(record, metrics=sound).to_json())
+    if not write_bytes(path, body, new=new):
+        raise RecordedAlready(f"{path} is there already: its worker was taken for dead meanwhile")
     return path
 
 

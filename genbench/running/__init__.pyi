@@ -8,7 +8,8 @@ from .generation import configure_torch
 from .ledger import Ledger
 from .narration import Lines, describe, left
 from .ordered import Access, Ordered, carry_out, place_order
-from .runner import Listener, RunOptions, RunResult, plan_cells, run_suite, setting_of
+from .planning import RunOptions, plan_cells
+from .runner import Listener, RunResult, run_suite, setting_of
 from .timeleft import Progress
 
 __all__ = [

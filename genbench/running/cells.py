@@ -13,6 +13,7 @@ from genbench.metrics import METRICS, MetricValue, is_likelihood, plain_name, pr
 from genbench.plugins import GeneratorChoice
 from genbench.results import CHECKPOINT, Problem, Store, Stored, digest, newest
 from genbench.running.cellspec import PARTS
+from genbench.running.recording import WORKER_LOST
 from genbench.system import inside
 from genbench.tasks import Suite, codes_asked, protocols
 
@@ -20,8 +21,6 @@ from genbench.tasks import Suite, codes_asked, protocols
 SCORING_VERSION = 2
 
 MOST_THREADS = 1024
-
-WORKER_LOST = "WorkerLost"  # the error's type in a record that the harness had to write
 
 Todo = Literal["done", "kept", "score", "resume", "run"]
 

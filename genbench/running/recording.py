@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ GENERATION = "generation.json"
 COURSE = "course.npz"
 UNSCORED = "it was not scored"
 LOG_TAIL_BYTES = 8192
+WORKER_LOST = "WorkerLost"  # the error's type in a record that the harness had to write
 
 ROLES = (
     ("samples", "samples.npz"),
@@ -96,8 +98,22 @@ def record_of_loss(spec: CellSpec, status: Status, error: Mapping[str, Any]) -> 
         artifacts=files_of(spec.folder),
         course=course_so_far(spec, generation),
     )
-    write_record(spec.folder, record)
+    write_record(spec.folder, record, new=spec.claimed)
     return record
+
+
+def record_of_death(spec: CellSpec, code: int) -> Record:
+    """Write the record of an attempt whose worker ended with this exit code and wrote none."""
+    how = f"signal {-code}" if code < 0 else f"exit code {code}"
+    if code == -signal.SIGKILL:
+        how += ", which the system sends when memory runs out"
+    return lost(spec, f"the worker ended by {how} and wrote no record")
+
+
+def lost(spec: CellSpec, message: str) -> Record:
+    """Write the record of an attempt whose worker is lost."""
+    error = {"phase": "worker", "type": WORKER_LOST, "message": message}
+    return record_of_loss(spec, "failed", error)
 
 
 def isolation_of(spec: CellSpec) -> dict[str, str]:

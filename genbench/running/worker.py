@@ -117,10 +117,12 @@ class Worker:
         if attempt.status != "ok" and attempt.error is not None:
             attempt.error["log_tail"] = log_tail(self.spec.folder)
         record = self._record(attempt)
-        write_record(self.spec.folder, record)
-        for name in (PROGRESS, GENERATION):
-            (self.spec.folder / name).unlink(missing_ok=True)
-        shutil.rmtree(self.spec.folder / WORK, ignore_errors=True)
+        try:
+            write_record(self.spec.folder, record, new=self.spec.claimed)
+        finally:
+            for name in (PROGRESS, GENERATION):
+                (self.spec.folder / name).unlink(missing_ok=True)
+            shutil.rmtree(self.spec.folder / WORK, ignore_errors=True)
         return record
 
     def _refit(self, attempt: Attempt) -> None:
