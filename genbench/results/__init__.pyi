@@ -38,6 +38,7 @@ from .store import (
     new_ulid,
     newest,
     read_record,
+    sound,
     write_record,
 )
 from .wording import dumps, plain, spreadsheet
@@ -103,6 +104,7 @@ __all__ = [
     "record_schema",
     "shipped_controls",
     "snapshot_name",
+    "sound",
     "snapshots_in",
     "spreadsheet",
     "stability",

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from genbench import kinds
 from genbench.metrics import METRICS, MetricValue, is_likelihood, plain_name, provider
 from genbench.plugins import GeneratorChoice
-from genbench.results import CHECKPOINT, Problem, Store, Stored, digest, newest
+from genbench.results import CHECKPOINT, Problem, Record, Store, Stored, digest, newest
 from genbench.running.cellspec import PARTS
 from genbench.running.recording import WORKER_LOST
 from genbench.system import inside
@@ -185,7 +185,7 @@ def _cell(
     if latest is not None and not fresh:
         todo, source, parts = _decide(suite, latest, attempts, parts, keep_failed)
     checkpoint = None
-    if todo == "run" and not fresh and (latest is None or _cut_short(latest)):
+    if todo == "run" and not fresh and (latest is None or cut_short(latest.record)):
         checkpoint = _checkpoint(store, folder, key, latest)
     if checkpoint is not None:
         todo, threads = "resume", checkpoint.threads
@@ -195,10 +195,10 @@ def _cell(
     return Cell(key, choice, seed, folder, todo, latest, source, parts, path, unusable, threads)
 
 
-def _cut_short(latest: Stored) -> bool:
+def cut_short(record: Record) -> bool:
     """Whether the attempt ended from outside: stopped, or its worker was killed."""
-    error = latest.record.error or {}
-    return latest.record.status == "interrupted" or error.get("type") == WORKER_LOST
+    error = record.error or {}
+    return record.status == "interrupted" or error.get("type") == WORKER_LOST
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +280,6 @@ def _drawn(suite: Suite, attempt: Stored) -> bool:
     # Records without a sandbox were made before its log_prob was probed.
     probed = "sandbox" in record.environment and record.cell["generator"].get("likelihood")
     wanted = any(is_likelihood(request.id) for request in suite.metrics)
-    if probed and wanted and _cut_short(attempt):
+    if probed and wanted and cut_short(attempt.record):
         return attempt.artifact("likelihood") is not None
     return True

@@ -95,7 +95,8 @@ def record_of_loss(spec: CellSpec, status: Status, error: Mapping[str, Any]) -> 
         source=spec.source,
         attempt={"n": spec.attempt, "resumed_from": source_attempt(spec)},
         error=body,
-        artifacts=files_of(spec.folder),
+        # A worker that was only taken for dead may add to its log until it finds that out.
+        artifacts=tuple(a for a in files_of(spec.folder) if not (spec.claimed and a.role == "log")),
         course=course_so_far(spec, generation),
     )
     write_record(spec.folder, record, new=spec.claimed)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from genbench.errors import StoreError
 from genbench.plugins import GeneratorChoice
@@ -55,12 +55,18 @@ class RunResult:
     ----------
     stored
         The record that counts of every planned cell that has one.
+    pending
+        How many cells are still worked on elsewhere.
+    detached
+        Whether this run ordered all of those and was asked to leave then.
     """
 
     suite: Suite
     cells: tuple[Cell, ...]
     stored: tuple[Stored, ...]
     interrupted: bool
+    pending: int = 0
+    detached: bool = False
 
     @property
     def failed(self) -> tuple[Stored, ...]:
@@ -69,9 +75,11 @@ class RunResult:
 
     @property
     def exit_code(self) -> int:
-        """0, 3 if some cell failed, 130 if stopped."""
+        """0, 3 if some cell failed, 8 if some are pending elsewhere, 130 if stopped."""
         if self.interrupted:
             return 130
+        if self.pending:
+            return 0 if self.detached else 8
         return 3 if self.failed or len(self.stored) < len(self.cells) else 0
 
 
@@ -97,20 +105,25 @@ def run_suite(
     listener.planned(cells, executor.jobs)
     store.write_suite(suite.folder_name, suite.describe())
     loop = _Loop(suite, cells, store, options, executor, listener, after_cell)
-    with _signals(loop):
+    with signals(loop):
         loop.run()
-    stored = [s for cell in cells if (s := _latest(store, cell)) is not None]
+    stored = [s for cell in cells if (s := latest_of(store, cell)) is not None]
     return RunResult(suite, tuple(cells), tuple(stored), loop.stops > 0)
 
 
 def setting_of(
-    suite: Suite, store: Store, options: RunOptions, jobs: Jobs, forks: ForkServerClient
+    suite: Suite,
+    store: Store,
+    options: RunOptions,
+    jobs: Jobs,
+    forks: ForkServerClient,
+    asked: Mapping[str, Any] | None = None,
 ) -> RunSetting:
-    """The run as its executor is told of it; `jobs` as the user gave it."""
+    """The run as its executor is told of it; `jobs` and options `asked` as the user gave them."""
     here = jobs
     if here == "auto":
         here = auto_jobs(options.devices, options.threads, _cell_bytes(store, suite))
-    return RunSetting(store.root.absolute(), jobs, here, forks)
+    return RunSetting(store.root.absolute(), jobs, here, forks, asked or {})
 
 
 def _cell_bytes(store: Store, suite: Suite) -> int:
@@ -146,7 +159,7 @@ class _Loop:
         self._options = options
         self._executor = executor
         self._listener = listener
-        self._report = _Seldom(after_cell)
+        self._report = Seldom(after_cell)
         self._under_way: dict[Path, _UnderWay] = {}
         self._eta = TimeLeft(suite, store, executor.jobs)
 
@@ -246,7 +259,7 @@ class _UnderWay:
         return time.monotonic() - self.start
 
 
-class _Seldom:
+class Seldom:
     """Work that is wanted now and then, done so seldom that it takes little of the time."""
 
     def __init__(self, work: Callable[[], object]) -> None:
@@ -264,14 +277,22 @@ class _Seldom:
             self._rests_until = end + 20 * (end - start)
 
 
-def _latest(store: Store, cell: Cell) -> Stored | None:
+def latest_of(store: Store, cell: Cell) -> Stored | None:
+    """The record of a cell that counts."""
     found = store.attempts_in(store.root / cell.folder)
     mine = [a for a in found if isinstance(a, Stored) and a.record.cell_key == cell.key]
     return newest(mine)
 
 
+class Stoppable(Protocol):
+    """Whatever a signal can stop, at any moment."""
+
+    def stop(self) -> None:
+        """Note that a stop was asked for, and do nothing more."""
+
+
 @contextmanager
-def _signals(loop: _Loop) -> Iterator[None]:
+def signals(loop: Stoppable) -> Iterator[None]:
     """SIGINT, SIGTERM and SIGUSR1 stop the loop; twice ends it at once."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
     try:
