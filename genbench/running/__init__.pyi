@@ -2,7 +2,7 @@ from . import executors
 from .cells import Cell
 from .cellspec import PARTS
 from .events import EventListener
-from .executors import Executor, QueueExecutor, find, is_queue, started
+from .executors import QueueExecutor, find, is_queue, started
 from .executors.inprocess import InProcessExecutor
 from .executors.site import choose_executor
 from .generation import configure_torch
@@ -10,6 +10,7 @@ from .ledger import Ledger
 from .narration import Lines, describe, left
 from .ordered import Access, Ordered, carry_out, place_order
 from .planning import RunOptions, plan_cells
+from .queue.showing import queue_overview
 from .queue.stopping import stop_queue
 from .queue.waiting import run_queued
 from .queue.work import Share, work
@@ -20,7 +21,6 @@ __all__ = [
     "Access",
     "Cell",
     "EventListener",
-    "Executor",
     "InProcessExecutor",
     "Ledger",
     "Lines",
@@ -42,6 +42,7 @@ __all__ = [
     "left",
     "place_order",
     "plan_cells",
+    "queue_overview",
     "run_queued",
     "run_suite",
     "setting_of",
