@@ -14,7 +14,7 @@ import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,8 +24,7 @@ from genbench.running.executors import Lost, RunSetting
 from genbench.running.executors.folder import LEASE, LEASE_SECONDS
 from genbench.running.executors.options import number_of, text_of
 from genbench.running.executors.sizing import Group, grouped, seconds_by_generator
-from genbench.running.queue.manifest import Manifest
-from genbench.running.queue.work import TASKS
+from genbench.running.queue.manifest import Manifest, add_tasks, tasks_of
 from genbench.system import exists, python_module, read_json, write_bytes, write_json
 
 JOBS = "jobs.json"
@@ -34,7 +33,9 @@ LOGS = "logs"
 ARRAY_SIZE = 1001  # Slurm's own default
 WARNING_SECONDS = 120
 COMMAND_SECONDS = 60
+GONE = "gone, as squeue does not know it"
 OVER = frozenset((
+    GONE,
     "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL",
     "DEADLINE", "REVOKED",
 ))  # fmt: skip
@@ -104,9 +105,8 @@ class SlurmExecutor:
         groups = grouped(manifest, orders, known, seconds=self._seconds, cells=self._cells)
         for name in (ENDED, LOGS):
             (manifest.folder / name).mkdir(exist_ok=True)
-        before = _tasks_of(manifest)
-        write_json(manifest.folder / TASKS, [*before, *(list(g.orders) for g in groups)])
-        first, most = len(before), _array_size()
+        first = before = add_tasks(manifest, [group.orders for group in groups])
+        most = _array_size()
         try:
             for limit, alike in groupby(groups, lambda group: group.minutes):
                 of = list(alike)
@@ -115,7 +115,7 @@ class SlurmExecutor:
                     self._submit(manifest, part, first, limit)
                     first += len(part)
         except UsageError:
-            self.cancel(manifest)  # the arrays that were taken
+            _cancel(job for job in _jobs_of(manifest) if job["first"] >= before)
             raise
 
     def gone(self, manifest: Manifest) -> list[Lost]:
@@ -125,20 +125,18 @@ class SlurmExecutor:
         for name, orders in _latest_tasks(manifest).items():
             ended = manifest.folder / ENDED / name
             if exists(ended):
-                code = ended.read_text(encoding="utf-8").strip()
-                how = f"task {name} ended with exit code {code}: {_last_line(manifest, name)}"
-            elif states is None or states.get(name, "gone") not in OVER | {"gone"}:
-                continue
+                how = f"ended with exit code {ended.read_text(encoding='utf-8').strip()}"
+            elif states is not None and states.get(name, GONE) in OVER:
+                how = f"is {states.get(name, GONE)}"
             else:
-                how = f"task {name} is {states.get(name, 'gone: squeue does not know it')}"
+                continue
+            how = f"task {name} {how}, {_last_words(manifest, name)}"
             found.append(Lost(name, orders, how))
         return found
 
     def cancel(self, manifest: Manifest) -> None:
         """Cancel the arrays of a manifest; tasks get SIGTERM and time to write."""
-        jobs = [str(job["job"]) for job in _jobs_of(manifest)]
-        if jobs:
-            _call("scancel", *jobs)
+        _cancel(_jobs_of(manifest))
 
     def close(self) -> None:
         """Nothing to do: tasks go on."""
@@ -184,6 +182,11 @@ class SlurmExecutor:
         return states
 
 
+def _cancel(jobs: Iterable[Mapping[str, Any]]) -> None:
+    if names := [str(job["job"]) for job in jobs]:
+        _call("scancel", *names)
+
+
 def _words(asked: Mapping[str, Any]) -> list[str]:
     """The user's options as sbatch takes them."""
     names = {**{name: name for name in PASSED_ON}, "cpus": "cpus-per-task"}
@@ -223,14 +226,9 @@ def _jobs_of(manifest: Manifest) -> list[dict[str, Any]]:
     return list(read_json(path)) if exists(path) else []
 
 
-def _tasks_of(manifest: Manifest) -> list[list[int]]:
-    path = manifest.folder / TASKS
-    return list(read_json(path)) if exists(path) else []
-
-
 def _latest_tasks(manifest: Manifest) -> dict[str, tuple[int, ...]]:
     """The orders of each task, by its name; of several tasks an order is the last one's."""
-    tasks = _tasks_of(manifest)
+    tasks = tasks_of(manifest)
     names = {
         job["first"] + number: f"{job['job']}_{number}"
         for job in _jobs_of(manifest)
@@ -243,14 +241,14 @@ def _latest_tasks(manifest: Manifest) -> dict[str, tuple[int, ...]]:
     return {name: tuple(orders) for name, orders in found.items()}
 
 
-def _last_line(manifest: Manifest, task: str) -> str:
+def _last_words(manifest: Manifest, task: str) -> str:
     """The last words of a task."""
     path: Path = manifest.folder / LOGS / f"{task}.txt"
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     except OSError:
-        lines = []
-    return shorten(lines[-1], 200) if lines else "it said nothing"
+        return "and left no log in the results folder: does its node see that?"
+    return f"and said last: {shorten(lines[-1], 200)}" if lines else "and said nothing"
 
 
 def _call(*words: str) -> subprocess.CompletedProcess[str]:

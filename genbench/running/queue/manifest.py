@@ -25,6 +25,7 @@ QUEUE = ".queue"
 MANIFEST = "manifest.json"
 STOP = "stop"
 SETTLED = "settled"
+TASKS = "tasks.json"
 CHUNK = 1000  # orders in one file, far below the bytes that we read from one
 OPTIONS = ("threads", "device", "fresh", "timeout", "memory_limit", "sandbox")
 
@@ -203,6 +204,19 @@ def _orders(folder: Path, suite: Suite, count: int) -> Iterator[Order]:
         for of, seed, attempt, key in body["orders"]:
             yield Order(index, generators[of], seed, attempt, key, rows[of] / f"seed-{seed}")
             index += 1
+
+
+def tasks_of(manifest: Manifest) -> list[list[int]]:
+    """The groups of orders that were made for tasks, by number."""
+    path = manifest.folder / TASKS
+    return list(read_json(path)) if exists(path) else []
+
+
+def add_tasks(manifest: Manifest, groups: Sequence[Sequence[int]]) -> int:
+    """Write down groups of orders for tasks; the number of the first."""
+    before = tasks_of(manifest)
+    write_json(manifest.folder / TASKS, [*before, *map(list, groups)])
+    return len(before)
 
 
 def manifests(

@@ -73,6 +73,8 @@ def run_queued(
     with signals(run):
         run.order()
         run.collect(once=detach)
+    if run.stops and not executor.detaches:
+        run.end()
     stored = [s for cell in cells if (s := latest_of(store, cell)) is not None]
     run.clear()
     return RunResult(
@@ -148,6 +150,11 @@ class _Waiting:
             self._report.if_due()
             if self.awaited:
                 time.sleep(NAP_SECONDS)
+
+    def end(self) -> None:
+        """Have what is worked on elsewhere write and end."""
+        for manifest in self._manifests.values():
+            manifest.stop()
 
     def clear(self) -> None:
         """Remove manifests of which nothing is left, and the claims on their cells."""

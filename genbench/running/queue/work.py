@@ -18,7 +18,7 @@ from genbench.running.cells import cut_short
 from genbench.running.executors import Ended, RunSetting
 from genbench.running.executors.local import LocalExecutor
 from genbench.running.queue.heartbeats import Heart, new_worker
-from genbench.running.queue.manifest import Manifest, Order, manifests
+from genbench.running.queue.manifest import Manifest, Order, manifests, tasks_of
 from genbench.running.queue.taking import Next, Place, Taker
 from genbench.running.recording import record_of_death
 from genbench.system import (
@@ -27,14 +27,12 @@ from genbench.system import (
     Jobs,
     auto_jobs,
     exists,
-    read_json,
     resolve_devices,
 )
 
 LOOK_SECONDS = 2.0  # between two looks at what others have settled
 POLL_SECONDS = 0.25
 TRIES = 50  # orders that are looked at between two polls
-TASKS = "tasks.json"
 PENDING, STOPPED = 8, 130
 LEASE = 60.0
 
@@ -48,7 +46,7 @@ class Share:
     manifest
         The id of one manifest; None for all.
     task
-        The number of a group of its cells in ``tasks.json``; None for all.
+        The number of a group of its cells; None for all.
     name
         The scheduler's name of the task that it works for.
     """
@@ -197,8 +195,8 @@ class _Worker:
         orders: Sequence[Order] = manifest.orders
         if self._share.task is not None:
             try:
-                group = read_json(manifest.folder / TASKS)[self._share.task]
-            except (IndexError, TypeError) as error:
+                group = tasks_of(manifest)[self._share.task]
+            except IndexError as error:
                 raise UsageError(f"{manifest.folder} has no task {self._share.task}") from error
             return {index: orders[index] for index in group}
         start = zlib.crc32(self.name.encode()) % max(1, len(orders))
