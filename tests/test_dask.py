@@ -17,8 +17,10 @@ from tests.test_run import records, wait_for_fit
 
 pytest.importorskip("distributed", reason="Dask is not installed: pip install 'genbench[dask]'")
 
-RUN = ("run", "--suite", TINY, "--plugin", PLUGINS / "slow.py", "-g",
-       "slow:pause=0.05,save_every=0.3", "--no-controls", "--no-report", "--seeds", "0,1")  # fmt: skip
+RUN = (
+    "run", "--suite", TINY, "--plugin", PLUGINS / "slow.py", "-g",
+    "slow:pause=0.05,save_every=0.3", "--no-controls", "--no-report", "--seeds", "0,1",
+)  # fmt: skip
 
 
 def start(folder: Path, *words: object) -> subprocess.Popen[bytes]:

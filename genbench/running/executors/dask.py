@@ -21,7 +21,7 @@ from genbench.running.executors.sizing import grouped, seconds_by_generator
 from genbench.running.queue.manifest import Manifest, add_tasks
 from genbench.system import python_module
 
-CONNECT_SECONDS = 30
+CONNECT_SECONDS = 10
 
 
 class DaskExecutor:
