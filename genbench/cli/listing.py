@@ -261,8 +261,10 @@ def _check_executors(rows: list[dict[str, Any]]) -> None:
     from genbench.running import executors
 
     def facts(name: str) -> dict[str, str]:
-        doc = executors.find(name).__doc__ or ""
-        return {"about": doc.strip().partition("\n")[0]}
+        found = executors.find(name)
+        about = (found.__doc__ or "").strip().partition("\n")[0]
+        options = ", ".join(executors.options_of(found))
+        return {"about": f"{about} Options: {options}." if options else about}
 
     _ask(rows, facts)
 

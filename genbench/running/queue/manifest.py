@@ -84,9 +84,14 @@ class Manifest:
         return self.folder.name
 
     @property
-    def stopped(self) -> bool:
-        """Whether somebody asked for its end, or has removed it."""
-        return exists(self.folder / STOP) or not exists(self.folder / MANIFEST)
+    def is_stopped(self) -> bool:
+        """Whether somebody asked for its end."""
+        return exists(self.folder / STOP)
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether somebody has collected and removed it."""
+        return not self.is_stopped and not exists(self.folder / MANIFEST)
 
     def stop(self) -> None:
         """Ask all that work on it to finish writing and end."""
@@ -113,7 +118,7 @@ class Manifest:
             with path.open("a", encoding="utf-8") as file:
                 file.write(f"{index}\n")
         except OSError as error:
-            if not self.stopped:
+            if not (self.is_stopped or self.is_removed):
                 raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
 
 

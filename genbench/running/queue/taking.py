@@ -17,6 +17,7 @@ from genbench.errors import shorten
 from genbench.results import Record, RecordedAlready, Store, Stored, sound
 from genbench.running.cells import Cell, build_plan, cut_short
 from genbench.running.cellspec import CellSpec
+from genbench.running.ledger import inherit_checkpoint
 from genbench.running.planning import cell_spec
 from genbench.running.queue import claims
 from genbench.running.queue.claims import Claim
@@ -81,7 +82,7 @@ class Taker:
                 if held.worker == self._worker or silent <= manifest.lease:
                     return Next.TAKEN
                 why = f"its worker {held.worker} gave no sign of life for {silent:.0f} s"
-                self._fence(manifest, order, cell, held, why)
+                self._fence(manifest, cell, held, why)
                 continue
             if self._give_up(manifest, order, cell):
                 return Next.SETTLED
@@ -108,16 +109,17 @@ class Taker:
         cell = self._plan(manifest, order)
         if self._is_settled(cell, order, manifest):
             return True
+        made = claims.holder(self._store.root, order.key, cell.attempt - 1)
         held = claims.holder(self._store.root, order.key, cell.attempt)
-        if held is None:
+        if held is not None and held.task == task:
+            self._fence(manifest, cell, held, why)
+        elif held is not None:
+            return False
+        elif made is None or made.task != task:  # else its attempt has its record
             spec = self._spec(manifest, cell, manifest.options.device, 1)
             if not self._claim(spec, 1):
                 return False
             self._write_loss(spec, why)
-        elif held.task == task:
-            self._fence(manifest, order, cell, held, why)
-        else:
-            return False
         return self._give_up(manifest, order, self._plan(manifest, order))
 
     def _plan(self, manifest: Manifest, order: Order) -> Cell:
@@ -161,12 +163,14 @@ class Taker:
         claim = Claim(spec.cell_key, spec.attempt, self._worker, self._task, name, slots)
         return claims.take(self._store.root, claim)
 
-    def _fence(self, manifest: Manifest, order: Order, cell: Cell, held: Claim, why: str) -> None:
+    def _fence(self, manifest: Manifest, cell: Cell, held: Claim, why: str) -> None:
         """Write the record of an attempt whose worker is dead: if it is not, it is too late now."""
         spec = self._spec(manifest, cell, manifest.options.device, held.slots)
         self._write_loss(replace(spec, folder=spec.folder.with_name(held.folder)), why)
 
     def _write_loss(self, spec: CellSpec, why: str) -> None:
+        spec.folder.mkdir(parents=True, exist_ok=True)
+        inherit_checkpoint(spec.resume, spec.folder)  # it may have ended before it could
         message = f"{why}; it goes on elsewhere"
         error = {"phase": "worker", "type": WORKER_LOST, "message": message}
         with suppress(RecordedAlready):  # by itself, or by another who took it for dead

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -116,9 +117,11 @@ class _Waiting:
         remove_stopped(self._store.root)
         held: dict[str, Place] = {}
         for manifest in manifests(self._store.root):
-            if manifest.suite.task_hash == self._suite.task_hash:
+            ours = manifest.executor == self._name
+            if ours and manifest.suite.task_hash == self._suite.task_hash:
                 self._manifests[manifest.id] = manifest
                 held.update({order.key: (manifest.id, order.index) for order in manifest.orders})
+        self._note_done(held)
         missing = [cell for cell in self._cells if cell.todo not in ("done", "kept")]
         new = [cell for cell in missing if cell.key not in held]
         self.awaited = {held[cell.key]: cell for cell in missing if cell.key in held}
@@ -137,6 +140,14 @@ class _Waiting:
         except BaseException:
             manifest.remove()
             raise
+
+    def _note_done(self, held: Mapping[str, Place]) -> None:
+        """Settle orders whose cells are done, by whomever: nobody may come to see that."""
+        settled = {name: manifest.settled() for name, manifest in self._manifests.items()}
+        for cell in self._cells:
+            name, index = held.get(cell.key, ("", 0))
+            if name and cell.todo == "done" and index not in settled[name]:
+                self._manifests[name].settle(index, self._worker)
 
     def collect(self, *, once: bool) -> None:
         """Take in what is settled and see to what is lost, until all is there or somebody stops."""
@@ -159,7 +170,7 @@ class _Waiting:
     def clear(self) -> None:
         """Remove manifests of which nothing is left, and the claims on their cells."""
         for manifest in self._manifests.values():
-            if len(manifest.settled()) == len(manifest.orders) and not manifest.stopped:
+            if len(manifest.settled()) == len(manifest.orders):
                 manifest.remove()
                 for order in manifest.orders:
                     claims.drop_all(self._store.root, order.key)
@@ -169,9 +180,11 @@ class _Waiting:
             settled = manifest.settled()
             if len(settled) < len(manifest.orders):
                 settled |= self._see_to_lost(manifest, settled)
-            for index in settled:
-                self._end((manifest.id, index))
-            self.is_stopped |= manifest.stopped
+            elsewhere = manifest.is_removed  # by another run, which has collected it
+            for place in list(self.awaited):
+                if place[0] == manifest.id and (elsewhere or place[1] in settled):
+                    self._end(place)
+            self.is_stopped |= manifest.is_stopped
         self._show()
 
     def _see_to_lost(self, manifest: Manifest, settled: set[int]) -> set[int]:
@@ -221,7 +234,13 @@ class _Waiting:
 
 
 def remove_stopped(root: Path) -> None:
-    """Remove manifests that somebody stopped: a new run orders what it wants."""
+    """Remove manifests that somebody stopped: a new run orders what it wants.
+
+    Their folders go one run later, so that whoever is still at work reads that it was stopped.
+    """
     for path in (root / QUEUE).glob(f"*/{STOP}"):
-        if exists(path.parent / MANIFEST):
-            (path.parent / MANIFEST).unlink(missing_ok=True)
+        manifest = path.with_name(MANIFEST)
+        if exists(manifest):
+            manifest.unlink(missing_ok=True)
+        else:
+            shutil.rmtree(path.parent, ignore_errors=True)

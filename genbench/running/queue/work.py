@@ -142,6 +142,9 @@ class _Worker:
     def run(self, heart: Heart) -> int:
         """Work until nothing is left, or a stop."""
         told = False
+        self._look(heart)
+        if not self._shelves:
+            self._say(f"nothing is queued in {self._root}")
         while True:
             self._look(heart)
             stopping = self._stopping()
