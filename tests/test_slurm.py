@@ -70,10 +70,10 @@ def task_of(results: Path, attempt: Path) -> str:
 
 @pytest.mark.usefixtures("limited")
 def test_a_run_on_slurm_gives_the_digests_of_one_here(slurm: Slurm, tmp_path: Path) -> None:
-    """Arrays of at most three, as this Slurm takes them; the same command again runs nothing."""
+    """In two arrays, as this Slurm takes two tasks in one; the same command again runs nothing."""
     run = ("run", "--suite", TINY, "--plugin", PLUGINS / "normal.py", "--no-report",
            "--seeds", "0,1,2")  # fmt: skip
-    there = genbench(*run, "--results", "there", "--executor", "slurm:poll=1", cwd=tmp_path,
+    there = genbench(*run, "--results", "there", "--executor", "slurm:poll=1,cells=2", cwd=tmp_path,
                      env=slurm.env, timeout=SECONDS)  # fmt: skip
     assert there.code == 0, there.err
     here = genbench(*run, "--results", "here", cwd=tmp_path, timeout=SECONDS)
