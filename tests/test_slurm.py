@@ -41,12 +41,12 @@ def slurm() -> Iterator[Slurm]:
 
 @pytest.fixture(scope="module")
 def limited(slurm: Slurm, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Done]:
-    """A run that left its cell, of longer than the task's two minutes, to Slurm."""
+    """A run that left its cell to Slurm, and for which it takes longer than a task may."""
     place = tmp_path_factory.mktemp("limited")
     return place, genbench(*LIMITED, cwd=place, env=slurm.env)
 
 
-LIMITED = (*SLOW, "-g", "slow:pause=0.7,save_every=1", "--detach",
+LIMITED = (*SLOW, "-g", "slow:pause=0.3,save_every=1", "--detach",
            "--executor", "slurm:time=2,lease=5")  # fmt: skip
 
 
@@ -129,7 +129,7 @@ def test_a_time_limit_is_no_loss(limited: tuple[Path, Done], slurm: Slurm) -> No
     assert cut
     assert {(r.status, (r.error or {})["type"]) for r in cut} == {("interrupted", "Stopped")}
     assert last.status == "ok"
-    assert last.attempt["resumed_at"] > 0
+    assert max(r.attempt["resumed_at"] for r in (*cut[1:], last)) > 0
 
 
 def waiting(slurm: Slurm, place: Path, *more: object) -> subprocess.Popen[str]:
