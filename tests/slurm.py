@@ -135,15 +135,16 @@ class Slurm:
                 process.kill()
 
     def _tasks(self) -> list[psutil.Process]:
-        """Everything that runs under the steps of this Slurm."""
-        found = []
-        for process in psutil.process_iter(["name", "environ"]):
+        """Everything that this Slurm runs, and the daemons that stand over it."""
+        found: dict[int, psutil.Process] = {}
+        for process in psutil.process_iter(["environ"]):
             environ = process.info["environ"] or {}
-            mine = environ.get("SLURM_CONF") == self.env["SLURM_CONF"] and "SLURM_JOB_ID" in environ
-            named = (process.info["name"] or "").startswith("slurmstepd")
-            if mine or (named and str(self.folder) in " ".join(process.cmdline())):
-                found.append(process)
-        return found
+            if environ.get("SLURM_CONF") == self.env["SLURM_CONF"] and "SLURM_JOB_ID" in environ:
+                found[process.pid] = process
+                for parent in process.parents():
+                    if parent.name().startswith("slurmstepd"):
+                        found[parent.pid] = parent
+        return list(found.values())
 
     def stop(self) -> None:
         """End it by its pids, and all that it runs."""

@@ -108,13 +108,9 @@ def record_of_death(spec: CellSpec, code: int) -> Record:
     how = f"signal {-code}" if code < 0 else f"exit code {code}"
     if code == -signal.SIGKILL:
         how += ", which the system sends when memory runs out"
-    return lost(spec, f"the worker ended by {how} and wrote no record")
-
-
-def lost(spec: CellSpec, message: str) -> Record:
-    """Write the record of an attempt whose worker is lost."""
+    message = f"the worker ended by {how} and wrote no record"
     error = {"phase": "worker", "type": WORKER_LOST, "message": message}
-    return record_of_loss(spec, "failed", error)
+    return record_of_loss(spec, "interrupted" if spec.claimed else "failed", error)
 
 
 def isolation_of(spec: CellSpec) -> dict[str, str]:
