@@ -88,23 +88,51 @@ def build_plan(
 
     Controls depend on no training: they have one cell, at the suite's first seed.
     """
+    task = _Task.of(suite)
     wanted = [(choice, suite.seeds[0]) for choice in choices if choice.is_control]
     wanted += [(c, seed) for seed in seeds for c in choices if not c.is_control]
     return [
-        _cell(suite, choice, seed, store, threads, parts, fresh, keep_failed)
+        _cell(task, choice, seed, store, threads, parts, fresh, keep_failed)
         for choice, seed in wanted
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A suite, and what is the same for all its cells: with many of them the digests are dear.
+
+    `keys` are its `scoring_keys`, `wanted` the metrics that each part is `expected` to hold.
+    """
+
+    suite: Suite
+    hash: str
+    folder: Path
+    keys: Mapping[str, str]
+    wanted: Mapping[str, set[str]]
+
+    @classmethod
+    def of(cls, suite: Suite) -> _Task:
+        wanted = {part: expected(suite, part) for part in PARTS}
+        return cls(suite, suite.task_hash, Path(suite.folder_name), scoring_keys(suite), wanted)
+
+
 def cell_key(suite: Suite, choice: GeneratorChoice, seed: int) -> str:
     """Digest of all that decides a cell's samples."""
-    return digest({"task": suite.task_hash, "generator": choice.identity(), "seed": seed})
+    return _key(suite.task_hash, choice, seed)
+
+
+def _key(task: str, choice: GeneratorChoice, seed: int) -> str:
+    return digest({"task": task, "generator": choice.identity(), "seed": seed})
 
 
 def cell_folder(suite: Suite, choice: GeneratorChoice, seed: int) -> Path:
     """The cell's folder below the results directory."""
+    return _folder(Path(suite.folder_name), choice, seed)
+
+
+def _folder(task: Path, choice: GeneratorChoice, seed: int) -> Path:
     params = digest(dict(choice.params))[7:15]
-    return Path(suite.folder_name) / f"{_file_name(choice.name)}~{params}" / f"seed-{seed}"
+    return task / f"{_file_name(choice.name)}~{params}" / f"seed-{seed}"
 
 
 def _file_name(name: str) -> str:
@@ -165,7 +193,7 @@ def _stumbled(have: Mapping[str, MetricValue], wanted: set[str]) -> bool:
 
 
 def _cell(
-    suite: Suite,
+    task: _Task,
     choice: GeneratorChoice,
     seed: int,
     store: Store,
@@ -174,8 +202,8 @@ def _cell(
     fresh: bool,
     keep_failed: bool,
 ) -> Cell:
-    key = cell_key(suite, choice, seed)
-    folder = cell_folder(suite, choice, seed)
+    key = _key(task.hash, choice, seed)
+    folder = _folder(task.folder, choice, seed)
     found = list(store.attempts_in(store.root / folder))
     unusable = tuple(a for a in found if isinstance(a, Problem))
     attempts = [a for a in found if isinstance(a, Stored) and a.record.cell_key == key]
@@ -183,7 +211,7 @@ def _cell(
     todo: Todo = "run"
     source = None
     if latest is not None and not fresh:
-        todo, source, parts = _decide(suite, latest, attempts, parts, keep_failed)
+        todo, source, parts = _decide(task, latest, attempts, parts, keep_failed)
     checkpoint = None
     if todo == "run" and not fresh and (latest is None or cut_short(latest.record)):
         checkpoint = _checkpoint(store, folder, key, latest)
@@ -236,7 +264,7 @@ def _threads(stated: Mapping[str, Any]) -> int | None:
 
 
 def _decide(
-    suite: Suite,
+    task: _Task,
     latest: Stored,
     attempts: Sequence[Stored],
     parts: tuple[str, ...],
@@ -245,8 +273,7 @@ def _decide(
     record, asked = latest.record, parts
     if record.status in ("ok", "skipped"):
         stored, have = record.cell["suite"].get("scoring"), record.metrics
-        keys = scoring_keys(suite)
-        wanted = {part: expected(suite, part) for part in parts}
+        keys, wanted = task.keys, task.wanted
         lacking = [p for p in parts if not _has(stored, have, p, keys.get(p), wanted[p])]
         failed = [] if keep_failed else [p for p in parts if _stumbled(have, wanted[p])]
         if _undrawn(latest) and not keep_failed:
@@ -260,7 +287,7 @@ def _decide(
         return ("run", None, asked) if set(lacking) - {"codes"} else ("done", None, ())
     if keep_failed and record.status != "interrupted":
         return "kept", None, ()
-    sampled = [a for a in attempts if _drawn(suite, a)]
+    sampled = [a for a in attempts if _drawn(task.suite, a)]
     if sampled:
         return "score", newest(sampled), parts
     return "run", None, parts
