@@ -206,18 +206,25 @@ class Store:
         return list(sound(self.everything(folder)))
 
     def everything(self, folder: Path) -> list[Stored | Problem]:
-        """All that `attempts` finds, kept.
-
-        What is read has no cycles, and going over it again and again in search of some took half of
-        the time: the collector rests meanwhile.
-        """
-        collecting = gc.isenabled()
-        gc.disable()
-        try:
+        """All that `attempts` finds, kept."""
+        with collector_at_rest():
             return list(self.attempts(folder))
-        finally:
-            if collecting:
-                gc.enable()
+
+
+@contextlib.contextmanager
+def collector_at_rest() -> Iterator[None]:
+    """Read many records without the collector of cycles.
+
+    There are none in what is read, and going over it again and again in search of some takes half
+    of the time.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def sound(found: Iterable[T | Problem], problems: list[Problem] | None = None) -> Iterator[T]:

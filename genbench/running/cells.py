@@ -11,7 +11,16 @@ from typing import Any, Literal
 from genbench import kinds
 from genbench.metrics import METRICS, MetricValue, is_likelihood, plain_name, provider
 from genbench.plugins import GeneratorChoice
-from genbench.results import CHECKPOINT, Problem, Record, Store, Stored, digest, newest
+from genbench.results import (
+    CHECKPOINT,
+    Problem,
+    Record,
+    Store,
+    Stored,
+    collector_at_rest,
+    digest,
+    newest,
+)
 from genbench.running.cellspec import PARTS
 from genbench.running.recording import WORKER_LOST
 from genbench.system import inside
@@ -91,10 +100,11 @@ def build_plan(
     task = _Task.of(suite)
     wanted = [(choice, suite.seeds[0]) for choice in choices if choice.is_control]
     wanted += [(c, seed) for seed in seeds for c in choices if not c.is_control]
-    return [
-        _cell(task, choice, seed, store, threads, parts, fresh, keep_failed)
-        for choice, seed in wanted
-    ]
+    with collector_at_rest():
+        return [
+            _cell(task, choice, seed, store, threads, parts, fresh, keep_failed)
+            for choice, seed in wanted
+        ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
-from genbench.errors import shorten
-from genbench.results import Record, RecordedAlready, Store, Stored, sound
+from genbench.errors import StoreError, shorten
+from genbench.results import CHECKPOINT, SPEC, Record, RecordedAlready, Store, Stored, sound
 from genbench.running.cells import Cell, build_plan, cut_short
 from genbench.running.cellspec import CellSpec
 from genbench.running.ledger import inherit_checkpoint
@@ -24,7 +24,7 @@ from genbench.running.queue.claims import Claim
 from genbench.running.queue.heartbeats import Watch
 from genbench.running.queue.manifest import Manifest, Order
 from genbench.running.recording import WORKER_LOST, record_of_loss
-from genbench.system import default_memory_limit
+from genbench.system import default_memory_limit, read_json
 
 MOST_STALLS = 3  # attempts in a row that were cut short and left nothing new
 KEPT = (
@@ -166,7 +166,8 @@ class Taker:
     def _fence(self, manifest: Manifest, cell: Cell, held: Claim, why: str) -> None:
         """Write the record of an attempt whose worker is dead: if it is not, it is too late now."""
         spec = self._spec(manifest, cell, manifest.options.device, held.slots)
-        self._write_loss(replace(spec, folder=spec.folder.with_name(held.folder)), why)
+        folder = spec.folder.with_name(held.folder)
+        self._write_loss(replace(spec, folder=folder, resume=_resumed(folder)), why)
 
     def _write_loss(self, spec: CellSpec, why: str) -> None:
         spec.folder.mkdir(parents=True, exist_ok=True)
@@ -192,6 +193,13 @@ class Taker:
                 "message": f"no progress in {len(stalled)} attempts: {_history(stalled)}",
             })  # fmt: skip
         return True
+
+
+def _resumed(folder: Path) -> Path | None:
+    """The checkpoint that an attempt was told to go on from, as it is reached from here."""
+    with suppress(StoreError, KeyError, TypeError):
+        return folder.parent / Path(read_json(folder / SPEC)["resume"]).parent.name / CHECKPOINT
+    return None
 
 
 def _number(record: Record) -> int:
