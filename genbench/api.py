@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,14 +34,17 @@ from genbench.report import renew_report
 from genbench.results import SUITE, Record, Store, outdated, shipped_controls, task_results
 from genbench.running import (
     PARTS,
-    Executor,
     InProcessExecutor,
     Lines,
     Listener,
+    QueueExecutor,
     RunOptions,
     RunResult,
+    choose_executor,
     find,
+    is_queue,
     plan_cells,
+    run_queued,
     run_suite,
     setting_of,
     started,
@@ -63,6 +67,7 @@ RENEWAL_SHARE = 4.0  # the report of all suites is renewed after a cell, but cos
 
 Given = str | type | tuple[type, Mapping[str, Any]]
 Show = Callable[[Suite], AbstractContextManager[Listener]]
+Runs = Callable[..., RunResult]  # `run_suite` or `run_queued` with its executor
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +154,8 @@ def run(
     jobs: Jobs = "auto",
     threads: int = 1,
     device: str = "auto",
-    executor: str = "local",
+    executor: str | None = None,
+    detach: bool = False,
     parts: Sequence[str] = PARTS,
     fresh: bool = False,
     keep_failed: bool = False,
@@ -184,7 +190,12 @@ def run(
     threads
         Threads that each cell fits, samples and refits with; another number gives other bytes.
     executor
-        Who runs the cells: ``"local"``, in processes of this machine, or an installed one's name.
+        Who runs the cells, ``NAME`` or ``NAME:key=value,...``: ``"local"``, in processes of this
+        machine, ``"folder"``, ``"slurm"``, ``"dask"``, or an installed one. None: what
+        ``genbench.toml`` or ``GENBENCH_EXECUTOR`` names, else ``"local"``.
+    detach
+        Leave once all cells are ordered from an executor that works on by itself; the same call
+        again collects.
     parts
         Which of ``metrics``, ``downstream`` and ``codes`` to compute.
     controls
@@ -208,7 +219,12 @@ def run(
     targets = parse_targets(track)
     chosen = load_suite(str(suite), profile)
     store = Store(Path(results))
-    devices = resolve_devices(device, jobs)
+    asked = choose_executor(executor)
+    # Where cells run elsewhere, each machine finds its own.
+    elsewhere = is_queue(find(asked.name))
+    devices = (device,) if elsewhere else resolve_devices(device, jobs)
+    if detach and not elsewhere:
+        raise UsageError(f"executor {asked.name!r} runs cells itself: leave --detach out")
     options = replace(
         _options(chosen, seeds, threads, devices, parts), fresh=fresh, keep_failed=keep_failed,
         timeout=timeout, memory_limit=memory_limit, sandbox=sandbox,
@@ -218,7 +234,9 @@ def run(
     with (
         following(targets, chosen, store, _say) as followers,
         Prober(sandbox=sandbox) as prober,
-        started(executor, setting_of(chosen, store, options, jobs, prober.forks)) as made,
+        started(
+            asked.name, setting_of(chosen, store, options, jobs, prober.forks, asked.options)
+        ) as made,
     ):
         for _, choice in own:
             require_kind(choice, chosen)
@@ -227,8 +245,11 @@ def run(
             choices += choose(chosen, named, plugins, prober, controls=False, sweeps=sweeps)
         if controls:
             choices += controls_of(chosen, prober)
-        living_here = InProcessExecutor(made, classes_by_name(own))
-        return _run(chosen, choices, store, options, living_here, show or lines, report,
+        if isinstance(made, QueueExecutor):
+            runs: Runs = partial(run_queued, executor=made, name=asked.name, detach=detach)
+        else:
+            runs = partial(run_suite, executor=InProcessExecutor(made, classes_by_name(own)))
+        return _run(chosen, choices, store, options, runs, show or lines, report,
                     followers=followers)  # fmt: skip
 
 
@@ -243,7 +264,7 @@ def plan(
     results: str | Path = "results",
     jobs: Jobs = "auto",
     threads: int = 1,
-    executor: str = "local",
+    executor: str | None = None,
     parts: Sequence[str] = PARTS,
     fresh: bool = False,
     keep_failed: bool = False,
@@ -253,7 +274,7 @@ def plan(
     """The plan of `run` with these arguments."""
     parse_targets(track)
     chosen, store = load_suite(str(suite), profile), Store(Path(results))
-    find(executor)
+    find(choose_executor(executor).name)
     asked = _options(chosen, seeds, threads, ("cpu",), parts)
     options = replace(asked, fresh=fresh, keep_failed=keep_failed)
     with Prober() as prober:
@@ -313,17 +334,19 @@ def score(
         staged = stage(given, chosen, name, store, labels=label_file, on_bad=on_bad)
     with (
         Prober() as prober,
-        started("local", setting_of(chosen, store, options, "auto", prober.forks)) as executor,
+        started("local", setting_of(chosen, store, options, "auto", prober.forks)) as made,
     ):
+        assert not isinstance(made, QueueExecutor)
+        here = partial(run_suite, executor=made)
         wanted = controls_of(chosen, prober) if controls else []
         shipped = shipped_controls(chosen.task_hash) if controls else {}
         choices = [staged.choice, *(c for c in wanted if c.name not in shipped)]
-        first = _run(chosen, choices, store, options, executor, show or lines, report, staged.notes)
+        first = _run(chosen, choices, store, options, here, show or lines, report, staged.notes)
         anew = [c for c in wanted if outdated(shipped.get(c.name), first.records)]
         notes = _references(chosen, {c.name for c in wanted} & set(shipped), {c.name for c in anew})
         if not anew or first.exit_code == INTERRUPTED:
             return replace(first, notes=(*first.notes, *notes))
-        return _run(chosen, [*choices, *anew], store, options, executor, show or lines, report,
+        return _run(chosen, [*choices, *anew], store, options, here, show or lines, report,
                     (*staged.notes, *notes))  # fmt: skip
 
 
@@ -369,7 +392,7 @@ def _run(
     choices: Sequence[GeneratorChoice],
     store: Store,
     options: RunOptions,
-    executor: Executor,
+    runs: Runs,
     show: Show,
     report: bool,
     notes: tuple[str, ...] = (),
@@ -392,7 +415,7 @@ def _run(
 
     with show(suite) as shown:
         told = shown if followers is None else followers.beside(shown, store)
-        ended = run_suite(suite, choices, store, options, executor, told, renew_between_cells)
+        ended = runs(suite, choices, store, options, listener=told, after_cell=renew_between_cells)
     if not (store.root / suite.folder_name / SUITE).is_file():  # the folder was deleted meanwhile
         store.write_suite(suite.folder_name, suite.describe())
     page = renew_report(store, out) if report else None

@@ -129,14 +129,18 @@ def test_executors_are_listed_and_the_broken_named(run_genbench: Command, tmp_pa
                   broken="theirs.nowhere:X")  # fmt: skip
     listed = json.loads(run_genbench("list", "executors", "--json", env=env).out)["executors"]
     assert [(row["name"], row["provider"]) for row in listed] == [
-        ("broken", "theirs 2.0"), ("local", "genbench 0.1.0"), ("noted", "theirs 2.0"),
-    ]  # fmt: skip
+        ("broken", "theirs 2.0"),
+        *((name, "genbench 0.1.0") for name in ("dask", "folder", "local")),
+        ("noted", "theirs 2.0"),
+        ("slurm", "genbench 0.1.0"),
+    ]
     done = run_genbench("list", "executors", "--check", "--json", env=env)
     assert done.code == 6
     rows = {row["name"]: row for row in json.loads(done.out)["executors"]}
     assert "'broken' of theirs 2.0 does not import" in rows["broken"]["problem"]
     assert rows["noted"]["about"] == "Runs each cell in a fresh Python, and notes it."
     assert rows["local"]["about"] == "Runs cells in processes of this machine."
+    assert "Options: partition, account" in rows["slurm"]["about"]
 
 
 def test_an_unknown_executor_is_refused_by_name_before_anything_runs(

@@ -25,6 +25,7 @@ from genbench.cli import (
     selftest,
     suites,
     synthesize,
+    work,
 )
 from genbench.errors import GenbenchError, did_you_mean
 from genbench.system import short_spinning
@@ -65,7 +66,7 @@ def cli() -> None:
     \b
     Exit codes: 0 all cells ok, 1 a bug of ours, 2 usage or configuration, 3 some cell failed,
     4 regression, 5 not comparable, 6 conformance or verification failed, 7 declined: no evidence
-    of benefit, 130 interrupted (run again to continue).
+    of benefit, 8 cells pending elsewhere, 130 interrupted (run again to continue).
     """
 
 
@@ -82,6 +83,8 @@ for _command in (
     synthesize.synthesize,
     export.export,
     results.status,
+    work.work,
+    work.stop,
     archive.results_,
     suites.suite,
     data.data,

@@ -267,7 +267,15 @@ def _check_executors(rows: list[dict[str, Any]]) -> None:
     """Import the executors, and tell what they say of themselves."""
     from genbench.running import executors
 
-    _ask(rows, lambda name: _said(executors.find(name)))
+    _ask(rows, lambda name: _with_options(executors.find(name)))
+
+
+def _with_options(cls: Any) -> dict[str, str]:
+    """What an executor says of itself, and the options that it takes."""
+    from genbench.running import executors
+
+    about, options = _said(cls)["about"], ", ".join(executors.options_of(cls))
+    return {"about": f"{about} Options: {options}." if options else about}
 
 
 def _check_trackers(rows: list[dict[str, Any]]) -> None:

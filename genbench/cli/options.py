@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -11,7 +12,18 @@ FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 NEW_FOLDER = click.Path(path_type=Path, file_okay=False)
 _PARTS = click.Choice(["metrics", "downstream", "codes"])
+MOST_JOBS = 256
 _SECONDS = click.FloatRange(min=0, min_open=True)
+
+
+def _jobs(context: click.Context, option: click.Parameter, text: str) -> int | Literal["auto"]:
+    """``auto`` or a number."""
+    if text == "auto":
+        return "auto"
+    if text.isdecimal() and 1 <= int(text) <= MOST_JOBS:
+        return int(text)
+    raise click.BadParameter(f"{text!r} is neither auto nor a number from 1 to {MOST_JOBS}")
+
 
 suite_name = partial(click.option, "--suite", "suite_name", required=True, metavar="NAME|FILE")
 profile = partial(click.option, "--profile", metavar="P", help="Profile of the suite.")
@@ -20,6 +32,10 @@ results = partial(click.option, "--results", default="results", type=NEW_FOLDER,
 device = partial(
     click.option, "--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:i]"
 )
+jobs = partial(
+    click.option, "-j", "--jobs", default="auto", metavar="auto|N", callback=_jobs,
+    show_default=True,
+)  # fmt: skip
 on_bad = partial(
     click.option, "--on-bad", type=click.Choice(["fail", "skip"]), default="fail", show_default=True
 )

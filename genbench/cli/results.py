@@ -130,9 +130,10 @@ def compare(a: Path, b: Path | None, rows: tuple[str, str] | None) -> int:
 def status(place: Path, watch: bool) -> int:
     """Show what is done, running and failed in a results folder. Reads files only."""
     from genbench.results import overview
+    from genbench.running import queue_overview
 
     while True:
-        lines = overview(place)
+        lines = overview(place) + queue_overview(place)
         if watch:
             click.clear()
         for line in lines:

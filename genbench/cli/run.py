@@ -9,17 +9,6 @@ import click
 
 from genbench.cli import options
 
-MOST_JOBS = 256
-
-
-def _jobs(context: click.Context, option: click.Parameter, text: str) -> int | Literal["auto"]:
-    """``auto`` or a number."""
-    if text == "auto":
-        return "auto"
-    if text.isdecimal() and 1 <= int(text) <= MOST_JOBS:
-        return int(text)
-    raise click.BadParameter(f"{text!r} is neither auto nor a number from 1 to {MOST_JOBS}")
-
 
 @click.command()
 @options.suite_name(
@@ -49,15 +38,9 @@ def _jobs(context: click.Context, option: click.Parameter, text: str) -> int | L
     help="Training seeds; more than one shows the spread between trainings.",
 )
 @options.results(help="Keep records, samples and the report in this folder.")
-@click.option(
-    "-j",
-    "--jobs",
-    default="auto",
-    metavar="auto|N",
-    callback=_jobs,
-    show_default=True,
+@options.jobs(
     help="Run this many cells and refits at a time; auto: as many as cores are free and memory "
-    "allows, or one a GPU.",
+    "allows, or one a GPU."
 )
 @click.option(
     "--threads",
@@ -71,10 +54,14 @@ def _jobs(context: click.Context, option: click.Parameter, text: str) -> int | L
 @options.device(help="Train and score here; auto takes every GPU that there is, or else the CPU.")
 @click.option(
     "--executor",
-    default="local",
-    show_default=True,
-    metavar="NAME",
-    help="Have the cells run by this executor (see `genbench list executors`).",
+    metavar="NAME[:k=v,...]",
+    help="Have the cells run by this executor, with these options (see `genbench list executors`). "
+    "Without it: what GENBENCH_EXECUTOR or genbench.toml says, else local.",
+)
+@click.option(
+    "--detach",
+    is_flag=True,
+    help="Order the cells and leave; the same command later collects what is there.",
 )
 @click.option(
     "--track",
@@ -117,7 +104,8 @@ def run(
     jobs: int | Literal["auto"],
     threads: int,
     device: str,
-    executor: str,
+    executor: str | None,
+    detach: bool,
     track: tuple[str, ...],
     only: str | None,
     skip: str | None,
@@ -144,6 +132,7 @@ def run(
       genbench run --suite mnist -g vae:width=32 -g flow
       genbench run --suite mnist --sweep vae:latent=8,16,32
       genbench run --suite digits --plugin my_model.py
+      genbench run --suite mnist --executor slurm:partition=gpu,gres=gpu:1 --detach
     """
     from functools import partial
 
@@ -173,6 +162,7 @@ def run(
         suite_name,
         generators,
         **asked,
+        detach=detach,
         device=device,
         timeout=timeout,
         memory_limit=None if memory_limit is None else memory_limit << 20,

@@ -110,7 +110,7 @@ def print_plan(cells: Sequence[Cell], *, as_json: bool) -> None:
 def print_result(result: Result, *, as_json: bool) -> None:
     """The table, what failed, the paths written, and the next command."""
     ended = result.ended
-    if not as_json:
+    if not as_json and (ended.stored or not ended.pending):
         print_table(result.folder)
     for note in result.notes:
         _say(f"note:    {note}")
@@ -126,6 +126,9 @@ def print_result(result: Result, *, as_json: bool) -> None:
     _say(f"records: {result.folder}")
     if result.page is not None:
         _say(f"report:  {result.page}")
+    if ended.pending:
+        how = f"genbench status {result.store.root} shows them, genbench stop ends them"
+        _say(f"pending: {ended.pending} of {len(ended.cells)} cells, worked on elsewhere ({how})")
     if ended.suite.profile == "smoke":
         _say("smoke:   shows that everything works; it ranks nothing")
     hint = _next(result)
@@ -140,6 +143,8 @@ def print_result(result: Result, *, as_json: bool) -> None:
 def _next(result: Result) -> str:
     """A command to paste, and in brackets what it does."""
     ended = result.ended
+    if ended.pending:
+        return f"{again.command()}   (collects what is there by then)"
     if ended.interrupted:
         return f"{again.command(without=('fresh',))}   (continues where this stopped)"
     if ended.failed:
@@ -154,7 +159,7 @@ def _next(result: Result) -> str:
 
 def _more_seeds(result: Result) -> str:
     """A command that gives ranks where one seed gave an order, and what it costs."""
-    if result.ended.interrupted:
+    if result.ended.interrupted or result.ended.pending:
         return ""
     price = price_of_ranks(s.record for s in result.ended.stored)
     if price is None:

@@ -20,7 +20,16 @@ from typing import Any, TypeVar
 
 from genbench.errors import StoreError, UsageError, shorten
 from genbench.results.records import Artifact, Record, storable
-from genbench.system import LINK, exists, inside, read_json, sha256_file, write_json
+from genbench.system import (
+    LINK,
+    exists,
+    inside,
+    read_json,
+    serialise,
+    sha256_file,
+    write_bytes,
+    write_json,
+)
 
 T = TypeVar("T")
 
@@ -70,6 +79,10 @@ class Problem:
 
     path: Path
     reason: str
+
+
+class RecordedAlready(StoreError):
+    """An attempt has its record, which nobody writes again."""
 
 
 class Store:
@@ -193,18 +206,25 @@ class Store:
         return list(sound(self.everything(folder)))
 
     def everything(self, folder: Path) -> list[Stored | Problem]:
-        """All that `attempts` finds, kept.
-
-        What is read has no cycles, and going over it again and again in search of some took half of
-        the time: the collector rests meanwhile.
-        """
-        collecting = gc.isenabled()
-        gc.disable()
-        try:
+        """All that `attempts` finds, kept."""
+        with collector_at_rest():
             return list(self.attempts(folder))
-        finally:
-            if collecting:
-                gc.enable()
+
+
+@contextlib.contextmanager
+def collector_at_rest() -> Iterator[None]:
+    """Read many records without the collector of cycles.
+
+    There are none in what is read, and going over it again and again in search of some takes half
+    of the time.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def sound(found: Iterable[T | Problem], problems: list[Problem] | None = None) -> Iterator[T]:
@@ -244,11 +264,17 @@ def read_suite(folder: Path) -> dict[str, Any]:
     return dict(body)
 
 
-def write_record(folder: Path, record: Record) -> Path:
-    """Write ``record.json`` into an attempt's folder, as the last thing written there."""
+def write_record(folder: Path, record: Record, *, new: bool = False) -> Path:
+    """Write ``record.json`` into an attempt's folder, as the last thing written there.
+
+    A `new` one is written only where none is, `RecordedAlready` if there is: where several machines
+    share a folder, whoever writes it first, the worker or another who takes it for dead, decides.
+    """
     path = folder / RECORD
     sound = {name: storable(value) for name, value in record.metrics.items()}
-    write_json(path, replace(record, metrics=sound).to_json())
+    body = serialise(replace(record, metrics=sound).to_json())
+    if not write_bytes(path, body, new=new):
+        raise RecordedAlready(f"{path} is there already: its worker was taken for dead meanwhile")
     return path
 
 

@@ -11,8 +11,18 @@ from typing import Any, Literal
 from genbench import kinds
 from genbench.metrics import METRICS, MetricValue, is_likelihood, plain_name, provider
 from genbench.plugins import GeneratorChoice
-from genbench.results import CHECKPOINT, Problem, Store, Stored, digest, newest
+from genbench.results import (
+    CHECKPOINT,
+    Problem,
+    Record,
+    Store,
+    Stored,
+    collector_at_rest,
+    digest,
+    newest,
+)
 from genbench.running.cellspec import PARTS
+from genbench.running.recording import WORKER_LOST
 from genbench.system import inside
 from genbench.tasks import Suite, codes_asked, protocols
 
@@ -20,8 +30,6 @@ from genbench.tasks import Suite, codes_asked, protocols
 SCORING_VERSION = 2
 
 MOST_THREADS = 1024
-
-WORKER_LOST = "WorkerLost"  # the error's type in a record that the harness had to write
 
 Todo = Literal["done", "kept", "score", "resume", "run"]
 
@@ -89,23 +97,52 @@ def build_plan(
 
     Controls depend on no training: they have one cell, at the suite's first seed.
     """
+    task = _Task.of(suite)
     wanted = [(choice, suite.seeds[0]) for choice in choices if choice.is_control]
     wanted += [(c, seed) for seed in seeds for c in choices if not c.is_control]
-    return [
-        _cell(suite, choice, seed, store, threads, parts, fresh, keep_failed)
-        for choice, seed in wanted
-    ]
+    with collector_at_rest():
+        return [
+            _cell(task, choice, seed, store, threads, parts, fresh, keep_failed)
+            for choice, seed in wanted
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A suite, and what is the same for all its cells: with many of them the digests are dear.
+
+    `keys` are its `scoring_keys`, `wanted` the metrics that each part is `expected` to hold.
+    """
+
+    suite: Suite
+    hash: str
+    folder: Path
+    keys: Mapping[str, str]
+    wanted: Mapping[str, set[str]]
+
+    @classmethod
+    def of(cls, suite: Suite) -> _Task:
+        wanted = {part: expected(suite, part) for part in PARTS}
+        return cls(suite, suite.task_hash, Path(suite.folder_name), scoring_keys(suite), wanted)
 
 
 def cell_key(suite: Suite, choice: GeneratorChoice, seed: int) -> str:
     """Digest of all that decides a cell's samples."""
-    return digest({"task": suite.task_hash, "generator": choice.identity(), "seed": seed})
+    return _key(suite.task_hash, choice, seed)
+
+
+def _key(task: str, choice: GeneratorChoice, seed: int) -> str:
+    return digest({"task": task, "generator": choice.identity(), "seed": seed})
 
 
 def cell_folder(suite: Suite, choice: GeneratorChoice, seed: int) -> Path:
     """The cell's folder below the results directory."""
+    return _folder(Path(suite.folder_name), choice, seed)
+
+
+def _folder(task: Path, choice: GeneratorChoice, seed: int) -> Path:
     params = digest(dict(choice.params))[7:15]
-    return Path(suite.folder_name) / f"{_file_name(choice.name)}~{params}" / f"seed-{seed}"
+    return task / f"{_file_name(choice.name)}~{params}" / f"seed-{seed}"
 
 
 def _file_name(name: str) -> str:
@@ -166,7 +203,7 @@ def _stumbled(have: Mapping[str, MetricValue], wanted: set[str]) -> bool:
 
 
 def _cell(
-    suite: Suite,
+    task: _Task,
     choice: GeneratorChoice,
     seed: int,
     store: Store,
@@ -175,8 +212,8 @@ def _cell(
     fresh: bool,
     keep_failed: bool,
 ) -> Cell:
-    key = cell_key(suite, choice, seed)
-    folder = cell_folder(suite, choice, seed)
+    key = _key(task.hash, choice, seed)
+    folder = _folder(task.folder, choice, seed)
     found = list(store.attempts_in(store.root / folder))
     unusable = tuple(a for a in found if isinstance(a, Problem))
     attempts = [a for a in found if isinstance(a, Stored) and a.record.cell_key == key]
@@ -184,9 +221,9 @@ def _cell(
     todo: Todo = "run"
     source = None
     if latest is not None and not fresh:
-        todo, source, parts = _decide(suite, latest, attempts, parts, keep_failed)
+        todo, source, parts = _decide(task, latest, attempts, parts, keep_failed)
     checkpoint = None
-    if todo == "run" and not fresh and (latest is None or _cut_short(latest)):
+    if todo == "run" and not fresh and (latest is None or cut_short(latest.record)):
         checkpoint = _checkpoint(store, folder, key, latest)
     if checkpoint is not None:
         todo, threads = "resume", checkpoint.threads
@@ -196,10 +233,10 @@ def _cell(
     return Cell(key, choice, seed, folder, todo, latest, source, parts, path, unusable, threads)
 
 
-def _cut_short(latest: Stored) -> bool:
+def cut_short(record: Record) -> bool:
     """Whether the attempt ended from outside: stopped, or its worker was killed."""
-    error = latest.record.error or {}
-    return latest.record.status == "interrupted" or error.get("type") == WORKER_LOST
+    error = record.error or {}
+    return record.status == "interrupted" or error.get("type") == WORKER_LOST
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +274,7 @@ def _threads(stated: Mapping[str, Any]) -> int | None:
 
 
 def _decide(
-    suite: Suite,
+    task: _Task,
     latest: Stored,
     attempts: Sequence[Stored],
     parts: tuple[str, ...],
@@ -246,8 +283,7 @@ def _decide(
     record, asked = latest.record, parts
     if record.status in ("ok", "skipped"):
         stored, have = record.cell["suite"].get("scoring"), record.metrics
-        keys = scoring_keys(suite)
-        wanted = {part: expected(suite, part) for part in parts}
+        keys, wanted = task.keys, task.wanted
         lacking = [p for p in parts if not _has(stored, have, p, keys.get(p), wanted[p])]
         failed = [] if keep_failed else [p for p in parts if _stumbled(have, wanted[p])]
         if _undrawn(latest) and not keep_failed:
@@ -261,7 +297,7 @@ def _decide(
         return ("run", None, asked) if set(lacking) - {"codes"} else ("done", None, ())
     if keep_failed and record.status != "interrupted":
         return "kept", None, ()
-    sampled = [a for a in attempts if _drawn(suite, a)]
+    sampled = [a for a in attempts if _drawn(task.suite, a)]
     if sampled:
         return "score", newest(sampled), parts
     return "run", None, parts
@@ -281,6 +317,6 @@ def _drawn(suite: Suite, attempt: Stored) -> bool:
     # Records without a sandbox were made before its log_prob was probed.
     probed = "sandbox" in record.environment and record.cell["generator"].get("likelihood")
     wanted = any(is_likelihood(request.id) for request in suite.metrics)
-    if probed and wanted and _cut_short(attempt):
+    if probed and wanted and cut_short(attempt.record):
         return attempt.artifact("likelihood") is not None
     return True

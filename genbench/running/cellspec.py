@@ -42,6 +42,9 @@ class CellSpec:
         Take no refit and no downstream value from the cache.
     sandbox
         Whether processes that import the generator are confined, where the system can.
+    claimed
+        Whether other machines may take its worker for dead and write the record in its place: then
+        whoever writes it first has written it.
     """
 
     folder: Path
@@ -61,6 +64,7 @@ class CellSpec:
     slots: int = 1
     fresh: bool = False
     sandbox: bool = True
+    claimed: bool = False
     source: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ GENERATION = "generation.json"
 COURSE = "course.npz"
 UNSCORED = "it was not scored"
 LOG_TAIL_BYTES = 8192
+WORKER_LOST = "WorkerLost"  # the error's type in a record that the harness had to write
 
 ROLES = (
     ("samples", "samples.npz"),
@@ -93,11 +95,22 @@ def record_of_loss(spec: CellSpec, status: Status, error: Mapping[str, Any]) -> 
         source=spec.source,
         attempt={"n": spec.attempt, "resumed_from": source_attempt(spec)},
         error=body,
-        artifacts=files_of(spec.folder),
+        # A worker that was only taken for dead may add to its log until it finds that out.
+        artifacts=tuple(a for a in files_of(spec.folder) if not (spec.claimed and a.role == "log")),
         course=course_so_far(spec, generation),
     )
-    write_record(spec.folder, record)
+    write_record(spec.folder, record, new=spec.claimed)
     return record
+
+
+def record_of_death(spec: CellSpec, code: int) -> Record:
+    """Write the record of an attempt whose worker ended with this exit code and wrote none."""
+    how = f"signal {-code}" if code < 0 else f"exit code {code}"
+    if code == -signal.SIGKILL:
+        how += ", which the system sends when memory runs out"
+    message = f"the worker ended by {how} and wrote no record"
+    error = {"phase": "worker", "type": WORKER_LOST, "message": message}
+    return record_of_loss(spec, "interrupted" if spec.claimed else "failed", error)
 
 
 def isolation_of(spec: CellSpec) -> dict[str, str]:

@@ -12,53 +12,17 @@ from typing import Any, Protocol
 
 from genbench.errors import StoreError
 from genbench.plugins import GeneratorChoice
-from genbench.results import CACHE, RECORD, Record, Store, Stored, new_ulid, newest, read_record
-from genbench.running.cells import WORKER_LOST, Cell, build_plan
-from genbench.running.cellspec import PARTS, CellSpec
+from genbench.results import RECORD, Record, Store, Stored, newest, read_record
+from genbench.running.cells import Cell
+from genbench.running.cellspec import CellSpec
 from genbench.running.executors import Ended, Executor, RunSetting
-from genbench.running.recording import record_of_loss
+from genbench.running.planning import RunOptions, cell_spec, plan_cells
+from genbench.running.recording import record_of_death, record_of_loss
 from genbench.running.timeleft import Progress, Running, TimeLeft, read_progress
 from genbench.system import CELL_BYTES, ForkServerClient, Jobs, auto_jobs, default_memory_limit
 from genbench.tasks import Suite
 
 POLL_SECONDS = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """The options of a run, apart from the suite and the generators.
-
-    Parameters
-    ----------
-    threads
-        Threads that a cell fits, samples and refits with.
-    parts
-        Which of ``metrics`` and ``downstream`` to compute.
-    device, devices
-        Where cells run; with several `devices` each takes as many cells at a time as the others.
-    fresh
-        Run every cell again, whatever is stored.
-    keep_failed
-        Leave failed cells alone.
-    timeout, memory_limit
-        Seconds and bytes for each cell's generator; where cells share this machine, bytes default
-        to 80 % of its memory over their number, and a cell that this ends runs once more, alone,
-        with all of the 80 %.
-    sandbox
-        Whether processes that import a generator are confined, where the system can.
-    """
-
-    seeds: tuple[int, ...]
-    threads: int = 1
-    device: str = "cpu"
-    devices: tuple[str, ...] = ()
-    parts: tuple[str, ...] = PARTS
-    fresh: bool = False
-    keep_failed: bool = False
-    timeout: float | None = None
-    memory_limit: int | None = None
-    sandbox: bool = True
-    argv_source: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Listener(Protocol):
@@ -91,12 +55,18 @@ class RunResult:
     ----------
     stored
         The record that counts of every planned cell that has one.
+    pending
+        How many cells are still worked on elsewhere.
+    detached
+        Whether this run ordered all of those and was asked to leave then.
     """
 
     suite: Suite
     cells: tuple[Cell, ...]
     stored: tuple[Stored, ...]
     interrupted: bool
+    pending: int = 0
+    detached: bool = False
 
     @property
     def failed(self) -> tuple[Stored, ...]:
@@ -105,9 +75,11 @@ class RunResult:
 
     @property
     def exit_code(self) -> int:
-        """0, 3 if some cell failed, 130 if stopped."""
+        """0, 3 if some cell failed, 8 if some are pending elsewhere, 130 if stopped."""
         if self.interrupted:
             return 130
+        if self.pending:
+            return 0 if self.detached else 8
         return 3 if self.failed or len(self.stored) < len(self.cells) else 0
 
 
@@ -133,20 +105,25 @@ def run_suite(
     listener.planned(cells, executor.jobs)
     store.write_suite(suite.folder_name, suite.describe())
     loop = _Loop(suite, cells, store, options, executor, listener, after_cell)
-    with _signals(loop):
+    with signals(loop):
         loop.run()
-    stored = [s for cell in cells if (s := _latest(store, cell)) is not None]
+    stored = [s for cell in cells if (s := latest_of(store, cell)) is not None]
     return RunResult(suite, tuple(cells), tuple(stored), loop.stops > 0)
 
 
 def setting_of(
-    suite: Suite, store: Store, options: RunOptions, jobs: Jobs, forks: ForkServerClient
+    suite: Suite,
+    store: Store,
+    options: RunOptions,
+    jobs: Jobs,
+    forks: ForkServerClient,
+    asked: Mapping[str, Any] | None = None,
 ) -> RunSetting:
-    """The run as its executor is told of it; `jobs` as the user gave it."""
+    """The run as its executor is told of it; `jobs` and options `asked` as the user gave them."""
     here = jobs
     if here == "auto":
         here = auto_jobs(options.devices, options.threads, _cell_bytes(store, suite))
-    return RunSetting(store.root.absolute(), jobs, here, forks)
+    return RunSetting(store.root.absolute(), jobs, here, forks, asked or {})
 
 
 def _cell_bytes(store: Store, suite: Suite) -> int:
@@ -158,22 +135,6 @@ def _cell_bytes(store: Store, suite: Suite) -> int:
         if isinstance(peak := stored.record.resources.get(name), int) and peak > 0
     ]
     return max(peaks, default=CELL_BYTES)
-
-
-def plan_cells(
-    suite: Suite, choices: Sequence[GeneratorChoice], store: Store, options: RunOptions
-) -> list[Cell]:
-    """The cells of a run and what is to be done about each."""
-    return build_plan(
-        suite,
-        [choice.for_kind(suite.space.kind) for choice in choices],
-        options.seeds,
-        store,
-        threads=options.threads,
-        parts=options.parts,
-        fresh=options.fresh,
-        keep_failed=options.keep_failed,
-    )
 
 
 class _Loop:
@@ -198,7 +159,7 @@ class _Loop:
         self._options = options
         self._executor = executor
         self._listener = listener
-        self._report = _Seldom(after_cell)
+        self._report = Seldom(after_cell)
         self._under_way: dict[Path, _UnderWay] = {}
         self._eta = TimeLeft(suite, store, executor.jobs)
 
@@ -235,30 +196,11 @@ class _Loop:
             self._start(self._alone.pop(0), 1)
 
     def _start(self, cell: Cell, slots: int) -> None:
-        options = self._options
-        share = default_memory_limit(slots) if self._executor.here else None
-        folder = self._store.root / cell.folder / new_ulid()
-        scores_again = cell.todo == "score" and cell.source is not None
-        spec = CellSpec(
-            folder=folder.resolve(),
-            cache=(self._store.root / CACHE).resolve(),
-            cell_key=cell.key,
-            suite=self._suite,
-            generator=cell.generator,
-            seed=cell.seed,
-            device=self._device(),
-            threads=cell.threads,
-            attempt=cell.attempt,
-            reuse=cell.source.folder.resolve() if scores_again and cell.source else None,
-            resume=None if cell.checkpoint is None else cell.checkpoint.resolve(),
-            parts=cell.parts,
-            timeout=options.timeout,
-            memory_limit=options.memory_limit or share,
-            slots=slots,
-            fresh=options.fresh,
-            sandbox=options.sandbox,
-            source=options.argv_source,
-        )
+        here = self._executor.here
+        spec = cell_spec(
+            cell, self._suite, self._store, self._options,
+            device=self._device(), slots=slots, share=default_memory_limit(slots) if here else None,
+        )  # fmt: skip
         self._under_way[spec.folder] = _UnderWay(cell, spec)
         self._listener.started(cell)
         self._executor.submit(spec)
@@ -290,12 +232,7 @@ class _Loop:
             message = "stopped at once, before it could write; the same command continues it"
             error = {"phase": "worker", "type": "Stopped", "message": message}
             return record_of_loss(ended.spec, "interrupted", error)
-        how = f"signal {-ended.code}" if ended.code < 0 else f"exit code {ended.code}"
-        if ended.code == -signal.SIGKILL:
-            how += ", which the system sends when memory runs out"
-        message = f"the worker ended by {how} and wrote no record"
-        error = {"phase": "worker", "type": WORKER_LOST, "message": message}
-        return record_of_loss(ended.spec, "failed", error)
+        return record_of_death(ended.spec, ended.code)
 
     def _show(self) -> None:
         running = []
@@ -322,7 +259,7 @@ class _UnderWay:
         return time.monotonic() - self.start
 
 
-class _Seldom:
+class Seldom:
     """Work that is wanted now and then, done so seldom that it takes little of the time."""
 
     def __init__(self, work: Callable[[], object]) -> None:
@@ -340,14 +277,22 @@ class _Seldom:
             self._rests_until = end + 20 * (end - start)
 
 
-def _latest(store: Store, cell: Cell) -> Stored | None:
+def latest_of(store: Store, cell: Cell) -> Stored | None:
+    """The record of a cell that counts."""
     found = store.attempts_in(store.root / cell.folder)
     mine = [a for a in found if isinstance(a, Stored) and a.record.cell_key == cell.key]
     return newest(mine)
 
 
+class Stoppable(Protocol):
+    """Whatever a signal can stop, at any moment."""
+
+    def stop(self) -> None:
+        """Note that a stop was asked for, and do nothing more."""
+
+
 @contextmanager
-def _signals(loop: _Loop) -> Iterator[None]:
+def signals(loop: Stoppable) -> Iterator[None]:
     """SIGINT, SIGTERM and SIGUSR1 stop the loop; twice ends it at once."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
     try:

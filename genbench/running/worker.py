@@ -24,8 +24,10 @@ from genbench.errors import GenbenchError, StoreError
 from genbench.results import (
     CHECKPOINT,
     PROGRESS,
+    RECORD,
     Artifact,
     Record,
+    RecordedAlready,
     artifact,
     snapshots_in,
     write_progress,
@@ -57,6 +59,7 @@ from genbench.system import (
     confinement,
     counted,
     environment,
+    exists,
     limit_interop_threads,
     limit_threads,
     load_arrays,
@@ -66,6 +69,9 @@ from genbench.tasks import protocols
 
 if TYPE_CHECKING:
     from genbench.running.scoring import Scorer
+
+
+LOOK_SECONDS = 2.0  # between two looks whether a claim is lost
 
 
 class _Stopped(Exception):
@@ -81,6 +87,7 @@ class Worker:
         self._stopping = False
         self._started = datetime.now(UTC)
         self._clock = time.monotonic()
+        self._look_at = 0.0
 
     def run(self) -> Record:
         """Run the cell and write its record; every way it can end becomes a record.
@@ -92,14 +99,14 @@ class Worker:
         (self.spec.folder / LOG).touch()
         # Programs that the generator starts, and libraries that it loads, read these.
         os.environ.update(counted(self.spec.threads))
-        with self._slots.one(lambda: self._stopping, self._waiting):
+        with self._slots.one(self._told_to_stop, self._waiting):
             return self._run()
 
     def _run(self) -> Record:
         self._clock = time.monotonic()
         attempt = Attempt()
         try:
-            Sampling(self.spec, lambda: self._stopping).run(attempt)
+            Sampling(self.spec, self._told_to_stop).run(attempt)
             if attempt.sealed and not self._stopping:
                 self._refit(attempt)
                 self._score(attempt)
@@ -117,10 +124,12 @@ class Worker:
         if attempt.status != "ok" and attempt.error is not None:
             attempt.error["log_tail"] = log_tail(self.spec.folder)
         record = self._record(attempt)
-        write_record(self.spec.folder, record)
-        for name in (PROGRESS, GENERATION):
-            (self.spec.folder / name).unlink(missing_ok=True)
-        shutil.rmtree(self.spec.folder / WORK, ignore_errors=True)
+        try:
+            write_record(self.spec.folder, record, new=self.spec.claimed)
+        finally:
+            for name in (PROGRESS, GENERATION):
+                (self.spec.folder / name).unlink(missing_ok=True)
+            shutil.rmtree(self.spec.folder / WORK, ignore_errors=True)
         return record
 
     def _refit(self, attempt: Attempt) -> None:
@@ -130,7 +139,7 @@ class Worker:
             return
         start = time.perf_counter()
         attempt.refits = run_refits(
-            self.spec, asked, lambda: self._stopping, self.spec.folder / LOG, self._slots
+            self.spec, asked, self._told_to_stop, self.spec.folder / LOG, self._slots
         )
         attempt.timing["refits_s"] = time.perf_counter() - start
         core = sum(refitted.core_seconds for refitted in attempt.refits.values())
@@ -241,9 +250,20 @@ class Worker:
 
     def _progress(self, what: str) -> None:
         """Say what is being computed; a point at which a stopped run ends."""
-        if self._stopping:
+        if self._told_to_stop():
             raise _Stopped
         write_progress(self.spec.folder / PROGRESS, "metrics", what=what)
+
+    def _told_to_stop(self) -> bool:
+        """Whether the run is being stopped. Who has lost its claim ends here, with all it started.
+
+        Writing first, as one that is stopped does, would change files that others go on from.
+        """
+        if self.spec.claimed and time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + LOOK_SECONDS
+            if exists(self.spec.folder / RECORD):
+                os._exit(RecordedAlready.exit_code)
+        return self._stopping
 
     def _waiting(self) -> None:
         write_progress(self.spec.folder / PROGRESS, "waiting")

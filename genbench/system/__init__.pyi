@@ -22,7 +22,7 @@ from .isolation import (
     start_isolated,
     wait_for_end,
 )
-from .jsontext import parse_json, plain_data
+from .jsontext import parse_json, plain_data, serialise
 from .machine import (
     CELL_BYTES,
     Jobs,
@@ -88,6 +88,7 @@ __all__ = [
     "save_arrays",
     "scratch_folder",
     "settled",
+    "serialise",
     "sha256_file",
     "short_spinning",
     "start_isolated",

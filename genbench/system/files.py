@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import stat
@@ -14,6 +15,7 @@ from genbench.errors import StoreError
 from genbench.system.jsontext import parse_json, serialise
 
 MAX_JSON_BYTES = 16 << 20
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 LINK = "is a link: results hold plain files only"
 
 
@@ -42,8 +44,14 @@ def write_json(path: Path, body: Any) -> None:
     write_bytes(path, serialise(body))
 
 
-def write_bytes(path: Path, data: bytes, *, sync: bool = True, private: bool = False) -> None:
-    """Write a file atomically, a `private` one for its owner's eyes; `StoreError` if that fails."""
+def write_bytes(
+    path: Path, data: bytes, *, sync: bool = True, private: bool = False, new: bool = False
+) -> bool:
+    """Write a file atomically, a `private` one for its owner's eyes; `StoreError` if that fails.
+
+    A `new` one is written only where none is: False if there is one. Of several who write it at
+    the same moment, on whatever machines, one alone gets True.
+    """
     name = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,6 +62,8 @@ def write_bytes(path: Path, data: bytes, *, sync: bool = True, private: bool = F
             if sync:
                 os.fsync(file.fileno())
         os.chmod(name, 0o600 if private else 0o644)
+        if new:
+            return _linked(name, path)
         os.replace(name, path)
     except BaseException as error:  # Ctrl-C and a lack of memory leave no half file behind either
         if name is not None:
@@ -61,7 +71,32 @@ def write_bytes(path: Path, data: bytes, *, sync: bool = True, private: bool = F
                 Path(name).unlink(missing_ok=True)
         if not isinstance(error, OSError):
             raise
-        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+        raise StoreError(f"cannot write {path}: {_reason(error)}") from error
+    return True
+
+
+def _linked(name: str, path: Path) -> bool:
+    """Give a file its name, if nothing has that name, and take its first one away."""
+    try:
+        os.link(name, path)
+        made = True
+    except OSError as error:
+        # Over NFS the answer to a link that was made can be lost, and the second try fails.
+        made = os.stat(name).st_nlink == 2
+        if not made and error.errno in NO_LINKS and not os.path.lexists(path):
+            os.replace(name, path)  # no hard links here: then nobody shares the folder, we hope
+            return True
+        if not made and not isinstance(error, FileExistsError):
+            raise
+    os.unlink(name)
+    return made
+
+
+def _reason(error: OSError) -> str:
+    """The system's reason, and what to do where that is known."""
+    reason = str(error.strerror or error)
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return f"{reason}: make room there, then run the same command again" if full else reason
 
 
 def inside(folder: Path, relative: str) -> Path | None:

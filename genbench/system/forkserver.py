@@ -61,6 +61,8 @@ class ForkServer:
     def serve(self) -> None:
         """Take orders until stdin ends."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # A scheduler that ends a job tells all its processes: workers write, and need this one.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         signal.set_wakeup_fd(self._wake_writer, warn_on_full_buffer=False)
         self._import()
@@ -119,6 +121,7 @@ class ForkServer:
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             self._answers.close()
             os.setpgid(0, 0)
             devnull = os.open(os.devnull, os.O_RDONLY)

@@ -1,29 +1,37 @@
 """Executors, which start workers: processes of this machine, or wherever one takes its cells.
 
 An executor is a class that a package announces under the entry-point group ``genbench.executors``,
-as ``local`` is by this one. It starts a worker for each order that it gets, and tells when that has
-ended; everything else passes through files of the attempt's folder, which all machines must see.
+as ``local`` is by this one. Everything passes through files of the results directory, which all
+machines must see. There are two sorts. An `Executor` starts a worker for each order that the run
+loop gives it, and tells when that has ended. A `QueueExecutor` is given the whole queue at once and
+sees to it that somebody works on it, whether or not the run waits for that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from genbench.errors import GenbenchError, PluginError, UsageError, did_you_mean, shorten
 from genbench.running.cellspec import CellSpec, write_spec
 from genbench.system import Jobs, extensions, python_module
 
 if TYPE_CHECKING:
+    from genbench.running.queue.manifest import Manifest
     from genbench.system import ForkServerClient
 
-__all__ = ["Ended", "Executor", "RunSetting", "find", "started", "worker_command"]
+__all__ = [
+    "Ended", "Executor", "Lost", "QueueExecutor", "RunSetting", "find", "is_queue", "options_of",
+    "started", "worker_command",
+]  # fmt: skip
 
 METHODS = ("submit", "poll", "stop", "kill", "close")
 ATTRIBUTES = ("jobs", "here", "stopping")
+QUEUE_METHODS = ("launch", "gone", "cancel", "close")
+QUEUE_ATTRIBUTES = ("options", "detaches", "poll_seconds", "lease")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +48,15 @@ class RunSetting:
         The same as a number: for ``"auto"``, as many as this machine has room for.
     forks
         A fork server of this process, started when it is first used and ended with the run.
+    options
+        The executor's own options as the user gave them: texts, or what a TOML file can hold.
     """
 
     results: Path
     jobs: Jobs
     jobs_here: int
     forks: ForkServerClient
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +116,55 @@ class Executor(Protocol):
         """End what still runs and let go of everything: the run is over, in whatever way."""
 
 
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Orders of a manifest whose task is gone: by what name it was known, and how it ended."""
+
+    task: str
+    orders: tuple[int, ...]
+    how: str
+
+
+@runtime_checkable
+class QueueExecutor(Protocol):
+    """Whoever sees to it that a queue is worked on.
+
+    It is made by ``cls(RunSetting)``: one that cannot work here raises a `GenbenchError` that says
+    so. A class without `launch` is an `Executor`.
+
+    Whoever works on a manifest runs ``genbench work`` or `genbench.running.queue.work`: that takes
+    cells by claims, so nothing is done twice, however many are started and whenever.
+
+    Attributes
+    ----------
+    options
+        Of the class: the options that it takes, with a sentence each.
+    detaches
+        Whether the work goes on when the run that ordered it has ended.
+    poll_seconds
+        How often the run asks after the tasks.
+    lease
+        Seconds without a sign of life after which a worker is taken for dead.
+    """
+
+    options: ClassVar[Mapping[str, str]]
+    detaches: bool
+    poll_seconds: float
+    lease: float
+
+    def launch(self, manifest: Manifest, orders: Sequence[int]) -> None:
+        """See to it that these orders are worked on, from now on or again."""
+
+    def gone(self, manifest: Manifest) -> list[Lost]:
+        """The tasks that are certain to work no more; told anew each time, settled or not."""
+
+    def cancel(self, manifest: Manifest) -> None:
+        """End the tasks of a manifest; those that run write first."""
+
+    def close(self) -> None:
+        """The run is over, in whatever way."""
+
+
 def worker_command(spec: CellSpec) -> list[str]:
     """Write the order for a cell into its folder; the command that runs it, in any process.
 
@@ -112,6 +172,17 @@ def worker_command(spec: CellSpec) -> list[str]:
     the attempt's log, and knows of no other worker: refits of its cell go on one at a time.
     """
     return python_module("genbench.running.worker", str(write_spec(replace(spec, slots=1))))
+
+
+def is_queue(cls: Any) -> bool:
+    """Whether an executor's class is a `QueueExecutor`."""
+    return hasattr(cls, "launch")
+
+
+def options_of(cls: Any) -> Mapping[str, str]:
+    """The options that an executor's class takes, with a sentence each."""
+    found = getattr(cls, "options", None)
+    return found if isinstance(found, Mapping) else {}
 
 
 def find(name: str) -> Any:
@@ -128,11 +199,13 @@ def find(name: str) -> Any:
     if name not in known:  # none at all: metadata from before there were any
         hint = did_you_mean(name, known) if known else "install genbench again"
         raise UsageError(f"unknown executor {shorten(name)!r}: {hint}")
-    return extensions.load(extensions.EXECUTORS, name, METHODS)
+    cls = extensions.load(extensions.EXECUTORS, name)
+    needs = (*QUEUE_METHODS, *QUEUE_ATTRIBUTES[:1]) if is_queue(cls) else METHODS
+    return extensions.load(extensions.EXECUTORS, name, needs)
 
 
 @contextmanager
-def started(name: str, setting: RunSetting) -> Iterator[Executor]:
+def started(name: str, setting: RunSetting) -> Iterator[Executor | QueueExecutor]:
     """An executor by name, made for a run and closed at its end.
 
     Raises
@@ -141,15 +214,21 @@ def started(name: str, setting: RunSetting) -> Iterator[Executor]:
         As `find`, and if it cannot be made or lacks an attribute.
     """
     cls = find(name)
+    known = options_of(cls)
+    for option in setting.options:
+        if option not in known:
+            hint = did_you_mean(option, known) if known else "it takes none"
+            raise UsageError(f"executor {name!r} has no option {shorten(option)!r}: {hint}")
     try:
-        made: Executor = cls(setting)
+        made: Executor | QueueExecutor = cls(setting)
     except GenbenchError:
         raise
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         raise PluginError(f"executor {name!r} cannot be made: {reason}") from error
     try:
-        missing = [attr for attr in ATTRIBUTES if not hasattr(made, attr)]
+        needs = QUEUE_ATTRIBUTES if is_queue(cls) else ATTRIBUTES
+        missing = [attr for attr in needs if not hasattr(made, attr)]
         if missing:
             raise PluginError(f"executor {name!r} lacks {', '.join(missing)}: add it")
         yield made
