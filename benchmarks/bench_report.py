@@ -3,9 +3,9 @@
     python -m benchmarks.bench_report [--generators 50] [--seeds 20] [--profile]
 
 Prints the seconds and CPU seconds of building it, alone and again over itself, the size of its
-index page, and, where Playwright and Chromium are installed, how soon that page is painted and
-usable and how long a sort of 1,000 rows takes. The records are made up, with curves, logs, sample
-grids and downstream details like those of a real run.
+index page, the most memory of a process and, where Playwright and Chromium are installed, how soon
+that page is painted and usable and how long a sort of 1,000 rows takes. The records are made up,
+with curves, logs, sample grids and downstream details like those of a real run.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from __future__ import annotations
 import argparse
 import cProfile
 import pstats
+import resource
 import shutil
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -101,11 +103,18 @@ def main() -> None:
             if asked.profile:
                 break
         profiler.disable()
-        print(f"index page {page.stat().st_size / 1e6:.2f} MB")
+        print(f"index page {page.stat().st_size / 1e6:.2f} MB, most memory {peak_megabytes()} MB")
         if asked.profile:
             pstats.Stats(profiler).sort_stats("cumulative").print_stats(45)
         else:
             in_browser(page)
+
+
+def peak_megabytes() -> int:
+    """The most resident memory of this process or of one that it forked, records included."""
+    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    unit = 1 if sys.platform == "darwin" else 1024  # of what the system tells
+    return max(resource.getrusage(kind).ru_maxrss for kind in kinds) * unit // 1_000_000
 
 
 def in_browser(page: Path) -> None:

@@ -56,10 +56,7 @@ def find(name: str) -> Any:
 
 
 def library(module: str, tracker: str) -> Any:
-    """A module that comes with the extra of this tracker; `UsageError`, with the remedy, without.
-
-    What such libraries count of their users and send home stays off; `targets` are all they reach.
-    """
+    """A module that comes with a tracker's extra; `UsageError`, with the remedy, without it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

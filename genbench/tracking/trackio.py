@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -25,6 +26,7 @@ class TrackioTracker:
     """
 
     def __init__(self, place: str) -> None:
+        os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # it imports their library
         self._trackio = library("trackio", "trackio")
         self._storage = library("trackio.sqlite_storage", "trackio").SQLiteStorage
         self._project = place or PROJECT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
@@ -32,6 +33,7 @@ class WandbTracker:
     """
 
     def __init__(self, place: str) -> None:
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # to its makers, not to the target
         self._wandb = library("wandb", "wandb")
         entity, _, project = place.rpartition("/")
         self._entity, self._project = entity or None, project or PROJECT
