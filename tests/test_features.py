@@ -51,6 +51,9 @@ def test_listing_extractors_imports_no_torch():
         "efficientnet-lite0",
         "efficientnet-lite0-224",
         "cifar10-cnn",
+        "emoji-cnn",
+        "dinov2-vitb14",
+        "clip-vitb32",
     )
     assert done.stdout.strip() == str(sorted([*CNN, *others]))
 

@@ -265,7 +265,7 @@ IMAGES = np.zeros((300, 1, 8, 8), np.uint8)
         (odd, "class1/empty.png is empty"),
         (unlabelled, "no labelled images to train an extractor on"),
         (lambda p: {"images": pictures(p / "few", 30)}, "are too few: the splits would hold"),
-        (lambda p: {"images": p / "nowhere"}, "no folder of images at"),
+        (lambda p: {"images": p / "nowhere"}, "no folder and no zip of images at"),
         (bad_csv("a,b\n1,2\n3,x\n"), "bad.csv, line 3, column 'b': 'x' is no finite number"),
         (bad_csv("1,2\n3,nan\n"), "bad.csv, line 2, column 2: 'nan' is no finite number"),
         (bad_csv("1,2\n3\n"), "bad.csv, line 2: 1 columns, expected 2"),

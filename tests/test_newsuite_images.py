@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from genbench.data.loading import load_split
+from genbench.data.loading import load_split, verify_files
 from genbench.errors import DataError, UsageError
 from genbench.formats.imagefit import Fitting, fitting
 from genbench.formats.imagepixels import BadImage, decode
@@ -93,6 +94,27 @@ def test_the_first_rows_of_a_split_are_of_all_classes(tmp_path: Path, quick: Non
     assert sorted(row.tobytes() for row in now.x) == sorted(row.tobytes() for row in before.x)
     _, moved = made(tmp_path / "again", images=photos(tmp_path / "photos"))
     assert_array_equal(load_split(moved.dataset, moved.space, "train").x, now.x)
+
+
+def test_a_zip_of_class_folders_is_the_folder_that_it_holds(tmp_path: Path, quick: None) -> None:
+    place, packed = photos(tmp_path / "photos"), tmp_path / "photos.zip"
+    with zipfile.ZipFile(packed, "w") as file:
+        for path in sorted(place.rglob("*.png")):
+            file.write(path, path.relative_to(place))
+    plain, zipped = (made(tmp_path / f"of-{p.name}", images=p)[1] for p in (place, packed))
+    for split in ("train", "valid", "test"):
+        one, other = (load_split(s.dataset, s.space, split) for s in (plain, zipped))  # type: ignore[arg-type]
+        assert_array_equal(one.x, other.x)
+        assert_array_equal(one.y, other.y)
+    assert plain.task_hash == zipped.task_hash
+    assert all(check.ok for check in verify_files(zipped.dataset))
+    packed.write_bytes(packed.read_bytes()[:-100])
+    with pytest.raises(DataError, match=r"cannot read photos.zip as a zip: .*: pack it again"):
+        load_split(zipped.dataset, zipped.space, "test")
+    assert not all(check.ok for check in verify_files(zipped.dataset))
+    (tmp_path / "photos.rar").write_bytes(b"")
+    with pytest.raises(DataError, match=r"no folder and no zip of images at .*photos\.rar"):
+        made(tmp_path / "out", images=tmp_path / "photos.rar")
 
 
 # Sizes.

@@ -14,10 +14,10 @@ from genbench.cli.output import echo
 @click.argument("name")
 @click.option(
     "--images",
-    type=options.FOLDER,
-    metavar="DIR",
-    help="Use the images of this folder: one folder per class, which gives the class its name, if "
-    "labelled.",
+    type=click.Path(path_type=Path, exists=True),
+    metavar="DIR|ZIP",
+    help="Use the images of this folder or zip: one folder per class, which gives the class its "
+    "name, if labelled.",
 )
 @click.option(
     "--resize",

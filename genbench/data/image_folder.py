@@ -1,4 +1,4 @@
-"""Image files in a folder, listed with their checksums in a table beside the suite.
+"""Image files in a folder or a zip, listed with their checksums in a table beside the suite.
 
 The table is a CSV with the columns ``path,sha256,content,label``: the file relative to the data
 set's ``folder``, the digests of the file and of its pixels, and its class number (empty where the
@@ -13,7 +13,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -25,7 +26,7 @@ from genbench.data.readers import reader_of
 from genbench.data.rows import places, row_range
 from genbench.data.split import Split
 from genbench.errors import DataError, UsageError
-from genbench.formats import BadImage, Fitting, Folder, decode
+from genbench.formats import BadImage, Fitting, Folder, ImageFiles, decode, open_images
 from genbench.generator import Space
 
 ROLE = "table"
@@ -60,9 +61,10 @@ def read(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
         served = list(enumerate(sorted(chosen, key=lambda i: entries[i].content[::-1])))
     x, y = np.empty((len(served), *space.shape), np.uint8), np.zeros(len(served), np.int64)
     fitting = fitting_of(dataset)
-    for place, index in sorted(served, key=lambda pair: pair[1]):  # read as listed
-        x[place] = _image(dataset, entries[index], space, fitting)
-        y[place] = _label(entries[index]) if space.classes else 0
+    with _opened(dataset) as files:
+        for place, index in sorted(served, key=lambda pair: pair[1]):  # read as listed
+            x[place] = _image(dataset, files, entries[index], space, fitting)
+            y[place] = _label(entries[index]) if space.classes else 0
     return Split(x, y if space.classes else None)
 
 
@@ -73,14 +75,17 @@ def verify(dataset: Mapping[str, Any]) -> list[FileCheck]:
     if not table.ok:
         return [table]
     try:
-        return [table, *(_check(dataset, e) for e in _table(dataset, ROLE))]
+        with _opened(dataset) as files:
+            return [table, *(_check(dataset, files, e) for e in _table(dataset, ROLE))]
     except DataError as error:
         return [FileCheck(entry["path"], table.bytes, table.sha256, False, str(error))]
 
 
 def sources(dataset: Mapping[str, Any]) -> list[Path]:
-    """The class folders, or the images, that the table lists in the folder of images."""
-    root = _folder(dataset).root
+    """The class folders, or the images, that the table lists in the folder; or the zip."""
+    root = _place(dataset)
+    if root.is_file():
+        return [root]
     entries = _table(dataset, ROLE)
     return sorted({root / PurePosixPath(entry.path).parts[0] for entry in entries})
 
@@ -114,8 +119,19 @@ def _table(dataset: Mapping[str, Any], role: str) -> list[ImageEntry]:
     return entries
 
 
-def _folder(dataset: Mapping[str, Any]) -> Folder:
-    return Folder(Path(dataset["root"]) / dataset.get("folder", ""))
+def _place(dataset: Mapping[str, Any]) -> Path:
+    return Path(dataset["root"]) / dataset.get("folder", "")
+
+
+@contextmanager
+def _opened(dataset: Mapping[str, Any]) -> Iterator[ImageFiles]:
+    """The images of the folder, which is not listed for it, or of the zip."""
+    place = _place(dataset)
+    if place.is_file():
+        with open_images(place) as files:
+            yield files
+    else:
+        yield Folder(place)
 
 
 def fitting_of(dataset: Mapping[str, Any]) -> Fitting:
@@ -129,11 +145,17 @@ def fitting_of(dataset: Mapping[str, Any]) -> Fitting:
         raise UsageError(f"data set {dataset['name']!r}, [dataset.options]: {error}") from error
 
 
-def _image(dataset: Mapping[str, Any], entry: ImageEntry, space: Space, fitting: Fitting) -> Any:
+def _image(
+    dataset: Mapping[str, Any],
+    files: ImageFiles,
+    entry: ImageEntry,
+    space: Space,
+    fitting: Fitting,
+) -> Any:
     reader = reader_of(dataset)
     try:
         x = decode(
-            _content(dataset, entry),
+            _content(dataset, files, entry),
             space,
             upright=reader >= UPRIGHT,
             deep=reader < STRICT,
@@ -149,26 +171,26 @@ def _image(dataset: Mapping[str, Any], entry: ImageEntry, space: Space, fitting:
     return x
 
 
-def _content(dataset: Mapping[str, Any], entry: ImageEntry) -> bytes:
-    folder = _folder(dataset)
+def _content(dataset: Mapping[str, Any], files: ImageFiles, entry: ImageEntry) -> bytes:
+    place = _place(dataset) / entry.path
     try:
-        data = folder.read(entry.path)
+        data = files.read(entry.path)
     except BadImage as error:
         raise DataError(
-            f"image {folder.root / entry.path} {error}: put it back, or correct [dataset] folder"
+            f"image {place} {error}: put it back, or correct [dataset] folder"
         ) from error
     found = hashlib.sha256(data).hexdigest()
     if found != entry.sha256:
         raise DataError(
-            f"image {folder.root / entry.path} has sha256 {found}, expected {entry.sha256}: "
+            f"image {place} has sha256 {found}, expected {entry.sha256}: "
             "put the old one back, or make the suite anew"
         )
     return data
 
 
-def _check(dataset: Mapping[str, Any], entry: ImageEntry) -> FileCheck:
+def _check(dataset: Mapping[str, Any], files: ImageFiles, entry: ImageEntry) -> FileCheck:
     try:
-        data = _content(dataset, entry)
+        data = _content(dataset, files, entry)
     except DataError as error:
         return FileCheck(entry.path, 0, "", False, str(error))
     return FileCheck(entry.path, len(data), entry.sha256, True)

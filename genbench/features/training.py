@@ -129,6 +129,13 @@ PLANS = {
         trained_on="CIFAR-10, the first 4,000 rows of each class of the training part",
         licence="Apache-2.0; trained on CIFAR-10 (Krizhevsky 2009, no licence stated)",
     ),
+    "emoji-cnn": ExtractorPlan(
+        suite="emoji",
+        version="1",
+        recipe=WhitenedRecipe(epochs=40, batch_size=256, channels=(32, 96, 96)),
+        trained_on="Noto and Fluent emoji, the 1,607 pictures of the emoji suite's train split",
+        licence="Apache-2.0; trained on Noto (Apache-2.0) and Fluent (MIT) emoji",
+    ),
     "digits-cnn": ExtractorPlan(
         suite="digits",
         version="1",

@@ -1,7 +1,7 @@
 from .arrayfiles import StoredArray, array_of, in_native_order, open_arrays
 from .arraysets import ARRAYS, CLASSES, IMAGES, METADATA, one_set, synthesised
 from .arrayvalues import masked_fill, no_numbers, scale_hint, unscaled, without_mask
-from .batchsets import BatchSet, read_batches
+from .batchsets import read_batches
 from .cifarbatches import CIFAR_SIDE, Batch, binary_batch, pickled_batch
 from .csvfiles import Layout, Numbers, first_cells, parse_csv
 from .imagefiles import Folder, ImageFiles, open_images
@@ -16,7 +16,6 @@ __all__ = [
     "ARRAYS",
     "BadImage",
     "Batch",
-    "BatchSet",
     "CIFAR_SIDE",
     "CLASSES",
     "Fitting",

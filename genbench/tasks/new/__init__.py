@@ -81,8 +81,9 @@ def new_suite(
     name
         The suite's name: lower case, digits and ``-``.
     images, npz, csv, batches
-        One of: a folder of images (labelled by the folders they lie in), an ``.npz`` with ``x`` and
-        perhaps ``y``, a CSV of points, a folder or tar of batches in one of CIFAR's layouts.
+        One of: a folder or zip of images (labelled by the folders they lie in), an ``.npz`` with
+        ``x`` and perhaps ``y``, a CSV of points, a folder or tar of batches in one of CIFAR's
+        layouts.
     extractor
         ``train`` trains a classifier on the train split and saves it, ``standardised`` gives the
         columns of points one scale; otherwise the name of an extractor. By default ``train`` for

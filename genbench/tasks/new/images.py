@@ -47,15 +47,15 @@ class _Look:
 def image_source(
     name: str, place: Path, folder: Path, *, skip_bad: bool, fitting: Fitting, rgb: bool
 ) -> Source:
-    """A folder of images; one folder per class where they are labelled.
+    """A folder or a zip of images; one folder per class where they are labelled.
 
     The space has the size that most images have, or that of `fitting`; it is RGB if most are in
     colour, or if `rgb` says so. `DataError` names each file that is no image of it.
     """
-    if not place.is_dir():
-        raise DataError(f"no folder of images at {place}: unpack it first")
+    if not place.is_dir() and place.suffix.lower() != ".zip":
+        raise DataError(f"no folder and no zip of images at {place}: unpack it first")
     splits = None
-    if synthesised(place):
+    if place.is_dir() and synthesised(place):
         place = place / IMAGES
         splits = {path.name.lower() for path in place.iterdir()}
     with open_images(place) as files:
