@@ -16,6 +16,7 @@ from PIL import Image
 
 from genbench.data import further_splits, load_split
 from genbench.errors import DataError
+from genbench.features.extractors import list_extractors, load_extractor
 from genbench.suites import make_emoji
 from genbench.tasks import load_suite
 
@@ -182,3 +183,18 @@ def test_a_control_can_draw_what_the_suite_asks_for() -> None:
         valid = load_split(suite.dataset, suite.space, "valid")
         assert suite.n_samples <= len(valid.x)
         assert "fid:vendor" in [metric.id for metric in suite.metrics]
+
+
+def test_its_classifier_names_most_pictures_of_ideas_that_it_never_saw() -> None:
+    """Less than a half, and its class probabilities would make no score of the suite."""
+    suite = load_suite("emoji")
+    extractor = load_extractor("emoji-cnn", suite.space)
+    test = load_split(suite.dataset, suite.space, "test")
+    found = extractor.extract(test.x)
+    share = float((found.probabilities.argmax(1) == test.y).mean())
+    assert share > 0.65
+    assert share == pytest.approx(list_extractors()["emoji-cnn"].accuracy, abs=5e-3)
+    assert found.features.shape == (len(test.x), 96)
+    for profile in ("smoke", "standard", "full"):
+        metrics = [metric.id for metric in load_suite("emoji", profile).metrics]
+        assert "classifier_score@emoji-cnn" in metrics

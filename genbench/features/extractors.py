@@ -242,7 +242,8 @@ def load_extractor(name: str, space: Space, own: Sequence[Mapping[str, Any]] = (
     info = known[name]
     problem = info.mismatch(space)
     if problem is not None:
-        fitting = [other for other, i in known.items() if i.mismatch(space) is None]
+        ready = (i for i in known.values() if i.name not in _published())
+        fitting = [other.name for other in ready if other.mismatch(space) is None]
         raise UsageError(
             f"extractor {name!r} {problem}: use {' or '.join(fitting) or 'one of your own'}"
         )
