@@ -120,7 +120,7 @@ def _table(dataset: Mapping[str, Any], role: str) -> list[ImageEntry]:
 
 
 def _place(dataset: Mapping[str, Any]) -> Path:
-    return Path(dataset["root"]) / dataset.get("folder", "")
+    return Path(dataset["root"], dataset.get("folder", ""))
 
 
 @contextmanager
