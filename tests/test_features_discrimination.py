@@ -117,7 +117,6 @@ def test_controls_are_farther_than_fresh_rows(
 ) -> None:  # fmt: skip
     """Multiples of the floor, and of as many rows of all classes."""
     told = request.getfixturevalue(of)[extractor]
-    print(told)
     assert told["gaussian"] > gaussian * told["valid"]
     assert told["noise"] > noise * told["valid"]
     assert told["lost"] > lost * told["whole"]
@@ -126,10 +125,10 @@ def test_controls_are_farther_than_fresh_rows(
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_only_the_main_extractor_holds_blurred_pictures_to_be_nearer_than_noise(
+def test_a_classifier_holds_blur_to_be_far_worse_than_the_main_extractor_does(
     photographs: Told,
 ) -> None:
-    """Why a classifier of the suite's own classes is never primary."""
+    """In multiples of noise: why a classifier of the suite's own classes is never primary."""
     main, own = photographs["efficientnet-lite0"], photographs["cifar10-cnn"]
-    assert main["blurred"] < main["noise"]
-    assert own["blurred"] > own["noise"]
+    assert main["blurred"] < 0.8 * main["noise"]
+    assert own["blurred"] / own["noise"] > 1.2 * main["blurred"] / main["noise"]
