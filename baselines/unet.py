@@ -5,7 +5,7 @@ residual blocks whose inputs are scaled and shifted by what is known of noise le
 highest is of 16 pixels a side or so, each of them a square of the image's pixels rearranged as
 channels (Shi et al., 2016), and each resolution has twice the channels of the one above, so that a
 convolution costs the same in all three. At the lowest two convolutions see the whole image:
-attention was not needed, and on a processor neither it nor normalisation is cheap.
+on a processor neither attention nor group normalisation is cheap, so it has none.
 """
 
 from __future__ import annotations
