@@ -73,10 +73,14 @@ class BlockLevels:
         return mean, log_scale.clamp_min(LEAST_LOG_SCALE), slopes.unbind()
 
 
-def _moved(i: int, off: Sequence[Tensor], slopes: Sequence[Tensor]) -> Tensor:
+def _moved(i: int, off: Sequence[Tensor], slopes: Sequence[Tensor]) -> Tensor | float:
     """By how much the scalars before scalar `i` move its mean."""
-    first, moved = i * (i - 1) // 2, torch.zeros_like(slopes[0])
-    for j in range(i):
+    if i == 0:
+        return 0.0
+    first = i * (i - 1) // 2
+    # Not from zeros_like(...) on, whose number of rows ONNX would take for fixed.
+    moved = slopes[first] * off[0]
+    for j in range(1, i):
         moved = torch.addcmul(moved, slopes[first + j], off[j])
     return moved
 
