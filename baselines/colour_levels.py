@@ -109,7 +109,8 @@ class MixedLogistics(nn.Module):
     def log_prob(self, outputs: Tensor, level: Tensor) -> Tensor:
         """The logarithm of the probability, nats, of levels (...) for outputs (..., 3 mixture)."""
         weight, mean, log_scale = self._split(outputs)
-        v, rate = (level * (2 / self.top) - 1)[..., None], (-log_scale).exp()
+        v = (level.to(mean.dtype) * (2 / self.top) - 1)[..., None]
+        rate = (-log_scale).exp()
         return torch.logsumexp(
             _cut((v - mean) * rate, rate, level[..., None], self.top) + weight.log_softmax(-1), -1
         )
