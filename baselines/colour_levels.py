@@ -73,10 +73,14 @@ class BlockLevels:
         return mean, log_scale.clamp_min(LEAST_LOG_SCALE), slopes.unbind()
 
 
-def _moved(i: int, off: Sequence[Tensor], slopes: Sequence[Tensor]) -> Tensor:
+def _moved(i: int, off: Sequence[Tensor], slopes: Sequence[Tensor]) -> Tensor | float:
     """By how much the scalars before scalar `i` move its mean."""
-    first, moved = i * (i - 1) // 2, torch.zeros_like(slopes[0])
-    for j in range(i):
+    if i == 0:
+        return 0.0
+    first = i * (i - 1) // 2
+    # Not from zeros_like(...) on, whose number of rows ONNX would take for fixed.
+    moved = slopes[first] * off[0]
+    for j in range(1, i):
         moved = torch.addcmul(moved, slopes[first + j], off[j])
     return moved
 
@@ -105,7 +109,8 @@ class MixedLogistics(nn.Module):
     def log_prob(self, outputs: Tensor, level: Tensor) -> Tensor:
         """The logarithm of the probability, nats, of levels (...) for outputs (..., 3 mixture)."""
         weight, mean, log_scale = self._split(outputs)
-        v, rate = (level * (2 / self.top) - 1)[..., None], (-log_scale).exp()
+        v = (level.to(mean.dtype) * (2 / self.top) - 1)[..., None]
+        rate = (-log_scale).exp()
         return torch.logsumexp(
             _cut((v - mean) * rate, rate, level[..., None], self.top) + weight.log_softmax(-1), -1
         )
