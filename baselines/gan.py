@@ -1,4 +1,4 @@
-"""A generative adversarial network: small convolutional nets for images, an MLP for points.
+"""A generative adversarial network: small convolutional nets, MLPs for points, LSTMs for texts.
 
 Loss: the relativistic pairing loss (Jolicoeur-Martineau, 2019). The discriminator D minimises
 softplus(-m) and the generator softplus(m), where m = D(real) - D(fake) and both rows of a pair have
@@ -13,7 +13,8 @@ For images the generator also descends the energy distance between its fakes and
 their class (Szekely & Rizzo, 2013; Bellemare et al., 2017): real ones attract, fakes repel each
 other, so that fewer rare shapes of a class are dropped. It counts most at the start, when shapes
 are found or lost. Samples are drawn from noise a little wider than in training, the opposite of the
-truncation of Brock et al. (2019): a generator dwells on the shapes that are common.
+truncation of Brock et al. (2019): a generator dwells on the shapes that are common. Texts have a
+likelihood to begin with and to hold on to: `gan_text`.
 
 What to expect of MNIST at `standard`: FID 1.3 and samples that train the best classifier of the
 baselines (TSTR 97.6 %); recall 0.82, for it leaves out shapes; no likelihood. Of eight Gaussians

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genbench.baselines import next_token
 from genbench.baselines.adversarial_augmentation import DiffAugment
+from genbench.baselines.next_token import calibrate, mean_surprise, written
 from genbench.baselines.recurrent import CLASS_WIDTH, Recurrent
 from genbench.baselines.texts import Texts, choice, dropout_share, mixed
 from genbench.baselines.vae_latents import evenly
@@ -118,7 +118,7 @@ class TextHalf:
     def begin(self, x: Tensor, *generators: Any) -> None:
         """The shares of the tokens, from the first rows."""
         for generator in generators:
-            next_token.calibrate(generator.writer, self.texts, x)
+            calibrate(generator.writer, self.texts, x)
 
     def batches(self, x: Tensor, y: Tensor | None, rng: torch.Generator) -> list[Batch]:
         """What was served, as batches of texts of like length; without classes all are of one."""
@@ -144,7 +144,7 @@ class TextHalf:
         """
         assert y is not None
         net = generator.writer
-        nats = next_token.mean_surprise(net, self.texts, x, y, rng)
+        nats = mean_surprise(net, self.texts, x, y, rng)
         (nats / net.events).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(generator.parameters(), self.params.text_clip)
         return (nats.detach(),)
@@ -192,4 +192,4 @@ class TextHalf:
         """Texts ``(n, length)`` of noise and classes."""
         classes = torch.zeros(len(z), dtype=torch.int64, device=z.device) if y is None else y
         net = generator.writer
-        return next_token.written(net, self.texts, net.begin(classes), evenly(z.double()))
+        return written(net, self.texts, net.begin(classes), evenly(z.double()))

@@ -21,8 +21,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from genbench.baselines import next_token
-from genbench.baselines.next_token import Training
+from genbench.baselines.next_token import (
+    Training,
+    calibrate,
+    drawn,
+    log_prob,
+    mean_surprise,
+    rate_at,
+)
 from genbench.baselines.recurrent import Recurrent
 from genbench.baselines.texts import Texts, classes_of, dropout_share
 from genbench.errors import UsageError
@@ -45,8 +51,8 @@ class LSTMParams:
     """Texts per step."""
     learning_rate: float = 3e-3
     """Adam's rate after warm-up, from where it falls to 0 along a cosine."""
-    warm_up: int = 200
-    """Steps in which the rate rises from 0."""
+    warm_up: float = 0.04
+    """Share of the budget over which the rate rises from 0."""
     clip: float = 1.0
     """Largest norm of a gradient of the loss, nats a token."""
 
@@ -84,10 +90,10 @@ class LSTM:
         served = texts.served_at_once(p.batch_size, self.device)
         for x, y in train.batches(served, seed=run.seed, start=run.served):
             if training.steps == 0:
-                next_token.calibrate(self.net, texts, x)
+                calibrate(self.net, texts, x)
             for rows, labels in texts.batches(x, y, p.batch_size, training.rng):
                 training.steps += 1
-                rate = next_token.rate_at(run.fraction, training.steps, p.learning_rate, p.warm_up)
+                rate = rate_at(run.fraction, p.learning_rate, p.warm_up)
                 (nats,) = step(rows, labels, rate)
                 run.progress(nll_nats=nats)
             run.snapshot(self.state_dict)
@@ -98,7 +104,7 @@ class LSTM:
     def sample(self, n: int, *, seed: int, labels: Tensor | None = None) -> Tensor:
         """Draw token after token, of the classes in `labels`."""
         y = classes_of("lstm", labels, n, self.texts, self.net.bias)
-        return next_token.drawn(self.net, self.texts, y, self._rng(seed))
+        return drawn(self.net, self.texts, y, self._rng(seed))
 
     @torch.no_grad()
     def log_prob(
@@ -106,7 +112,7 @@ class LSTM:
     ) -> Tensor:
         """log p(x | y), nats, ``(n,)``. Without noise `seed` and `draws` do not matter."""
         y = classes_of("lstm", labels, len(x), self.texts, x)
-        return next_token.log_prob(self.net, self.texts, x, y)
+        return log_prob(self.net, self.texts, x, y)
 
     def state_dict(self) -> dict[str, Tensor]:
         """The weights."""
@@ -133,7 +139,7 @@ class LSTM:
     ) -> tuple[Tensor]:
         """Update the weights once; the loss, nats a text."""
         labels = classes_of("lstm", y, len(x), self.texts, x)
-        nats = next_token.mean_surprise(self.net, self.texts, x, labels, training.rng)
+        nats = mean_surprise(self.net, self.texts, x, labels, training.rng)
         training.update(nats / self.net.events, rate, self.params.clip)
         return (nats.detach(),)
 

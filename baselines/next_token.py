@@ -146,6 +146,6 @@ def mean_surprise(
     return surprise(logits, x, texts.events(x)).mean()
 
 
-def rate_at(fraction: float, steps: int, highest: float, warm_up: int) -> float:
-    """Adam's rate: risen over the first steps, then along a cosine to 0."""
-    return highest * min(1.0, steps / warm_up) * (1 + math.cos(math.pi * fraction)) / 2
+def rate_at(fraction: float, highest: float, warm_up: float) -> float:
+    """Adam's rate by the share of the budget: risen until `warm_up`, then along a cosine to 0."""
+    return highest * min(1.0, fraction / warm_up) * (1 + math.cos(math.pi * fraction)) / 2

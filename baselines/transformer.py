@@ -23,8 +23,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genbench.baselines import next_token
-from genbench.baselines.next_token import Memory, Training
+from genbench.baselines.next_token import (
+    Memory,
+    Training,
+    calibrate,
+    drawn,
+    log_prob,
+    mean_surprise,
+    rate_at,
+)
 from genbench.baselines.texts import Texts, classes_of, dropout_share, dropped
 from genbench.errors import UsageError
 from genbench.generator import CapturedStep, GeneratorSpec, Run, Space, TrainData
@@ -50,8 +57,8 @@ class TransformerParams:
     """Texts per step."""
     learning_rate: float = 1.5e-3
     """Adam's rate after warm-up, from where it falls to 0 along a cosine."""
-    warm_up: int = 300
-    """Steps in which the rate rises from 0."""
+    warm_up: float = 0.04
+    """Share of the budget over which the rate rises from 0."""
     clip: float = 1.0
     """Largest norm of a gradient of the loss, nats a token."""
 
@@ -188,10 +195,10 @@ class Transformer:
         served = texts.served_at_once(p.batch_size, self.device)
         for x, y in train.batches(served, seed=run.seed, start=run.served):
             if training.steps == 0:
-                next_token.calibrate(self.net, texts, x)
+                calibrate(self.net, texts, x)
             for rows, labels in texts.batches(x, y, p.batch_size, training.rng):
                 training.steps += 1
-                rate = next_token.rate_at(run.fraction, training.steps, p.learning_rate, p.warm_up)
+                rate = rate_at(run.fraction, p.learning_rate, p.warm_up)
                 (nats,) = step(rows, labels, rate)
                 run.progress(nll_nats=nats)
             run.snapshot(self.state_dict)
@@ -202,7 +209,7 @@ class Transformer:
     def sample(self, n: int, *, seed: int, labels: Tensor | None = None) -> Tensor:
         """Draw token after token, of the classes in `labels`."""
         y = classes_of("transformer", labels, n, self.texts, self.net.bias)
-        return next_token.drawn(self.net, self.texts, y, self._rng(seed))
+        return drawn(self.net, self.texts, y, self._rng(seed))
 
     @torch.no_grad()
     def log_prob(
@@ -210,7 +217,7 @@ class Transformer:
     ) -> Tensor:
         """log p(x | y), nats, ``(n,)``. Without noise `seed` and `draws` do not matter."""
         y = classes_of("transformer", labels, len(x), self.texts, x)
-        return next_token.log_prob(self.net, self.texts, x, y)
+        return log_prob(self.net, self.texts, x, y)
 
     def state_dict(self) -> dict[str, Tensor]:
         """The weights."""
@@ -233,7 +240,7 @@ class Transformer:
     ) -> tuple[Tensor]:
         """Update the weights once; the loss, nats a text."""
         labels = classes_of("transformer", y, len(x), self.texts, x)
-        nats = next_token.mean_surprise(self.net, self.texts, x, labels, training.rng)
+        nats = mean_surprise(self.net, self.texts, x, labels, training.rng)
         training.update(nats / self.net.events, rate, self.params.clip)
         return (nats.detach(),)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from genbench.baselines import next_token
+from genbench.baselines.next_token import calibrate, written
 from genbench.baselines.recurrent import CLASS_WIDTH, Recurrent
 from genbench.baselines.texts import Texts, mixed, surprise
 from genbench.baselines.vae_latents import Gaussian, Terms, evenly, normal, uniform
@@ -63,7 +63,7 @@ class TextNetwork(nn.Module):
 
     def calibrate(self, x: Tensor) -> None:
         """Start from the shares of the tokens in the first rows."""
-        next_token.calibrate(self.writer, self.texts, x)
+        calibrate(self.writer, self.texts, x)
 
     @property
     def latent_size(self) -> int:
@@ -93,9 +93,7 @@ class TextNetwork(nn.Module):
         """A text drawn as `generate` draws, all chance taken from `noise` ``(n, noise_size)``."""
         z, dice = noise.split([self.latent, self.texts.length], 1)
         memory = self.writer.begin(y, z)
-        return next_token.written(
-            self.writer, self.texts, memory, evenly(dice.double()), thinned=False
-        )
+        return written(self.writer, self.texts, memory, evenly(dice.double()), thinned=False)
 
     def forward(self, x: Tensor, y: Tensor, rng: torch.Generator | None) -> Terms:
         """The terms of texts ``(n, length)`` of classes `y`, at codes drawn once.
@@ -120,7 +118,7 @@ class TextNetwork(nn.Module):
         """Texts ``(n, length)`` of classes `y`."""
         z = normal((len(y), self.latent), rng, y.device)
         dice = uniform((len(y), self.texts.length), rng, y.device)
-        return next_token.written(self.writer, self.texts, self.writer.begin(y, z), dice)
+        return written(self.writer, self.texts, self.writer.begin(y, z), dice)
 
     def _read(self, x: Tensor, y: Tensor) -> Gaussian:
         """The posterior of the code of texts: of what was read on average over their events."""
