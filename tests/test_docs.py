@@ -56,7 +56,9 @@ def test_every_command_in_the_pages_parses(
     monkeypatch.chdir(tmp_path)
     words = shlex.split(line)[1:]
     for word in words:  # what the page's reader would have
-        if word.endswith((".npz", ".py", ".toml", ".csv", ".npy", ".onnx", ".safetensors")):
+        if word.endswith(
+            (".npz", ".py", ".toml", ".csv", ".npy", ".onnx", ".safetensors", ".txt", ".jsonl")
+        ):
             (tmp_path / word).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / word).write_text("")
         elif word in FOLDERS:
