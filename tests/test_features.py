@@ -51,6 +51,9 @@ def test_listing_extractors_imports_no_torch():
         "efficientnet-lite0",
         "efficientnet-lite0-224",
         "cifar10-cnn",
+        "names-tfidf",
+        "oracle-lm-tfidf",
+        "snips-tfidf",
     )
     assert done.stdout.strip() == str(sorted([*CNN, *others]))
 

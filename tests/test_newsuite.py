@@ -279,7 +279,7 @@ IMAGES = np.zeros((300, 1, 8, 8), np.uint8)
             bad_npz(x=IMAGES, y=np.ones(3)),
             "y is float64, expected int64 labels or texts: save y.astype(numpy.int64)",
         ),
-        (lambda p: {}, "give exactly one of --images DIR, --npz FILE and --csv FILE"),
+        (lambda p: {}, "give exactly one of --images DIR, --npz FILE, --csv FILE and --text FILE"),
     ],
 )
 def test_faults_of_the_data_are_named_and_nothing_is_left(
