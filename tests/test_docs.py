@@ -57,7 +57,18 @@ def test_every_command_in_the_pages_parses(
     words = shlex.split(line)[1:]
     for word in words:  # what the page's reader would have
         if word.endswith(
-            (".npz", ".py", ".toml", ".csv", ".npy", ".onnx", ".safetensors", ".tar.gz")
+            (
+                ".npz",
+                ".py",
+                ".toml",
+                ".csv",
+                ".npy",
+                ".onnx",
+                ".safetensors",
+                ".tar.gz",
+                ".txt",
+                ".jsonl",
+            )  # fmt: skip
         ):
             (tmp_path / word).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / word).write_text("")

@@ -54,6 +54,11 @@ def test_listing_extractors_imports_no_torch():
         "emoji-cnn",
         "dinov2-vitb14",
         "clip-vitb32",
+        "fsdd-cnn",
+        "names-tfidf",
+        "oracle-lm-tfidf",
+        "snips-tfidf",
+        "tones-cnn",
     )
     assert done.stdout.strip() == str(sorted([*CNN, *others]))
 

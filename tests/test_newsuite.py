@@ -281,7 +281,8 @@ IMAGES = np.zeros((300, 1, 8, 8), np.uint8)
         ),
         (
             lambda p: {},
-            "give exactly one of --images DIR, --npz FILE, --csv FILE and --batches PLACE",
+            "give exactly one of --images DIR, --npz FILE, --csv FILE, --text FILE and "
+            "--batches PLACE",
         ),
     ],
 )

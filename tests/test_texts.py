@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,12 @@ from genbench.errors import DataError, UsageError
 from genbench.features.extractors import list_extractors, load_extractor
 from genbench.formats import Vocabulary, parse_texts, train_byte_pairs
 from genbench.generator import Space
+from genbench.metrics.values import MetricValue
+from genbench.running.cellspec import CellSpec
+from genbench.running.scoring import Scorer
 from genbench.tasks.suite import load_suite
 from tests.conftest import ROOT
+from tests.test_plan import choice
 
 REAL = Path(os.environ.get("GENBENCH_SHARED_DATA", ROOT.parent / "shared" / "data")) / "snips"
 WORDS = ["the cat sat", "the cat ran", "a cat sat on the mat", "the mat", "cats sat", "a mat"]
@@ -298,3 +303,31 @@ def test_a_perplexity_without_the_likelihood_it_is_made_of_is_refused(tmp_path: 
     (tmp_path / "names.toml").write_text(text.replace("draws = 1\n", 'id = "emd"\n'))
     with pytest.raises(UsageError, match="metric 'perplexity' is made of 'nll': add that"):
         load_suite(str(tmp_path / "names.toml"))
+
+
+def oracle_nll(folder: Path, suite_name: str, x: Any) -> MetricValue:
+    suite = load_suite(suite_name)
+    suite = replace(suite, document={**suite.document, "metrics": [{"id": "oracle_nll"}]})
+    subject = replace(
+        choice(), description=replace(choice().description, kinds=("sequence",), likelihood=None)
+    )
+    spec = CellSpec(folder, folder / "cache", "key", suite, subject, 0, parts=("metrics",))
+    return Scorer(spec, {"x": x}, {}, None, {}, lambda what: None).score()["oracle_nll"]
+
+
+def test_samples_are_held_against_the_source_that_is_known(tmp_path: Path) -> None:
+    x = language.sample(400, seed=7)
+    found = oracle_nll(tmp_path, "oracle-lm", x)
+    assert found.value == pytest.approx(-language.log_prob(x).mean() / 20 / np.log(2))
+    assert found.unit == "bits/character"
+    assert found.n == 400
+    x[0, 19] = 0
+    ended = oracle_nll(tmp_path, "oracle-lm", x)
+    assert ended.value == pytest.approx(-language.log_prob(x[1:]).mean() / 20 / np.log(2))
+    assert ended.details["note"] == "1 generated rows, impossible in the source, are left out"
+    x[:5, 19] = 0
+    lost = oracle_nll(tmp_path, "oracle-lm", x)
+    assert (lost.status, lost.value) == ("undefined", None)
+    assert lost.reason == "5 of 400 generated rows are impossible in the source"
+    names = load_split(load_suite("names").dataset, load_suite("names").space, "test").x
+    assert oracle_nll(tmp_path, "names", names).status == "not_applicable"
