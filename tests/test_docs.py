@@ -116,7 +116,11 @@ def test_every_module_that_a_page_a_docstring_or_a_comment_names_exists() -> Non
     for file in files:
         places |= dict.fromkeys(pattern.findall(file.read_text()), file)
     assert len(places) > 200
-    assert not {name: file for name, file in places.items() if not exists(name)}.keys() - GROUPS - FILES
+    assert (
+        not {name: file for name, file in places.items() if not exists(name)}.keys()
+        - GROUPS
+        - FILES
+    )
 
 
 def test_every_suite_field_is_explained() -> None:
