@@ -33,7 +33,7 @@ TESTS = HERE.parent / "tests"
 TINY, PLUGIN = str(TESTS / "tiny.toml"), str(TESTS / "plugins" / "normal.py")
 RUN = ("run", "--suite", TINY, "--plugin", PLUGIN, "--no-controls", "--no-report")
 MAIN = "from genbench.cli import main; main()"
-LOCAL_CELLS = 40
+LOCAL_CELLS = 20
 MIB = 1 << 20
 
 

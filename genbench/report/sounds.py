@@ -119,5 +119,5 @@ def spectrogram(clip: NDArray[np.int16]) -> Picture:
     share = np.clip(1 + decibels / RANGE, 0, 1)[::-1]
     at = np.linspace(0, 1, len(INK))
     rgb = np.stack([np.interp(share, at, INK[:, c]) for c in range(3)], -1)
-    image = Image.fromarray(np.uint8(rgb.round()))
+    image = Image.fromarray(rgb.round().astype(np.uint8))
     return encode(image.resize((WIDTH, HEIGHT), Image.Resampling.BOX))
