@@ -68,7 +68,7 @@ def test_every_command_in_the_pages_parses(
                 ".tar.gz",
                 ".txt",
                 ".jsonl",
-            )  # fmt: skip
+            )
         ):
             (tmp_path / word).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / word).write_text("")
