@@ -63,6 +63,8 @@ class World:
     real_texts: list[str]
     fake_texts: list[str]
     train_texts: list[str]
+    real_sounds: NDArray[Any]
+    fake_sounds: NDArray[Any]
     dims: int | None = DIMS
     seed: int = SEED
 
@@ -82,9 +84,12 @@ class World:
         p = rng.dirichlet(np.ones(5) * 0.4, size=95).astype(dtype)
         log_prob = -rng.gamma(3.0, 20.0, 80).astype(dtype)
         events = rng.integers(10, 40, 80)
+        texts = texts_drawn(rng)
+        sounds = tones(rng, real_labels), broken(tones(rng, np.minimum(fake_labels, 1)))
         return cls(
-            real, fake, train, real_labels, fake_labels, p, log_prob, events, *texts_drawn(rng)
-        )
+            real, fake, train, real_labels, fake_labels, p, log_prob, events, *texts,
+            *(x.astype(dtype) for x in sounds),
+        )  # fmt: skip
 
     def in_float64(self) -> World:
         wide = {n: v.astype(np.float64) for n, v in vars(self).items()
@@ -104,6 +109,22 @@ def texts_drawn(rng: np.random.Generator) -> list[list[str]]:
     return [real, [*fake, *fake[:5], *train[:4], f"{long}f"], [*train, long]]
 
 
+def tones(rng: np.random.Generator, notes: NDArray[Any]) -> NDArray[Any]:
+    """Half a second of each of the notes, counted from C, with overtones and a little noise."""
+    t = np.arange(4000) / 8000
+    f0 = 440 * 2 ** ((notes - 21 + 12 * rng.integers(0, 2, len(notes))) / 12)
+    tone = sum(np.sin(2 * np.pi * h * f0[:, None] * t + h) / h for h in range(1, 5))
+    level = rng.uniform(0.05, 0.3, (len(notes), 1))
+    return level * (tone + 0.01 * rng.normal(size=(len(notes), len(t))))
+
+
+def broken(x: NDArray[Any]) -> NDArray[Any]:
+    """The tones, a few of them clipped and a few all but silent."""
+    x[:7] = np.clip(20 * x[:7], -1, 1)
+    x[7:12] *= 1e-5
+    return x
+
+
 def load(reference: str) -> Callable[..., Any]:
     """The function that a text like ``module:function`` names."""
     module, _, name = reference.partition(":")
@@ -121,8 +142,11 @@ def by_oracle(info: MetricInfo, world: World, parameters: Mapping[str, Any]) -> 
 
 def measured(info: MetricInfo, world: World, parameters: Mapping[str, Any]) -> MetricValue:
     """The product's value of a metric made of features."""
+    real, fake = (world.real, world.fake)
+    if info.on_sound:
+        real, fake = world.real_sounds, world.fake_sounds
     found = evaluate(
-        world.real, world.fake, [info.id],
+        real, fake, [info.id],
         parameters={info.id: parameters}, seed=world.seed, train=world.train,
         real_labels=world.real_labels, fake_labels=world.fake_labels,
         fake_probabilities=world.probabilities, real_texts=world.real_texts,
@@ -154,7 +178,7 @@ WITH_ORACLE = [info for info in METRICS.values() if info.oracle and not info.no_
 MADE_OF_FEATURES = [
     info
     for info in METRICS.values()
-    if info.source == "features" and not info.on_pixels and not info.on_texts
+    if info.source == "features" and not (info.on_pixels or info.on_texts or info.on_sound)
 ]
 WITH_PROPERTIES = [info for info in METRICS.values() if info.oracle and info.no_oracle]
 

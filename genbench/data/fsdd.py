@@ -47,8 +47,9 @@ Clips = dict[str, NDArray[np.int16]]
 
 def read(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
     """The split's clips, float32 ``(n, T)`` padded with silence or cut, and their digits."""
-    known, clips = _known(dataset), _clips(dataset)
+    known = _known(dataset)
     chosen = sorted(_chosen(dataset, split, known), key=lambda name: known[name])
+    clips = _clips(dataset)
     length = space.shape[0]
     x = np.zeros((len(chosen), length), np.float32)
     for row, name in zip(x, chosen, strict=True):

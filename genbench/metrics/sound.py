@@ -85,14 +85,20 @@ def pitch_distance(real: Any, fake: Any, *, rate: int) -> float:
 
 
 def measure_spectral(inputs: Inputs, parameters: Mapping[str, Any]) -> Measurement:
-    """`log_spectral_distance` with its interval."""
+    """`log_spectral_distance` with its interval.
+
+    Naive form: ``tests.oracles.sound:spectral_distance``.
+    """
     segment = int(parameters["segment"])
     real, fake = (_spectra(x, segment) for x in inputs.pair)
     return _measured(inputs, real.mean(0), fake, lambda p, rows: _distance(p, rows.mean(0)))
 
 
 def measure_loudness(inputs: Inputs, parameters: Mapping[str, Any]) -> Measurement:
-    """`loudness_distance` with its interval, and the mean loudness of both sets beside it."""
+    """`loudness_distance` with its interval, and the mean loudness of both sets beside it.
+
+    Naive form: ``tests.oracles.sound:loudness_distance``.
+    """
     rate = int(parameters["rate"])
     real, fake = (_loudness(x, rate) for x in inputs.pair)
     details = {"real": float(real.mean()), "generated": float(fake.mean())}
@@ -100,14 +106,20 @@ def measure_loudness(inputs: Inputs, parameters: Mapping[str, Any]) -> Measureme
 
 
 def measure_pitch(inputs: Inputs, parameters: Mapping[str, Any]) -> Measurement:
-    """`pitch_distance` with its interval."""
+    """`pitch_distance` with its interval.
+
+    Naive form: ``tests.oracles.sound:pitch_distance``.
+    """
     rate = int(parameters["rate"])
     real, fake = (pitches(to_host(x), rate=rate) for x in inputs.pair)
     return _measured(inputs, real, fake, lambda a, b: _moved(_sounding(a), _sounding(b)))
 
 
 def measure_pitch_accuracy(inputs: Inputs, parameters: Mapping[str, Any]) -> Measurement:
-    """The share of generated rows whose pitch class is their label, and of the real rows."""
+    """The share of generated rows whose pitch class is their label, and of the real rows.
+
+    Naive form: ``tests.oracles.sound:pitch_accuracy``.
+    """
     rate, labels = int(parameters["rate"]), inputs.labels
     real, fake = (pitch_classes(pitches(to_host(x), rate=rate)) for x in inputs.pair)
     details = {"real": float((real == labels.real).mean())}
@@ -116,12 +128,18 @@ def measure_pitch_accuracy(inputs: Inputs, parameters: Mapping[str, Any]) -> Mea
 
 
 def measure_clipped(inputs: Inputs, parameters: Mapping[str, Any]) -> Measurement:
-    """The share of clipped rows among the generated ones, and among the real ones beside it."""
+    """The share of clipped rows among the generated ones, and among the real ones beside it.
+
+    Naive form: ``tests.oracles.sound:clipped``.
+    """
     return _share(inputs, clipped)
 
 
 def measure_silent(inputs: Inputs, parameters: Mapping[str, Any]) -> Measurement:
-    """The share of silent rows among the generated ones, and among the real ones beside it."""
+    """The share of silent rows among the generated ones, and among the real ones beside it.
+
+    Naive form: ``tests.oracles.sound:silent``.
+    """
     return _share(inputs, silent)
 
 

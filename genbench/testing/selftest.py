@@ -28,6 +28,7 @@ Rows = NDArray[np.float64]
 
 N, DIMS, CLASSES = 2000, 16, 10
 TEXTS = 400
+TONES = 240
 APART = 8.0  # distance of a class's centre from the origin, in standard deviations
 SHIFT = 3.0  # length of the known shift
 DROPPED = 3
@@ -189,6 +190,31 @@ class Laboratory:
     def written_gap(self, metric: str, one: str, other: str) -> float:
         """The metric of some named texts less that of others."""
         return self.written(metric, one) - self.written(metric, other)
+
+    @cached_property
+    def sounds(self) -> dict[str, Rows]:
+        """Tones ``(n, 4000)`` at 8 kHz under their names, and what became of them."""
+        t = np.arange(4000) / 8000
+
+        def tones(steps: int) -> Rows:
+            f0 = 440 * 2 ** ((np.arange(TONES) % 12 + steps - 21) / 12)
+            waves = [np.sin(2 * math.pi * h * f0[:, None] * t + h) / h for h in range(1, 5)]
+            return np.asarray(0.1 * sum(waves))
+
+        real = tones(0)
+        return {
+            "real": real,
+            "soft": real / 10,
+            "high": tones(2),
+            "loud": np.clip(20 * real, -1, 1),
+            "zeros": 0 * real,
+        }
+
+    def heard(self, metric: str, fake: str) -> float:
+        """The metric of named sounds against the real ones, under the names of those."""
+        notes = np.arange(TONES, dtype=np.int64) % 12
+        labels = {"real_labels": notes, "fake_labels": notes}
+        return self.of(metric, self.sounds["real"], self.sounds[fake], **labels)
 
     def hesitation(self, metric: str) -> float:
         """The perplexity of texts of 2 to 9 letters of 26 under the uniform distribution."""
