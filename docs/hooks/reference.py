@@ -12,7 +12,7 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # Pages in the order in which people need them; others follow by name.
-ORDER = ("index", "plugins", "bring-your-own", "text", "python", "augment", "export", "gpu",
+ORDER = ("index", "plugins", "bring-your-own", "text", "sound", "python", "augment", "export", "gpu",
          "cluster", "baselines", "publish", "trackers", "cli", "suites", "metrics", "extractors",
          "record", "limits", "promises")  # fmt: skip
 MADE = ("cli", "suites", "record")
