@@ -26,16 +26,19 @@ from torch import Tensor
 from genbench.baselines.controls_parts import (
     SECTORS,
     Rows,
+    coloured,
     drawn_tokens,
     ended,
     frequencies,
+    levels,
     mean_and_factor,
     mean_and_jitter,
+    mean_power,
     proportional_labels,
     sectors,
     spread_of_rows,
+    white,
 )
-from genbench.baselines.controls_sound import coloured, levels, mean_power, white
 from genbench.errors import UsageError
 from genbench.generator import GeneratorSpec, Kind, Run, Samples, Space, TrainData
 

@@ -148,3 +148,30 @@ def ended(x: Tensor, pad: int | None) -> Tensor:
     if pad is None:
         return x
     return torch.where((x == pad).cumsum(1) > 0, pad, x)
+
+
+def levels(x: Tensor) -> Tensor:
+    """The root mean square of each waveform ``(n, T)``."""
+    return x.float().square().mean(1).sqrt()
+
+
+def white(level: Tensor, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
+    """White noise ``(n, T)`` of levels drawn from those of real rows ``(m,)``; clipped."""
+    chosen = level[torch.randint(len(level), (shape[0],), generator=rng)]
+    return (chosen[:, None] * torch.randn(shape, generator=rng)).clamp(-1, 1)
+
+
+def mean_power(x: Tensor) -> Tensor:
+    """The mean power of waveforms ``(n, T)`` by frequency, ``(T // 2 + 1,)``; 0 for none."""
+    if len(x) == 0:
+        return torch.zeros(x.shape[1] // 2 + 1)
+    total = torch.zeros(x.shape[1] // 2 + 1, dtype=torch.float64)
+    for rows in x.split(256):
+        total += torch.fft.rfft(rows.double()).abs().square().sum(0)
+    return (total / len(x)).float()
+
+
+def coloured(power: Tensor, n: int, length: int, rng: torch.Generator) -> Tensor:
+    """Stationary Gaussian noise ``(n, length)`` whose expected power by frequency is `power`."""
+    spectrum = torch.fft.rfft(torch.randn(n, length, generator=rng))
+    return torch.fft.irfft(spectrum * (power / length).sqrt(), length).clamp(-1, 1)

@@ -1,4 +1,6 @@
-"""A generative adversarial network: small convolutional nets, MLPs for points, LSTMs for texts.
+"""A generative adversarial network: small convolutional nets for images, an MLP for points.
+
+Texts are written and judged by LSTMs (`gan_text`).
 
 Loss: the relativistic pairing loss (Jolicoeur-Martineau, 2019). The discriminator D minimises
 softplus(-m) and the generator softplus(m), where m = D(real) - D(fake) and both rows of a pair have

@@ -60,7 +60,7 @@ def test_a_class_without_codes_is_drawn_from_the_others() -> None:
 
 def test_its_codes_are_standard_over_the_data() -> None:
     x, y = halves(400)
-    model = fitted(SQUARES, x, y, 3000, latent=3)
+    model = fitted(SQUARES, x, y, 3000, colour_latent=3)
     codes = model.encode(x)
     assert codes.mean(0).abs().max() < 0.5
     assert torch.cov(codes.T).diagonal() == pytest.approx([1, 1, 1], abs=0.6)

@@ -14,6 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import genbench
 from genbench.baselines import controls as controls_of
 from genbench.baselines.controls import Gaussian, HeldOut, ModeDropped, Noise, TrainCopy
+from genbench.baselines.controls_sound import LogMelGaussian
 from genbench.errors import ContractError, PluginError, UsageError
 from genbench.generator import Samples, Space
 from genbench.plugins import finding as plugins
@@ -29,7 +30,7 @@ from tests.conftest import PLUGINS, TINY
 IMAGES = Space("image", (1, 3, 3), levels=17, classes=4)
 PLANE = Space("points", (2,))
 POSING = (PLUGINS / "normal.py").read_text().replace('family="gaussian"', 'family="control"')
-ALL = (HeldOut, TrainCopy, Gaussian, Noise, ModeDropped)
+ALL = (HeldOut, TrainCopy, Gaussian, Noise, ModeDropped, LogMelGaussian)
 ROWS = (HeldOut, TrainCopy)
 CPU = torch.device("cpu")
 

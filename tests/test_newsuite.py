@@ -410,7 +410,7 @@ class Ones:
 def test_a_loader_of_a_package_reads_a_suite(monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = {"name": "d", "loader": "ones", "options": {"value": 1.0}, "split": {"train": {}}}
     space = Space("points", (2,))
-    with pytest.raises(UsageError, match="loader 'ones': known: arrays, cifar10, csv, idx"):
+    with pytest.raises(UsageError, match="loader 'ones': did you mean 'tones'"):
         load_split(dataset, space, "train")
     install(monkeypatch, Entry("ones", Ones))
     assert_array_equal(load_split(dataset, space, "train").x, np.ones((3, 2)))

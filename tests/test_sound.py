@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from genbench.baselines.controls_sound import coloured, mean_power, white
+from genbench.baselines.controls_parts import coloured, mean_power, white
 from genbench.baselines.spectrogram import Spectrogram
 from genbench.data import fsdd, load_split, tones
 from genbench.errors import DataError, UsageError

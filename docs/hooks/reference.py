@@ -12,9 +12,9 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # Pages in the order in which people need them; others follow by name.
-ORDER = ("index", "plugins", "bring-your-own", "text", "sound", "python", "augment", "export", "gpu",
-         "cluster", "baselines", "publish", "trackers", "cli", "suites", "metrics", "extractors",
-         "record", "limits", "promises")  # fmt: skip
+ORDER = ("index", "plugins", "bring-your-own", "text", "sound", "python", "augment", "export",
+         "gpu", "cluster", "baselines", "publish", "trackers", "cli", "suites", "metrics",
+         "extractors", "record", "limits", "promises")  # fmt: skip
 MADE = ("cli", "suites", "record")
 CONTRIBUTING = ("index", "metric", "kind", "baseline", "loader", "extractor", "executor")
 # Only pages of users' own: what a page is called is its first heading.

@@ -10,7 +10,7 @@ from .imagepixels import BadImage, InColour, OtherSize, Transparent, decode, hea
 from .labelnames import in_order, is_number, names_of_labels
 from .layout import arranged, assumed_layout, unclear_layout
 from .precision import as_float32, lost_at
-from .soundfiles import Sound, decode_sound
+from .soundfiles import decode_sound
 from .tarfiles import read_tar
 from .textfiles import TEXT_FILES, Texts, parse_texts
 from .vocabulary import PAD, UNKNOWN, Unit, Vocabulary, train_byte_pairs
@@ -30,7 +30,6 @@ __all__ = [
     "METADATA",
     "Numbers",
     "OtherSize",
-    "Sound",
     "PAD",
     "StoredArray",
     "TEXTS",

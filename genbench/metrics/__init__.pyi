@@ -25,6 +25,7 @@ from .likelihood import nll_nats as nll_nats
 from .likelihood import perplexity as perplexity
 from .neighbours import density_coverage, precision_recall
 from .ngrams import distinct_share, ngram_distance
+from .pitch import pitch_classes
 from .reference_copies import FAKE_ROWS as FAKE_ROWS
 from .reference_copies import REAL_ROWS as REAL_ROWS
 from .reference_copies import exact_copies as exact_copies
@@ -32,6 +33,7 @@ from .reference_copies import near_copies as near_copies
 from .reference_copies import random_rows as random_rows
 from .search import nearest_rows as nearest_rows
 from .signatures import signature
+from .sound import clipped, log_spectral_distance, loudness_distance, pitch_distance, silent
 from .table import METRICS, metric_info, split_id
 from .table import asks_log_probs as asks_log_probs
 from .table import is_likelihood as is_likelihood
@@ -59,6 +61,7 @@ __all__ = [
     "bits_per_dim",
     "bleu_scores",
     "classifier_two_sample",
+    "clipped",
     "data_copying",
     "density_coverage",
     "distinct_share",
@@ -69,12 +72,17 @@ __all__ = [
     "frechet_distance_per_class",
     "inception_score",
     "kernel_distance",
+    "log_spectral_distance",
+    "loudness_distance",
     "maximum_mean_discrepancy",
     "metric_info",
     "ngram_distance",
+    "pitch_classes",
+    "pitch_distance",
     "precision_recall",
     "self_bleu_scores",
     "signature",
+    "silent",
     "sliced_wasserstein",
     "split_id",
     "vendi_score",
