@@ -10,7 +10,7 @@ SHARED := -n logical --maxprocesses 4
 
 help:
 	@echo "make run    install, then run the mnist suite at smoke and at standard, report after each cell"
-	@echo "make test   install with the test extra and run all tests: quick ones side by side, then the others"
+	@echo "make test   install with the test extra and run all tests: side by side, then those that need the machine alone"
 	@echo "make check  what every commit passes: ruff, format, mypy --strict, fast tests"
 	@echo "make bench  the speed tables of benchmarks/"
 	@echo "make docs   the documentation as a site in build/docs, warnings as errors"
@@ -34,7 +34,8 @@ run: $(BIN)/genbench
 test: $(VENV)/.test
 	@failed=0; set -x; \
 	$(BIN)/python -m pytest $(SHARED) -m "not slow and not browser and not alone" || failed=1; \
-	$(BIN)/python -m pytest -m "slow or browser or alone" || failed=1; \
+	$(BIN)/python -m pytest $(SHARED) -m "slow and not browser and not alone" || failed=1; \
+	$(BIN)/python -m pytest -m "browser or alone" || failed=1; \
 	exit $$failed
 
 check: $(VENV)/.test
