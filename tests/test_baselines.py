@@ -215,6 +215,8 @@ class TestCapture:
         capsys: pytest.CaptureFixture[str],
     ) -> None:
         """Under tensors that say they are on CUDA."""
+        if kind == "sequence" and name != "transformer":
+            pytest.skip("recurrent networks on CUDA are cuDNN's, which asks for a real card")
         cuda, space = torch.device("cuda"), SPACES[kind]
         with fake_cuda(monkeypatch) as card:
             generator = small(name, space, cuda)
@@ -232,12 +234,16 @@ class TestCapture:
         self, name: str, kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         space, file, calls = SPACES[kind], tmp_path / "checkpoint.safetensors", iter(range(10_000))
+        at_once = 8 if kind == "sequence" else 1  # texts are served in eight batches together
         graphs(monkeypatch)
         whole, cut, resumed = (small(name, space, CPU) for _ in range(3))
-        fit(whole, space, examples=FEW)
+        fit(whole, space, examples=at_once * FEW)
         with pytest.raises(Stopped):
-            fit(cut, space, examples=FEW, checkpoint_file=file, stop=lambda: next(calls) > 7)
-        fit(resumed, space, examples=FEW, resume_file=file)
+            fit(
+                cut, space, examples=at_once * FEW, checkpoint_file=file,
+                stop=lambda: next(calls) > 7,
+            )  # fmt: skip
+        fit(resumed, space, examples=at_once * FEW, resume_file=file)
         args = {"seed": 5, "labels": labels(space, 8)}
         assert torch.equal(resumed.sample(8, **args), whole.sample(8, **args))
 

@@ -12,8 +12,9 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -84,6 +85,8 @@ class OneDevice(TorchDispatchMode):
 def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[Graphs]:
     """Tensors on "cuda" that have no numbers, a card that captures them, and no backward."""
     card = graphs(monkeypatch, "cuda")
+    with suppress(ImportError):  # fake tensors import it, and it reads torch.Generator as a type
+        import_module("torch.distributed.tensor._random")
     monkeypatch.setattr(torch, "Generator", lambda device="cpu": _cpu_generator())
     monkeypatch.setattr(torch.Tensor, "backward", lambda self, gradient=None: None)
     monkeypatch.setattr(torch.autograd, "backward", lambda *args, **kwargs: None)
