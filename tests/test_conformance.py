@@ -227,7 +227,9 @@ NOT_CHECKED = {  # of each baseline, what cannot be
     "gan": IMPLICIT | IMPLICIT_TEXTS,
     "vae": {"labels (points)", "labels (sequence)"},
     "flow": {"labels (points)"},
-    "dna": IMPLICIT | IMPLICIT_TEXTS,
+    "dna": IMPLICIT
+    | IMPLICIT_TEXTS
+    | {f"{x} (waveform)" for x in ("labels", "device", "log-prob")},  # phases need numbers
     "autoencoder": IMPLICIT,
     "dcgan": {"log-prob (image)", "probability (image)"},
     "wgan-gp": IMPLICIT,
