@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genbench.baselines.bfloat16 import bfloat16
-from genbench.baselines.colour_levels import BlockLevels
 from genbench.baselines.flow_inverse import Inverse
 from genbench.baselines.flow_networks import Conditioner, Solver
 from genbench.baselines.grey_levels import GreyLevels
 from genbench.baselines.vae_image import Residual, sum_by_level
 from genbench.generator import Space
 
-COLOURS = 3  # channels of the images whose levels are numbers on a line
 LARGE = 16  # pixels a side: from there on a code stands for 4x4 pixels, else for 2x2
 KEPT = 0.98  # share of a code's count and sum that survives a step
 DEAD = 0.05  # of an even use: a code that is used less is put elsewhere,
@@ -76,10 +73,7 @@ class Codebook(nn.Module):
 
 
 class Coder(nn.Module):
-    """Encoder, codebook and decoder, which is a distribution over levels.
-
-    Of grey images each pixel is a mixture of distributions that all pixels share (`grey_levels`);
-    of colour images all scalars that convolutions see as one are a chain (`colour_levels`).
+    """Encoder, codebook and decoder; the decoder is a distribution over grey levels.
 
     Parameters
     ----------
@@ -115,11 +109,8 @@ class Coder(nn.Module):
         self.decoder_body = nn.Sequential(Residual(wide), Residual(wide))
         self.up = nn.Conv2d(wide, 4 * width, 1)
         self.fine_body = Residual(width)
-        self.chain = BlockLevels(space.levels, inside) if channels == COLOURS else None
-        outputs = inside * mixture if self.chain is None else self.chain.outputs
-        self.out = nn.Conv2d(width, outputs, 1)
-        if self.chain is None:
-            self.levels = GreyLevels(space.levels, mixture)
+        self.out = nn.Conv2d(width, inside * mixture, 1)
+        self.levels = GreyLevels(space.levels, mixture)
         real = self._blocks(torch.ones(1, channels, height, columns))
         self.register_buffer("real", real, persistent=False)
 
@@ -131,54 +122,20 @@ class Coder(nn.Module):
         # Of one length, so that they cannot outgrow the codebook, which follows slowly.
         return F.layer_norm(e.flatten(2).transpose(1, 2), (e.shape[1],))
 
-    @torch.no_grad()
-    def calibrate(self, x: Tensor) -> None:
-        """Begin with the levels of the first batch."""
-        if self.chain is None:
-            self.levels.calibrate(x)
-        else:
-            nn.init.zeros_(self.out.weight)
-            self.out.bias.copy_(self.chain.start(self._blocks(x.float()).movedim(3, 0)))
-
     def decode(self, vectors: Tensor) -> Tensor:
-        """What the decoder says of every pixel, in blocks.
-
-        Of grey images logits of mixtures, (n, h, w, channels, mixture); of colour images the
-        parameters of chains, (outputs, n, h, w).
-        """
+        """Mixture weights of every pixel in blocks: logits (n, h, w, channels, mixture)."""
         seen = vectors.transpose(1, 2).unflatten(2, self.grid)
         seen = self.decoder_body(self.from_code(seen.contiguous(memory_format=torch.channels_last)))
         fine = F.pixel_shuffle(self.up(F.relu(seen)), 2)
-        out: Tensor = self.out(F.relu(self.fine_body(fine)))
-        if self.chain is not None:
-            return out.transpose(0, 1).float().contiguous()
-        return out.permute(0, 2, 3, 1).unflatten(3, (-1, self.levels.mixture)).float()
+        logits: Tensor = self.out(F.relu(self.fine_body(fine))).permute(0, 2, 3, 1)
+        return logits.unflatten(3, (-1, self.levels.mixture)).float()
 
-    def log_prob(self, x: Tensor, decoded: Tensor) -> Tensor:
+    def log_prob(self, x: Tensor, logits: Tensor) -> Tensor:
         """log p(x | codes), nats, (n,), of uint8 images; padding does not count."""
-        if self.chain is None:
-            each = self.levels.log_prob(decoded, self._blocks(x).long())
-        else:
-            level = self._blocks(x.float()).movedim(3, 0).contiguous()
-            each = self.chain.log_prob(decoded, level).movedim(0, 3)
+        each = self.levels.log_prob(logits, self._blocks(x).long())
         return (each * self.real).flatten(1).sum(1)
 
-    def expected(self, decoded: Tensor) -> Tensor:
-        """The uint8 images of expected levels, rounded."""
-        if self.chain is None:
-            return self._image(self.levels.mean(decoded).round())
-        return self._image(self.chain.mean(decoded).movedim(0, 3))
-
-    def drawn(self, decoded: Tensor, rng: torch.Generator) -> Tensor:
-        """uint8 images, drawn."""
-        exact: Any = {"generator": rng, "device": decoded.device, "dtype": torch.float64}
-        if self.chain is None:
-            z = torch.rand(decoded.shape[:-1], **exact)
-            return self._image(self.levels.draw(z, decoded, self.levels.ladder()))
-        z = torch.rand(self.chain.size, *decoded.shape[1:], **exact)
-        return self._image(self.chain.draw(decoded.double(), z).movedim(0, 3))
-
-    def _image(self, level: Tensor) -> Tensor:
+    def image(self, level: Tensor) -> Tensor:
         """The uint8 images of levels in blocks (n, h, w, channels)."""
         x = F.pixel_shuffle(level.to(torch.uint8).permute(0, 3, 1, 2), self.block)
         return x[:, :, : self.shape[0], : self.shape[1]].contiguous()
@@ -255,14 +212,15 @@ class Network(nn.Module):
         self.coder, self.prior = coder, prior
 
     def forward(self, x: Tensor, y: Tensor, *, mixed: bool = False) -> Terms:
-        """The terms of uint8 images of classes `y`; `mixed`: bfloat16 ones where they help."""
-        coder = self.coder
-        with bfloat16(x.device, wanted=mixed):
+        """The terms of uint8 images of classes `y`; `mixed`: bfloat16 ones on a card."""
+        coder, kind = self.coder, "cuda" if mixed else "cpu"
+        # No cache of weights: it would outlive the capture of a step.
+        with torch.autocast(kind, torch.bfloat16, enabled=mixed, cache_enabled=False):
             e = coder.encode(x)
         code = coder.book.nearest(e.detach())
         vectors = coder.book.vectors()[code]
         straight = e + (vectors - e).detach()  # the vectors, with the gradient of the encodings
-        with bfloat16(x.device, wanted=mixed):
-            decoded, prior = coder.decode(straight), self.prior.log_prob(code, y)
+        with torch.autocast(kind, torch.bfloat16, enabled=mixed, cache_enabled=False):
+            logits, prior = coder.decode(straight), self.prior.log_prob(code, y)
         distance = (e - vectors).square().sum((1, 2))
-        return Terms(coder.log_prob(x, decoded), prior, distance, e.detach(), code)
+        return Terms(coder.log_prob(x, logits), prior, distance, e.detach(), code)

@@ -143,13 +143,13 @@ def test_options_out_of_range_are_refused(home: Path, options, message: str) -> 
     assert message in done.err
 
 
-def test_only_images_are_built(home: Path) -> None:
+def test_points_are_not_built(home: Path) -> None:
     done = genbench(
         "synthesize", "--suite", HERE / "tiny.toml", "--plugin", PLUGINS / "normal.py",
         "-g", "normal", "-n", 10, "-o", "points", cwd=home,
     )  # fmt: skip
     assert done.code == 2
-    assert "holds points: synthesize builds image data sets" in done.err
+    assert "holds points: synthesize builds data sets of images and of texts" in done.err
 
 
 def helped(*points: tuple[int, int, str]) -> Record:
