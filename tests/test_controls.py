@@ -30,7 +30,7 @@ from tests.conftest import PLUGINS, TINY
 IMAGES = Space("image", (1, 3, 3), levels=17, classes=4)
 PLANE = Space("points", (2,))
 POSING = (PLUGINS / "normal.py").read_text().replace('family="gaussian"', 'family="control"')
-ALL = (HeldOut, TrainCopy, Gaussian, Noise, ModeDropped, LogMelGaussian)
+ALL = (HeldOut, TrainCopy, Gaussian, Noise, ModeDropped)
 ROWS = (HeldOut, TrainCopy)
 CPU = torch.device("cpu")
 
@@ -71,7 +71,9 @@ def test_the_controls_are_our_generators_of_that_family():
     found = {
         name for name in ours if plugins.load(plugins.find(name)).spec.family == controls.FAMILY
     }
-    assert found == set(controls.CONTROLS) == {control.spec.name for control in ALL}
+    assert (
+        found == set(controls.CONTROLS) == {control.spec.name for control in (*ALL, LogMelGaussian)}
+    )
 
 
 def test_nobody_else_decides_what_a_control_is():

@@ -195,11 +195,12 @@ class Laboratory:
     def sounds(self) -> dict[str, Rows]:
         """Tones ``(n, 4000)`` at 8 kHz under their names, and what became of them."""
         t = np.arange(4000) / 8000
+        hiss = 1e-3 * np.random.default_rng(SEED).normal(size=(TONES, len(t)))
 
         def tones(steps: int) -> Rows:
             f0 = 440 * 2 ** ((np.arange(TONES) % 12 + steps - 21) / 12)
             waves = [np.sin(2 * math.pi * h * f0[:, None] * t + h) / h for h in range(1, 5)]
-            return np.asarray(0.1 * sum(waves))
+            return np.asarray(0.1 * sum(waves)) + hiss
 
         real = tones(0)
         return {
