@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from genbench.baselines.autoencoder_mixture import ClassMixtures
 from genbench.baselines.autoencoder_nets import ImageCoder, PointsCoder
 from genbench.baselines.bfloat16 import bfloat16
+from genbench.baselines.colour import is_colour
 from genbench.errors import UsageError
 from genbench.generator import (
     CapturedStep,
@@ -37,7 +38,6 @@ from genbench.generator import (
 
 CHUNK = 1000  # rows that go through the network at once after training
 RISE = 0.02  # share of the budget in which the rate rises to its highest
-COLOURS = 3  # channels of images whose codes are longer
 ADDED = {"added": True}  # after the first results: a parameter that is in no key at its default
 LEAST_SPREAD = 1e-6  # of the codes' covariance: directions that they never take
 
@@ -180,7 +180,7 @@ class Autoencoder:
         self.params, self.space, self.device = params, space, device
         self.image = space.kind == "image"
         self.batch_size = params.batch_size if self.image else params.points_batch_size
-        self.colour = self.image and space.shape[0] == COLOURS
+        self.colour = is_colour(space)
         latent = params.colour_latent if self.colour else params.latent
         self.latent_size = latent if self.image else params.points_latent
         self.noise_size = 1 + self.latent_size

@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from genbench.baselines.adversarial_augmentation import DiffAugment
 from genbench.baselines.adversarial_nets import ImageGenerator, ImageJudge
 from genbench.baselines.bfloat16 import bfloat16
-from genbench.baselines.unet import is_colour
+from genbench.baselines.colour import is_colour
 from genbench.errors import ContractError
 from genbench.generator import (
     CapturedStep,

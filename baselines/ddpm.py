@@ -31,8 +31,8 @@ import torch
 from torch import Tensor
 
 from genbench.baselines.bfloat16 import bfloat16
+from genbench.baselines.colour import is_colour
 from genbench.baselines.timed import Mixture, TimedNetwork, Training
-from genbench.baselines.unet import is_colour
 from genbench.errors import UsageError
 from genbench.generator import (
     CapturedStep,

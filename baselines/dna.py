@@ -34,12 +34,12 @@ from typing import Any, ClassVar, TypeAlias
 import torch
 from torch import Tensor
 
+from genbench.baselines.colour import is_colour
 from genbench.baselines.dna_colour import ColourHalf
 from genbench.baselines.dna_denoiser import Denoiser
 from genbench.baselines.dna_scalars import ScalarHalf
 from genbench.baselines.dna_sound import SoundHalf
 from genbench.baselines.dna_text import TextDenoiser, TextHalf
-from genbench.baselines.unet import is_colour
 from genbench.errors import UsageError
 from genbench.generator import (
     CapturedStep,

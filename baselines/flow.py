@@ -32,7 +32,7 @@ import torch
 from torch import Tensor, nn
 
 from genbench.baselines.bfloat16 import bfloat16
-from genbench.baselines.flow_colour import ColourDensity, is_colour
+from genbench.baselines.flow_colour import ColourDensity, glows
 from genbench.baselines.flow_inverse import Inverse
 from genbench.baselines.flow_networks import Density
 from genbench.errors import UsageError
@@ -142,7 +142,7 @@ class Flow:
     def __init__(self, params: FlowParams, space: Space, device: torch.device) -> None:
         usual = {k: v for k, v in USUAL[space.kind].items() if not getattr(params, k)}
         self.params, self.space, self.device = replace(params, **usual), space, device
-        self.image, self.colour = space.kind == "image", is_colour(space)
+        self.image, self.colour = space.kind == "image", glows(space)
         self.learning_rate = params.colour_learning_rate if self.colour else params.learning_rate
         self._use(self._build(0))
 

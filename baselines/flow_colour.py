@@ -21,20 +21,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genbench.baselines.bfloat16 import bfloat16
-from genbench.baselines.realnvp_networks import COLOURS, ColourNet, Prior
+from genbench.baselines.colour import is_colour
+from genbench.baselines.realnvp_networks import ColourNet, Prior
 from genbench.generator import Space
 
 MARGIN = 0.05  # of the range of levels, at either end, so that no logit is infinite
 SHARPEST = 2.0  # the most that a step may scale by at the start, as a logarithm
 
 
-def is_colour(space: Space) -> bool:
+def glows(space: Space) -> bool:
     """Whether the space is of colour images that can be halved."""
-    return (
-        space.kind == "image"
-        and space.shape[0] == COLOURS
-        and not (space.shape[1] % 2 or space.shape[2] % 2)
-    )
+    return is_colour(space) and not (space.shape[1] % 2 or space.shape[2] % 2)
 
 
 class Mixing(nn.Module):

@@ -33,6 +33,7 @@ import torch
 from torch import Tensor, nn
 
 from genbench.baselines.bfloat16 import bfloat16
+from genbench.baselines.colour import COLOURS
 from genbench.baselines.colour_levels import MixedLogistics
 from genbench.baselines.flow_inverse import Inverse
 from genbench.baselines.flow_networks import Conditioner, Solver
@@ -52,7 +53,6 @@ from genbench.generator import (
 SAMPLE_CHUNK = 2500  # rows sampled at once, to bound memory
 CAPTURED_CHUNK = 10_000  # by a card, which takes little longer for as many
 SCORE_CHUNK = 500  # rows scored at once
-COLOURS = 3  # channels of the images whose levels are numbers on a line
 ADDED = {"added": True}  # after the first results: a parameter that is in no key at its default
 
 

@@ -26,7 +26,8 @@ import torch
 from torch import Tensor, nn
 
 from genbench.baselines.bfloat16 import bfloat16
-from genbench.baselines.realnvp_networks import COLOURS, Density
+from genbench.baselines.colour import is_colour
+from genbench.baselines.realnvp_networks import Density
 from genbench.errors import UsageError
 from genbench.generator import (
     CapturedStep,
@@ -120,7 +121,7 @@ class RealNVP:
     def __init__(self, params: RealNVPParams, space: Space, device: torch.device) -> None:
         self.params, self.space, self.device = params, space, device
         self.image = space.kind == "image"
-        self.colour = self.image and space.shape[0] == COLOURS
+        self.colour = is_colour(space)
         self.batch_size = params.batch_size if self.image else params.points_batch_size
         self.net = self._build(0)  # the average of the trained weights, once fitted
 

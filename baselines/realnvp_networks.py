@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from genbench.baselines.colour import COLOURS, is_colour
 from genbench.errors import UsageError
 from genbench.generator import Space
 
@@ -25,7 +26,6 @@ CHECKERBOARD = ((0, 3), (1, 2), (0, 3), (1, 2), (0, 1), (2, 3))
 CHANNELS = ((0, 1), (2, 3), (0, 2), (1, 3), (0, 3), (1, 2))
 # Of colour images a coupling moves green, then the colours beside it, given the others, and then
 # fields of a checkerboard: a channel of a pixel is told best by its other channels.
-COLOURS = 3
 COLOUR_MASKS = (("colour", (1,)), ("colour", (0, 2)), ("field", (1, 2)), ("field", (0, 3)))
 
 
@@ -212,7 +212,7 @@ class Density(nn.Module):
     def __init__(self, space: Space, layers: tuple[int, ...], widths: tuple[int, ...]) -> None:
         super().__init__()
         self.levels, self.image = space.levels, space.kind == "image"
-        self.colour = self.image and space.shape[0] == COLOURS
+        self.colour = is_colour(space)
         shape, classes = space.shape, max(1, space.classes)
         self.stages, self.priors = nn.ModuleList(), nn.ModuleList()
         if self.image and (shape[1] % 2 or shape[2] % 2):

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from genbench.baselines.colour import is_colour
 from genbench.baselines.dna_image import ImageNet
 from genbench.baselines.dna_points import PointsNet
 from genbench.baselines.spectrum import Spectrum
-from genbench.baselines.unet import UNet, is_colour
+from genbench.baselines.unet import UNet
 from genbench.generator import Space, move_average, optimizer_options
 
 CONDITION = 64  # width of the embedding of time and class

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genbench.baselines.dna_image import Block
-from genbench.generator import Space
 
 FINEST = 16  # positions of the shorter side at the highest resolution, about
 DOWN_BLOCKS, INNER_BLOCKS, UP_BLOCKS = 1, 2, 2  # residual blocks of each resolution on its way
@@ -98,8 +97,3 @@ class UNet(nn.Module):
 def patch_of(side: int) -> int:
     """Pixels of an image's side that become one position: 1 of 8 pixels, 2 of 16 to 32, 4 of 64."""
     return 1 if side < FINEST else max(2, 2 ** math.ceil(math.log2(side / FINEST)))
-
-
-def is_colour(space: Space) -> bool:
-    """Tell images of three channels, for which the networks of grey digits are too coarse."""
-    return space.kind == "image" and space.shape[0] == 3

@@ -29,6 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from genbench.baselines.bfloat16 import bfloat16
+from genbench.baselines.colour import is_colour
 from genbench.baselines.texts import Texts
 from genbench.baselines.vae_codes import Decoder, Network, Sampler
 from genbench.baselines.vae_colour import ColourNetwork
@@ -51,7 +52,6 @@ SAMPLE_CHUNK = 1000  # rows that go through the network at once when it samples
 SCORE_CHUNK = 1000  # rows times draws that go through it at once in `log_prob`
 BETA2 = 0.99  # Adam's memory of squared gradients: short, because training is short
 RISE = 0.02  # share of the budget in which the rate rises to its highest
-COLOURS = 3  # channels of the images that have a network of their own
 ADDED = {"added": True}  # after the first results: a parameter that is in no key at its default
 
 
@@ -155,7 +155,7 @@ class VAE:
         self.params, self.space, self.device = params, space, device
         self.image = space.kind == "image"
         self.texts = Texts.of(space) if space.kind == "sequence" else None
-        self.colour = self.image and space.shape[0] == COLOURS
+        self.colour = is_colour(space)
         self.batch_size = params.batch_size if self.image else params.points_batch_size
         self.rate = params.colour_learning_rate if self.colour else params.learning_rate
         self.warmup = params.warmup

@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from genbench.baselines.colour import is_colour
 from genbench.baselines.ddpm import DDPM, DDPMParams
 from genbench.baselines.dna import DNA, DNAParams
 from genbench.baselines.flow_matching import FlowMatching, FlowMatchingParams
 from genbench.baselines.spectrum import Spectrum, cosines
-from genbench.baselines.unet import UNet, is_colour, patch_of
+from genbench.baselines.unet import UNet, patch_of
 from genbench.generator import Space
 
 CPU = torch.device("cpu")

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from genbench.data.files import FileCheck
+from genbench.data.rows import drawn_rows
 from genbench.data.split import Split
 from genbench.errors import UsageError
 from genbench.formats import PAD, Vocabulary
@@ -154,19 +155,8 @@ def read(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
             f"data set {dataset['name']!r} has a space of shape {space.shape}, {space.levels} "
             f"levels and pad {space.pad}: the language has ({LENGTH},), {FIRST + TOKENS}, {PAD}"
         )
-    asked = dataset["split"][split]
-    good = isinstance(asked, Mapping) and set(asked) == {"n", "seed"}
-    if not good or any(type(v) is not int or v < 0 for v in asked.values()):
-        raise UsageError(
-            f"data set {dataset['name']!r}, split {split} is {asked!r}: "
-            "write { n = ROWS, seed = NUMBER }"
-        )
-    if sum(body["seed"] == asked["seed"] for body in dataset["split"].values()) > 1:
-        raise UsageError(
-            f"data set {dataset['name']!r}: two splits have seed {asked['seed']}, so they would "
-            "share rows: give each its own"
-        )
-    return Split(sample(asked["n"], seed=asked["seed"]), None)
+    n, seed = drawn_rows(dataset, split)
+    return Split(sample(n, seed=seed), None)
 
 
 def verify(dataset: Mapping[str, Any]) -> list[FileCheck]:

@@ -134,3 +134,24 @@ def _is_range(rows: Any) -> bool:
     if not isinstance(rows, list) or len(rows) != 2 or type(rows[0]) is not int:
         return False
     return rows[1] is None or (type(rows[1]) is int and 0 <= rows[0] < rows[1])
+
+
+def drawn_rows(dataset: Mapping[str, Any], split: str) -> tuple[int, int]:
+    """How many rows a split ``{ n = 50000, seed = 1 }`` of made data has, and its seed.
+
+    `UsageError` if it is written otherwise, or another split has the same seed.
+    """
+    entry = dataset["split"][split]
+    good = isinstance(entry, Mapping) and set(entry) == {"n", "seed"}
+    if not good or any(type(v) is not int or v < 0 for v in entry.values()):
+        raise UsageError(
+            f"data set {dataset['name']!r}, split {split} is {entry!r}: "
+            "write { n = ROWS, seed = NUMBER }"
+        )
+    seeds = [body["seed"] for name, body in dataset["split"].items() if name != split]
+    if entry["seed"] in seeds:
+        raise UsageError(
+            f"data set {dataset['name']!r}: two splits have seed {entry['seed']}, so they would "
+            "share rows: give each its own"
+        )
+    return entry["n"], entry["seed"]

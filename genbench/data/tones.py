@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genbench.data.files import FileCheck
+from genbench.data.rows import drawn_rows
 from genbench.data.split import Split
 from genbench.errors import UsageError
 from genbench.generator import Space
@@ -42,20 +43,8 @@ _AT_ONCE = 256  # rows
 
 def read(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
     """Draw a split ``{ n = 2400, seed = 1 }``: float32 ``(n, T)`` and pitch classes ``(n,)``."""
-    entry, rate = dataset["split"][split], _rate(dataset)
-    numbers = [entry.get("n"), entry.get("seed")] if isinstance(entry, Mapping) else [None]
-    if any(type(v) is not int or v < 0 for v in numbers) or set(entry) != {"n", "seed"}:
-        raise UsageError(
-            f"data set {dataset['name']!r}, split {split} is {entry!r}: "
-            "write { n = ROWS, seed = NUMBER }"
-        )
-    seeds = {name: body["seed"] for name, body in dataset["split"].items() if name != split}
-    if entry["seed"] in seeds.values():
-        raise UsageError(
-            f"data set {dataset['name']!r}: two splits have seed {entry['seed']}, so they would "
-            "share rows: give each its own"
-        )
-    return Split(*sample(entry["n"], space.shape[0], rate, seed=entry["seed"]))
+    n, seed = drawn_rows(dataset, split)
+    return Split(*sample(n, space.shape[0], _rate(dataset), seed=seed))
 
 
 def verify(dataset: Mapping[str, Any]) -> list[FileCheck]:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genbench.data.files import FileCheck
+from genbench.data.rows import drawn_rows
 from genbench.data.split import Split
 from genbench.errors import UsageError, did_you_mean
 from genbench.generator import Space
@@ -39,20 +40,8 @@ ENTROPIES = {"8gaussians": 2.8319, "checkerboard": math.log(32.0), "moons": 2.39
 
 def read(dataset: Mapping[str, Any], space: Space, split: str) -> Split:
     """Draw a split ``{ n = 50000, seed = 1 }``, float32 ``(n, 2)``, of the density named."""
-    entry = dataset["split"][split]
-    numbers = [entry.get("n"), entry.get("seed")] if isinstance(entry, Mapping) else [None]
-    if any(type(v) is not int or v < 0 for v in numbers) or set(entry) != {"n", "seed"}:
-        raise UsageError(
-            f"data set {dataset['name']!r}, split {split} is {entry!r}: "
-            "write { n = ROWS, seed = NUMBER }"
-        )
-    seeds = {name: body["seed"] for name, body in dataset["split"].items() if name != split}
-    if entry["seed"] in seeds.values():
-        raise UsageError(
-            f"data set {dataset['name']!r}: two splits have seed {entry['seed']}, so they would "
-            "share rows: give each its own"
-        )
-    return Split(sample(dataset["name"], entry["n"], seed=entry["seed"]), None)
+    n, seed = drawn_rows(dataset, split)
+    return Split(sample(dataset["name"], n, seed=seed), None)
 
 
 def verify(dataset: Mapping[str, Any]) -> list[FileCheck]:
