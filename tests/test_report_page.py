@@ -17,7 +17,7 @@ from genbench.report.figures import per_class
 from genbench.report.page import compare_data, page
 from genbench.report.reproduce import command
 from genbench.report.tabulation import table
-from genbench.report.text import plot_labels
+from genbench.report.text import coded, plot_labels
 from genbench.report.writing import Entry, TaskResults, build_report
 from genbench.results.aggregation import environment_mark
 from genbench.results.comparison import same_environment
@@ -293,3 +293,17 @@ def test_every_point_of_the_training_curves_can_be_downloaded(tmp_path: Path) ->
         assert values == body["value"]
     links = [a for t, a in read_page(out).tags if t == "a" and "curves.csv" in str(a.get("href"))]
     assert len(links) == 1, "beside the figure, without JavaScript"
+
+
+@pytest.mark.parametrize(
+    ("given", "html"),
+    [
+        ("from `genbench data fetch x`: yours", "from <code>genbench data fetch x</code>: yours"),
+        ("`a` & `<b>`", "<code>a</code> &amp; <code>&lt;b&gt;</code>"),
+        ("a ` alone", "a ` alone"),
+        ("`a` and ` alone", "<code>a</code> and ` alone"),
+        ("plain\u202e", "plain\\u202e"),
+    ],
+)
+def test_a_description_shows_commands_as_code_and_hides_nothing(given: str, html: str) -> None:
+    assert coded(given) == html

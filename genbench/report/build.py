@@ -156,6 +156,7 @@ def _environment() -> jinja2.Environment:
         plain=plain,
         hash8=lambda v: str(v).removeprefix("sha256:")[:8],
         clip=_clip,
+        coded=lambda v: text.coded(v if isinstance(v, str) else plain(v)),
     )
     environment.globals.update(
         verdict=verdict,

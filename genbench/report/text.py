@@ -8,6 +8,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from markupsafe import Markup
+
 from genbench.errors import visible
 from genbench.results import dumps
 
@@ -23,6 +25,16 @@ def shorten(text: str, limit: int = 48) -> str:
         return text
     head = (limit - 1) * 2 // 3
     return f"{text[:head]}…{text[len(text) - (limit - 1 - head) :]}"
+
+
+def coded(text: str) -> Markup:
+    """`text` escaped, what stands in it between backticks as code."""
+    parts = visible(text).split("`")
+    if len(parts) % 2 == 0:  # one of them has no partner
+        parts[-2:] = ["`".join(parts[-2:])]
+    return Markup().join(
+        Markup("<code>{}</code>").format(part) if i % 2 else part for i, part in enumerate(parts)
+    )
 
 
 def plot_label(text: str, limit: int = 40) -> str:
