@@ -179,8 +179,6 @@ class Store:
                 continue
             path = attempt / RECORD
             try:
-                if not exists(path):
-                    continue  # an attempt that died, or one that is running
                 record = read_record(path)
                 if record.record_id == attempt.name:
                     yield Stored(record, attempt)
@@ -188,7 +186,9 @@ class Store:
                     name = shorten(record.record_id)
                     yield Problem(path, f"is the record of another attempt, {name}: it was moved")
             except StoreError as error:
-                yield Problem(path, str(error))
+                # None is there: of an attempt that died, or one that is running.
+                if not isinstance(error.__cause__, FileNotFoundError):
+                    yield Problem(path, str(error))
 
     def unfinished(self, cell_folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
         """Attempts at a cell that ended, or have not ended yet, without a record; newest first.

@@ -75,7 +75,7 @@ class Lines:
                     "where it is (genbench results verify lists all such)"
                 )
             if cell.todo == "run" and cell.latest is not None:
-                status = cell.latest.record.status
+                status = cell.latest.status
                 why = "--fresh" if status in ("ok", "skipped") else f"it was {status}"
                 self.say(f"{cell.label} runs again: {why}")
             elif cell.todo == "resume":

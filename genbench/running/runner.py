@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from genbench.errors import StoreError
 from genbench.plugins import GeneratorChoice
 from genbench.results import RECORD, Record, Store, Stored, newest, read_record
-from genbench.running.cells import Cell
+from genbench.running.cells import Cell, Earlier
 from genbench.running.cellspec import CellSpec
 from genbench.running.executors import Ended, Executor, RunSetting
 from genbench.running.planning import RunOptions, cell_spec, plan_cells
@@ -220,7 +220,7 @@ class _Loop:
         self._eta.learn(cell, one.seconds)
         self._report.wanted = True
         if record.status == "oom" and ended.spec.slots > 1 and not self._options.memory_limit:
-            latest = Stored(record, ended.spec.folder)
+            latest = Earlier.of(Stored(record, ended.spec.folder))
             self._alone.append(replace(cell, todo="run", latest=latest, source=None))
             self._listener.again_alone(cell)
         else:

@@ -141,12 +141,12 @@ class Taker:
         latest = cell.latest
         if latest is None or cell.attempt <= order.attempt:
             return False
-        return not (cut_short(latest.record) or self._needs_all(cell, manifest))
+        return not (latest.was_cut_short or self._needs_all(cell, manifest))
 
     def _needs_all(self, cell: Cell, manifest: Manifest) -> bool:
         """Whether the last attempt had too little memory beside others, without a user's limit."""
         latest = cell.latest
-        if latest is None or latest.record.status != "oom" or manifest.options.memory_limit:
+        if latest is None or latest.status != "oom" or manifest.options.memory_limit:
             return False
         held = claims.holder(self._store.root, cell.key, cell.attempt - 1)
         return held is not None and held.slots > 1
