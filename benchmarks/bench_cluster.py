@@ -14,12 +14,12 @@ all of it), beside the same by Daly's formula for very long jobs [1], M e^(R/M) 
 for each T of training; ``never`` is a cell without checkpoints. The intervals are ours (a
 checkpoint every 30 s), Young's sqrt(2 c M) [2], Daly's estimate of higher order [1], and multiples.
 
-**Operations a second.** Counted, not simulated: the code of a worker's heartbeat, of its look for
-manifests and of its reading of what others have settled runs here in a folder made for it, under a
-count of all that it asks of the file system (one for each call that has to reach it: names looked
-up, files opened, read, written, linked, renamed, removed). A cell's own calls come from ``strace``
-over a worker (`bench_queue`). A node beats every sixth of a lease, looks for manifests every 2 s,
-and reads what is settled once before each cell, a file for each worker.
+**Operations a second.** Counted, not simulated: ``strace`` tells all calls below the results folder
+that a worker's heartbeat, its look for manifests, its reading of what others have settled and a
+whole cell make (`calls_below`). A worker beats six times in a lease, looks every `LOOK_SECONDS`,
+and reads what is settled, a file for each worker, when it has room for a cell; each node has one
+worker and one cell at a time, which takes the minutes of the table. All calls are told, whether or
+not a file system's client has to ask its server for each.
 
 [1] J. T. Daly, A higher order estimate of the optimum checkpoint interval for restart dumps, Future
     Generation Computer Systems 22 (2006). [2] J. W. Young, A first order approximation to the
@@ -30,18 +30,25 @@ from __future__ import annotations
 
 import argparse
 import math
+import shutil
+import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.bench_queue import RUN, genbench
+from genbench.plugins.training import CHECKPOINT_SECONDS
+from genbench.running.queue.heartbeats import BEATS
+from genbench.running.queue.work import LOOK_SECONDS
+
 HOUR = 3600.0
-OURS = 30.0  # seconds of training between two checkpoints, as in `genbench.plugins.training`
 RESTART = 60.0
 CELLS = 5  # a node works through
+WORKERS_SEEN = 10  # whose files of what is settled are read to count the calls for one
 
 
 @dataclass(frozen=True)
@@ -109,7 +116,7 @@ def lost_work(nodes: int, hours: float, seed: int) -> None:
         costs = Costs(checkpoint, RESTART, mean * HOUR)
         work = hours * HOUR
         named = {
-            "ours": OURS, "Young / 4": young(costs) / 4, "Young": young(costs),
+            "ours": CHECKPOINT_SECONDS, "Young / 4": young(costs) / 4, "Young": young(costs),
             "Daly": daly(costs), "4 Young": 4 * young(costs), "never": work,
         }  # fmt: skip
         for name, interval in named.items():
@@ -121,3 +128,96 @@ def lost_work(nodes: int, hours: float, seed: int) -> None:
                   f"{100 * lost:8.2f} {100 * expected_loss(costs, interval):10.2f}")  # fmt: skip
 
 
+def calls_below(folder: Path, command: Sequence[object]) -> int | None:
+    """How often a command, and what it starts, calls the system for a path below a folder.
+
+    None where there is no ``strace``.
+    """
+    if shutil.which("strace") is None:
+        return None
+    with tempfile.NamedTemporaryFile("r") as log:
+        words = ["strace", "-f", "-y", "-qq", "-e", "trace=%file,%desc", "-o", log.name]
+        subprocess.run([*words, *map(str, command)], check=True, capture_output=True)
+        return sum(str(folder) in line for line in log)
+
+
+TIMES = 20
+PART = """
+import sys
+from pathlib import Path
+from genbench.running.queue.heartbeats import Heart
+from genbench.running.queue.manifest import manifests
+root = Path(sys.argv[1])
+known = manifests(root)
+if sys.argv[2] == "beat":
+    heart = Heart(root, "one", 60.0, list)
+for _ in range(int(sys.argv[3])):
+    if sys.argv[2] == "beat":
+        heart._beat()
+    elif sys.argv[2] == "look":
+        manifests(root, known=known)
+    else:
+        known[0].settled()
+"""
+
+
+def calls_of(part: str, root: Path) -> float | None:
+    """Calls of one ``beat``, one ``look``, or of reading what one other worker has ``settled``."""
+    words = [sys.executable, "-W", "ignore", "-c", PART, root, part]
+    counts = [calls_below(root, [*words, times]) for times in (0, TIMES)]
+    few, many = counts
+    return None if few is None or many is None else (many - few) / TIMES
+
+
+def folder_calls(nodes: int, folder: Path) -> None:
+    """Print the calls of the parts of a worker, and those of all nodes a second."""
+    shared = folder / "shared"
+    ordered = genbench(*RUN, "--results", shared, "--executor", "folder", "--detach")
+    subprocess.run(ordered, check=True, capture_output=True)
+    (manifest,) = (shared / ".queue").glob("*/manifest.json")
+    settled = manifest.parent / "settled"
+    counts: dict[str, float] = {}
+    for part in ("beat", "look", "settled"):
+        for number in range(WORKERS_SEEN if part == "settled" else 0):
+            (settled / f"worker-{number}").write_text(f"{number}\n")
+        found = calls_of(part, shared)
+        if found is None:
+            print("calls not counted: no strace here")
+            return
+        counts[part] = found / (WORKERS_SEEN if part == "settled" else 1)
+    shutil.rmtree(settled)
+    settled.mkdir()
+    whole = calls_below(shared, genbench("work", shared, "-j", 1))
+    assert whole is not None
+    counts["cell"] = float(whole)
+    told = ", ".join(f"{part} {count:.1f}" for part, count in counts.items())
+    print(f"\ncalls below the results folder: {told} (settled: for each worker that there is)")
+    print(f"{'lease, s':>9} {'look, s':>8} {'cell, min':>10} {'calls/s of all nodes':>21} "
+          f"{'beats':>7} {'looks':>7} {'settled':>8} {'cells':>7}")  # fmt: skip
+    for lease in (30.0, 60.0, 300.0):
+        for look in (LOOK_SECONDS, 10.0):
+            for minutes in (1.0, 10.0, 60.0):
+                of = (
+                    nodes * counts["beat"] * BEATS / lease,
+                    nodes * counts["look"] / look,
+                    nodes * nodes * counts["settled"] / (60 * minutes),
+                    nodes * counts["cell"] / (60 * minutes),
+                )
+                print(f"{lease:9.0f} {look:8.0f} {minutes:10.0f} {sum(of):21,.0f} "
+                      f"{of[0]:7,.0f} {of[1]:7,.0f} {of[2]:8,.0f} {of[3]:7,.0f}")  # fmt: skip
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--nodes", type=int, default=1000)
+    parser.add_argument("--hours", type=float, default=12.0)
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    lost_work(asked.nodes, asked.hours, asked.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        folder_calls(asked.nodes, Path(folder))
+
+
+if __name__ == "__main__":
+    main()

@@ -101,6 +101,9 @@ class Lines:
         if self._emit is not None:
             self._emit(cell_line(record))
 
+    def remarked(self, text: str) -> None:
+        self.say(text)
+
     def stopping(self, hard: bool) -> None:
         self.say("stopping now" if hard else "finishing what is being written; once more stops now")
 

@@ -43,6 +43,9 @@ class Listener(Protocol):
     def again_alone(self, cell: Cell) -> None:
         """The cell had too little memory beside others: it runs again once they are done."""
 
+    def remarked(self, text: str) -> None:
+        """A sentence about the run as a whole, for people."""
+
     def stopping(self, hard: bool) -> None:
         """The run is being stopped."""
 
