@@ -34,13 +34,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.bench_queue import RUN, genbench
+from benchmarks.bench_queue import RUN, calls_below, genbench
 from genbench.plugins.training import CHECKPOINT_SECONDS
 from genbench.running.queue.heartbeats import BEATS
 from genbench.running.queue.work import LOOK_SECONDS
@@ -126,19 +125,6 @@ def lost_work(nodes: int, hours: float, seed: int) -> None:
             )  # fmt: skip
             print(f"{mean:6.0f} {checkpoint:5.0f}  {name:<12} {interval:8.0f} {failures:9,} "
                   f"{100 * lost:8.2f} {100 * expected_loss(costs, interval):10.2f}")  # fmt: skip
-
-
-def calls_below(folder: Path, command: Sequence[object]) -> int | None:
-    """How often a command, and what it starts, calls the system for a path below a folder.
-
-    None where there is no ``strace``.
-    """
-    if shutil.which("strace") is None:
-        return None
-    with tempfile.NamedTemporaryFile("r") as log:
-        words = ["strace", "-f", "-y", "-qq", "-e", "trace=%file,%desc", "-o", log.name]
-        subprocess.run([*words, *map(str, command)], check=True, capture_output=True)
-        return sum(str(folder) in line for line in log)
 
 
 TIMES = 20

@@ -205,6 +205,11 @@ class Store:
         """The valid records below `folder`."""
         return list(sound(self.everything(folder)))
 
+    def each_record(self, folder: Path) -> Iterator[Stored]:
+        """The same, one after the other: of very many no more than one is held."""
+        with collector_at_rest():
+            yield from sound(self.attempts(folder))
+
     def everything(self, folder: Path) -> list[Stored | Problem]:
         """All that `attempts` finds, kept."""
         with collector_at_rest():

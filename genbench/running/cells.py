@@ -6,17 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from genbench import kinds
 from genbench.metrics import METRICS, MetricValue, is_likelihood, plain_name, provider
 from genbench.plugins import GeneratorChoice
 from genbench.results import (
-    CHECKPOINT,
-    RECORD,
     Problem,
-    Record,
-    Status,
     Store,
     Stored,
     canonical_json,
@@ -24,48 +20,15 @@ from genbench.results import (
     digest,
     digest_of,
     newest,
-    read_record,
 )
 from genbench.running.cellspec import PARTS
-from genbench.running.recording import WORKER_LOST
-from genbench.system import inside
+from genbench.running.earlier import Earlier, checkpoint_of, cut_short, threads_of
 from genbench.tasks import Suite, codes_asked, protocols
 
 # Raise it when scoring itself changes what a stored value would be.
 SCORING_VERSION = 2
 
-MOST_THREADS = 1024
-
 Todo = Literal["done", "kept", "score", "resume", "run"]
-
-
-@dataclass(frozen=True, slots=True)
-class Earlier:
-    """An attempt that has its record, in as much of it as a plan of many cells can hold.
-
-    Parameters
-    ----------
-    number
-        Its number, from 1 on.
-    was_cut_short
-        Whether it was ended from outside: `cut_short`.
-    """
-
-    folder: Path
-    number: int
-    status: Status
-    was_cut_short: bool
-
-    @classmethod
-    def of(cls, stored: Stored) -> Earlier:
-        """As a record tells it."""
-        record = stored.record
-        number = int(record.attempt.get("n", 1))
-        return cls(stored.folder, number, record.status, cut_short(record))
-
-    def stored(self) -> Stored:
-        """Its record, read again; `StoreError` if it has changed since."""
-        return Stored(read_record(self.folder / RECORD), self.folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,54 +247,14 @@ def _cell(
         todo, source, parts = _decide(task, latest, attempts, parts, keep_failed)
     checkpoint = None
     if todo == "run" and not fresh and (latest is None or cut_short(latest.record)):
-        checkpoint = _checkpoint(store, folder, key, latest)
+        checkpoint = checkpoint_of(store, folder, key, latest)
     if checkpoint is not None:
         todo, threads = "resume", checkpoint.threads
     elif source is not None:
-        threads = _threads(source.record.environment) or threads
+        threads = threads_of(source.record.environment) or threads
     path = None if checkpoint is None else checkpoint.path
     past = [None if one is None else Earlier.of(one) for one in (latest, source)]
     return Cell(key, row.choice, seed, folder, todo, *past, parts, path, unusable, threads)
-
-
-def cut_short(record: Record) -> bool:
-    """Whether the attempt ended from outside: stopped, or its worker was killed."""
-    error = record.error or {}
-    return record.status == "interrupted" or error.get("type") == WORKER_LOST
-
-
-@dataclass(frozen=True, slots=True)
-class _Checkpoint:
-    """The checkpoint of a fit that stopped, and the threads with which it had come there.
-
-    Only with as many do the rest of a fit and a whole one give the same bytes.
-    """
-
-    path: Path
-    threads: int
-
-
-def _checkpoint(store: Store, folder: Path, key: str, latest: Stored | None) -> _Checkpoint | None:
-    """The newest checkpoint of this cell: of an attempt killed without a record, or of `latest`."""
-    for attempt, order in store.unfinished(store.root / folder):
-        if order.get("cell_key") == key:
-            found = _with_threads(inside(attempt, CHECKPOINT), order)
-            if found is not None and (latest is None or attempt.name > latest.record.record_id):
-                return found
-    if latest is None:
-        return None
-    return _with_threads(latest.artifact("checkpoint"), latest.record.environment)
-
-
-def _with_threads(path: Path | None, stated: Mapping[str, Any]) -> _Checkpoint | None:
-    threads = _threads(stated)
-    return _Checkpoint(path, threads) if path is not None and threads is not None else None
-
-
-def _threads(stated: Mapping[str, Any]) -> int | None:
-    """The threads that an order or an environment names, if that is a number of threads."""
-    threads = stated.get("threads")
-    return threads if isinstance(threads, int) and 0 < threads <= MOST_THREADS else None
 
 
 def _decide(

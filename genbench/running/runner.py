@@ -13,8 +13,9 @@ from typing import Any, Protocol
 from genbench.errors import StoreError
 from genbench.plugins import GeneratorChoice
 from genbench.results import RECORD, Record, Store, Stored, newest, read_record
-from genbench.running.cells import Cell, Earlier
+from genbench.running.cells import Cell
 from genbench.running.cellspec import CellSpec
+from genbench.running.earlier import Earlier
 from genbench.running.executors import Ended, Executor, RunSetting
 from genbench.running.planning import RunOptions, cell_spec, plan_cells
 from genbench.running.recording import record_of_death, record_of_loss
@@ -133,7 +134,7 @@ def _cell_bytes(store: Store, suite: Suite) -> int:
     """The memory a cell is expected to need: that of the greediest cell of the task before."""
     peaks = [
         peak
-        for stored in store.records(store.root / suite.folder_name)
+        for stored in store.each_record(store.root / suite.folder_name)
         for name in ("peak_rss_bytes", "metrics_peak_rss_bytes")
         if isinstance(peak := stored.record.resources.get(name), int) and peak > 0
     ]

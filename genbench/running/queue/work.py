@@ -14,7 +14,7 @@ from typing import Any
 
 from genbench.errors import GenbenchError, StoreError, UsageError
 from genbench.results import RECORD, Record, RecordedAlready, read_record
-from genbench.running.cells import cut_short
+from genbench.running.earlier import cut_short
 from genbench.running.executors import Ended, RunSetting
 from genbench.running.executors.local import LocalExecutor
 from genbench.running.queue.heartbeats import Heart, new_worker
