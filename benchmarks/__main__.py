@@ -19,7 +19,10 @@ HERE = Path(__file__).resolve().parent
 TABLES = (
     ("harness",),
     ("store",),
+    ("queue",),
+    ("cluster",),
     ("report",),
+    ("report", "--generators", "100", "--seeds", "100"),
     ("downstream",),
     ("metrics", "--d", "128"),
     ("metrics", "--d", "2048"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import re
 import shlex
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tomllib
@@ -198,7 +200,7 @@ def test_a_page_touches_as_many_files_as_it_is_said_to(written: Copy, page: str)
     announced = [document["project"].pop("entry-points") for document in (before, after)]
     assert before == after, "an entry point is all that pyproject.toml gets"
     new = [sum(map(len, groups.values())) for groups in announced]
-    by_entry_point = page in ("baseline", "loader", "extractor", "executor")
+    by_entry_point = page in ("baseline", "loader", "extractor", "executor", "tracker")
     assert new[1] - new[0] == (1 if by_entry_point else 0)
 
 
@@ -240,6 +242,20 @@ def of_executor(copy: Copy, out: dict[str, str]) -> None:
     assert [record["status"] for record in copy.records().values()] == ["ok"]
 
 
+def of_tracker(copy: Copy, out: dict[str, str]) -> None:
+    listed = out["genbench list trackers --check"]
+    assert "Keeps cells and their numbers as tables of a file." in listed
+    (flow,) = copy.records().values()
+    with contextlib.closing(sqlite3.connect(copy.root / "cells.db")) as base:
+        told = dict(base.execute("select number, value from numbers").fetchall())
+        assert base.execute("select status from cells").fetchall() == [("ok",)]
+        assert base.execute("select count(*) from live").fetchone() == (0,)
+    fid = flow["metrics"]["fid"]
+    interval = fid["interval"]
+    names = ("metrics/fid", "metrics/fid_low", "metrics/fid_high")
+    assert [told[n] for n in names] == [fid["value"], interval["low"], interval["high"]]
+
+
 def of_kind(copy: Copy, out: dict[str, str]) -> None:
     assert "0 failed" in out["genbench check logistic_normal.py"]
     found = copy.records()
@@ -260,6 +276,7 @@ OUTCOMES = {
     "kind": of_kind,
     "metric": of_metric,
     "executor": of_executor,
+    "tracker": of_tracker,
     "baseline": of_baseline,
     "loader": of_loader,
     "extractor": of_extractor,

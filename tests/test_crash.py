@@ -12,13 +12,13 @@ import pytest
 
 from genbench.plugins.choice import GeneratorChoice
 from genbench.plugins.finding import Description, GeneratorRef
-from genbench.results.store import SPEC, Store, Stored, newest
-from genbench.running.cells import CHECKPOINT, WORKER_LOST, Cell, build_plan, cell_folder, cell_key
+from genbench.results.store import CHECKPOINT, SPEC, Store, Stored, newest
+from genbench.running.cells import Cell, build_plan, cell_folder, cell_key
 from genbench.running.cellspec import CellSpec, read_spec
 from genbench.running.ledger import AT_CHECKPOINT, LIKELIHOOD, Ledger, inherit_checkpoint
 from genbench.running.likelihoods import PROBE
 from genbench.running.narration import Lines
-from genbench.running.recording import GENERATION, generation_of, record_of_loss
+from genbench.running.recording import GENERATION, WORKER_LOST, generation_of, record_of_loss
 from genbench.running.sampling import Sampling
 from genbench.running.worker import Worker
 from genbench.system import tensorfile

@@ -10,6 +10,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
@@ -25,13 +26,17 @@ from genbench.results.records import Record
 from genbench.results.store import CHECKPOINT, RecordedAlready, Store, write_record
 from genbench.running.cells import build_plan
 from genbench.running.cellspec import CellSpec
-from genbench.running.executors import RunSetting, sizing, slurm, started
+from genbench.running.executors import QueueExecutor, RunSetting, sizing, slurm, started
 from genbench.running.executors.site import ExecutorChoice, choose_executor
+from genbench.running.narration import Lines
 from genbench.running.planning import RunOptions
 from genbench.running.queue import claims, heartbeats, showing
 from genbench.running.queue import manifest as manifests
+from genbench.running.queue import work as working
 from genbench.running.queue.manifest import Manifest, OtherBuild, write_manifest
 from genbench.running.queue.taking import Next, Place, Taker
+from genbench.running.queue.waiting import _Waiting
+from genbench.running.queue.work import Share, work
 from genbench.running.recording import WORKER_LOST, record_of_death, record_of_loss
 from genbench.system import write_bytes
 from genbench.system.forking import ForkServerClient
@@ -243,7 +248,8 @@ def test_a_task_that_vanished_leaves_a_record_and_loses_no_checkpoint(tmp_path: 
     error: Any = lost.error
     assert (lost.status, error["type"]) == ("interrupted", WORKER_LOST)
     assert error["message"] == "task 5_0 is gone; it goes on elsewhere"
-    assert run.lose(manifest, order, "6_0", "task 6_0 is gone") is False  # before it began
+    for _ in range(2):  # told again where nobody took the next try; it was gone before it began
+        assert run.lose(manifest, order, "6_0", "task 6_0 is gone") is False
     again = taken(Taker(tmp_path, "w", "7_0").take(manifest, order, HERE))
     assert again.attempt == 3
     assert again.resume is not None
@@ -377,6 +383,166 @@ def test_short_cells_share_a_task_and_its_time_follows_from_records(tmp_path: Pa
 )  # fmt: skip
 def test_a_task_is_warned_before_half_its_time_is_over(limit: str | None, seconds: int) -> None:
     assert slurm._warning(limit) == seconds
+
+
+class Shell:
+    """Stands in for Slurm's commands: each says what a file holds and ends as another says."""
+
+    def __init__(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._place = place / "bin"
+        self._place.mkdir()
+        monkeypatch.setenv("PATH", f"{self._place}:{os.environ['PATH']}")
+        for name in ("sbatch", "scancel", "scontrol", "squeue"):
+            self.says(name, "")
+
+    def says(self, name: str, text: str, code: int = 0) -> None:
+        """Have a command say this, on stderr if it fails."""
+        path = self._place / name
+        to = ">&2" if code else ""
+        path.write_text(f"#!/bin/sh\ncat <<'END' {to}\n{text}\nEND\nexit {code}\n")
+        path.chmod(0o755)
+
+
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    """Slurm's commands, which know of nothing."""
+    return Shell(tmp_path, monkeypatch)
+
+
+class Heard(Lines):
+    """The lines of a run."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        super().__init__(load_suite(str(TINY)), self.lines.append)
+
+    def about(self, word: str) -> list[str]:
+        """Those with this word, since the last question."""
+        found = [line for line in self.lines if word in line]
+        self.lines.clear()
+        return found
+
+
+def waiting_for(slurm: QueueExecutor, root: Path, heard: Heard) -> _Waiting:
+    """A run of one cell that waits for tasks of Slurm."""
+    suite, store, options = load_suite(str(TINY)), Store(root), RunOptions((0,))
+    store.write_suite(suite.folder_name, suite.describe())
+    cells = build_plan(suite, [choice()], (0,), store, threads=1)
+    return _Waiting(suite, cells, store, options, slurm, heard, lambda: None, "slurm")
+
+
+def test_while_the_controller_is_away_it_is_said_once_and_nothing_is_taken_for_lost(
+    tmp_path: Path, shell: Shell
+) -> None:
+    """Nor is it an end of the run that it does not take the next try of a task that is gone."""
+    root = tmp_path / "results"
+    setting = RunSetting(root, "auto", 1, ForkServerClient(()), {"poll": "0.001"})
+    heard = Heard()
+    away = "slurm_load_jobs error: Unable to contact slurm controller (connect failure)"
+    with started("slurm", setting) as slurm:
+        assert isinstance(slurm, QueueExecutor)
+        run = waiting_for(slurm, root, heard)
+        shell.says("sbatch", "7")
+        run.order()
+        shell.says("squeue", "7_0 RUNNING")
+        run.collect(once=True)
+        assert not heard.about("answer")
+        shell.says("squeue", away, 1)
+        shell.says("sbatch", f"sbatch: error: {away}", 1)
+        for _ in range(3):
+            time.sleep(0.01)
+            run.collect(once=True)
+        (line,) = heard.about("answer")
+        assert line.startswith(f"the Slurm controller does not answer ({away}): tasks go on")
+        assert not records(root)
+        shell.says("squeue", "")  # it is back for a moment, and the task is gone
+        for _ in range(2):
+            time.sleep(0.01)
+            run.collect(once=True)
+        assert heard.about("answer") == ["slurm answers again"]
+        (lost,) = (record for of_cell in records(root).values() for record in of_cell)
+        assert "left no log in the results folder: does its node see that?" in str(lost.error)
+        shell.says("sbatch", "8")
+        time.sleep(0.01)
+        run.collect(once=True)
+        shell.says("squeue", "8_0 PENDING")
+        time.sleep(0.01)
+        run.collect(once=True)
+        assert len(records(root)) == 1
+        assert len(run.awaited) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("sbatch: error: Batch job submission failed: Unable to contact slurm controller",
+         r"does not answer and took no cells .*: run the same command again later"),
+        ("sbatch: error: invalid partition specified: nope",
+         r"sbatch refused the cells: sbatch: error: invalid partition specified: nope"),
+    ],
+)  # fmt: skip
+def test_what_sbatch_does_not_take_is_told_with_its_words_and_orders_nothing(
+    tmp_path: Path, shell: Shell, said: str, message: str
+) -> None:
+    shell.says("sbatch", said, 1)
+    root = tmp_path / "results"
+    with started("slurm", RunSetting(root, "auto", 1, ForkServerClient(()))) as slurm:
+        assert isinstance(slurm, QueueExecutor)
+        with pytest.raises(UsageError, match=message):
+            waiting_for(slurm, root, Heard()).order()
+    assert not list(root.glob(".queue/*/manifest.json"))
+
+
+def test_without_sbatch_the_way_out_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    setting = RunSetting(tmp_path, "auto", 1, ForkServerClient(()))
+    with (
+        pytest.raises(UsageError, match=r"no sbatch here: run this where .* or use --executor"),
+        started("slurm", setting),
+    ):
+        pass
+
+
+def test_a_worker_on_a_full_disk_ends_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its cells, if it had any, are others' once it gives no sign of life."""
+    ordered(tmp_path, 1)
+
+    def full(**where: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tempfile, "mkstemp", full)
+    with pytest.raises(StoreError, match=r"workers/.*: No space left on device: make room there"):
+        work(tmp_path, jobs=1, device="cpu", share=Share(), forks=ForkServerClient(()), say=print)
+
+
+def test_a_folder_that_a_machine_does_not_see_is_told_to_who_works_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no folder .*/nowhere here: .* or mount it"):
+        work(tmp_path / "nowhere", jobs=1, device="cpu", share=Share(), forks=ForkServerClient(()),
+             say=print)  # fmt: skip
+
+
+def test_a_worker_with_no_room_does_not_read_what_others_have_settled(tmp_path: Path) -> None:
+    """It is a file for each of them, as often as it looks."""
+    manifest = ordered(tmp_path, 2)
+    worker = working._Worker(tmp_path, 1, "cpu", Share(), ForkServerClient(()), print)
+    with heartbeats.Heart(tmp_path, worker.name, LEASE, list) as heart:
+        worker._look(heart)
+        (shelf,) = worker._shelves.values()
+        busy = working._Attempt(shelf, manifest.orders[0], "cpu")
+        worker._under_way[tmp_path / "01A"] = busy
+        worker._started(manifest).jobs = 1
+        manifest.settle(1, "another")
+        worker._look_at = 0.0
+        worker._look(heart)
+        assert set(shelf.left) == {0, 1}
+        worker._under_way.clear()
+        worker._look_at = 0.0
+        worker._look(heart)
+        assert set(shelf.left) == {0}
 
 
 class Living:

@@ -36,6 +36,13 @@ def test_both_halves_are_done_each_in_a_process() -> None:
     assert len(set(found.values())) == 2
 
 
+def test_what_comes_first_is_done_here_and_once_for_fewer_of_the_items() -> None:
+    done: list[int] = []
+    found = in_halves(written_by, range(10), first=lambda: done.append(os.getpid()), takes=0.4)
+    assert done == [os.getpid()]
+    assert [found[str(item)] == str(os.getpid()) for item in range(10)] == [True] * 3 + [False] * 7
+
+
 def test_a_second_process_that_dies_costs_time_only() -> None:
     here = os.getpid()
 

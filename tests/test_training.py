@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,26 @@ def nested(depth: int) -> Any:
 
 
 SOUND = {"served": 40, "seconds": 1.0, "curves": {"loss": {"3": [1.0, 2]}}, "state": {"total": 1}}
+
+
+def test_a_checkpoint_takes_a_twentieth_of_the_time_at_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that takes ten seconds is not written every thirty."""
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    written: list[float] = []
+
+    def save(self: HarnessRun, path: Path, body: object) -> None:
+        written.append(now[0])
+        now[0] += 10.0
+
+    monkeypatch.setattr(HarnessRun, "_save", save)
+    run = HarnessRun(0, CPU, Budget(10), checkpoint_file=tmp_path / "checkpoint.safetensors")
+    for _ in range(100):
+        now[0] += 10.0
+        run.checkpoint(dict)
+    assert written == [30.0, 240.0, 450.0, 660.0, 870.0]
 
 
 @pytest.mark.parametrize(

@@ -115,8 +115,9 @@ def _written(
 
 def _finished(suite: Suite, cell: Cell, store: Store) -> tuple[Stored, Path]:
     """The attempt whose generator is exported, and its state; `UsageError` if there is none."""
-    for stored in (cell.latest, cell.source):
-        if stored is not None and stored.record.status == "ok":
+    for earlier in (cell.latest, cell.source):
+        if earlier is not None and earlier.status == "ok":
+            stored = earlier.stored()
             state = stored.artifact("state")
             if state is not None:
                 return stored, state

@@ -20,6 +20,7 @@ from genbench.system import tensorfile
 
 CURVE_POINTS = 200
 CHECKPOINT_SECONDS = 30.0
+CHECKPOINT_SHARE = 20  # times what a checkpoint took: large ones on slow disks cost a twentieth
 _LONGEST = 1e9  # seconds, thirty years: a checkpoint that claims more is not ours
 
 
@@ -88,6 +89,7 @@ class HarnessRun:
         self._apart = self._snapshots.seconds  # of a fit that was begun before this one
         self._curves = _Curves(budget.examples)
         self._began = self._last_report = self._last_save = time.monotonic()
+        self._save_took = 0.0
         self.restored_from = 0
         self.seconds_before = 0.0
         self.checkpoints = 0
@@ -124,9 +126,13 @@ class HarnessRun:
         self._snapshots.offer(self.served, self.budget, state)
 
     def checkpoint(self, state: Callable[[], Mapping[str, Any]]) -> None:
-        """See `genbench.generator.Run.checkpoint`. Saves every 30 s and when stopping."""
+        """See `genbench.generator.Run.checkpoint`. Saves every 30 s and when stopping.
+
+        Where that takes more than a twentieth of the time it is done less often.
+        """
         stopping = self._stop()
-        due = time.monotonic() - self._last_save >= CHECKPOINT_SECONDS
+        began = time.monotonic()
+        due = began - self._last_save >= max(CHECKPOINT_SECONDS, CHECKPOINT_SHARE * self._save_took)
         if self._checkpoint_file is not None and (stopping or due):
             body = {
                 "served": self.served,
@@ -136,6 +142,7 @@ class HarnessRun:
             }
             self._save(self._checkpoint_file, body)
             self._last_save = time.monotonic()
+            self._save_took = self._last_save - began
         if stopping:
             raise Stopped
 

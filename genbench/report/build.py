@@ -7,7 +7,7 @@ import gc
 import hashlib
 import json
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -34,6 +34,7 @@ from genbench.results import Entry, TaskResults, plain
 from genbench.system import write_bytes
 
 MANIFEST = "manifest.json"
+OTHERS = 0.12  # what the pages of rows and the data take of the time of the pages of cells
 PLOTLY = "plotly-cartesian.min.js"
 SCRIPTS = ("theme.js", "state.js", "columns.js", "table.js", "figures.js", "samples.js",
            "sounds.js", "compare.js")  # fmt: skip
@@ -75,10 +76,7 @@ def _build(tasks: Sequence[TaskResults], out: Path, single_file: bool, badge: bo
             if not site.alone:
                 body = site.render("task.html.j2", page=found, **_head(heavy))
                 site.write(f"{found.id}.html", body)
-            _write_rows(site, found)
-            _write_cells(site, found)
-            for name, content in site.data(found).items():
-                site.write(f"data/{found.id}-{name}", content)
+            _write_details(site, found)
     if badge:
         for found in pages:
             body = site.render("badge.svg.j2", **badge_text(found))
@@ -97,6 +95,24 @@ def _identities(tasks: Sequence[TaskResults]) -> dict[str, TaskResults]:
     return found
 
 
+def _write_details(site: _Site, found: Page) -> None:
+    """Write the pages of rows and cells, and the data.
+
+    They are named before any is written: two processes do that.
+    """
+    for row in found.table.rows:
+        site.row_name(found, row)
+    for _, entry in found.entries:
+        site.cell_name(entry)
+
+    def others() -> None:
+        _write_rows(site, found)
+        for name, make in _data_of(found).items():
+            site.write(f"data/{found.id}-{name}", make(found))
+
+    _write_cells(site, found, others)
+
+
 def _write_rows(site: _Site, found: Page) -> None:
     up = f"../{site.page_file(found)}"
     head = _head([site.script], home="../index.html")
@@ -108,7 +124,7 @@ def _write_rows(site: _Site, found: Page) -> None:
         site.write(f"rows/{site.row_name(found, row)}.html", body)
 
 
-def _write_cells(site: _Site, found: Page) -> None:
+def _write_cells(site: _Site, found: Page, others: Callable[[], None]) -> None:
     up = f"../{site.page_file(found)}"
     head = _head([site.script], home="../index.html")
     names = [site.cell_name(entry) for _, entry in found.entries]
@@ -121,17 +137,15 @@ def _write_cells(site: _Site, found: Page) -> None:
             site.write(f"cells/{name}.html", body)
         return site.written
 
-    site.written.update(in_halves(write, list(zip(names, found.entries, strict=True))))
+    cells = list(zip(names, found.entries, strict=True))
+    site.written.update(in_halves(write, cells, first=others, takes=OTHERS))
 
 
-def _data(found: Page) -> dict[str, str]:
-    data = {
-        "table.csv": wide_csv(found),
-        "values.csv": long_csv(found),
-        "table.json": table_json(found),
-    }
+def _data_of(found: Page) -> dict[str, Callable[[Page], str]]:
+    """The data of a page by file name, to be made."""
+    data = {"table.csv": wide_csv, "values.csv": long_csv, "table.json": table_json}
     if any(figure.file == CURVES for figure in found.figures):
-        data[CURVES] = curves_csv(found)
+        data[CURVES] = curves_csv
     return data
 
 
@@ -299,16 +313,16 @@ class _Site:
     def downloads(self, found: Page) -> list[tuple[str, str]]:
         """Names and addresses of the page's data."""
         if not self.single:
-            return [(name, f"data/{found.id}-{name}") for name in self.data(found)]
+            return [(name, f"data/{found.id}-{name}") for name in _data_of(found)]
         return [
             (name, "data:text/plain;base64," + base64.b64encode(content.encode()).decode())
-            for name, content in self.data(found).items()
+            for name, content in self._data_inside(found).items()
         ]
 
-    def data(self, found: Page) -> dict[str, str]:
-        """The page's data by file name, made once."""
+    def _data_inside(self, found: Page) -> dict[str, str]:
+        """The data of a page of the single file by name, made once."""
         if found.id not in self._data:
-            self._data[found.id] = _data(found)
+            self._data[found.id] = {name: make(found) for name, make in _data_of(found).items()}
         return self._data[found.id]
 
     def write(self, name: str, content: str) -> None:

@@ -17,16 +17,23 @@ Work = Callable[[Sequence[T]], Mapping[str, str]]
 ENOUGH = 200  # below that many items a second process gains nothing
 
 
-def in_halves(work: Work[T], items: Sequence[T]) -> dict[str, str]:
+def in_halves(
+    work: Work[T], items: Sequence[T], *, first: Callable[[], None] = lambda: None,
+    takes: float = 0.0,
+) -> dict[str, str]:  # fmt: skip
     """``work(items)`` with the second half in a forked process, where that is possible and pays.
+
+    What is to be done `first`, and `takes` so many times what all of the items take, is done in
+    this process, which gets so many fewer of them.
 
     `work` writes files and returns strings by name. It may be called twice for the second half:
     what the other process could not do, for whatever reason, is done again here, so that an error
     is raised as if there had been one process.
     """
     if len(items) < ENOUGH or not _can_fork():
+        first()
         return dict(work(items))
-    middle = len(items) // 2
+    middle = int(len(items) * (1 - takes) / 2)
     reader, writer = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Python warns of numpy's idle threads, which do not matter
@@ -37,16 +44,17 @@ def in_halves(work: Work[T], items: Sequence[T]) -> dict[str, str]:
     os.close(writer)
     with os.fdopen(reader, "rb") as pipe:
         try:
-            first = dict(work(items[:middle]))
+            first()
+            mine = dict(work(items[:middle]))
             data = pipe.read()
         finally:
             pipe.close()  # the other process, if it is still there, ends when it answers
             os.waitpid(pid, 0)
     try:
-        second = json.loads(data)
+        theirs = json.loads(data)
     except ValueError:
-        second = work(items[middle:])
-    return {**first, **second}
+        theirs = work(items[middle:])
+    return {**mine, **theirs}
 
 
 def _can_fork() -> bool:

@@ -74,6 +74,8 @@ def slug(text: str) -> str:
 
 def finite(value: Any) -> float | None:
     """`value` as a float if it is a finite number, else None: a record may hold anything."""
+    if type(value) is float:  # nearly all, so first
+        return value if math.isfinite(value) else None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:

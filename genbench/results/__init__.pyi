@@ -19,7 +19,7 @@ from .margins import Margin, margin_of
 from .progress import overview, write_progress
 from .publish import gather, outdated, shipped_controls, task_results
 from .ranking import ONE_SEED, Standing, holm, pareto_front, standings
-from .records import Artifact, Record, Status, canonical_json, digest, metric_value
+from .records import Artifact, Record, Status, canonical_json, digest, digest_of, metric_value
 from .revisions import extract
 from .schema import record_schema
 from .states import snapshot_name, snapshots_in
@@ -78,6 +78,7 @@ __all__ = [
     "comparison",
     "course_of",
     "digest",
+    "digest_of",
     "direction",
     "dumps",
     "environment_mark",

@@ -29,6 +29,7 @@ LARGEST = 1e100
 MOST_METRICS = 1_000
 
 STATUSES = get_args(Status)
+_NUMBERS = frozenset((int, float))  # of JSON; True is none
 
 # Small numbers as orjson writes them and Python does not: ``1e-7`` and, below 1e-4, ``0.000012``.
 _EXPONENT = re.compile(rb"e-([0-9])(?=[,\]}])")
@@ -106,14 +107,16 @@ class Record:
 
     @staticmethod
     def _sealed(body: dict[str, Any]) -> dict[str, Any]:
-        """`body` with its digests."""
-        result = {name: value for name, value in body.items() if name not in _NOT_RESULT}
-        result["metrics"] = {
+        """`body` with its digests, for which long parts are written once."""
+        texts = {name: dumps(value) for name, value in body.items()}
+        timeless = {
             name: {key: value for key, value in metric.items() if key != "seconds"}
             for name, metric in body["metrics"].items()
         }
-        body["result_digest"] = digest(result)
-        body["digest"] = digest(body)
+        result = {name: text for name, text in texts.items() if name not in _NOT_RESULT}
+        body["result_digest"] = _digest_of_parts({**result, "metrics": dumps(timeless)})
+        texts["result_digest"] = dumps(body["result_digest"])
+        body["digest"] = _digest_of_parts(texts)
         return body
 
     @classmethod
@@ -134,12 +137,10 @@ class Record:
         if isinstance(metrics, dict) and len(metrics) > MOST_METRICS:
             raise StoreError(f"record has {len(metrics):,} metrics, over {MOST_METRICS:,}")
         _check_digest(body)
-        fields = {f.name: f for f in dataclasses.fields(cls)}
-        unknown = sorted(set(body) - set(fields) - {"schema", "digest", "result_digest"})
-        if unknown:
+        if unknown := sorted(body.keys() - _KEYS):
             raise StoreError(f"record has unknown fields: {shorten(', '.join(unknown), 200)}")
         try:
-            values = {name: body[name] for name in fields if name in body}
+            values = {name: value for name, value in body.items() if name in _FIELDS}
             values["metrics"] = {k: metric_value(v) for k, v in body["metrics"].items()}
             values["artifacts"] = tuple(Artifact(**a) for a in body.get("artifacts", ()))
             record = cls(**values)
@@ -154,34 +155,41 @@ class Record:
             raise ValueError(f"status {self.status!r} is none of {', '.join(STATUSES)}")
         suite, generator = self.cell["suite"], self.cell["generator"]
         for key in ("name", "version", "task", "hash", "profile"):
-            _expect(str, suite[key], f"cell.suite.{key}")
+            _expect(str, suite[key], "cell.suite", key)
         for key in ("name", "version", "provider"):
-            _expect(str, generator[key], f"cell.generator.{key}")
-        _expect(dict, generator["params"], "cell.generator.params")
-        _expect(int, self.cell["seed"], "cell.seed")
+            _expect(str, generator[key], "cell.generator", key)
+        _expect(dict, generator["params"], "cell.generator", "params")
+        _expect(int, self.cell["seed"], "cell", "seed")
         for key in ("record_id", "cell_key"):
-            _expect(str, getattr(self, key), key)
+            _expect(str, getattr(self, key), "", key)
         for key in ("dataset", "curves", "timing", "resources", "environment", "source",
                     "attempt", "times", "copies", "course"):  # fmt: skip
-            _expect(dict, getattr(self, key), key)
+            _expect(dict, getattr(self, key), "", key)
         if self.error is not None:
-            _expect(dict, self.error, "error")
+            _expect(dict, self.error, "", "error")
         for item in self.artifacts:
             for name in ("role", "path", "sha256"):
-                _expect(str, getattr(item, name), f"artifacts.{name}")
-            _expect(int, item.bytes, "artifacts.bytes")
+                _expect(str, getattr(item, name), "artifacts", name)
+            _expect(int, item.bytes, "artifacts", "bytes")
         for name, body in (("timing", self.timing), ("resources", self.resources)):
             for key, value in body.items():
-                if type(value) in (int, float) and not _is_measurement(value):
+                if type(value) in _NUMBERS and not -LARGEST < value < LARGEST:
                     raise ValueError(f"{name}.{key} is {value:.4g}: no measurement is so large")
-        _expect(int, self.examples_served, "examples_served")
+        _expect(int, self.examples_served, "", "examples_served")
         if self.examples_served < 0:
             raise ValueError(f"examples_served is {self.examples_served}: no count is negative")
-        _expect(int, self.attempt.get("n", 1), "attempt.n")
+        _expect(int, self.attempt.get("n", 1), "attempt", "n")
 
 
-def _expect(kind: type, value: Any, where: str) -> None:
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+# What a record's JSON can hold: read once, as records are read by the hundred thousand.
+_FIELDS = frozenset(f.name for f in dataclasses.fields(Record))
+_KEYS = _FIELDS | {"schema", "digest", "result_digest"}
+
+
+def _expect(kind: type, value: Any, place: str, key: str) -> None:
+    """ValueError, with the place and the key, where a value of JSON data is of another kind."""
+    if type(value) is not kind:
+        where = f"{place}.{key}".removeprefix(".")
         raise ValueError(f"{where} is {type(value).__name__}, expected {kind.__name__}")
 
 
@@ -201,28 +209,22 @@ def metric_value(body: Any) -> MetricValue:
         if None in bounds:
             raise ValueError("an interval lacks an end or its level")
         numbers += bounds
-        _expect(str, metric.interval.method, "interval.method")
+        _expect(str, metric.interval.method, "interval", "method")
     for number in numbers:
-        if number is not None and not (type(number) is float and -LARGEST < number < LARGEST):
-            _measured(number)
+        if number is not None and not (type(number) in _NUMBERS and -LARGEST < number < LARGEST):
+            raise ValueError(f"{number!r} stands where a finite number below {LARGEST:g} belongs")
     if metric.interval is not None and not (
         metric.interval.low <= metric.interval.high and 0 < metric.interval.level < 1
     ):
         raise ValueError(f"{metric.interval} is no interval: its ends or its level are wrong")
     for text in (metric.unit, metric.reason):
         if text is not None:
-            _expect(str, text, "unit or reason")
+            _expect(str, text, "", "unit or reason")
     if metric.higher_is_better not in (None, True, False):
         raise ValueError(f"higher_is_better is {metric.higher_is_better!r}")
-    _expect(str, metric.signature, "signature")
-    _expect(dict, metric.details, "details")
+    _expect(str, metric.signature, "", "signature")
+    _expect(dict, metric.details, "", "details")
     return metric
-
-
-def _measured(number: Any) -> None:
-    number_like = isinstance(number, int | float) and not isinstance(number, bool)
-    if not number_like or not _is_measurement(number):
-        raise ValueError(f"{number!r} stands where a finite number below {LARGEST:g} belongs")
 
 
 def _is_measurement(number: float) -> bool:
@@ -274,8 +276,11 @@ def _quick_digest(body: Mapping[str, Any]) -> str | None:
         text = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
     except TypeError:
         return None
-    text = _SMALL.sub(_scientific, _EXPONENT.sub(rb"e-0\1", text))
-    return "sha256:" + hashlib.sha256(text).hexdigest()
+    if b"e-" in text:  # to look first is cheaper than an expression that finds nothing
+        text = _EXPONENT.sub(rb"e-0\1", text)
+    if b"0.0000" in text:
+        text = _SMALL.sub(_scientific, text)
+    return digest_of(text)
 
 
 def _scientific(small: re.Match[bytes]) -> bytes:
@@ -290,4 +295,15 @@ def canonical_json(body: Any) -> bytes:
 
 def digest(body: Any) -> str:
     """``sha256:`` and the hex digest of the canonical JSON of `body`."""
-    return "sha256:" + hashlib.sha256(canonical_json(body)).hexdigest()
+    return digest_of(canonical_json(body))
+
+
+def _digest_of_parts(texts: Mapping[str, str]) -> str:
+    """`digest` of an object, given the canonical JSON of each of its values."""
+    parts = ",".join(f"{dumps(name)}:{texts[name]}" for name in sorted(texts))
+    return digest_of(f"{{{parts}}}".encode())
+
+
+def digest_of(text: bytes) -> str:
+    """The same, of a canonical JSON."""
+    return "sha256:" + hashlib.sha256(text).hexdigest()

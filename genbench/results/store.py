@@ -179,8 +179,6 @@ class Store:
                 continue
             path = attempt / RECORD
             try:
-                if not exists(path):
-                    continue  # an attempt that died, or one that is running
                 record = read_record(path)
                 if record.record_id == attempt.name:
                     yield Stored(record, attempt)
@@ -188,7 +186,9 @@ class Store:
                     name = shorten(record.record_id)
                     yield Problem(path, f"is the record of another attempt, {name}: it was moved")
             except StoreError as error:
-                yield Problem(path, str(error))
+                # None is there: of an attempt that died, or one that is running.
+                if not isinstance(error.__cause__, FileNotFoundError):
+                    yield Problem(path, str(error))
 
     def unfinished(self, cell_folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
         """Attempts at a cell that ended, or have not ended yet, without a record; newest first.
@@ -204,6 +204,11 @@ class Store:
     def records(self, folder: Path) -> list[Stored]:
         """The valid records below `folder`."""
         return list(sound(self.everything(folder)))
+
+    def each_record(self, folder: Path) -> Iterator[Stored]:
+        """The same, one after the other: of very many no more than one is held."""
+        with collector_at_rest():
+            yield from sound(self.attempts(folder))
 
     def everything(self, folder: Path) -> list[Stored | Problem]:
         """All that `attempts` finds, kept."""

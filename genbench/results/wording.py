@@ -21,8 +21,12 @@ def plain(value: Any) -> str:
     return value if isinstance(value, str) else dumps(value)
 
 
+# Made once: that takes longer than most of what is written with it.
+_encode = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+).encode
+
+
 def dumps(body: Any) -> str:
     """Compact JSON with sorted keys."""
-    return json.dumps(
-        body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
+    return _encode(body)

@@ -75,7 +75,7 @@ class Lines:
                     "where it is (genbench results verify lists all such)"
                 )
             if cell.todo == "run" and cell.latest is not None:
-                status = cell.latest.record.status
+                status = cell.latest.status
                 why = "--fresh" if status in ("ok", "skipped") else f"it was {status}"
                 self.say(f"{cell.label} runs again: {why}")
             elif cell.todo == "resume":
@@ -100,6 +100,9 @@ class Lines:
             self.say(f"  note: {note}")
         if self._emit is not None:
             self._emit(cell_line(record))
+
+    def remarked(self, text: str) -> None:
+        self.say(text)
 
     def stopping(self, hard: bool) -> None:
         self.say("stopping now" if hard else "finishing what is being written; once more stops now")

@@ -15,6 +15,7 @@ from genbench.plugins import GeneratorChoice
 from genbench.results import RECORD, Record, Store, Stored, newest, read_record
 from genbench.running.cells import Cell
 from genbench.running.cellspec import CellSpec
+from genbench.running.earlier import Earlier
 from genbench.running.executors import Ended, Executor, RunSetting
 from genbench.running.planning import RunOptions, cell_spec, plan_cells
 from genbench.running.recording import record_of_death, record_of_loss
@@ -42,6 +43,9 @@ class Listener(Protocol):
 
     def again_alone(self, cell: Cell) -> None:
         """The cell had too little memory beside others: it runs again once they are done."""
+
+    def remarked(self, text: str) -> None:
+        """A sentence about the run as a whole, for people."""
 
     def stopping(self, hard: bool) -> None:
         """The run is being stopped."""
@@ -130,7 +134,7 @@ def _cell_bytes(store: Store, suite: Suite) -> int:
     """The memory a cell is expected to need: that of the greediest cell of the task before."""
     peaks = [
         peak
-        for stored in store.records(store.root / suite.folder_name)
+        for stored in store.each_record(store.root / suite.folder_name)
         for name in ("peak_rss_bytes", "metrics_peak_rss_bytes")
         if isinstance(peak := stored.record.resources.get(name), int) and peak > 0
     ]
@@ -220,7 +224,7 @@ class _Loop:
         self._eta.learn(cell, one.seconds)
         self._report.wanted = True
         if record.status == "oom" and ended.spec.slots > 1 and not self._options.memory_limit:
-            latest = Stored(record, ended.spec.folder)
+            latest = Earlier.of(Stored(record, ended.spec.folder))
             self._alone.append(replace(cell, todo="run", latest=latest, source=None))
             self._listener.again_alone(cell)
         else:

@@ -65,7 +65,7 @@ class TimeLeft:
         each = asked.augmentation.budget if asked else 0
         self._refits = each * len(list(refits.jobs(asked))) if asked else 0
         self._known: dict[tuple[str, bool], float] = {}
-        for stored in store.records(store.root / suite.folder_name):
+        for stored in store.each_record(store.root / suite.folder_name):
             wall = stored.record.times.get("wall_s")
             scored = stored.record.attempt.get("resumed_from") is not None
             if stored.record.status == "ok" and isinstance(wall, int | float):

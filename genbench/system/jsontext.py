@@ -34,17 +34,23 @@ def parse_json(text: bytes) -> Any:
 
     `ValueError` if it is not that; the slower parser may also raise RecursionError.
     """
-    brackets = text.translate(None, _NOT_BRACKETS)
-    if len(brackets) > 2 * MOST_PARTS:
+    opened = text.count(b"[") + text.count(b"{")  # within texts too
+    if opened > MOST_PARTS:
         raise ValueError(f"more than {MOST_PARTS:,} lists and objects")
-    if _LONG not in text.translate(_SHAPE) and not _ESCAPED_HALF.search(text):
+    escapes = b"\\u" in text and _ESCAPED_HALF.search(text)
+    if _LONG not in text.translate(_SHAPE) and not escapes:
         body = orjson.loads(text)
     else:
         body = json.loads(text, parse_constant=_refuse, parse_int=_whole, parse_float=_finite)
-    # Brackets within texts count too, so that only what seems deep has to be looked at.
-    if len(brackets) > DEEPEST and max(accumulate(map(_STEP.__getitem__, brackets))) > DEEPEST:
+    if opened > DEEPEST and _seems_deep(text):
         _require_shallow(body)
     return body
+
+
+def _seems_deep(text: bytes) -> bool:
+    """Whether brackets, those within texts too, are nested deeper than we follow."""
+    brackets = text.translate(None, _NOT_BRACKETS)
+    return max(accumulate(map(_STEP.__getitem__, brackets))) > DEEPEST
 
 
 def _require_shallow(body: Any) -> None:

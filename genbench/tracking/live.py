@@ -162,6 +162,10 @@ class _Beside:
         """See `Listener`."""
         self._shown.again_alone(cell)
 
+    def remarked(self, text: str) -> None:
+        """See `Listener`."""
+        self._shown.remarked(text)
+
     def stopping(self, hard: bool) -> None:
         """See `Listener`."""
         self._shown.stopping(hard)

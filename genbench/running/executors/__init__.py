@@ -24,14 +24,18 @@ if TYPE_CHECKING:
     from genbench.system import ForkServerClient
 
 __all__ = [
-    "Ended", "Executor", "Lost", "QueueExecutor", "RunSetting", "find", "is_queue", "options_of",
-    "started", "worker_command",
+    "Away", "Ended", "Executor", "Lost", "QueueExecutor", "RunSetting", "find", "is_queue",
+    "options_of", "started", "worker_command",
 ]  # fmt: skip
 
 METHODS = ("submit", "poll", "stop", "kill", "close")
 ATTRIBUTES = ("jobs", "here", "stopping")
 QUEUE_METHODS = ("launch", "gone", "cancel", "close")
-QUEUE_ATTRIBUTES = ("options", "detaches", "poll_seconds", "lease")
+QUEUE_ATTRIBUTES = ("options", "detaches", "poll_seconds", "lease", "away")
+
+
+class Away(UsageError):
+    """Whoever keeps the tasks of a run does not answer now; what was given to it goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,15 +149,18 @@ class QueueExecutor(Protocol):
         How often the run asks after the tasks.
     lease
         Seconds without a sign of life after which a worker is taken for dead.
+    away
+        Who did not answer when it was asked last, in a few words for the user; else empty.
     """
 
     options: ClassVar[Mapping[str, str]]
     detaches: bool
     poll_seconds: float
     lease: float
+    away: str
 
     def launch(self, manifest: Manifest, orders: Sequence[int]) -> None:
-        """See to it that these orders are worked on, from now on or again."""
+        """See to it that these orders are worked on, from now on or again; `Away` for later."""
 
     def gone(self, manifest: Manifest) -> list[Lost]:
         """The tasks that are certain to work no more; told anew each time, settled or not."""

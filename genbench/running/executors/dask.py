@@ -42,6 +42,7 @@ class DaskExecutor:
             raise UsageError("Dask is not installed: pip install 'genbench[dask]'") from error
         self.detaches = False
         self.poll_seconds = 1.0
+        self.away = ""
         self.lease = number_of(run.options, "lease", LEASE_SECONDS)
         self._root = run.results
         self._seconds = 60 * number_of(run.options, "minutes", 10.0)

@@ -21,6 +21,7 @@ class FolderExecutor:
     def __init__(self, run: RunSetting) -> None:
         self.detaches = True
         self.poll_seconds = 1.0
+        self.away = ""
         self.lease = number_of(run.options, "lease", LEASE_SECONDS)
 
     def launch(self, manifest: Manifest, orders: Sequence[int]) -> None:

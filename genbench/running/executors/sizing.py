@@ -25,7 +25,7 @@ class Group:
 def seconds_by_generator(root: Path, manifest: Manifest) -> dict[str, float]:
     """The longest that a cell of each generator took in this task, as records say."""
     found: dict[str, float] = {}
-    for stored in Store(root).records(root / manifest.suite.folder_name):
+    for stored in Store(root).each_record(root / manifest.suite.folder_name):
         wall = stored.record.times.get("wall_s")
         if stored.record.status == "ok" and isinstance(wall, int | float):
             name = stored.record.generator

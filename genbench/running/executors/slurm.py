@@ -19,8 +19,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar
 
-from genbench.errors import UsageError, shorten
-from genbench.running.executors import Lost, RunSetting
+from genbench.errors import UsageError, one_line, shorten
+from genbench.running.executors import Away, Lost, RunSetting
 from genbench.running.executors.folder import LEASE, LEASE_SECONDS
 from genbench.running.executors.options import number_of, text_of
 from genbench.running.executors.sizing import Group, grouped, seconds_by_generator
@@ -33,6 +33,9 @@ LOGS = "logs"
 ARRAY_SIZE = 1001  # Slurm's own default
 WARNING_SECONDS = 120
 COMMAND_SECONDS = 60
+AWAY = "the Slurm controller does not answer"
+# What sbatch says then; after a time-out it may have taken the tasks: claims keep them from harm.
+_UNREACHED = re.compile("contact slurm controller|timed out", re.IGNORECASE)
 GONE = "gone, as squeue does not know it"
 OVER = frozenset((
     GONE,
@@ -90,6 +93,7 @@ class SlurmExecutor:
         asked = run.options
         self.lease = number_of(asked, "lease", LEASE_SECONDS)
         self.poll_seconds = number_of(asked, "poll", 15.0)
+        self.away = ""
         self._root = run.results
         self._at_a_time = None if run.jobs == "auto" else run.jobs
         self._seconds = 60 * number_of(asked, "minutes", 10.0)
@@ -158,7 +162,9 @@ class SlurmExecutor:
         ]  # fmt: skip
         done = _call(*words)
         if done.returncode:
-            said = shorten(done.stderr.strip() or done.stdout.strip(), 400)
+            said = _said(done)
+            if _UNREACHED.search(said):
+                raise Away(f"{AWAY} and took no cells ({said}): run the same command again later")
             raise UsageError(f"sbatch refused the cells: {said}")
         job = done.stdout.strip().partition(";")[0]
         body = {"job": job, "first": first, "count": len(groups)}
@@ -178,8 +184,14 @@ class SlurmExecutor:
             done = _call("squeue", *form)
             lines = [line.split() for line in done.stdout.splitlines()]
             states = None if done.returncode else {w[0]: w[1] for w in lines if len(w) == 2}
+            self.away = f"{AWAY} ({_said(done)})" if done.returncode else ""
             self._states = (time.monotonic(), states)
         return states
+
+
+def _said(done: subprocess.CompletedProcess[str]) -> str:
+    """What a command that failed said of it."""
+    return shorten(one_line(done.stderr.strip() or done.stdout.strip()), 400)
 
 
 def _cancel(jobs: Iterable[Mapping[str, Any]]) -> None:

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from genbench.errors import StoreError, shorten
 from genbench.results import CHECKPOINT, SPEC, Record, RecordedAlready, Store, Stored, sound
-from genbench.running.cells import Cell, build_plan, cut_short
+from genbench.running.cells import Cell, build_plan
 from genbench.running.cellspec import CellSpec
+from genbench.running.earlier import cut_short
 from genbench.running.ledger import inherit_checkpoint
 from genbench.running.planning import cell_spec
 from genbench.running.queue import claims
@@ -117,7 +118,7 @@ class Taker:
             return False
         elif made is None or made.task != task:  # else its attempt has its record
             spec = self._spec(manifest, cell, manifest.options.device, 1)
-            if not self._claim(spec, 1):
+            if not self._claim(spec, 1, task):  # in its name: told of it again, nothing is added
                 return False
             self._write_loss(spec, why)
         return self._give_up(manifest, order, self._plan(manifest, order))
@@ -141,12 +142,12 @@ class Taker:
         latest = cell.latest
         if latest is None or cell.attempt <= order.attempt:
             return False
-        return not (cut_short(latest.record) or self._needs_all(cell, manifest))
+        return not (latest.was_cut_short or self._needs_all(cell, manifest))
 
     def _needs_all(self, cell: Cell, manifest: Manifest) -> bool:
         """Whether the last attempt had too little memory beside others, without a user's limit."""
         latest = cell.latest
-        if latest is None or latest.record.status != "oom" or manifest.options.memory_limit:
+        if latest is None or latest.status != "oom" or manifest.options.memory_limit:
             return False
         held = claims.holder(self._store.root, cell.key, cell.attempt - 1)
         return held is not None and held.slots > 1
@@ -158,9 +159,9 @@ class Taker:
         )  # fmt: skip
         return replace(spec, claimed=True)
 
-    def _claim(self, spec: CellSpec, slots: int) -> bool:
-        name = spec.folder.name
-        claim = Claim(spec.cell_key, spec.attempt, self._worker, self._task, name, slots)
+    def _claim(self, spec: CellSpec, slots: int, task: str | None = None) -> bool:
+        name, task = spec.folder.name, self._task if task is None else task
+        claim = Claim(spec.cell_key, spec.attempt, self._worker, task, name, slots)
         return claims.take(self._store.root, claim)
 
     def _fence(self, manifest: Manifest, cell: Cell, held: Claim, why: str) -> None:

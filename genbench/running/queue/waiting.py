@@ -12,7 +12,7 @@ from genbench.errors import StoreError, UsageError
 from genbench.plugins import GeneratorChoice
 from genbench.results import Store
 from genbench.running.cells import Cell
-from genbench.running.executors import QueueExecutor
+from genbench.running.executors import Away, QueueExecutor
 from genbench.running.planning import RunOptions, plan_cells
 from genbench.running.queue import claims
 from genbench.running.queue.heartbeats import WORKERS, new_worker
@@ -107,6 +107,7 @@ class _Waiting:
         self._taker = Taker(store.root, self._worker)
         self._manifests: dict[str, Manifest] = {}
         self._shown: set[Place] = set()
+        self._was_away = False
 
     def stop(self) -> None:
         """Called by a signal: stop waiting. What runs elsewhere goes on."""
@@ -185,7 +186,19 @@ class _Waiting:
                 if place[0] == manifest.id and (elsewhere or place[1] in settled):
                     self._end(place)
             self.is_stopped |= manifest.is_stopped
+        self._note_away()
         self._show()
+
+    def _note_away(self) -> None:
+        """Say once that nobody answers for the tasks, and once that somebody does again."""
+        away = self._executor.away
+        if away and not self._was_away:
+            self._listener.remarked(
+                f"{away}: tasks go on without it, and none is taken for lost until it does"
+            )
+        elif self._was_away and not away:
+            self._listener.remarked(f"{self._name} answers again")
+        self._was_away = bool(away)
 
     def _see_to_lost(self, manifest: Manifest, settled: set[int]) -> set[int]:
         """Write down whose task is gone and order it again; those that are settled by that."""
@@ -202,7 +215,8 @@ class _Waiting:
                 else:
                     again.append(index)
         if again:
-            self._executor.launch(manifest, sorted(again))
+            with suppress(Away):  # their tasks are still gone at the next look
+                self._executor.launch(manifest, sorted(again))
         return given_up
 
     def _end(self, place: Place) -> None:

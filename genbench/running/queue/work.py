@@ -14,7 +14,7 @@ from typing import Any
 
 from genbench.errors import GenbenchError, StoreError, UsageError
 from genbench.results import RECORD, Record, RecordedAlready, read_record
-from genbench.running.cells import cut_short
+from genbench.running.earlier import cut_short
 from genbench.running.executors import Ended, RunSetting
 from genbench.running.executors.local import LocalExecutor
 from genbench.running.queue.heartbeats import Heart, new_worker
@@ -30,7 +30,8 @@ from genbench.system import (
     resolve_devices,
 )
 
-LOOK_SECONDS = 2.0  # between two looks at what others have settled
+LOOK_SECONDS = 2.0  # at least, between two looks whether it goes on and at what others settled
+LOOK_SHARE = 20  # times what a look took: of many workers each has a file to be read
 POLL_SECONDS = 0.25
 TRIES = 50  # orders that are looked at between two polls
 PENDING, STOPPED = 8, 130
@@ -101,8 +102,12 @@ def work(
     Raises
     ------
     GenbenchError
-        If there are manifests, and none of them is of this genbench.
+        If there is no such folder, or there are manifests and none of them is of this genbench.
     """
+    if not root.is_dir():
+        raise UsageError(
+            f"no folder {root} here: give the results folder as this machine sees it, or mount it"
+        )
     found = _Worker(root, jobs, device, share, forks, say)
     with _signals(found), Heart(root, found.name, LEASE, found.news) as heart:
         return found.run(heart)
@@ -176,6 +181,7 @@ class _Worker:
         """Look now and then what manifests there are, and what others have settled of them."""
         if time.monotonic() < self._look_at:
             return
+        began = time.monotonic()
         refused: list[GenbenchError] = []
         known = [shelf.manifest for shelf in self._shelves.values()]
         found = [m for m in manifests(self._root, refused, known) if self._is_ours(m)]
@@ -184,11 +190,12 @@ class _Worker:
         before, self._shelves = self._shelves, {}
         for manifest in found:
             shelf = before.get(manifest.id) or _Shelf(manifest, self._orders(manifest))
-            for index in manifest.settled():
+            for index in () if self._is_full() else manifest.settled():
                 shelf.left.pop(index, None)
             self._shelves[manifest.id] = shelf
             heart.hurry(manifest.lease)
-        self._look_at = time.monotonic() + LOOK_SECONDS
+        took = time.monotonic() - began
+        self._look_at = time.monotonic() + max(LOOK_SECONDS, LOOK_SHARE * took)
 
     def _is_ours(self, manifest: Manifest) -> bool:
         return self._share.manifest in (None, manifest.id)
@@ -229,7 +236,9 @@ class _Worker:
         if got is Next.SETTLED:
             self._settle(shelf, order)
         elif isinstance(got, Next):
-            shelf.rest[order.index] = time.monotonic() + min(LOOK_SECONDS, manifest.lease / 4)
+            # A claim is not given back before its lease is over: to look often finds nothing.
+            rest = manifest.lease / 4 if got is Next.TAKEN else LOOK_SECONDS
+            shelf.rest[order.index] = time.monotonic() + rest
         else:
             self._alone = got.slots < executor.jobs
             self._under_way[got.folder] = _Attempt(shelf, order, place.device)
@@ -260,6 +269,7 @@ class _Worker:
     def _end(self, ended: Ended) -> None:
         one = self._under_way.pop(ended.spec.folder)
         shelf, order, self._alone = one.shelf, one.order, False
+        self._look_at = 0.0  # others have settled orders while there was no room for any
         record = recorded(ended)
         self._say(f"{order.generator.name} seed {order.seed}: {record.status}")
         if self._taker.is_settled(shelf.manifest, order):
