@@ -332,7 +332,7 @@ def _own_info(table: Mapping[str, Any], space: Space) -> ExtractorInfo:
         trained_on=table["trained_on"],
         licence=table.get("licence", ""),
         channels=tuple(table.get("channels", ())),
-        network="plain" if "channels" in table else TFIDF,
+        network=table.get("network", "plain" if "channels" in table else TFIDF),
     )
 
 
