@@ -175,4 +175,4 @@ def wav_bytes(x: NDArray[np.float32], rate: int) -> bytes:
 def in_16_bits(x: NDArray[Any]) -> NDArray[np.float32]:
     """Samples in [-1, 1] as a 16-bit file gives them back: whole steps of 1/32768, float32."""
     steps = np.clip(np.rint(np.asarray(x, np.float64) * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1)
-    return (steps / FULL_SCALE).astype(np.float32)
+    return (steps / FULL_SCALE + 0.0).astype(np.float32)  # never -0: equal rows have equal bytes

@@ -97,9 +97,9 @@ def new_suite(
     extractor
         ``train`` trains a classifier on the train split and saves it, ``standardised`` gives the
         columns of points one scale; otherwise the name of an extractor. By default ``train`` for
-        labelled images and sounds, ``efficientnet-lite0`` for other images, ``resemblyzer`` for other
-        sounds, ``standardised`` for points; of texts ``train`` fits n-grams to the train split, and
-        is the default.
+        labelled images and sounds, ``efficientnet-lite0`` for other images, ``resemblyzer`` for
+        other sounds, ``standardised`` for points; of texts ``train`` fits n-grams to the train
+        split, and is the default.
     skip_bad
         Leave bad image and sound files out instead of naming them and stopping.
     fitting
