@@ -13,7 +13,7 @@ from genbench.formats import Vocabulary
 from genbench.metrics import nearest_rows, nearest_sounds, nearest_texts
 
 Array = NDArray[Any]
-# From rows and training rows to how far each of the former is from its nearest of the latter.
+# From rows and training rows to how far each of the former is from the nearest of the latter.
 Distance = Callable[[Array, Array], NDArray[np.float64]]
 NEAR_QUANTILE = 0.01
 
@@ -27,8 +27,9 @@ class Filters:
     No row may repeat one of `train`; `near` is the greatest distance at which a row counts as a
     near copy, None to look for exact ones, and `distance` that of rows to their nearest training
     rows: by default `pixel_distance`. `kept` gives rows as the files of the data set will hold
-    them, where that is not as they are drawn. `classify` gives class probabilities ``(n, classes)``;
-    `confidence` is the least of a row's label, and rows without one get the likeliest class.
+    them, where that is not as they are drawn. `classify` gives class probabilities
+    ``(n, classes)``; `confidence` is the least of a row's label, and rows without one get the
+    likeliest class.
     """
 
     train: Array
