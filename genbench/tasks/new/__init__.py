@@ -126,8 +126,8 @@ def new_suite(
         raise UsageError(f"suite name {name!r} is not usable: use lower case, digits and -")
     if sum(source is not None for source in (images, npz, csv, text, batches, audio)) != 1:
         raise UsageError(
-            "give exactly one of --images DIR, --npz FILE, --csv FILE, --text FILE, "
-            "--audio DIR and --batches PLACE"
+            "give exactly one of --images DIR, --npz FILE, --csv FILE, --text FILE, --audio DIR "
+            "and --batches PLACE"
         )
     if cutting is not None and text is None:
         what = "--tokens, --vocabulary, --lower and --labels are for --text"
