@@ -22,7 +22,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 import genbench.formats.arrayfiles
-import genbench.formats.imagefiles
+import genbench.formats.mediafiles
 from genbench.errors import DataError
 from genbench.plugins.external import Staged, _slug, samples_path, stage
 from genbench.results.store import CACHE, Store
@@ -557,7 +557,7 @@ def bomb(path: Path) -> Path:
 
 
 def test_a_zip_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(genbench.formats.imagefiles, "MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(genbench.formats.mediafiles, "MOST_BYTES", 1 << 20)
     with pytest.raises(DataError, match=r"bomb.png unpacks to more than 1 MiB"):
         staged(bomb(tmp_path), small(9), tmp_path)
 

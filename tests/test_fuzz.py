@@ -31,8 +31,8 @@ from safetensors.numpy import save as safetensors_of
 from genbench.cli import cli
 from genbench.errors import DataError, GenbenchError, PluginError, StoreError, UsageError
 from genbench.formats.arrayfiles import open_arrays
-from genbench.formats.imagefiles import open_images
-from genbench.formats.imagepixels import BadImage, decode
+from genbench.formats.imagepixels import IMAGE_FILES, decode
+from genbench.formats.mediafiles import BadFile, open_files
 from genbench.generator import Space
 from genbench.report.images import ArtefactError, cloud, grid_picture
 from genbench.report.writing import Entry, TaskResults
@@ -417,9 +417,9 @@ def zip_of_images(method: int = zipfile.ZIP_DEFLATED) -> bytes:
 def test_a_damaged_zip_of_images_is_read_or_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "x.zip").write_bytes(data)
     try:
-        with open_images(tmp_path / "x.zip") as files:
+        with open_files(tmp_path / "x.zip", IMAGE_FILES) as files:
             for name in files.listing.names:
-                with contextlib.suppress(BadImage):
+                with contextlib.suppress(BadFile):
                     image = decode(files.read(name), Space("image", (1, 8, 8), levels=256))
                     assert image.shape == (1, 8, 8)
     except DataError:
@@ -428,7 +428,7 @@ def test_a_damaged_zip_of_images_is_read_or_refused(tmp_path: Path, data: bytes)
 
 def test_a_zip_that_holds_its_own_folder_is_read(tmp_path: Path) -> None:
     (tmp_path / "x.zip").write_bytes(zip_of_images())
-    with open_images(tmp_path / "x.zip") as files:
+    with open_files(tmp_path / "x.zip", IMAGE_FILES) as files:
         assert files.listing.names == ("a/0.png", "b/1.png")
 
 

@@ -263,7 +263,7 @@ IMAGES = np.zeros((300, 1, 8, 8), np.uint8)
         (loose, "1 images lie outside the class folders"),
         (odd, "class0/odd.png is 8 x 9, the suite has 8 x 8"),
         (odd, "class1/empty.png is empty"),
-        (unlabelled, "no labelled images to train an extractor on"),
+        (unlabelled, "no labelled images or sounds to train an extractor on"),
         (lambda p: {"images": pictures(p / "few", 30)}, "are too few: the splits would hold"),
         (lambda p: {"images": p / "nowhere"}, "no folder and no zip of images at"),
         (bad_csv("a,b\n1,2\n3,x\n"), "bad.csv, line 3, column 'b': 'x' is no finite number"),
@@ -281,8 +281,8 @@ IMAGES = np.zeros((300, 1, 8, 8), np.uint8)
         ),
         (
             lambda p: {},
-            "give exactly one of --images DIR, --npz FILE, --csv FILE, --text FILE and "
-            "--batches PLACE",
+            "give exactly one of --images DIR, --npz FILE, --csv FILE, --text FILE, --audio DIR "
+            "and --batches PLACE",
         ),
     ],
 )

@@ -149,7 +149,7 @@ def test_points_are_not_built(home: Path) -> None:
         "-g", "normal", "-n", 10, "-o", "points", cwd=home,
     )  # fmt: skip
     assert done.code == 2
-    assert "holds points: synthesize builds data sets of images and of texts" in done.err
+    assert "holds points: synthesize builds data sets of images, of sounds and of texts" in done.err
 
 
 def helped(*points: tuple[int, int, str]) -> Record:

@@ -90,6 +90,32 @@ from genbench.cli.output import echo
     "pickled batches or .bin, and their classes in batches.meta.",
 )
 @click.option(
+    "--audio",
+    type=click.Path(path_type=Path, exists=True),
+    metavar="DIR|ZIP",
+    help="Use the sounds (.wav, .flac, .ogg, .aiff) of this folder or zip: one folder per class, "
+    "which gives the class its name, if labelled.",
+)
+@click.option(
+    "--rate",
+    type=int,
+    metavar="HZ",
+    help="Resample the sounds to this rate (polyphase filter); without it, sounds of another rate "
+    "than most are refused.",
+)
+@click.option(
+    "--length",
+    type=int,
+    metavar="N",
+    help="Pad the sounds with silence, or cut them, to N samples; without it, sounds of another "
+    "length than most are refused.",
+)
+@click.option(
+    "--mono",
+    is_flag=True,
+    help="Average the channels of sounds that have several; without it, they are refused.",
+)
+@click.option(
     "--header",
     type=click.Choice(["yes", "no"]),
     help="Say whether the CSV's first line is a heading, where that cannot be told.",
@@ -112,7 +138,8 @@ from genbench.cli.output import echo
     "--extractor",
     metavar="train|standardised|NAME",
     help="Compute metrics in these features: train fits a classifier to the labels now (default "
-    "for labelled images; others get efficientnet-lite0), standardised gives the columns of points "
+    "for labelled images and sounds; other images get efficientnet-lite0, other sounds "
+    "resemblyzer), standardised gives the columns of points "
     "one scale (default for points), a name takes one of `genbench list extractors` or of an "
     "installed package.",
 )
@@ -131,7 +158,7 @@ from genbench.cli.output import echo
     help="Ask each generator for so many rows; default: as many as valid and test hold, 10,000 at "
     "most.",
 )
-@options.on_bad(help="What to do about image files that cannot be used; each is named.")
+@options.on_bad(help="What to do about image and sound files that cannot be used; each is named.")
 @click.option(
     "-o",
     "--out",
@@ -155,6 +182,10 @@ def suite(
     vocabulary: int | None,
     lower: bool,
     batches: Path | None,
+    audio: Path | None,
+    rate: int | None,
+    length: int | None,
+    mono: bool,
     header: str | None,
     drop: tuple[str, ...],
     keep: tuple[str, ...],
@@ -169,27 +200,29 @@ def suite(
     Rows are split by the digest of their content, so that rows added later move no other. Copies
     of a picture lie in one split, unless they are so many that they would skew it; equal points
     are spread like those of a random sample. The data stay where they are (of batches the suite
-    has a copy); the suite holds their checksums. Give one of --images, --npz, --csv, --text and
-    --batches.
+    has a copy); the suite holds their checksums. Give one of --images, --npz, --csv, --text,
+    --audio and --batches.
 
     \b
     Examples
       genbench new suite pets --images photos
       genbench new suite icons --images icons --resize 32 --background white
       genbench new suite scenes --batches scenes-python.tar.gz
+      genbench new suite birds --audio recordings --rate 16000 --length 16384
       genbench new suite orbits --csv orbits.csv
       genbench new suite towns --text towns.txt
       genbench new suite mails --text mails.jsonl --tokens byte-pairs --lower
       genbench new suite orbits --csv pandas.csv --drop-column '#1' --split 0.6,0.2,0.2
     """
     from genbench.formats import Fitting, Layout, fitting
-    from genbench.tasks import Cutting, new_suite
+    from genbench.tasks import Cutting, Hearing, new_suite
 
     asked = fitting(resize, fit, background)
     layout = Layout(None if header is None else header == "yes", drop, keep)
     if vocabulary is not None and tokens != "byte-pairs":
         raise click.UsageError("--vocabulary is for --tokens byte-pairs: leave it out")
     cutting = Cutting(tokens or "characters", vocabulary or Cutting().size, lower, labels)
+    hearing = Hearing(rate, length, mono)
     made = new_suite(
         name,
         images=images,
@@ -198,6 +231,8 @@ def suite(
         text=text,
         cutting=cutting if cutting != Cutting() else None,
         batches=batches,
+        audio=audio,
+        hearing=hearing if hearing != Hearing() else None,
         folder=folder,
         extractor=extractor,
         skip_bad=on_bad == "skip",

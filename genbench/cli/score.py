@@ -18,10 +18,11 @@ from genbench.cli import options
     "--labels",
     type=options.FILE,
     metavar="FILE",
-    help="Labels of arrays or texts (.npy, or one per line) or of images (.csv of file,label).",
+    help="Labels of arrays or texts (.npy, or one per line), of images or sounds (.csv of "
+    "file,label).",
 )
 @options.on_bad(
-    help="What to do about image files that are not of the suite's space; each is named."
+    help="What to do about image and sound files that are not of the suite's space; each is named."
 )
 @options.profile()
 @options.results(help="Keep the record in this folder.")
@@ -51,10 +52,11 @@ def score(
     SAMPLES is a file of arrays (.npz, .npy, .pt, .safetensors) with x and, if labelled, y; a .csv
     of points; texts, one a line (.txt), text and label parted by a tab (.tsv) or {"text": ...,
     "label": ...} a line (.jsonl); a data set of `genbench synthesize`; or a folder or .zip of .png,
-    .jpg, .webp, .bmp, .gif, .tif or .ppm. Image arrays are uint8 (n, C, H, W), (n, H, W, C) or
-    (n, H, W), points floats (n, d). From a file of `genbench export` (.onnx, .pt, .safetensors) the
-    rows are drawn as a run draws them. Labels are the names of the suite's classes, whole numbers
-    or texts (n,); image files are labelled by the class folders they lie in, or by --labels.
+    .jpg, .webp, .bmp, .gif, .tif or .ppm, or of .wav, .flac, .ogg or .aiff. Image arrays are uint8
+    (n, C, H, W), (n, H, W, C) or (n, H, W), points floats (n, d), sounds floats (n, T) in [-1, 1].
+    From a file of `genbench export` (.onnx, .pt, .safetensors) the rows are drawn as a run draws
+    them. Labels are the names of the suite's classes, whole numbers or texts (n,); files of images
+    and sounds are labelled by the class folders they lie in, or by --labels.
 
     The result is an ordinary record, marked as scored; metrics that need the model are not
     applicable. Of more rows than the suite asks for, a seeded subset is scored; with fewer, the
@@ -65,6 +67,7 @@ def score(
     Examples
       genbench score samples.npz --suite mnist --name mine
       genbench score pictures --suite mnist --on-bad skip
+      genbench score clips --suite tones
       genbench score utterances.jsonl --suite snips
     """
     from functools import partial

@@ -79,7 +79,7 @@ def synthesize(
     device: str,
     no_sandbox: bool,
 ) -> int:
-    """Build a data set from a scored generator: images or texts, arrays, data card, metadata.
+    """Build a data set from a scored generator: images, sounds or texts, arrays, card, metadata.
 
     Repeated rows and exact copies of training rows are always left out; what was left out and why
     is in the data card. The same command gives the same bytes.
@@ -142,8 +142,7 @@ def _print(made: Provenance, out: Path) -> None:
     if made.near is not None:
         echo(f"near copies lie within {made.near_in_words} of a training row")
     echo(f"{made.n:,} rows of {made.drawn:,} drawn, version {made.version}")
-    folder = "texts" if made.of_texts else "images"
-    echo(f"{out}: README.md, metadata.json (Croissant), data.npz, {folder}/")
+    echo(f"{out}: README.md, metadata.json (Croissant), data.npz, {made.files}/")
 
 
 def _confidence(text: str | None) -> float | None:

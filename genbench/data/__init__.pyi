@@ -4,9 +4,9 @@ from .fetching import fetch_file as fetch_file
 from .files import FileCheck
 from .files import gunzipped as gunzipped
 from .files import places as places
-from .image_folder import ROLE as ROLE
-from .image_folder import ImageEntry as ImageEntry
-from .image_folder import write_table as write_table
+from .listed import ROLE as ROLE
+from .listed import ListedFile as ListedFile
+from .listed import write_table as write_table
 from .loading import LOADERS, load_split, verify_files
 from .loading import changed_by as changed_by
 from .loading import located as located

@@ -18,13 +18,14 @@ from genbench.data.files import gunzipped
 from genbench.errors import DataError
 from genbench.formats import (
     CIFAR_SIDE,
-    BadImage,
+    IMAGE_FILES,
+    BadFile,
     Batch,
     Folder,
-    ImageFiles,
+    MediaFiles,
     binary_batch,
     decode,
-    open_images,
+    open_files,
     pickled_batch,
     read_tar,
 )
@@ -132,7 +133,7 @@ def _of_batches(layout: Layout, path: Path, part: str) -> Pictures:
     for file in layout.batches(part):
         try:
             contents[file] = Folder(path).read(file)
-        except BadImage as error:
+        except BadFile as error:
             raise DataError(
                 f"data file {path / file} {error}: restore it from its source"
             ) from error
@@ -141,7 +142,7 @@ def _of_batches(layout: Layout, path: Path, part: str) -> Pictures:
 
 def _of_images(path: Path, classes: Sequence[str]) -> Pictures:
     """The images in class folders, of a folder or a zip; every bad one is counted."""
-    with open_images(path) as files:
+    with open_files(path, IMAGE_FILES) as files:
         names = files.listing.names
         labels = _labels(path, names, classes)
         x = np.empty((len(names), CIFAR_SIDE, CIFAR_SIDE, 3), np.uint8)
@@ -149,7 +150,7 @@ def _of_images(path: Path, classes: Sequence[str]) -> Pictures:
         for row, name in enumerate(names):
             try:
                 x[row] = _image(files, name)
-            except BadImage as error:
+            except BadFile as error:
                 bad.append(f"{name} {error}")
     if bad:
         more = f"; and {len(bad) - NAMED:,} more" if len(bad) > NAMED else ""
@@ -157,7 +158,7 @@ def _of_images(path: Path, classes: Sequence[str]) -> Pictures:
     return Pictures(x, np.array(labels, np.int64), names)
 
 
-def _image(files: ImageFiles, name: str) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def _image(files: MediaFiles, name: str) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     return decode(files.read(name), _ONE).transpose(1, 2, 0)
 
 

@@ -25,6 +25,7 @@ Truth = Callable[[NDArray[Any]], NDArray[np.float64]]
 
 LOADERS = {
     "arrays": "genbench.data.arrays",
+    "audio-folder": "genbench.data.audio_folder",
     "cifar10": "genbench.data.cifar",
     "csv": "genbench.data.csv_table",
     "fsdd": "genbench.data.fsdd",

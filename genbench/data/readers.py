@@ -15,6 +15,7 @@ from genbench.errors import DataError, UsageError
 
 READERS: Mapping[str, int] = {
     "arrays": 1,
+    "audio-folder": 1,
     "csv": 2,  # 2: doubtful headings, columns and numbers are refused; 1 read them as data
     # 2: images are turned upright; 1 took the pixels as they are stored. 3: colours of 16 bits are
     # refused, and options are read; 1 and 2 cut them to 8. 4: rows are served mixed; those before

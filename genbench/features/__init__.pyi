@@ -3,6 +3,7 @@ from .extractors import STANDARDISED as STANDARDISED
 from .extractors import TFIDF as TFIDF
 from .extractors import Extractor, ExtractorInfo, Features, list_extractors, load_extractor
 from .extractors import extractor_problems as extractor_problems
+from .logmel import LogMelRecipe as LogMelRecipe
 from .published import PUBLISHED as PUBLISHED
 from .standardised import moments_digest as moments_digest
 from .texts import fit_texts as fit_texts

@@ -148,6 +148,8 @@ class ExtractorInfo:
             return f"reads {self.kind}, the suite has {space.kind}"
         if self.shape and self.shape != space.shape:
             return f"reads shape {self.shape}, the suite has {space.shape}"
+        if not self.shape and kinds.of(space.kind).sounds and not space.rate:
+            return "has to know the sampling rate, and the suite names none"
         if self.levels and self.levels != space.levels:
             return f"reads {self.levels} levels, the suite has {space.levels}"
         if not self.shape and self.channels and space.shape[0] not in self.channels:
@@ -332,7 +334,7 @@ def _own_info(table: Mapping[str, Any], space: Space) -> ExtractorInfo:
         trained_on=table["trained_on"],
         licence=table.get("licence", ""),
         channels=tuple(table.get("channels", ())),
-        network="plain" if "channels" in table else TFIDF,
+        network=table.get("network", "plain" if "channels" in table else TFIDF),
     )
 
 

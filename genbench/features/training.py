@@ -144,6 +144,13 @@ PLANS = {
         trained_on="Free Spoken Digit Dataset, recordings 10 to 49 of each speaker and digit",
         licence="Apache-2.0; trained on the Free Spoken Digit Dataset (CC BY-SA 4.0, Jackson)",
     ),
+    "fsdd-speakers-cnn": ExtractorPlan(
+        suite="fsdd-speakers",
+        version="1",
+        recipe=LogMelRecipe(8000, epochs=30),
+        trained_on="Free Spoken Digit Dataset, all recordings of george, jackson, lucas, nicolas",
+        licence="Apache-2.0; trained on the Free Spoken Digit Dataset (CC BY-SA 4.0, Jackson)",
+    ),
     "emoji-cnn": ExtractorPlan(
         suite="emoji",
         version="1",

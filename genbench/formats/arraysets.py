@@ -1,8 +1,8 @@
 """The arrays of a file as one set of rows, also of a data set in splits as `synthesize` writes it.
 
 A synthesised data set is a folder with `ARRAYS`, whose arrays are ``x_SPLIT``, ``y_SPLIT`` and,
-where its classes have names, ``classes``; `METADATA`; and the same rows as pictures in `IMAGES` or
-as JSON lines in `TEXTS`.
+where its classes have names, ``classes``; `METADATA`; and the same rows as pictures in `IMAGES`,
+as wav files in `SOUNDS` or as JSON lines in `TEXTS`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from genbench.errors import DataError
 from genbench.formats.arrayfiles import StoredArray
 
-ARRAYS, IMAGES, TEXTS, METADATA = "data.npz", "images", "texts", "metadata.json"
+ARRAYS, METADATA = "data.npz", "metadata.json"
+IMAGES, SOUNDS, TEXTS = "images", "sounds", "texts"
 CLASSES = "classes"
 
 Array = NDArray[Any]

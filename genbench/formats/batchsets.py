@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from genbench.errors import DataError
 from genbench.formats.cifarbatches import Batch, binary_batch, pickled_batch, pickled_names
-from genbench.formats.imagefiles import Folder
-from genbench.formats.imagepixels import BadImage
+from genbench.formats.mediafiles import BadFile, Folder
 from genbench.formats.tarfiles import read_tar, tar_names
 
 META, META_TEXT = "batches.meta", "batches.meta.txt"
@@ -66,7 +65,7 @@ def _of_folder(place: Path) -> tuple[list[str], Callable[[Iterable[str]], dict[s
         for name in wanted:
             try:
                 contents[name] = Folder(place).read(name)
-            except BadImage as error:
+            except BadFile as error:
                 raise DataError(f"{place / name} {error}: restore it from its source") from error
         return contents
 

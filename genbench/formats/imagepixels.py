@@ -15,10 +15,24 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from genbench.errors import DataError
 from genbench.formats.imagefit import Fitting
+from genbench.formats.mediafiles import BadFile, FileTypes
 from genbench.generator import Space
 
+IMAGE_FILES = FileTypes(
+    "image",
+    "images",
+    (
+        ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff",
+        ".ppm", ".pgm", ".pbm", ".pnm",
+    ),
+    (
+        ".apng", ".arw", ".avif", ".cr2", ".cr3", ".cur", ".dcm", ".dds", ".dib", ".dng", ".eps",
+        ".exr", ".hdr", ".heic", ".heif", ".ico", ".j2k", ".jif", ".jp2", ".jpx", ".jxl", ".jxr",
+        ".nef", ".pcx", ".psd", ".qoi", ".raw", ".sgi", ".svg", ".svgz", ".tga", ".xbm", ".xpm",
+    ),
+    "save it as PNG",
+)  # fmt: skip
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 MOST_PIXELS = 1 << 26  # of a file that is decoded to be resized, or for its orientation alone
 AS_IS = Fitting()
@@ -45,14 +59,8 @@ _LYING = (5, 6, 7, 8)  # those that exchange width and height
 _PNG_MARKS = (b"eXIf", b"Raw profile type", b"iTXt")
 
 
-class BadImage(DataError):
-    """One file that is not an image of the space: `what` is wrong with it, without the file's name,
-    and the `remedy`, if there is one.
-    """
-
-    def __init__(self, what: str, remedy: str = "") -> None:
-        super().__init__(f"{what}: {remedy}" if remedy else what)
-        self.what = what
+class BadImage(BadFile):
+    """One file that is not an image of the space."""
 
 
 class OtherSize(BadImage):

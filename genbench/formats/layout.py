@@ -14,8 +14,11 @@ from genbench.generator import Space
 def arranged(x: NDArray[Any], space: Space) -> NDArray[Any]:
     """`x` with the axes of the space, where there is one way only to see it so; else as it is.
 
-    Grey images may come flat or without their channel axis, colour ones with it last.
+    Grey images may come flat or without their channel axis, colour ones with it last; sounds with
+    an axis of one channel, as networks have it.
     """
+    if kinds.of(space.kind).sounds and x.shape[1:] in ((1, *space.shape), (*space.shape, 1)):
+        return x.reshape(len(x), *space.shape)
     if not kinds.of(space.kind).pictures or x.shape[1:] == space.shape:
         return x
     channels, height, width = space.shape

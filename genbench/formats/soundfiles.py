@@ -7,17 +7,37 @@ from __future__ import annotations
 
 import io
 import wave
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from genbench.errors import DataError
+from genbench.formats.mediafiles import BadFile, FileTypes
 from genbench.system import READ_ERRORS
 
-ENDINGS = (".wav", ".flac", ".ogg", ".oga", ".aif", ".aiff")
+SOUND_FILES = FileTypes(
+    "sound",
+    "sounds",
+    (".wav", ".flac", ".ogg", ".oga", ".aif", ".aiff"),
+    (
+        ".aac", ".ac3", ".amr", ".ape", ".au", ".caf", ".m4a", ".mka", ".mp2", ".mp3", ".mp4",
+        ".opus", ".ra", ".snd", ".spx", ".webm", ".wma", ".wv",
+    ),
+    "save it as wav",
+)  # fmt: skip
 MOST_SECONDS = 3600  # of one file: a data set is of clips
+COARSE = ("PCM_S8", "PCM_U8", "ALAW", "ULAW", "IMA_ADPCM", "MS_ADPCM", "GSM610")
+FULL_SCALE = 32768  # steps of 16 bits on each side of 0
 _SIXTEEN_BITS = 2  # bytes
+
+Found = TypeVar("Found")
+
+
+class BadSound(BadFile):
+    """One file that is not a sound of the space."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +59,16 @@ class Sound:
     coding: str
 
 
+@dataclass(frozen=True, slots=True)
+class SoundHead:
+    """The form of a sound file as its header says: Hz, channels, samples of each, coding."""
+
+    rate: int
+    channels: int
+    length: int
+    coding: str
+
+
 def decode_sound(data: bytes, name: str) -> Sound:
     """The sound in a file's bytes; `name` is what messages call it.
 
@@ -47,56 +77,102 @@ def decode_sound(data: bytes, name: str) -> Sound:
     DataError
         If the file is no sound, is truncated, holds NaN or infinity, or needs the extra ``audio``.
     """
-    sound = _plain_wav(data, name) or _by_library(data, name)
+    try:
+        return sound_of(data)
+    except BadSound as error:
+        raise DataError(f"{name} {error}") from error
+
+
+def sound_of(data: bytes) -> Sound:
+    """The sound in a file's bytes; `BadSound` says why there is none."""
+    sound = _plain_wav(data, _samples_of_wav) or _by_library(data, _samples_of_library)
     if sound.samples.size == 0:
-        raise DataError(f"{name} holds no samples: remove it")
+        raise BadSound("holds no samples", "remove it")
     if not np.isfinite(sound.samples).all():
         row = int((~np.isfinite(sound.samples)).any(1).argmax())
-        raise DataError(f"{name} holds NaN or infinity (first: sample {row}): write it again")
+        raise BadSound(f"holds NaN or infinity (first: sample {row})", "write it again")
     return sound
 
 
-def _plain_wav(data: bytes, name: str) -> Sound | None:
-    """The sound of a 16-bit wav file; None for anything else."""
+def sound_head(data: bytes) -> SoundHead:
+    """The form of the sound in a file's bytes; `BadSound` if there is none."""
+    return _plain_wav(data, _head_of_wav) or _by_library(data, _head_of_library)
+
+
+def _plain_wav(data: bytes, read: Callable[[wave.Wave_read], Found]) -> Found | None:
+    """What is read of a 16-bit wav file; None for anything else."""
     if data[:4] != b"RIFF":
         return None
     try:
         with wave.open(io.BytesIO(data)) as file:
             if file.getsampwidth() != _SIXTEEN_BITS or file.getcomptype() != "NONE":
                 return None
-            channels, rate, frames = file.getnchannels(), file.getframerate(), file.getnframes()
-            _limit(frames, rate, name)
-            content = file.readframes(frames)
+            _limit(file.getnframes(), file.getframerate())
+            return read(file)
     except (wave.Error, EOFError):
         return None  # another coding, or broken: the library says which
+
+
+def _samples_of_wav(file: wave.Wave_read) -> Sound:
+    channels, frames = file.getnchannels(), file.getnframes()
+    content = file.readframes(frames)
     if len(content) != frames * channels * _SIXTEEN_BITS:
-        raise DataError(f"{name} is truncated: restore it from its source")
+        raise BadSound("is truncated", "restore it from its source")
     samples = np.frombuffer(content, "<i2").reshape(-1, channels)
-    return Sound(samples / 32768.0, rate, "PCM_16")
+    return Sound(samples / FULL_SCALE, file.getframerate(), "PCM_16")
 
 
-def _by_library(data: bytes, name: str) -> Sound:
+def _head_of_wav(file: wave.Wave_read) -> SoundHead:
+    return SoundHead(file.getframerate(), file.getnchannels(), file.getnframes(), "PCM_16")
+
+
+def _by_library(data: bytes, read: Callable[[Any], Found]) -> Found:
     try:
         import soundfile  # type: ignore[import-untyped]
     except ImportError as error:
-        raise DataError(
-            f"{name} is no plain 16-bit wav file: for other sounds pip install 'genbench[audio]'"
+        raise BadSound(
+            "is no plain 16-bit wav file", "for other sounds pip install 'genbench[audio]'"
         ) from error
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
-            _limit(file.frames, file.samplerate, name)
-            samples = file.read(dtype="float64", always_2d=True)
-            rate, coding = int(file.samplerate), str(file.subtype)
+            _limit(file.frames, file.samplerate)
+            return read(file)
+    except BadSound:
+        raise
     except (soundfile.SoundFileError, *READ_ERRORS) as error:
-        raise DataError(
-            f"{name} is no sound that can be read ({error}): give wav, flac or ogg"
+        raise BadSound(
+            f"is no sound that can be read ({error})", "give wav, flac or ogg"
         ) from error
-    return Sound(samples, rate, coding)
 
 
-def _limit(frames: int, rate: int, name: str) -> None:
+def _samples_of_library(file: Any) -> Sound:
+    samples = file.read(dtype="float64", always_2d=True)
+    return Sound(samples, int(file.samplerate), str(file.subtype))
+
+
+def _head_of_library(file: Any) -> SoundHead:
+    return SoundHead(int(file.samplerate), int(file.channels), int(file.frames), str(file.subtype))
+
+
+def _limit(frames: int, rate: int) -> None:
     if rate <= 0 or frames > MOST_SECONDS * rate:
-        raise DataError(
-            f"{name} says that it has {frames} samples at {rate} Hz, over an hour: cut it "
-            "into clips"
+        raise BadSound(
+            f"says that it has {frames} samples at {rate} Hz, over an hour", "cut it into clips"
         )
+
+
+def wav_bytes(x: NDArray[np.float32], rate: int) -> bytes:
+    """A 16-bit wav file of one channel; `x` ``(T,)`` is rounded to steps of 1/32768."""
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(_SIXTEEN_BITS)
+        file.setframerate(rate)
+        file.writeframes((in_16_bits(x) * FULL_SCALE).astype("<i2").tobytes())
+    return buffer.getvalue()
+
+
+def in_16_bits(x: NDArray[Any]) -> NDArray[np.float32]:
+    """Samples in [-1, 1] as a 16-bit file gives them back: whole steps of 1/32768, float32."""
+    steps = np.clip(np.rint(np.asarray(x, np.float64) * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1)
+    return (steps / FULL_SCALE + 0.0).astype(np.float32)  # never -0: equal rows have equal bytes

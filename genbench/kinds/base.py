@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 Shown = Literal["grid", "scatter", "text", "player", ""]
 Check = Literal["density", "probability"]
 Control = Literal["heldout", "train-copy", "gaussian", "noise", "mode-dropped", "logmel-gaussian"]
-Files = Literal["arrays", "csv", "images", "texts"]
+Files = Literal["arrays", "csv", "images", "sounds", "texts"]
 
 
 class SpaceFields(Protocol):
@@ -72,7 +72,8 @@ class Draft:
 
     The metric that ranks; the passes over the train split that the budget allows; the metrics
     beyond those that every suite gets; those that need labels; those of texts that may be taken
-    by words; those made of the log-probabilities of another.
+    by words; those made of the log-probabilities of another. The optimal-transport metrics and the
+    likelihood of many draws stand in it where rows are short enough for them: not `long`.
     """
 
     primary: str
@@ -81,6 +82,7 @@ class Draft:
     of_labels: tuple[str, ...] = ()
     of_words: tuple[str, ...] = ()
     of_likelihood: tuple[str, ...] = ()
+    long: bool = False
 
 
 class DataKind(ABC):
@@ -109,6 +111,8 @@ class DataKind(ABC):
         ``standardised`` read them.
     labelled
         Whether rows of a user's own file may come with class labels.
+    sounds
+        Whether rows are waveforms ``(T,)`` at the sampling rate of their space.
     texts
         Whether rows are token ids of texts, which a data set's vocabulary spells.
     repeats
@@ -134,6 +138,7 @@ class DataKind(ABC):
     pictures: bool = False
     columns: bool = False
     labelled: bool = False
+    sounds: bool = False
     texts: bool = False
     repeats: bool = False
     shown_as: Shown = ""

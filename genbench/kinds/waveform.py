@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from genbench.kinds.base import DataKind, LikelihoodUnit, SpaceFields, Tiny
+from genbench.kinds.base import DataKind, Draft, LikelihoodUnit, SpaceFields, Tiny
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,8 +18,18 @@ class Waveform(DataKind):
     tiny = Tiny((1024,), rate=8000)
     likelihood = LikelihoodUnit("bits/sample", signed="bits/sample")
     labelled = True
+    sounds = True
     shown_as = "player"
+    scored_from = ("arrays", "sounds")
+    synthesised_as = "sounds"
     controls = ("heldout", "train-copy", "gaussian", "noise", "mode-dropped", "logmel-gaussian")
+    draft = Draft(
+        "fid",
+        80,
+        ("vendi", "spectral_distance", "loudness_distance", "clipped", "silent"),
+        ("fid_per_class", "classifier_score"),
+        long=True,
+    )
 
     def tiny_rows(self, space: SpaceFields, n: int) -> Tensor:
         """A tone of one pitch and any phase, with noise."""
@@ -35,8 +45,13 @@ class Waveform(DataKind):
         return "[-1, 1]" if bool((abs(x) > 1).any()) else None
 
     def default_extractor(self, classes: int) -> str:
-        """None of genbench's hears."""
-        return ""
+        """A classifier trained on the spot where there are labels, one of voices elsewhere."""
+        return "train" if classes >= 2 else "resemblyzer"
+
+    def described(self, space: SpaceFields) -> str:
+        """Their length, rate and classes."""
+        classes = f", {space.classes} classes" if space.classes else ", no labels"
+        return f"sounds of {space.shape[0]:,} samples at {space.rate:,} Hz{classes}"
 
 
 WAVEFORM = Waveform()

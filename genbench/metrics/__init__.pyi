@@ -34,6 +34,7 @@ from .reference_copies import random_rows as random_rows
 from .search import nearest_rows as nearest_rows
 from .signatures import signature
 from .sound import clipped, log_spectral_distance, loudness_distance, pitch_distance, silent
+from .sound_copies import nearest_sounds as nearest_sounds
 from .table import METRICS, metric_info, split_id
 from .table import asks_log_probs as asks_log_probs
 from .table import is_likelihood as is_likelihood

@@ -4,7 +4,7 @@ from .coded import Coded
 from .contract import CheckedSamples, checked_log_prob, checked_samples, make_generator
 from .driver import FitResult, GeneratorDriver, permuted_labels, requested_labels
 from .external import Staged, samples_path, stage
-from .external.images import OnBad
+from .external.media import OnBad
 from .finding import Description, GeneratorRef, find, installed
 from .inline import choice_of, classes_by_name
 from .probing import PROBED, Prober

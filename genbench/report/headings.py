@@ -1,8 +1,8 @@
 """The names by which the field knows a metric in an extractor's features, and no others.
 
 FID is TensorFlow's Inception with its published weights; CMMD and FD-DINOv2 are numbers of one
-network and one setting each. Whatever else is made by the same formula is called after the formula,
-with the extractor's name.
+network and one setting each; FAD is VGGish's, of clips that it hears at once. Whatever else is made
+by the same formula is called after the formula, with the extractor's name.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from genbench import kinds
 from genbench.metrics import METRICS, MetricInfo, MetricValue, split_id
 
 TF_INCEPTION = "inception-v3-compat"
 TF_WEIGHTS = ":6726825d"  # of the published file, in a signature; others make no canonical FID
-DINOV2, CLIP = "dinov2-vitb14", "clip-vitb32"
+DINOV2, CLIP, VGGISH = "dinov2-vitb14", "clip-vitb32", "vggish"
+# Longer clips hold several stretches of VGGish's 0.96 s: FAD counts them one by one, we average.
+FAD_SECONDS = 1.935
 # Of the authors' code; the extractor's size of network is not theirs and stands beside the name.
 CMMD: Mapping[str, Any] = MappingProxyType({
     "kernel": "rbf", "bandwidth": 10, "biased": True, "unit_length": True, "scale": 1000,
@@ -40,10 +43,25 @@ def heading(metric: str, suite: Mapping[str, Any], values: Sequence[MetricValue]
         return Heading(info.title.replace("FID", "FD"), "DINOv2 ViT-B/14")
     if used == CLIP and name == "mmd" and _settings(metric, suite).items() >= CMMD.items():
         return Heading("CMMD", "CLIP ViT-B/32")
+    if info.says_extractor and _of_sounds(suite):
+        return _of_heard(info.title, used, suite["space"])
     shown = extractor or (own if info.says_extractor else "")
     if shown == TF_INCEPTION:
         shown = _inception(info, values)
     return Heading(info.title, shown)
+
+
+def _of_sounds(suite: Mapping[str, Any]) -> bool:
+    kind = kinds.built_in(str(suite.get("space", {}).get("kind", "")))
+    return kind is not None and kind.sounds
+
+
+def _of_heard(title: str, extractor: str, space: Mapping[str, Any]) -> Heading:
+    """A Frechet distance of sounds: nobody's FID, and FAD in VGGish alone."""
+    seconds = space["shape"][0] / (space.get("rate") or 1)
+    if extractor == VGGISH and seconds < FAD_SECONDS:
+        return Heading(title.replace("FID", "FAD"), "")
+    return Heading(title.replace("FID", "FD"), extractor)
 
 
 def _settings(metric: str, suite: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from genbench import kinds
-from genbench.formats import ARRAYS, IMAGES, TEXTS
+from genbench.formats import ARRAYS, IMAGES, SOUNDS, TEXTS
 from genbench.metrics import METRICS, plain_name
 from genbench.results import Record, summarize
 from genbench.tasks import Suite
@@ -60,15 +60,17 @@ class Provenance:
         return f"{self.suite.name}-by-{self.record.generator}"
 
     @property
-    def of_texts(self) -> bool:
-        """Whether its rows are texts."""
-        return kinds.of(self.suite.space.kind).synthesised_as == "texts"
+    def files(self) -> str:
+        """The folder of its rows' files, which is named after them: `IMAGES`, `SOUNDS`, `TEXTS`."""
+        return str(kinds.of(self.suite.space.kind).synthesised_as)
 
     @property
     def near_in_words(self) -> str:
         """The distance of a near copy with its unit."""
-        if self.of_texts:
+        if self.files == TEXTS:
             return f"{self.near:.2f} edits for each character of the longer text"
+        if self.files == SOUNDS:
+            return f"{self.near:.2f} dB (root mean square over spectrograms)"
         return f"{self.near:.1f} grey levels"
 
     @property
@@ -124,7 +126,13 @@ def readme(p: Provenance) -> str:
 
 def _files(p: Provenance) -> str:
     levels = p.suite.space.levels
-    if p.of_texts:
+    if p.files == SOUNDS:
+        return (
+            f"`{ARRAYS}` holds `x_SPLIT` (float32, n x samples, {p.suite.space.rate:,} Hz, steps of"
+            f" 1/32768) and `y_SPLIT`; `{SOUNDS}/SPLIT/CLASS/` the same rows as wav files of 16"
+            " bits."
+        )
+    if p.files == TEXTS:
         return (
             f"`{TEXTS}/SPLIT.jsonl` holds a text and its label a line; `{ARRAYS}` the same rows as"
             f" token ids, `x_SPLIT` (int64, n x length, {levels} tokens), and `y_SPLIT`."
@@ -139,7 +147,7 @@ def _files(p: Provenance) -> str:
 def _rules(p: Provenance) -> str:
     rules = ["Exact copies of training rows and repeated rows are always left out."]
     if p.near is not None:
-        far = p.near_in_words + ("" if p.of_texts else " (Euclidean, all pixels)")
+        far = p.near_in_words + (" (Euclidean, all pixels)" if p.files == IMAGES else "")
         rules.append(
             f"Near copies are rows within {far} of a training row: only 1 % of the held-out real"
             " rows lie that near."
@@ -196,19 +204,24 @@ def croissant(p: Provenance) -> dict[str, Any]:
                 "contentSize": f"{p.arrays_bytes} B",
                 "sha256": p.arrays_sha256,
             },
-            _file_set(TEXTS, "application/jsonlines", f"{TEXTS}/*.jsonl")
-            if p.of_texts
-            else _file_set(IMAGES, "image/png", f"{IMAGES}/*/*/*.png"),
+            _file_set(p.files, *_FORMS[p.files]),
         ],
         "recordSet": [
             {
                 "@type": "cr:RecordSet",
                 "@id": "examples",
                 "name": "examples",
-                "field": _text_fields(labelled) if p.of_texts else _fields(labelled),
+                "field": _text_fields(labelled) if p.files == TEXTS else _fields(labelled, p.files),
             }
         ],
     }
+
+
+_FORMS = {  # of each folder: the media type of its files, and where they lie
+    IMAGES: ("image/png", f"{IMAGES}/*/*/*.png"),
+    SOUNDS: ("audio/wav", f"{SOUNDS}/*/*/*.wav"),
+    TEXTS: ("application/jsonlines", f"{TEXTS}/*.jsonl"),
+}
 
 
 def _file_set(name: str, form: str, files: str) -> dict[str, Any]:
@@ -225,8 +238,9 @@ def _text_fields(labelled: bool) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _fields(labelled: bool) -> list[dict[str, Any]]:
-    files = {"fileSet": {"@id": IMAGES}}
+def _fields(labelled: bool, folder: str) -> list[dict[str, Any]]:
+    """Of files in ``SPLIT/CLASS``, whose classes are numbers for images and names for sounds."""
+    files = {"fileSet": {"@id": folder}}
 
     def field(name: str, kind: str, extract: str, regex: str | None = None) -> dict[str, Any]:
         source: dict[str, Any] = {**files, "extract": {"fileProperty": extract}}
@@ -235,13 +249,13 @@ def _fields(labelled: bool) -> list[dict[str, Any]]:
         return {"@type": "cr:Field", "@id": f"examples/{name}", "name": name, "dataType": kind,
                 "source": source}  # fmt: skip
 
-    found = [
-        field("image", "sc:ImageObject", "content"),
-        field("split", "sc:Text", "fullpath", f"{IMAGES}/([^/]+)/"),
-    ]
-    if labelled:
-        found.append(field("label", "sc:Integer", "fullpath", f"{IMAGES}/[^/]+/([0-9]+)/"))
-    return found
+    content = field("image", "sc:ImageObject", "content")
+    label = field("label", "sc:Integer", "fullpath", f"{IMAGES}/[^/]+/([0-9]+)/")
+    if folder == SOUNDS:
+        content = field("audio", "sc:AudioObject", "content")
+        label = field("label", "sc:Text", "fullpath", f"{SOUNDS}/[^/]+/([^/]+)/")
+    split = field("split", "sc:Text", "fullpath", f"{folder}/([^/]+)/")
+    return [content, split, *([label] if labelled else [])]
 
 
 _CONTEXT: dict[str, Any] = {

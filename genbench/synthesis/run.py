@@ -5,25 +5,37 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from genbench import kinds
 from genbench.data import Split, load_split, sources, vocabulary_of
 from genbench.downstream import NAME, VERSION, Classifier, Recipe, predict
 from genbench.errors import UsageError
+from genbench.features import list_extractors, load_extractor
+from genbench.formats import Vocabulary, in_16_bits
 from genbench.plugins import GeneratorChoice
 from genbench.results import CACHE, Store, Stored
 from genbench.running import Access
 from genbench.synthesis.build import Built, Request, build
 from genbench.synthesis.card import Provenance
 from genbench.synthesis.evidence import describe, nearest_point
-from genbench.synthesis.filters import Filters, near_threshold, pixel_distance, text_distance
+from genbench.synthesis.filters import (
+    Distance,
+    Filters,
+    near_threshold,
+    pixel_distance,
+    sound_distance,
+    text_distance,
+)
 from genbench.synthesis.sampling import StoredGenerator
 from genbench.synthesis.write import write
 from genbench.system import MARK, confinement, one_torch_thread
 from genbench.tasks import Suite
 
+Array = NDArray[Any]
 Progress = Callable[[str, int, int], None]
 
 
@@ -74,19 +86,16 @@ def synthesize(
     source = _stored_generator(suite, choice, stored, options, store.root)
     train = load_split(suite.dataset, suite.space, "train")
     words = vocabulary_of(suite.dataset)
-    distance = pixel_distance if words is None else text_distance(words)
-    filters = Filters(train.x, distance=distance)
+    distance = _distance(suite, words)
+    sounds = kinds.of(suite.space.kind).synthesised_as == "sounds"
+    filters = Filters(train.x, distance=distance, kept=in_16_bits if sounds else None)
     if options.near_copies:
         progress("distances of held-out rows", 0, 1)
         heldout = load_split(suite.dataset, suite.space, "valid").x
         filters.near = near_threshold(distance(heldout, train.x))
-    judge = None
+    classifier = ""
     if options.confidence is not None:
-        # A classifier that an unconfined generator may have put there is not trusted.
-        cache = store.root / CACHE
-        confined = confinement.name(options.sandbox) != "none" and (cache / MARK).is_file()
-        judge = _label_classifier(suite, cache if confined else None, train, source.device)
-        filters.classify = lambda x: predict(judge, x)
+        classifier, filters.classify = _judge(suite, store, train, options)
         filters.confidence = options.confidence
     built = build(source, train.y, request, filters, lambda a, b: progress("drawing", a, b))
     provenance = Provenance(
@@ -100,7 +109,7 @@ def synthesize(
         removed=filters.removed,
         near=filters.near,
         confidence=options.confidence,
-        classifier=f"{NAME}/{VERSION} trained on real train rows",
+        classifier=classifier,
         evidence=_evidence(stored, request.n),
         sha256=built.sha256,
         arrays_sha256="",
@@ -115,19 +124,20 @@ def require_buildable(suite: Suite, request: Request, options: Options) -> None:
     Raises
     ------
     UsageError
-        If it holds neither images nor texts with a vocabulary, or lacks the labels, the validation
-        rows or the classifier that the options need.
+        If it holds neither images nor sounds nor texts with a vocabulary, or lacks the labels, the
+        validation rows or the classifier that the options need.
     """
     lacks = None
     form = kinds.of(suite.space.kind).synthesised_as
     spelt = form != "texts" or vocabulary_of(suite.dataset) is not None
     if form is None or not spelt:
-        lacks = f"holds {suite.space.kind}: synthesize builds data sets of images and of texts"
+        what = "synthesize builds data sets of images, of sounds and of texts"
+        lacks = f"holds {suite.space.kind}: {what}"
     elif request.balance and not suite.space.classes:
         lacks = "has no class labels: leave --balance out"
     elif options.near_copies and "valid" not in suite.document["dataset"]["split"]:
         lacks = "has no valid split to measure distances of: leave --drop-near-copies out"
-    elif options.confidence is not None and "tstr" not in suite.document.get("downstream", {}):
+    elif options.confidence is not None and not (_has_recipe(suite) or _names_classes(suite)):
         lacks = "has no classifier ([downstream.tstr]): leave --filter out"
     if lacks is not None:
         raise UsageError(f"suite {suite.name!r} {lacks}")
@@ -152,6 +162,47 @@ def _stored_generator(
     return StoredGenerator(
         choice, suite.space, state, suite.sample_chunk, options.device, threads, access
     )
+
+
+def _distance(suite: Suite, words: Vocabulary | None) -> Distance:
+    """How far rows are from training rows, by what the suite's rows are."""
+    if words is not None:
+        return text_distance(words)
+    sounds = kinds.of(suite.space.kind).synthesised_as == "sounds"
+    return sound_distance if sounds else pixel_distance
+
+
+def _has_recipe(suite: Suite) -> bool:
+    return "tstr" in suite.document.get("downstream", {})
+
+
+def _names_classes(suite: Suite) -> bool:
+    """Whether the suite's extractor is a classifier trained on its train split."""
+    if any("accuracy" in t for t in suite.extractors if t["name"] == suite.extractor):
+        return True
+    info = list_extractors().get(suite.extractor)
+    return info is not None and info.accuracy is not None and info.mismatch(suite.space) is None
+
+
+def _judge(
+    suite: Suite, store: Store, train: Split, options: Options
+) -> tuple[str, Callable[[Array], NDArray[np.float32]]]:
+    """What confirms labels, in words, and its class probabilities ``(n, classes)`` of rows.
+
+    The classifier of the suite's downstream part, else the one that its features are of.
+    """
+    if not _has_recipe(suite):
+        extractor = load_extractor(suite.extractor, suite.space, suite.extractors)
+
+        def named(x: Array) -> NDArray[np.float32]:
+            return np.asarray(extractor.extract(x).probabilities)
+
+        return f"{extractor.identity}, trained on real train rows,", named
+    # A classifier that an unconfined generator may have put there is not trusted.
+    cache = store.root / CACHE
+    confined = confinement.name(options.sandbox) != "none" and (cache / MARK).is_file()
+    judge = _label_classifier(suite, cache if confined else None, train, options.device)
+    return f"{NAME}/{VERSION} trained on real train rows", lambda x: predict(judge, x)
 
 
 def _label_classifier(suite: Suite, cache: Path | None, train: Split, device: str) -> Classifier:

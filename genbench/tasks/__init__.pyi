@@ -1,7 +1,7 @@
 from . import protocols
 from .codes import CodesAsked, codes_asked
 from .lock import check_lock, write_lock
-from .new import Cutting, new_suite
+from .new import Cutting, Hearing, new_suite
 from .protocols import Augmentation, Classical, Imbalance, Protocols, Robustness
 from .suite import Suite, load_suite, profiles_of, shipped
 
@@ -10,6 +10,7 @@ __all__ = [
     "Classical",
     "CodesAsked",
     "Cutting",
+    "Hearing",
     "Imbalance",
     "Protocols",
     "Robustness",

@@ -57,8 +57,8 @@ TABLES: dict[str, Keys] = {
         "role:str path:str bytes:int sha256:str content_sha256?:str urls?:list"
     ),
     "extractors[]": _keys(
-        "name:str version:str path?:str sha256:str channels?:list centre?:list spread?:list "
-        "accuracy?:float trained_on:str licence?:str"
+        "name:str version:str path?:str sha256:str channels?:list network?:str centre?:list "
+        "spread?:list accuracy?:float trained_on:str licence?:str"
     ),
     "protocol": _keys("n_samples:int seeds:list reference:str extractor:str sample_chunk?:int"),
     "budget": _keys("examples:int"),

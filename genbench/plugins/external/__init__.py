@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from genbench import kinds
 from genbench.errors import DataError
 from genbench.formats import ARRAYS, synthesised
 from genbench.plugins.choice import GeneratorChoice
 from genbench.plugins.external.arrays import read_arrays, rows_of
-from genbench.plugins.external.images import OnBad, read_images
+from genbench.plugins.external.images import read_images
+from genbench.plugins.external.media import OnBad
 from genbench.plugins.external.rows import StagedRows
+from genbench.plugins.external.sounds import read_sounds
 from genbench.plugins.external.tables import read_table
 from genbench.plugins.external.texts import is_texts, read_texts
 from genbench.plugins.finding import Description, GeneratorRef
@@ -56,15 +59,17 @@ def stage(
     ----------
     samples
         A file of arrays with ``x`` and, if labelled, ``y`` (npz, npy, pt, safetensors); a CSV of
-        points; texts (txt, tsv, jsonl); a folder or zip of images; a data set that
+        points; texts (txt, tsv, jsonl); a folder or zip of images or sounds; a data set that
         `genbench synthesize` wrote; or the arrays themselves, ``x`` or ``(x, y)``.
     name
         The row's name; any text in any script, made into a name.
     labels
-        For arrays and texts: an ``.npy`` of labels, or a text with one per line. For images: a
-        ``.csv`` with ``file,label``; without it, folders named like the classes are the labels.
+        For arrays and texts: an ``.npy`` of labels, or a text with one per line. For images and
+        sounds: a ``.csv`` with ``file,label``; without it, folders named like the classes are the
+        labels.
     on_bad
-        ``skip`` leaves out image files that are not of the suite's space; ``fail`` names them.
+        ``skip`` leaves out image and sound files that are not of the suite's space; ``fail`` names
+        them.
 
     Raises
     ------
@@ -77,7 +82,7 @@ def stage(
     else:
         title = name or samples.stem
         if not samples.exists():
-            what = "give arrays, a CSV, texts, or a folder or zip of images"
+            what = "give arrays, a CSV, texts, or a folder or zip of images or sounds"
             raise DataError(f"no samples at {samples}: {what}")
         if samples.is_dir() and synthesised(samples):
             rows = read_arrays(samples / ARRAYS, suite, labels)
@@ -89,7 +94,8 @@ def stage(
         elif is_texts(samples):
             rows = read_texts(samples, suite, labels)
         elif samples.is_dir() or samples.suffix.lower() == ".zip":
-            rows = read_images(samples, suite, labels, on_bad)
+            sounds = "sounds" in kinds.of(suite.space.kind).scored_from
+            rows = (read_sounds if sounds else read_images)(samples, suite, labels, on_bad)
         else:
             rows = read_arrays(samples, suite, labels)
     called = _slug(title)

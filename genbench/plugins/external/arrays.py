@@ -29,6 +29,7 @@ from genbench.formats import (
 from genbench.generator import Space
 from genbench.plugins.external.labels import Found, class_numbers, labels_per_row
 from genbench.plugins.external.rows import StagedRows, points_of, reading_order, require_in_space
+from genbench.plugins.external.sounds import poor_sounds
 from genbench.tasks import Suite
 
 Array = NDArray[Any]
@@ -95,10 +96,24 @@ def _chosen(x: StoredArray, y: StoredArray | None, suite: Suite, name: str) -> S
     rounding = ""
     if kinds.of(space.kind).columns and found.dtype.kind == "f":
         found, rounding = points_of(found, suite, name)
+    if kinds.of(space.kind).sounds:
+        found = _waveforms(found, name)
     _check(found, space, name)
     chosen = Found(None) if y is None else class_numbers(y.take(rows), suite, name)
-    notes = (assumed_layout(x.shape, space), chosen.note, rounding)
-    return StagedRows(found, chosen.labels, total, name, tuple(note for note in notes if note))
+    notes = [note for note in (assumed_layout(x.shape, space), chosen.note, rounding) if note]
+    if kinds.of(space.kind).sounds:
+        notes += poor_sounds(found, [f"row {i}" for i in rows])
+    return StagedRows(found, chosen.labels, total, name, tuple(notes))
+
+
+def _waveforms(x: Array, name: str) -> Array:
+    """Samples in float32; `DataError` for whole numbers, whose full scale nobody knows for sure."""
+    if x.dtype.kind == "f":
+        return x.astype(np.float32)
+    what = "the samples as float32"
+    if x.dtype.kind == "i":
+        what = f"(x / {np.iinfo(x.dtype).max + 1}).astype(numpy.float32)"
+    raise DataError(f"{name}: array x is {x.dtype}, expected floats in [-1, 1]: save {what}")
 
 
 def _check_shape(x: StoredArray, space: Space, name: str) -> None:

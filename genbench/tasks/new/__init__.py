@@ -30,12 +30,13 @@ from genbench.tasks.new.facts import (
     without_spread,
 )
 from genbench.tasks.new.images import image_source
+from genbench.tasks.new.sounds import Hearing, sound_source
 from genbench.tasks.new.sources import Source, csv_source, npz_source
 from genbench.tasks.new.text import MOST_SAMPLES, ExtractorChoice, Facts, suite_text
 from genbench.tasks.new.textfile import Cutting, text_extractor, text_source
 from genbench.tasks.suite import load_suite, profiles_of
 
-__all__ = ["SHARES", "TRAIN", "Cutting", "NewSuite", "new_suite"]
+__all__ = ["SHARES", "TRAIN", "Cutting", "Hearing", "NewSuite", "new_suite"]
 
 TRAIN = "train"
 FEWEST = 20  # rows of a split below which hardly a metric can be computed
@@ -67,6 +68,8 @@ def new_suite(
     text: Path | None = None,
     cutting: Cutting | None = None,
     batches: Path | None = None,
+    audio: Path | None = None,
+    hearing: Hearing | None = None,
     folder: Path = Path(),
     extractor: str | None = None,
     skip_bad: bool = False,
@@ -83,19 +86,22 @@ def new_suite(
     ----------
     name
         The suite's name: lower case, digits and ``-``.
-    images, npz, csv, text, batches
+    images, npz, csv, text, batches, audio
         One of: a folder or zip of images (labelled by the folders they lie in), an ``.npz`` with
         ``x`` and perhaps ``y``, a CSV of points, a file of texts, a folder or tar of batches in one
-        of CIFAR's layouts.
+        of CIFAR's layouts, a folder or zip of sounds (labelled like images).
     cutting
         How texts are cut into tokens; by default into characters.
+    hearing
+        What is done to sounds of other rates, lengths or channels: without it they are bad.
     extractor
         ``train`` trains a classifier on the train split and saves it, ``standardised`` gives the
         columns of points one scale; otherwise the name of an extractor. By default ``train`` for
-        labelled images, ``efficientnet-lite0`` for others, ``standardised`` for points; of texts
-        ``train`` fits n-grams to the train split, and is the default.
+        labelled images and sounds, ``efficientnet-lite0`` for other images, ``resemblyzer`` for
+        other sounds, ``standardised`` for points; of texts ``train`` fits n-grams to the train
+        split, and is the default.
     skip_bad
-        Leave bad image files out instead of naming them and stopping.
+        Leave bad image and sound files out instead of naming them and stopping.
     fitting
         What is done to images of other sizes, or with transparency: without it they are bad.
     rgb
@@ -118,10 +124,10 @@ def new_suite(
     """
     if not NAME.fullmatch(name):
         raise UsageError(f"suite name {name!r} is not usable: use lower case, digits and -")
-    if sum(source is not None for source in (images, npz, csv, text, batches)) != 1:
+    if sum(source is not None for source in (images, npz, csv, text, batches, audio)) != 1:
         raise UsageError(
-            "give exactly one of --images DIR, --npz FILE, --csv FILE, --text FILE and "
-            "--batches PLACE"
+            "give exactly one of --images DIR, --npz FILE, --csv FILE, --text FILE, --audio DIR "
+            "and --batches PLACE"
         )
     if cutting is not None and text is None:
         what = "--tokens, --vocabulary, --lower and --labels are for --text"
@@ -130,6 +136,8 @@ def new_suite(
         raise UsageError("--header, --drop-column and --keep-column are for --csv: leave them out")
     if (fitting is not None or rgb) and images is None:
         raise UsageError("--resize, --fit, --background and --rgb are for --images: leave them out")
+    if hearing is not None and audio is None:
+        raise UsageError("--rate, --length and --mono are for --audio: leave them out")
     if min(shares) <= 0 or not math.isclose(math.fsum(shares), 1, abs_tol=1e-6):
         raise UsageError(f"shares {shares} of train, valid and test: give three that sum to 1")
     path = folder / f"{name}.toml"
@@ -143,6 +151,8 @@ def new_suite(
         source = npz_source(name, npz, folder)
     elif text is not None:
         source = text_source(name, text, folder, cutting or Cutting(), shares)
+    elif audio is not None:
+        source = sound_source(name, audio, folder, skip_bad=skip_bad, hearing=hearing or Hearing())
     elif batches is not None:
         source = batch_source(name, batches)
     else:
@@ -260,5 +270,5 @@ def _dims(name: str, space: Space, x: NDArray[Any]) -> int:
     try:
         return int(load_extractor(name, space).extract(x[:2]).features.shape[1])
     except GenbenchError as error:
-        ways = f"({TRAIN} needs images with labels, in class folders)"
+        ways = f"({TRAIN} needs images or sounds with labels, in class folders)"
         raise type(error)(f"{error}; or choose another with --extractor {ways}") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,14 @@ from genbench.errors import UsageError
 from genbench.features import STANDARDISED, moments_digest
 from genbench.generator import Space
 
+if TYPE_CHECKING:
+    from genbench.features import Hyperparameters, LogMelRecipe
+
+SHORTEST_SOUND = 2048  # samples that a log-mel network needs
 STEPS = 2000  # about as many as the shipped extractors take on data of this size
 BATCH = 64
 MOST_EPOCHS = 20  # of few rows: more would teach it the rows themselves
+MOST_OF_SOUNDS = 30  # which are delayed, louder and softer each time
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,22 +62,24 @@ def train_for(
 ) -> OwnExtractor:
     """Train a classifier on the train split; its accuracy is taken on the test split.
 
-    `UsageError` if there are no labelled images to train on.
+    `UsageError` if there are no labelled images or sounds to train on.
     """
-    if not kinds.of(space.kind).pictures or space.classes < 2:
+    kind = kinds.of(space.kind)
+    if not (kind.pictures or kind.sounds) or space.classes < 2:
         raise UsageError(
-            "there are no labelled images to train an extractor on: put the images into one folder "
-            "per class, or choose another with --extractor"
+            "there are no labelled images or sounds to train an extractor on: put the files into "
+            "one folder per class, or choose another with --extractor"
         )
-    from genbench.features import ExtractorPlan, Hyperparameters, accuracy, train_on
+    from genbench.features import ExtractorPlan, accuracy, train_on
 
     train = load_split(dataset, space, "train")
-    epochs = max(2, min(MOST_EPOCHS, STEPS * BATCH // len(train.x)))
+    most = MOST_OF_SOUNDS if kind.sounds else MOST_EPOCHS
+    epochs = max(2, min(most, STEPS * BATCH // len(train.x)))
     name = f"{suite}-cnn"
     plan = ExtractorPlan(
         suite=suite,
         version="1",
-        recipe=Hyperparameters(epochs=epochs, batch_size=BATCH, rate=3e-3),
+        recipe=_recipe(space, epochs),
         trained_on=f"the {len(train.x)} rows of the suite's train split",
         licence="",
     )
@@ -92,7 +99,22 @@ def train_for(
         "path": info.file,
         "sha256": info.sha256,
         "channels": list(info.channels),
+        **({"network": info.network} if kind.sounds else {}),
         "accuracy": round(share, 4),
         "trained_on": info.trained_on,
     }
     return OwnExtractor(table, found.data)
+
+
+def _recipe(space: Space, epochs: int) -> Hyperparameters | LogMelRecipe:
+    """The training of a classifier of pictures, or of sounds."""
+    from genbench.features import Hyperparameters, LogMelRecipe
+
+    if not kinds.of(space.kind).sounds:
+        return Hyperparameters(epochs=epochs, batch_size=BATCH, rate=3e-3)
+    if space.shape[0] < SHORTEST_SOUND:
+        raise UsageError(
+            f"sounds of {space.shape[0]:,} samples are too short for the spectrogram of an "
+            f"extractor: --length {SHORTEST_SOUND} pads them with silence"
+        )
+    return LogMelRecipe(space.rate, epochs, batch_size=BATCH)

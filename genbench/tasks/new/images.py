@@ -4,33 +4,30 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
-from genbench.data import ROLE, ImageEntry, stated, write_table
+from genbench.data import ROLE, ListedFile, stated, write_table
 from genbench.errors import DataError
 from genbench.formats import (
+    IMAGE_FILES,
     IMAGES,
-    BadImage,
+    BadFile,
     Fitting,
-    ImageFiles,
+    MediaFiles,
     decode,
     header,
-    in_order,
-    open_images,
-    synthesised,
+    open_files,
     unscaled,
 )
 from genbench.generator import Space
+from genbench.tasks.new.classfolders import class_folders, files_of_set, numbered
 from genbench.tasks.new.copies import find_copies
-from genbench.tasks.new.flaws import Flaw, GreyAmongColour, listed, refusal
+from genbench.tasks.new.flaws import Flaw, GreyAmongColour, image_refusal, listed
 from genbench.tasks.new.sources import LEVELS, Source, file_entry, relative_to_suite, require_utf8
-
-SPLIT_NAMES = {"train", "training", "valid", "val", "validation", "test", "testing"}
-NAMED = 5
 
 Head = tuple[int, int, int]  # channels, height, width
 
@@ -39,7 +36,7 @@ Head = tuple[int, int, int]  # channels, height, width
 class _Look:
     """The images that can be used, their labels as given; the others; the brightest level."""
 
-    entries: list[ImageEntry]
+    entries: list[ListedFile]
     flaws: list[Flaw]
     brightest: int
 
@@ -54,11 +51,8 @@ def image_source(
     """
     if not place.is_dir() and place.suffix.lower() != ".zip":
         raise DataError(f"no folder and no zip of images at {place}: unpack it first")
-    splits = None
-    if place.is_dir() and synthesised(place):
-        place = place / IMAGES
-        splits = {path.name.lower() for path in place.iterdir()}
-    with open_images(place) as files:
+    place, splits = files_of_set(place, IMAGES)
+    with open_files(place, IMAGE_FILES) as files:
         names = files.listing.names
         require_utf8(relative_to_suite(folder, place), *names)
         heads = _headers(files)
@@ -66,13 +60,13 @@ def image_source(
         if not known:
             raise DataError(f"{place} holds no readable image ({names[0]} {heads[names[0]]})")
         space = _space(known, fitting, rgb)
-        labels, remarks = _folders(names, splits or SPLIT_NAMES, place)
+        labels, remarks = class_folders(names, splits, place, IMAGE_FILES)
         look = _look(files, heads, space, labels, fitting, rgb)
     if look.flaws and not skip_bad:
-        raise DataError(refusal(place, look.flaws, known, len(names)))
+        raise DataError(image_refusal(place, look.flaws, known, len(names)))
     if (problem := unscaled(np.array([look.brightest], np.uint8), LEVELS)) is not None:
         raise DataError(f"{place} {problem}")
-    entries, classes, lost = _numbered(look.entries, labels)
+    entries, classes, lost = numbered(look.entries, labels, IMAGE_FILES)
     table = f"{name}.files.csv"
     content = write_table(entries)
     dataset = {
@@ -98,12 +92,12 @@ def image_source(
     )
 
 
-def _headers(files: ImageFiles) -> dict[str, Head | str]:
+def _headers(files: MediaFiles) -> dict[str, Head | str]:
     found: dict[str, Head | str] = {}
     for name in files.listing.names:
         try:
             found[name] = header(files.read(name))
-        except BadImage as error:
+        except BadFile as error:
             found[name] = str(error)
     return found
 
@@ -119,7 +113,7 @@ def _space(heads: Sequence[Head], fitting: Fitting, rgb: bool) -> Space:
 
 
 def _look(
-    files: ImageFiles,
+    files: MediaFiles,
     heads: Mapping[str, Head | str],
     space: Space,
     labels: Sequence[str],
@@ -134,13 +128,13 @@ def _look(
             x = decode(data, space, fitting=fitting)
             if space.shape[0] == 3 and not rgb and heads[name][0] == 1:
                 raise GreyAmongColour
-        except BadImage as error:
+        except BadFile as error:
             look.flaws.append(Flaw(name, error))
         else:
             brightest = max(brightest, int(x.max()))
             content = hashlib.sha256(x.data).hexdigest()
             file = hashlib.sha256(data).hexdigest()
-            look.entries.append(ImageEntry(name, file, content, label))
+            look.entries.append(ListedFile(name, file, content, label))
     return replace(look, brightest=brightest)
 
 
@@ -162,69 +156,3 @@ def _changed(heads: Sequence[Head], space: Space, fitting: Fitting) -> list[str]
     if grey and space.shape[0] == 3:
         notes.append(f"{grey:,} of {len(heads):,} images are grey and taken as RGB")
     return notes
-
-
-def _folders(names: Sequence[str], splits: Set[str], place: Path) -> tuple[list[str], list[str]]:
-    """The class folder of each file, empty where there is none, and what to tell about it.
-
-    The first folder is the class. Folders called like `splits`, if all are, are looked through:
-    they must hold the same class folders.
-    """
-    remarks = []
-    paths = [PurePosixPath(name).parts for name in names]
-    tops = {p[0].lower() for p in paths if len(p) > 1}
-    if tops and tops <= splits and all(len(p) > 1 for p in paths):
-        _require_same_classes(paths, place)
-        remarks.append(f"folders {', '.join(sorted(tops))} are read as one set and split anew")
-        paths = [p[1:] for p in paths]
-    loose = [name for name, p in zip(names, paths, strict=True) if len(p) == 1]
-    if len(loose) == len(paths):
-        return [""] * len(paths), [*remarks, "no labels: the images lie in no class folders"]
-    if loose:
-        raise DataError(
-            f"{len(loose)} images lie outside the class folders: move them into one "
-            f"({_some(loose)})"
-        )
-    return [p[0] for p in paths], remarks
-
-
-def _require_same_classes(paths: Sequence[tuple[str, ...]], place: Path) -> None:
-    """`DataError` if folders of splits hold other class folders than each other."""
-    classes: dict[str, set[str]] = {}
-    for p in paths:
-        if len(p) > 2:
-            classes.setdefault(p[0], set()).add(p[1])
-    alone = [
-        f"{name!r} is not in {', '.join(missing)}"
-        for name in sorted(set().union(*classes.values()))
-        if (missing := sorted(top for top, inside in classes.items() if name not in inside))
-    ]
-    if alone:
-        raise DataError(
-            f"{place}: the class folders of {', '.join(sorted(classes))} differ "
-            f"({_some(alone)}): name them alike, or give one of them, such as "
-            f"{place / max(classes)}"
-        )
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
-
-
-def _numbered(
-    entries: Sequence[ImageEntry], folders: Sequence[str]
-) -> tuple[list[ImageEntry], list[str], list[str]]:
-    """The entries with numbers for labels, the classes by number, and what to tell about it.
-
-    Of a folder whose images are all bad there is no class.
-    """
-    classes = in_order({entry.label for entry in entries})
-    lost = sorted(set(folders) - set(classes))
-    remarks = [f"class {name!r} has no image that can be used: it is left out" for name in lost]
-    if len(classes) < 2:
-        if classes and classes != [""]:
-            remarks.append(f"no labels: all images lie in {classes[0]!r}")
-        return [replace(entry, label="") for entry in entries], [], remarks
-    number = {name: str(i) for i, name in enumerate(classes)}
-    return [replace(entry, label=number[entry.label]) for entry in entries], classes, remarks

@@ -11,11 +11,13 @@ from genbench import kinds
 from genbench.features import IDENTITY, STANDARDISED
 from genbench.generator import Space
 from genbench.kinds import Draft
+from genbench.metrics import METRICS
 from genbench.tasks.course import LEAST_ROWS, ROWS
 from genbench.tasks.new.sources import Source
 
 MOST_SAMPLES = 10_000
 NLL_ROWS = 10_000
+CHUNK, LONG_CHUNK = 1000, 250  # rows asked for in one call
 TIGHT_ROWS, TIGHT_DRAWS = 500, 64
 
 WORDS = "words"
@@ -79,7 +81,7 @@ def suite_text(
             "seeds": [0],
             "reference": "test",
             "extractor": extractor.name,
-            "sample_chunk": 1000,
+            "sample_chunk": LONG_CHUNK if draft.long else CHUNK,
         }),
         _table("budget", {"examples": budget}),
         *([_table("extractors", extractor.table, array=True)] if extractor.table else ()),
@@ -105,6 +107,10 @@ def _dataset(source: Source, split: Mapping[str, Any]) -> list[str]:
     space: dict[str, Any] = {"kind": source.space.kind, "shape": list(source.space.shape)}
     if source.space.levels:
         space |= {"levels": source.space.levels, "classes": source.space.classes}
+    elif source.space.classes:
+        space["classes"] = source.space.classes
+    if source.space.rate:
+        space["rate"] = source.space.rate
     if source.space.pad is not None:
         space["pad"] = source.space.pad
     options = source.dataset.get("options")
@@ -130,14 +136,19 @@ def _metrics(
     ids += [*(draft.of_labels if space.classes else ()), *draft.metrics]
     if facts.fewest < 2 and "fid_per_class" in ids:
         ids.remove("fid_per_class")
-    bodies: list[dict[str, Any]] = [{"id": i} for i in (*ids, *_TRANSPORT)]
+    ids += [] if draft.long else _TRANSPORT
+    bodies: list[dict[str, Any]] = [{"id": i} for i in ids]
+    if space.rate:
+        told = {"rate": space.rate}
+        bodies = [b | (told if "rate" in METRICS[b["id"]].defaults else {}) for b in bodies]
     if source.by_words:
         bodies = [b | ({"of": WORDS} if b["id"] in draft.of_words else {}) for b in bodies]
     if extractor.name == STANDARDISED:
         bodies.append({"id": f"emd@{IDENTITY}"})
     rows = facts.rows["test"]
     bodies.append({"id": "nll", "rows": min(NLL_ROWS, rows), "draws": 1})
-    bodies.append({"id": "nll_tight", "rows": min(TIGHT_ROWS, rows), "draws": TIGHT_DRAWS})
+    if not draft.long:
+        bodies.append({"id": "nll_tight", "rows": min(TIGHT_ROWS, rows), "draws": TIGHT_DRAWS})
     bodies += [{"id": i} for i in (*draft.of_likelihood, *_COPIES)]
     return [_table(f"{where}metrics", body, array=True) for body in bodies]
 
