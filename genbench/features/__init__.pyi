@@ -3,6 +3,8 @@ from .extractors import STANDARDISED as STANDARDISED
 from .extractors import TFIDF as TFIDF
 from .extractors import Extractor, ExtractorInfo, Features, list_extractors, load_extractor
 from .extractors import extractor_problems as extractor_problems
+from .logmel import LogMelNet as LogMelNet
+from .logmel import mel_bank as mel_bank
 from .published import PUBLISHED as PUBLISHED
 from .standardised import moments_digest as moments_digest
 from .texts import fit_texts as fit_texts

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from genbench import kinds
-from genbench.data import Split, load_split, sources, vocabulary_of
-from genbench.downstream import NAME, VERSION, Classifier, Recipe, predict
+from genbench.data import load_split, sources, vocabulary_of
+from genbench.downstream import Recipe, predict
 from genbench.errors import UsageError
+from genbench.formats import Vocabulary
 from genbench.plugins import GeneratorChoice
 from genbench.results import CACHE, Store, Stored
 from genbench.running import Access
@@ -80,12 +81,14 @@ def synthesize(
         progress("distances of held-out rows", 0, 1)
         heldout = load_split(suite.dataset, suite.space, "valid").x
         filters.near = near_threshold(distance(heldout, train.x))
-    judge = None
+    classifier = ""
     if options.confidence is not None:
         # A classifier that an unconfined generator may have put there is not trusted.
         cache = store.root / CACHE
         confined = confinement.name(options.sandbox) != "none" and (cache / MARK).is_file()
-        judge = _label_classifier(suite, cache if confined else None, train, source.device)
+        recipe = _label_recipe(suite, source.device, words)
+        judge = recipe.fit(train.x, np.asarray(train.y), cache=cache if confined else None)
+        classifier = f"{recipe.classifier} trained on real train rows"
         filters.classify = lambda x: predict(judge, x)
         filters.confidence = options.confidence
     built = build(source, train.y, request, filters, lambda a, b: progress("drawing", a, b))
@@ -100,7 +103,7 @@ def synthesize(
         removed=filters.removed,
         near=filters.near,
         confidence=options.confidence,
-        classifier=f"{NAME}/{VERSION} trained on real train rows",
+        classifier=classifier,
         evidence=_evidence(stored, request.n),
         sha256=built.sha256,
         arrays_sha256="",
@@ -154,10 +157,11 @@ def _stored_generator(
     )
 
 
-def _label_classifier(suite: Suite, cache: Path | None, train: Split, device: str) -> Classifier:
+def _label_recipe(suite: Suite, device: str, words: Vocabulary | None) -> Recipe:
     table = suite.document["downstream"]["tstr"]
-    recipe = Recipe(suite.space, int(table["steps"]), int(table["batch_size"]), 0, device)
-    return recipe.fit(train.x, np.asarray(train.y), cache=cache)
+    judge = next(iter(table.get("judges", ())), "")
+    steps, size = int(table["steps"]), int(table["batch_size"])
+    return Recipe(suite.space, steps, size, 0, device, words, judge)
 
 
 def _counts(built: Built) -> dict[str, dict[str, int]]:
