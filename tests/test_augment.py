@@ -269,7 +269,10 @@ def test_a_parameter_of_the_generators_own_is_left_to_it() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"augment": "classical"}, "needs classical transforms of images, which suite 'tiny' has not"),
+        (
+            {"augment": "classical"},
+            "needs classical transforms of images, which suite 'tiny' has not",
+        ),
         ({"balance": "true"}, "needs class labels, which suite 'tiny' has not"),
     ],
 )
