@@ -271,7 +271,7 @@ def test_a_parameter_of_the_generators_own_is_left_to_it() -> None:
     [
         (
             {"augment": "classical"},
-            "needs classical transforms of images, which suite 'tiny' has not",
+            "classical transforms of images, which suite 'tiny' has not",
         ),
         ({"balance": "true"}, "needs class labels, which suite 'tiny' has not"),
     ],

@@ -44,7 +44,7 @@ def ids(texts: list[str], words: Vocabulary = CHARACTERS, length: int = 24) -> A
 
 
 def ordered(n: int, seed: int) -> Split:
-    """Texts of the same letters in both classes: in one a `b` follows every `a`, in one precedes."""
+    """Texts of the same letters in both classes: a `b` after the `a` or before it."""
     rng = np.random.default_rng(seed)
     y = rng.integers(0, 2, n)
     parts = [["ab" if c == 0 else "ba", *"cdefgh"] for c in y]
