@@ -153,11 +153,12 @@ def test_another_judge_of_the_same_rows_stands_in_the_details() -> None:
     arms = Arms(rows, fake.x, fake.y, TEXTS, n=60, words=CHARACTERS, **LESSON)
     first = train_on_synthetic(arms, test)
     second = train_on_synthetic(arms.judged_by("text-conv"), test)
-    found = beside(first, [second])
+    found = beside(first, {"text-conv": second})
     for id_, value in found.items():
         assert value.value == first[id_].value
         assert value.seconds == first[id_].seconds + second[id_].seconds
         (other,) = value.details["other_judges"]
+        assert other["judge"] == "text-conv"
         assert other["value"] == second[id_].value
         assert "|classifier=text-conv/1|" in other["signature"]
         assert other["interval"]["low"] <= other["value"] <= other["interval"]["high"]

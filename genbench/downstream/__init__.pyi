@@ -3,7 +3,7 @@ from .arms import ROWS, SYNTHETIC, LabelledRows, Replicate
 from .augmentation import Arm, AugmentationResults
 from .changes import changes
 from .classical import RandomAffine
-from .classifier import Classifier, Transform, predict
+from .classifier import Classifier, predict
 from .gains import METHOD
 from .imbalance import ImbalanceResults
 from .recipe import Recipe
@@ -25,7 +25,6 @@ __all__ = [
     "Replicate",
     "RobustnessResults",
     "SYNTHETIC",
-    "Transform",
     "beside",
     "changes",
     "cut",

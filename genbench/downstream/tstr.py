@@ -180,16 +180,26 @@ def train_on_synthetic(arms: Arms, test: Split) -> dict[str, MetricValue]:
 
 
 def beside(
-    found: Mapping[str, MetricValue], others: Sequence[Mapping[str, MetricValue]]
+    found: Mapping[str, MetricValue], others: Mapping[str, Mapping[str, MetricValue]]
 ) -> dict[str, MetricValue]:
-    """One judge's values, with what other judges say of the same rows in their `details`."""
+    """One judge's values, with what `others`, by name, say of the same rows in their `details`."""
     return {
-        id_: replace(value, details={**value.details, "other_judges": [
-            {key: body[key] for key in ("status", "value", "interval", "signature") if key in body}
-            for body in (other[id_].to_json() for other in others)
-        ]}, seconds=_total([value, *(other[id_] for other in others)]))
+        id_: replace(
+            value,
+            details={**value.details, "other_judges": [
+                {"judge": judge, **_told(values[id_])} for judge, values in others.items()
+            ]},
+            seconds=_total([value, *(values[id_] for values in others.values())]),
+        )
         for id_, value in found.items()
     }  # fmt: skip
+
+
+def _told(value: MetricValue) -> dict[str, Any]:
+    """What stands of another judge's value: itself, and the gap of TSTR."""
+    body = value.to_json()
+    kept = {key: body[key] for key in ("status", "value", "interval", "signature") if key in body}
+    return kept | {key: gap for key, gap in value.details.items() if key.startswith("gap")}
 
 
 def _total(values: Sequence[MetricValue]) -> float:

@@ -98,11 +98,11 @@ class Utility:
         try:
             with self._kept_apart() as folder:
                 arms = self._arms(table, Path(folder))
-                first, *others = (arms.judged_by(name) for name in table.get("judges", [""]))
-                self._ahead([work for each in (first, *others) for work in each.trainings()])
-                found = train_on_synthetic(first, self.test)
-                also = [train_on_synthetic(other, self.test) for other in others]
-                return beside(found, also) if also else found
+                by_judge = {name: arms.judged_by(name) for name in table.get("judges", [""])}
+                self._ahead([work for each in by_judge.values() for work in each.trainings()])
+                found, *others = (train_on_synthetic(each, self.test) for each in by_judge.values())
+                named = zip([*by_judge][1:], others, strict=True)
+                return beside(found, dict(named)) if others else found
         except MetricError as error:
             return {id_: _unmeasured(id_, error.status, str(error)) for id_ in TSTR}
         except GenbenchError as error:
