@@ -26,7 +26,7 @@ from genbench.plugins.serving import Serving, balanced_order, for_suite
 from genbench.plugins.training import Budget, HarnessRun, MemoryTrainData
 from genbench.results import Record
 from genbench.running.cells import cell_key
-from genbench.tasks import Classical
+from genbench.tasks import Affine
 from genbench.tasks.suite import Suite, load_suite
 from tests.conftest import HERE, TINY, Command
 from tests.without_a_card import graphs
@@ -172,7 +172,7 @@ def test_balanced_batches_hold_every_class_as_often() -> None:
 
 
 BALANCED = Serving(balanced=True)
-MOVED = Serving(Classical(shift=0.2, rotation=20))
+MOVED = Serving(Affine(shift=0.2, rotation=20))
 
 
 @pytest.mark.parametrize("serving", [Serving(), BALANCED, MOVED, Serving(MOVED.transforms, True)])
@@ -239,7 +239,7 @@ def test_the_harness_serves_every_generator_as_it_is_asked_to() -> None:
     found = on(IMAGES, Plain, augment="classical", balance="true")
     assert found.params_passed == {"augment": "classical", "balance": True}
     serving = Serving.of(found.params, Plain)
-    assert serving == Serving(Classical(shift=0.1, rotation=10), True)
+    assert serving == Serving(Affine(shift=0.1, rotation=10), True)
     assert by_field(Plain, found.params) == {"rate": 0.1}, "the generator is none the wiser"
     assert Serving.of(choice(Plain).params, Plain) == Serving()
 
@@ -269,7 +269,10 @@ def test_a_parameter_of_the_generators_own_is_left_to_it() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"augment": "classical"}, "needs classical transforms, which suite 'tiny' has not"),
+        (
+            {"augment": "classical"},
+            "classical transforms of images, which suite 'tiny' has not",
+        ),
         ({"balance": "true"}, "needs class labels, which suite 'tiny' has not"),
     ],
 )
@@ -289,7 +292,7 @@ def test_a_suite_turns_it_on_for_all_each_in_its_way(tmp_path: Path) -> None:
     path = suite_with(tmp_path, "augment = true\nbalance = true")
     assert load_suite(str(path)).task_hash != load_suite(str(IMAGES)).task_hash
     plain, gan = on(path, Plain), on(path, Own)
-    assert Serving.of(plain.params, Plain) == Serving(Classical(shift=0.1, rotation=10), True)
+    assert Serving.of(plain.params, Plain) == Serving(Affine(shift=0.1, rotation=10), True)
     assert gan.params == {"augment": "diff", "balance": True}
     assert on(path, Plain, augment="none", balance="false").params == {"rate": 0.1}
 
@@ -310,6 +313,6 @@ def test_a_run_with_it_is_a_row_of_its_own(run_genbench: Command, tmp_path: Path
     record = Record.from_json(json.loads(file.read_text()))
     assert record.label == "vae:augment=classical,balance=True,batch_size=16"
     stated = record.cell["generator"]["params"]
-    assert Classical(**json.loads(stated["transforms"])) == Classical(shift=0.1, rotation=10)
+    assert Affine(**json.loads(stated["transforms"])) == Affine(shift=0.1, rotation=10)
     assert record.metrics["augmentation_gain"].status == "ok"
     assert record.examples_served == 1000

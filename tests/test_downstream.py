@@ -12,12 +12,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from genbench.data.split import Split
 from genbench.downstream.classical import RandomAffine
-from genbench.downstream.classifier import predict, train_classifier
+from genbench.downstream.classifier import predict
+from genbench.downstream.judges import train_classifier
 from genbench.downstream.tstr import Arms, train_on_synthetic
 from genbench.errors import MetricError
 from genbench.generator import Space
 from genbench.metrics import MetricValue
-from genbench.tasks import Classical
+from genbench.tasks import Affine
 from tests.without_a_card import graphs
 
 SPACE = Space("image", (1, 8, 8), levels=17, classes=3)
@@ -289,7 +290,7 @@ def test_the_size_of_a_batch_changes_no_prediction() -> None:
     assert_allclose(predict(trained, x), whole, atol=1e-6)
 
 
-@pytest.mark.parametrize("transform", [None, RandomAffine(Classical())])
+@pytest.mark.parametrize("transform", [None, RandomAffine(Affine())])
 def test_the_classifiers_whole_step_is_captured(transform, monkeypatch, capsys):
     """On ``meta``, where a value that is asked for or a copy to the host fails."""
     card = graphs(monkeypatch, "meta")

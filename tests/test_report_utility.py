@@ -130,3 +130,17 @@ def test_a_generator_that_was_left_out_is_named_with_the_reason(
 def test_without_downstream_numbers_there_are_no_panels(tmp_path: Path) -> None:
     board = table(fixtures.task(tmp_path, (0,)))
     assert [make(board, colours(board)) for make in FIGURES.values()] == [None] * 3
+
+
+def test_what_other_classifiers_say_of_the_price_stands_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = {"judge": "text-conv", "gap": 0.02, "gap_low": 0.01, "gap_high": 0.03}
+    monkeypatch.setitem(PRICE, "other_judges", [other])
+    board = table(measured(tmp_path, DETAILS))
+    figure = replacement(board, colours(board))
+    assert figure is not None
+    told = (
+        "vae: seed 0 +1.2 [+0.8, +1.6] points. Also: seed 0 by text-conv +2.0 [+1.0, +3.0] points."
+    )
+    assert told in figure.notes

@@ -72,6 +72,8 @@ def test_a_file_of_texts_becomes_a_suite_a_board_and_a_data_set(
     assert 0 < nll["value"] < math.log2(26)
     assert metrics["bigram"]["perplexity"]["value"] > 1
     assert metrics["noise"]["nll"]["status"] == "not_applicable"
+    assert metrics["heldout"]["tstr_accuracy"]["value"] > 0.9, "each class has letters of its own"
+    assert metrics["noise"]["trts_accuracy"]["value"] < 0.8
     page = "".join(f.read_text() for f in (tmp_path / "results/report").rglob("*.html"))
     assert "Nearest training row" in page
     assert "alert(1)" in page
@@ -81,14 +83,16 @@ def test_a_file_of_texts_becomes_a_suite_a_board_and_a_data_set(
     (scored,) = ok("score", "theirs.jsonl", *asked, "--no-controls", "--no-report", "--json").lines
     assert scored["metrics"]["exact_copies"]["value"] > 0.7, "they are of the same file"
     ok("synthesize", *asked, "--plugin", BIGRAM, "-g", "bigram", "-n", "60", "-o", "more",
-       "--drop-near-copies")  # fmt: skip
+       "--drop-near-copies", "--filter", "confidence=0.9")  # fmt: skip
     written = (tmp_path / "more/texts/train.jsonl").read_text()
     lines = [json.loads(line) for line in written.strip().split("\n")]
     assert len(lines) == 60
     assert {line["label"] for line in lines} == {"a", "b"}
     known = {text for text, _ in texts(400, 0)}
     assert not {line["text"] for line in lines} & known
-    assert "edits for each character" in (tmp_path / "more/README.md").read_text()
+    card = (tmp_path / "more/README.md").read_text()
+    assert "edits for each character" in card
+    assert "Labels: tfidf-logistic/1 trained on real train rows gives each row's label" in card
 
 
 def refused(*args: str) -> str:

@@ -16,14 +16,15 @@ from torchvision.transforms.v2 import functional as tv
 
 from genbench.downstream.attacks import fgsm, pgd
 from genbench.downstream.classical import RandomAffine, affine
-from genbench.downstream.classifier import train_classifier
 from genbench.downstream.gains import paired, verdicts
+from genbench.downstream.judges import train_classifier
 from genbench.downstream.subsets import cut, missing, stratified
 from genbench.errors import MetricError, UsageError
 from genbench.running import utility
 from genbench.running.cellspec import CellSpec
 from genbench.running.utility import Utility
-from genbench.tasks.protocols import Classical, read
+from genbench.tasks import Affine
+from genbench.tasks.protocols import read
 from genbench.tasks.suite import load_suite
 from tests.conftest import HERE
 from tests.test_downstream import SPACE, TEST, TRAIN
@@ -100,7 +101,7 @@ def test_random_affine_draws_anew_for_every_image_and_stays_in_its_bounds():
     torch.manual_seed(0)
     point = torch.zeros(500, 1, 21, 21)
     point[:, :, 10, 10] = 1
-    moved = RandomAffine(Classical(shift=0.1, rotation=0, scale=0, flip=False))(point)
+    moved = RandomAffine(Affine(shift=0.1, rotation=0, scale=0, flip=False))(point)
     mass = moved.sum((1, 2, 3))
     assert_allclose(mass, 1, atol=1e-4)
     centre = (moved.sum((1, 2)) * torch.arange(21.0)).sum(1) - 10
@@ -238,7 +239,7 @@ def test_the_tables_become_protocols():
         ("keep = 0.1", "keep = 3", "keep of [downstream.imbalance] is 3"),
         ("n = 80\nepsilon", "n = 50\nepsilon", "n of [downstream.robustness] is 50"),
         ("epsilon = 0.1", 'epsilon = "much"', "expected a number"),
-        ("classes = 10", "classes = 0", "needs images with class labels"),
+        ("classes = 10", "classes = 0", "texts or sounds with class labels"),
     ],
 )
 def test_a_table_out_of_range_is_refused(tmp_path: Path, old: str, new: str, message: str):

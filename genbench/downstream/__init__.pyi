@@ -1,14 +1,15 @@
 from . import subsets
 from .arms import ROWS, SYNTHETIC, LabelledRows, Replicate
 from .augmentation import Arm, AugmentationResults
+from .changes import changes
 from .classical import RandomAffine
-from .classifier import NAME, VERSION, Classifier, predict
+from .classifier import Classifier, predict
 from .gains import METHOD
 from .imbalance import ImbalanceResults
 from .recipe import Recipe
 from .robustness import RobustnessResults
 from .subsets import cut, stratified
-from .tstr import Arms, train_on_synthetic
+from .tstr import Arms, beside, train_on_synthetic
 
 __all__ = [
     "Arm",
@@ -18,14 +19,14 @@ __all__ = [
     "ImbalanceResults",
     "LabelledRows",
     "METHOD",
-    "NAME",
     "ROWS",
     "RandomAffine",
     "Recipe",
     "Replicate",
     "RobustnessResults",
     "SYNTHETIC",
-    "VERSION",
+    "beside",
+    "changes",
     "cut",
     "predict",
     "stratified",

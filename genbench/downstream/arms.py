@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genbench.downstream.classical import RandomAffine
-from genbench.downstream.classifier import Classifier, predict
+from genbench.downstream.classifier import Classifier, Transform, predict
 from genbench.downstream.recipe import Recipe
 from genbench.system import load_arrays
 
@@ -21,7 +20,7 @@ SYNTHETIC = "synthetic.npz"
 
 @dataclass(frozen=True, slots=True)
 class LabelledRows:
-    """Images ``(n, C, H, W)`` and their labels ``(n,)``."""
+    """Rows ``(n, *shape)`` and their labels ``(n,)``."""
 
     x: Array
     y: NDArray[np.int64]
@@ -59,7 +58,7 @@ class Replicate:
     real: LabelledRows
     synthetic: LabelledRows
     recipe: Recipe
-    classical: RandomAffine | None
+    classical: Transform | None
     cache: Path | None
     rejected: float | None
     kept: Path | None = None
@@ -69,7 +68,7 @@ class Replicate:
         cls,
         folder: Path,
         recipe: Recipe,
-        classical: RandomAffine | None,
+        classical: Transform | None,
         cache: Path | None,
         confidence: float,
         kept: Path | None = None,

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from genbench.downstream.classifier import Classifier
+from genbench.downstream.networks import Network
 
 
-def fgsm(classifier: Classifier, x: Tensor, y: Tensor, epsilon: float) -> Tensor:
+def fgsm(classifier: Network, x: Tensor, y: Tensor, epsilon: float) -> Tensor:
     """The fast gradient sign method: one step of the full size uphill in the loss.
 
     Parameters
@@ -36,7 +36,7 @@ def fgsm(classifier: Classifier, x: Tensor, y: Tensor, epsilon: float) -> Tensor
 
 
 def pgd(
-    classifier: Classifier, x: Tensor, y: Tensor, epsilon: float, *, steps: int, seed: int
+    classifier: Network, x: Tensor, y: Tensor, epsilon: float, *, steps: int, seed: int
 ) -> Tensor:
     """Projected gradient descent from a random start, in steps of 2.5 epsilon / `steps`.
 
@@ -58,7 +58,7 @@ def pgd(
     return found
 
 
-def _slope(classifier: Classifier, x: Tensor, y: Tensor) -> Tensor:
+def _slope(classifier: Network, x: Tensor, y: Tensor) -> Tensor:
     """Gradient of each image's cross-entropy with respect to its pixels."""
     with torch.enable_grad():
         x = x.detach().requires_grad_()

@@ -1,4 +1,4 @@
-"""Classical augmentation: random shift, rotation, scale and flip, a draw for every image."""
+"""Classical augmentation of images: random shift, rotation, scale and flip, a draw for each."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from genbench.tasks import Classical
+from genbench.tasks import Affine
 
 
 @dataclass(frozen=True, slots=True)
 class RandomAffine:
-    """`Classical` transforms as a function of a batch; a batch costs one resampling on its device.
+    """`Affine` transforms as a function of a batch; a batch costs one resampling on its device.
 
     The same transforms, image by image, are ``torchvision.transforms.v2.RandomAffine``, which
     draws once per call: tests compare the two.
     """
 
-    table: Classical
+    table: Affine
 
     def __call__(self, images: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """Float images ``(n, C, H, W)`` on the scale of `images`, black where nothing was.

@@ -14,6 +14,7 @@ from genbench.downstream.attacks import fgsm, pgd
 from genbench.downstream.augmentation import ADDED, REAL, Arm
 from genbench.downstream.classifier import Classifier
 from genbench.downstream.gains import METHOD, paired, verdicts
+from genbench.downstream.networks import Network
 from genbench.metrics import MetricValue, trainings_mean
 from genbench.seeds import derive_seed
 from genbench.tasks import Robustness
@@ -44,12 +45,13 @@ class RobustnessResults:
         """Attack a classifier of the augmentation, if it is one of the two compared."""
         if n != self.table.n or arm not in ((REAL, 0), (ADDED, self.ratio)):
             return
+        assert isinstance(classifier, Network), "suites whose rows have no other are refused"
         progress(f"robustness, {arm[0]}")
         arms = self.found.setdefault(arm[0], {})
         for attack, right in self._right(classifier).items():
             arms.setdefault(attack, []).append(right)
 
-    def _right(self, classifier: Classifier) -> dict[str, Array]:
+    def _right(self, classifier: Network) -> dict[str, Array]:
         t, device = self.table, classifier.device
         # Rows in an order of the seed's: the test rows may be sorted.
         order = np.random.default_rng(self.seed).permutation(len(self.test.x))[: t.rows]

@@ -6,7 +6,7 @@ steps and initial weights. The real arm is the same for every generator of a sui
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -19,9 +19,11 @@ import torch
 from numpy.typing import NDArray
 
 from genbench.data import Split
-from genbench.downstream.classifier import Classifier, check_space, predict
+from genbench.downstream.classifier import Classifier, predict
+from genbench.downstream.judges import check_space
 from genbench.downstream.recipe import Recipe, correct
 from genbench.errors import MetricError
+from genbench.formats import Vocabulary
 from genbench.generator import Space
 from genbench.metrics import Estimate, MetricValue, trainings_mean, wilson_share
 from genbench.seeds import derive_seed
@@ -42,17 +44,19 @@ class Arms:
     n
         Rows that each arm trains on; fewer if there are fewer generated or real rows.
     steps, batch_size, seed
-        See `genbench.downstream.classifier.train_classifier`.
+        See `genbench.downstream.classifier.Lesson`.
     replicates
         Trainings of each arm, each pair with its own initial weights, order and real rows.
     cache, kept
         Folders for the real arm's classifiers, which every generator of a suite shares, and for
         those of these rows alone; None where they are trained when they are asked for.
+    words, judge
+        See `genbench.downstream.recipe.Recipe`.
 
     Raises
     ------
     MetricError
-        ``not_applicable`` if the suite has no labelled images; ``undefined`` without rows.
+        ``not_applicable`` if no judge reads the suite's rows; ``undefined`` without rows.
     """
 
     train: Split
@@ -67,6 +71,8 @@ class Arms:
     device: str = "cpu"
     cache: Path | None = None
     kept: Path | None = None
+    words: Vocabulary | None = None
+    judge: str = ""
 
     def __post_init__(self) -> None:
         check_space(self.space)
@@ -102,7 +108,13 @@ class Arms:
     def recipe(self, replicate: int) -> Recipe:
         """The recipe of both classifiers; the first replicate's seed is that of a single one."""
         seed = derive_seed(self.seed, f"replicate {replicate}") if replicate else self.seed
-        return Recipe(self.space, self.steps, self.batch_size, seed, self.device)
+        return Recipe(
+            self.space, self.steps, self.batch_size, seed, self.device, self.words, self.judge
+        )
+
+    def judged_by(self, judge: str) -> Arms:
+        """The same arms, of another judge."""
+        return replace(self, judge=judge)
 
     def trainings(self) -> list[Callable[[], Classifier]]:
         """Every training that depends on no other; done before, it is only looked up.
@@ -165,6 +177,33 @@ def train_on_synthetic(arms: Arms, test: Split) -> dict[str, MetricValue]:
     }
     return {"tstr_accuracy": replace(tstr, details=details), "trtr_accuracy": trtr,
             "trts_accuracy": trts}  # fmt: skip
+
+
+def beside(
+    found: Mapping[str, MetricValue], others: Mapping[str, Mapping[str, MetricValue]]
+) -> dict[str, MetricValue]:
+    """One judge's values, with what `others`, by name, say of the same rows in their `details`."""
+    return {
+        id_: replace(
+            value,
+            details={**value.details, "other_judges": [
+                {"judge": judge, **_told(values[id_])} for judge, values in others.items()
+            ]},
+            seconds=_total([value, *(values[id_] for values in others.values())]),
+        )
+        for id_, value in found.items()
+    }  # fmt: skip
+
+
+def _told(value: MetricValue) -> dict[str, Any]:
+    """What stands of another judge's value: itself, and the gap of TSTR."""
+    body = value.to_json()
+    kept = {key: body[key] for key in ("status", "value", "interval", "signature") if key in body}
+    return kept | {key: gap for key, gap in value.details.items() if key.startswith("gap")}
+
+
+def _total(values: Sequence[MetricValue]) -> float:
+    return sum(value.seconds or 0.0 for value in values)
 
 
 class _Tested:

@@ -33,7 +33,29 @@ def mel_bank(rate: int, segment: int = SEGMENT, bands: int = BANDS) -> Tensor:
     return torch.minimum(rising, falling).clamp(min=0).float()
 
 
-class LogMelNet(nn.Module):
+class LogMel(nn.Module):
+    """Log-mel spectrograms of waveforms; the window and the mel bank are its buffers.
+
+    The bank is zeros until `mel_bank` or a state is copied into it.
+    """
+
+    window: Tensor
+    bank: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("window", torch.hann_window(WINDOW))
+        self.register_buffer("bank", torch.zeros(BANDS, SEGMENT // 2 + 1))
+
+    def spectrogram(self, x: Tensor) -> Tensor:
+        """Scaled logarithms of mel powers, ``(n, 1, bands, frames)``, of waveforms ``(n, T)``."""
+        spectrum = torch.stft(x, SEGMENT, HOP, WINDOW, self.window, return_complex=True)
+        power = self.bank @ spectrum.abs().square()
+        frames = x.shape[1] // HOP // 2 * 2
+        return ((power[:, None, :, :frames] + LEAST).log() - CENTRE) / SPREAD
+
+
+class LogMelNet(LogMel):
     """A classifier of waveforms ``(T,)`` whose last hidden layer serves as the feature space.
 
     Parameters
@@ -46,23 +68,11 @@ class LogMelNet(nn.Module):
         Width of each convolution of its `ClassifierNet`.
     """
 
-    window: Tensor
-    bank: Tensor
-
     def __init__(
         self, shape: tuple[int, ...], classes: int, channels: tuple[int, ...] = (32, 64, 64)
     ) -> None:
         super().__init__()
-        self.register_buffer("window", torch.hann_window(WINDOW))
-        self.register_buffer("bank", torch.zeros(BANDS, SEGMENT // 2 + 1))
         self.net = ClassifierNet((1, BANDS, shape[0] // HOP // 2 * 2), classes, channels)
-
-    def spectrogram(self, x: Tensor) -> Tensor:
-        """Scaled logarithms of mel powers, ``(n, 1, bands, frames)``, of waveforms ``(n, T)``."""
-        spectrum = torch.stft(x, SEGMENT, HOP, WINDOW, self.window, return_complex=True)
-        power = self.bank @ spectrum.abs().square()
-        frames = x.shape[1] // HOP // 2 * 2
-        return ((power[:, None, :, :frames] + LEAST).log() - CENTRE) / SPREAD
 
     def features(self, x: Tensor) -> Tensor:
         """Features after the ReLU, float32 ``(n, 128)``, of waveforms ``(n, T)``."""

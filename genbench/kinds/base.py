@@ -14,6 +14,7 @@ Shown = Literal["grid", "scatter", "text", "player", ""]
 Check = Literal["density", "probability"]
 Control = Literal["heldout", "train-copy", "gaussian", "noise", "mode-dropped", "logmel-gaussian"]
 Files = Literal["arrays", "csv", "images", "sounds", "texts"]
+Classical = Literal["affine", "edits", "sound", ""]
 
 
 class SpaceFields(Protocol):
@@ -125,6 +126,14 @@ class DataKind(ABC):
         The files of a data set of synthetic rows; empty where there is none to write.
     controls
         The controls that can make rows of it; ``mode-dropped`` needs classes or points.
+    judges
+        The classifiers that the downstream protocols may train on labelled rows, by their names in
+        `genbench.downstream`; the first is taken where a suite names none. Empty for none.
+    classical
+        The family of transforms that leave a row's label as it is; empty for none.
+    attackable
+        Whether a small change of every value is one that nobody sees, so that a classifier's
+        robustness against it says something.
     draft
         What a new suite of it looks like; None where ``genbench new suite`` reads none.
     """
@@ -145,6 +154,9 @@ class DataKind(ABC):
     scored_from: tuple[Files, ...] = ("arrays",)
     synthesised_as: Files | None = None
     controls: tuple[Control, ...] = ("heldout", "train-copy")
+    judges: tuple[str, ...] = ()
+    classical: Classical = ""
+    attackable: bool = False
     draft: Draft | None = None
 
     @abstractmethod
@@ -207,8 +219,8 @@ class DataKind(ABC):
         return (rows == rows).reshape(len(rows), -1).sum(1)
 
     def classifiable(self, space: SpaceFields) -> bool:
-        """Whether the classifier of the downstream protocols can read such rows."""
-        return False
+        """Whether the kind's `judges` can read such rows."""
+        return bool(self.judges)
 
     def default_extractor(self, classes: int) -> str:
         """The feature space of a new suite: an extractor, or ``train`` for one trained on it."""

@@ -28,6 +28,9 @@ class Image(DataKind):
     scored_from = ("arrays", "images")
     synthesised_as = "images"
     controls = ("heldout", "train-copy", "gaussian", "noise", "mode-dropped")
+    judges = ("two-conv",)
+    classical = "affine"
+    attackable = True
     draft = Draft("fid", 100, ("vendi",), ("fid_per_class", "classifier_score"))
 
     def tiny_rows(self, space: SpaceFields, n: int) -> Tensor:

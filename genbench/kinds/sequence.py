@@ -27,6 +27,8 @@ class Sequence(DataKind):
     scored_from = ("arrays", "texts")
     synthesised_as = "texts"
     controls = ("heldout", "train-copy", "noise", "mode-dropped")
+    judges = ("tfidf-logistic", "text-conv")
+    classical = "edits"
     draft = Draft(
         "ngram_js",
         40,

@@ -9,6 +9,8 @@ from genbench.kinds.base import DataKind, Draft, LikelihoodUnit, SpaceFields, Ti
 if TYPE_CHECKING:
     from torch import Tensor
 
+SHORTEST = 2048  # samples, for the spectrograms of the downstream classifier
+
 
 class Waveform(DataKind):
     """Sounds of one channel and one length. Their likelihood is a density over ``[-1, 1]^T``."""
@@ -30,6 +32,8 @@ class Waveform(DataKind):
         ("fid_per_class", "classifier_score"),
         long=True,
     )
+    judges = ("logmel-conv",)
+    classical = "sound"
 
     def tiny_rows(self, space: SpaceFields, n: int) -> Tensor:
         """A tone of one pitch and any phase, with noise."""
@@ -43,6 +47,10 @@ class Waveform(DataKind):
     def outside(self, x: Any) -> str | None:
         """Values that a loudspeaker would clip."""
         return "[-1, 1]" if bool((abs(x) > 1).any()) else None
+
+    def classifiable(self, space: SpaceFields) -> bool:
+        """If it is long enough, and its sampling rate is known."""
+        return space.shape[0] >= SHORTEST and space.rate > 0
 
     def default_extractor(self, classes: int) -> str:
         """A classifier trained on the spot where there are labels, one of voices elsewhere."""

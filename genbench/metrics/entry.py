@@ -34,6 +34,7 @@ GROUPS: Mapping[Group, str] = MappingProxyType({
 
 ALL_KINDS = ("image", "points", "sequence", "waveform")
 IMAGE = ("image",)
+JUDGED = ("image", "sequence", "waveform")  # the kinds whose rows classifiers are trained on
 BITS = "bits/dim"  # the unit of likelihoods, which each kind of data calls by its own parts
 PIXEL = "pixel_"  # how the ids of pixel twins begin
 

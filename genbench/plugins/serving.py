@@ -12,12 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from genbench import kinds
 from genbench.errors import UsageError
 from genbench.plugins.choice import GeneratorChoice
 from genbench.plugins.parameters import AUGMENT, BALANCE, CLASSICAL, OFF, TRANSFORMS, is_harness
 from genbench.seeds import derive_seed
-from genbench.tasks import Classical, Suite
+from genbench.tasks import Affine, Suite
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +37,7 @@ class Serving:
         Whether as many rows of every class are served, rare ones more often.
     """
 
-    transforms: Classical | None = None
+    transforms: Affine | None = None
     balanced: bool = False
 
     @classmethod
@@ -46,7 +45,7 @@ class Serving:
         """The way that a choice's parameters ask for; `own` is the generator's dataclass."""
         text = params.get(TRANSFORMS) if is_harness(TRANSFORMS, own) else None
         balanced = is_harness(BALANCE, own) and bool(params.get(BALANCE, False))
-        return cls(None if text is None else Classical(**json.loads(text)), balanced)
+        return cls(None if text is None else Affine(**json.loads(text)), balanced)
 
     def transformed(self, x: Tensor, levels: int, seed: int, position: int) -> Tensor:
         """Images ``(n, C, H, W)`` as they are served at that place of the training."""
@@ -141,9 +140,9 @@ def _asked_by(suite: Suite, choice: GeneratorChoice) -> dict[str, Any]:
 def _transforms(choice: GeneratorChoice, suite: Suite) -> str:
     """The suite's classical transforms, in words that go into the cell's key."""
     table = suite.classical
-    if table is None or not kinds.of(suite.space.kind).pictures:
+    if not isinstance(table, Affine):
         raise UsageError(
-            f"{choice.name}:{AUGMENT}={CLASSICAL} needs classical transforms, which suite "
-            f"{suite.name!r} has not ([downstream.classical]): leave it out"
+            f"{choice.name}:{AUGMENT}={CLASSICAL} needs classical transforms of images, which "
+            f"suite {suite.name!r} has not ([downstream.classical]): leave it out"
         )
     return json.dumps(dataclasses.asdict(table), sort_keys=True)

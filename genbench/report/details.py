@@ -93,6 +93,12 @@ def price(body: Mapping[str, Any]) -> Gain:
     return gap
 
 
+def prices_by_others(body: Mapping[str, Any]) -> tuple[tuple[str, Gain], ...]:
+    """Of ``tstr_accuracy``: the same by the suite's other classifiers, with their names."""
+    found = _list(body["other_judges"])
+    return tuple((shorten(str(each["judge"]), 40), price(each)) for each in found)
+
+
 def curve(body: Mapping[str, Any]) -> Curve:
     """Read the details of ``augmentation_gain``; ValueError, TypeError or KeyError if not ours."""
     points = tuple(_point(p) for p in body["points"])

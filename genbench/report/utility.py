@@ -20,6 +20,7 @@ from genbench.report.details import (
     each,
     each_seed,
     price,
+    prices_by_others,
     rare,
 )
 from genbench.report.figures import GREY, Choice, Figure, axis, spec
@@ -166,6 +167,7 @@ def replacement(table: Table, colour: Mapping[str, str]) -> Figure | None:
     found = each_seed(rows, "tstr_accuracy", price)
     if all(row.control for row, _ in found):
         return None
+    others = {row.id: mine for row, mine in each_seed(rows, "tstr_accuracy", prices_by_others)}
     names = [row.label + (" (control)" if row.control else "") for row, _ in found]
     traces, notes = [], []
     for (row, mine), name, label in zip(found, names, plot_labels(names, 28), strict=True):
@@ -180,8 +182,7 @@ def replacement(table: Table, colour: Mapping[str, str]) -> Figure | None:
              "marker": {"size": 9, "color": GREY if row.control else colour[row.id]},
              "hovertemplate": "%{text} points<extra></extra>"}
         )  # fmt: skip
-        points = "; ".join(f"seed {seed} {gap.points}" for seed, gap in mine)
-        notes.append(f"{shorten(name, 60)}: {points} points.")
+        notes.append(_replaced(name, mine, others.get(row.id, [])))
     return Figure(
         "replacement",
         "Can generated rows replace real ones?",
@@ -206,6 +207,18 @@ def replacement(table: Table, colour: Mapping[str, str]) -> Figure | None:
         ),
         notes=tuple(notes),
     )
+
+
+def _replaced(
+    name: str,
+    mine: Sequence[tuple[int, Gain]],
+    others: Sequence[tuple[int, Sequence[tuple[str, Gain]]]],
+) -> str:
+    """The points lost, and those by other classifiers."""
+    points = "; ".join(f"seed {seed} {gap.points}" for seed, gap in mine)
+    text = f"{shorten(name, 60)}: {points} points."
+    said = [f"seed {seed} by {judge} {gap.points}" for seed, told in others for judge, gap in told]
+    return text + (f" Also: {'; '.join(said)} points." if said else "")
 
 
 def rare_classes(table: Table, colour: Mapping[str, str]) -> Figure | None:

@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +14,24 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from genbench.data import Split
+from genbench.data import Split, vocabulary_of
 from genbench.downstream import (
     METHOD,
-    NAME,
-    VERSION,
     Arm,
     Arms,
     AugmentationResults,
     Classifier,
     ImbalanceResults,
-    RandomAffine,
     Recipe,
     Replicate,
     RobustnessResults,
+    beside,
+    changes,
     stratified,
     train_on_synthetic,
 )
 from genbench.errors import GenbenchError, MetricError, StoreError
+from genbench.formats import Vocabulary
 from genbench.metrics import METRICS, MetricValue
 from genbench.results import digest, metric_value
 from genbench.running.ahead import train_ahead
@@ -83,7 +83,11 @@ class Utility:
         found = self._tstr()
         asked = tables.read(self.spec.suite.document)
         if asked is not None:
-            found |= self._protocols(asked)
+            try:
+                found |= self._protocols(asked)
+            except MetricError as error:
+                reason = str(error)
+                found |= {id_: _unmeasured(id_, error.status, reason) for id_ in asked.metrics}
         return found
 
     def _tstr(self) -> dict[str, MetricValue]:
@@ -93,26 +97,33 @@ class Utility:
         self._progress("tstr_accuracy")
         try:
             with self._kept_apart() as folder:
-                arms = Arms(
-                    self.train,
-                    self.samples["x"],
-                    self.samples.get("y"),
-                    self.spec.suite.space,
-                    n=int(table["n"]),
-                    steps=int(table["steps"]),
-                    batch_size=int(table["batch_size"]),
-                    seed=self.spec.seed,
-                    replicates=int(table.get("replicates", 1)),
-                    device=self.spec.device,
-                    cache=self.spec.cache,
-                    kept=Path(folder),
-                )
-                self._ahead(arms.trainings())
-                return train_on_synthetic(arms, self.test)
+                arms = self._arms(table, Path(folder))
+                by_judge = {name: arms.judged_by(name) for name in table.get("judges", [""])}
+                self._ahead([work for each in by_judge.values() for work in each.trainings()])
+                found, *others = (train_on_synthetic(each, self.test) for each in by_judge.values())
+                named = zip([*by_judge][1:], others, strict=True)
+                return beside(found, dict(named)) if others else found
         except MetricError as error:
             return {id_: _unmeasured(id_, error.status, str(error)) for id_ in TSTR}
         except GenbenchError as error:
             return {id_: _unmeasured(id_, "failed", str(error)) for id_ in TSTR}
+
+    def _arms(self, table: Mapping[str, Any], kept: Path) -> Arms:
+        return Arms(
+            self.train,
+            self.samples["x"],
+            self.samples.get("y"),
+            self.spec.suite.space,
+            n=int(table["n"]),
+            steps=int(table["steps"]),
+            batch_size=int(table["batch_size"]),
+            seed=self.spec.seed,
+            replicates=int(table.get("replicates", 1)),
+            device=self.spec.device,
+            cache=self.spec.cache,
+            kept=kept,
+            words=self._words,
+        )
 
     def _protocols(self, asked: Protocols) -> dict[str, MetricValue]:
         reason = why_not_refitted(self.spec)
@@ -165,7 +176,7 @@ class Utility:
 
     def _replicate(self, asked: Protocols, job: Job, kept: Path | None) -> Replicate:
         recipe = self._recipe(asked, job.seed(self.spec.suite.task_hash))
-        classical = RandomAffine(asked.classical) if asked.classical else None
+        classical = changes(asked.classical, self.spec.suite.space, self._words)
         confidence = asked.augmentation.confidence
         return Replicate.load(
             self.refits[job].folder, recipe, classical, self.spec.cache, confidence, kept
@@ -218,7 +229,14 @@ class Utility:
 
     def _recipe(self, asked: Protocols, seed: int) -> Recipe:
         a = asked.augmentation
-        return Recipe(self.spec.suite.space, a.steps, a.batch_size, seed, self.spec.device)
+        return Recipe(
+            self.spec.suite.space, a.steps, a.batch_size, seed, self.spec.device, self._words,
+            a.judge,
+        )  # fmt: skip
+
+    @cached_property
+    def _words(self) -> Vocabulary | None:
+        return vocabulary_of(self.spec.suite.dataset)
 
     @property
     def _labels(self) -> str:
@@ -237,7 +255,7 @@ class Utility:
                 name: self.spec.suite.document["downstream"].get(name) for name in tables.TABLES
             },
             "task": self.spec.suite.task_hash,
-            "classifier": f"{NAME}/{VERSION}",
+            "classifier": self._recipe(asked, 0).classifier,
             "labels": self._labels,
             "intervals": METHOD,
             "device": self.spec.device,

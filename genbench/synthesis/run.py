@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from genbench import kinds
 from genbench.data import Split, load_split, sources, vocabulary_of
-from genbench.downstream import NAME, VERSION, Classifier, Recipe, predict
+from genbench.downstream import Recipe, predict
 from genbench.errors import UsageError
 from genbench.features import list_extractors, load_extractor
 from genbench.formats import Vocabulary, in_16_bits
@@ -95,7 +95,7 @@ def synthesize(
         filters.near = near_threshold(distance(heldout, train.x))
     classifier = ""
     if options.confidence is not None:
-        classifier, filters.classify = _judge(suite, store, train, options)
+        classifier, filters.classify = _judge(suite, store, train, options, source.device, words)
         filters.confidence = options.confidence
     built = build(source, train.y, request, filters, lambda a, b: progress("drawing", a, b))
     provenance = Provenance(
@@ -185,8 +185,9 @@ def _names_classes(suite: Suite) -> bool:
 
 
 def _judge(
-    suite: Suite, store: Store, train: Split, options: Options
-) -> tuple[str, Callable[[Array], NDArray[np.float32]]]:
+    suite: Suite, store: Store, train: Split, options: Options, device: str,
+    words: Vocabulary | None,
+) -> tuple[str, Callable[[Array], NDArray[np.float32]]]:  # fmt: skip
     """What confirms labels, in words, and its class probabilities ``(n, classes)`` of rows.
 
     The classifier of the suite's downstream part, else the one that its features are of.
@@ -201,14 +202,16 @@ def _judge(
     # A classifier that an unconfined generator may have put there is not trusted.
     cache = store.root / CACHE
     confined = confinement.name(options.sandbox) != "none" and (cache / MARK).is_file()
-    judge = _label_classifier(suite, cache if confined else None, train, options.device)
-    return f"{NAME}/{VERSION} trained on real train rows", lambda x: predict(judge, x)
+    recipe = _label_recipe(suite, device, words)
+    judge = recipe.fit(train.x, np.asarray(train.y), cache=cache if confined else None)
+    return f"{recipe.classifier} trained on real train rows", lambda x: predict(judge, x)
 
 
-def _label_classifier(suite: Suite, cache: Path | None, train: Split, device: str) -> Classifier:
+def _label_recipe(suite: Suite, device: str, words: Vocabulary | None) -> Recipe:
     table = suite.document["downstream"]["tstr"]
-    recipe = Recipe(suite.space, int(table["steps"]), int(table["batch_size"]), 0, device)
-    return recipe.fit(train.x, np.asarray(train.y), cache=cache)
+    judge = next(iter(table.get("judges", ())), "")
+    steps, size = int(table["steps"]), int(table["batch_size"])
+    return Recipe(suite.space, steps, size, 0, device, words, judge)
 
 
 def _counts(built: Built) -> dict[str, dict[str, int]]:

@@ -69,8 +69,8 @@ TABLES: dict[str, Keys] = {
     "codes": _keys("metrics:list rows?:int labels?:list subsets?:int"),
     "course": _keys("fractions:list rows?:int"),
     "downstream": _keys("tstr?:dict " + " ".join(f"{name}?:dict" for name in protocols.TABLES)),
-    "downstream.tstr": _keys("n:int steps:int batch_size:int replicates?:int"),
-    **{f"downstream.{name}": protocols.keys_of(kind) for name, kind in protocols.TABLES.items()},
+    "downstream.tstr": _keys("n:int steps:int batch_size:int replicates?:int judges?:list"),
+    **{f"downstream.{name}": protocols.keys_of(forms) for name, forms in protocols.TABLES.items()},
 }
 
 

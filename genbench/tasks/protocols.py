@@ -12,6 +12,8 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any, NamedTuple
 
 from genbench import kinds
+from genbench.tasks import classical
+from genbench.tasks.classical import BOUNDS, FAMILIES, Classical
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ class Augmentation:
         names them at least this surely.
     test_rows
         Test rows that tell the accuracies and the recalls, classes in proportion; 0 means all.
+    judge
+        The classifier, one of the kind's; its first if empty.
     """
 
     n: tuple[int, ...]
@@ -49,21 +53,7 @@ class Augmentation:
     headline_ratio: int
     confidence: float = 0.9
     test_rows: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Classical:
-    """``[downstream.classical]``: random transforms that leave the label as it is.
-
-    The greatest shift to each side, as a share of the image's side; the greatest rotation in
-    degrees; the greatest change of size, of which 0.1 is 0.9 to 1.1; whether left and right are
-    exchanged half of the time.
-    """
-
-    shift: float = 0.1
-    rotation: float = 10.0
-    scale: float = 0.1
-    flip: bool = False
+    judge: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,23 +84,28 @@ class Robustness:
 
 
 # The tables by name: their keys are the fields, required unless there is a default.
-TABLES: Mapping[str, Any] = {
-    "augmentation": Augmentation,
-    "classical": Classical,
-    "imbalance": Imbalance,
-    "robustness": Robustness,
+TABLES: Mapping[str, tuple[Any, ...]] = {
+    "augmentation": (Augmentation,),
+    "classical": tuple(FAMILIES.values()),
+    "imbalance": (Imbalance,),
+    "robustness": (Robustness,),
 }
 _TYPES: Mapping[str, Any] = {
     "int": int,
     "float": (int, float),
     "bool": bool,
+    "str": str,
     "tuple[int, ...]": list,
 }
 
 
-def keys_of(kind: Any) -> dict[str, tuple[Any, bool]]:
-    """The keys of a table as TOML has them: their types, and whether they are required."""
-    return {f.name: (_TYPES[str(f.type)], f.default is MISSING) for f in fields(kind)}
+def keys_of(forms: tuple[Any, ...]) -> dict[str, tuple[Any, bool]]:
+    """The keys of a table as TOML has them: their types, and whether they are required.
+
+    A table of several forms has the keys of all.
+    """
+    known = [field for form in forms for field in fields(form)]
+    return {f.name: (_TYPES[str(f.type)], f.default is MISSING) for f in known}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,18 +137,31 @@ def read(document: Mapping[str, Any]) -> Protocols | None:
     tables = document.get("downstream", {})
     if "augmentation" not in tables:
         return None
-    return Protocols(**{name: _make(kind, tables.get(name)) for name, kind in TABLES.items()})
+    return Protocols(
+        _make(Augmentation, tables["augmentation"]),
+        classical_of(document),
+        _make(Imbalance, tables.get("imbalance")),
+        _make(Robustness, tables.get("robustness")),
+    )
 
 
-def _make(kind: Any, table: Mapping[str, Any] | None) -> Any:
+def classical_of(document: Mapping[str, Any]) -> Classical | None:
+    """The classical transforms that a suite's document names, if it names some."""
+    family = kinds.of(document["dataset"]["space"]["kind"]).classical
+    return classical.read(family, document.get("downstream", {}).get("classical"))
+
+
+def _make(form: Any, table: Mapping[str, Any] | None) -> Any:
     if table is None:
         return None
-    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in table.items()})
+    return form(**{k: tuple(v) if isinstance(v, list) else v for k, v in table.items()})
 
 
 def complaints(document: Mapping[str, Any]) -> Iterator[Complaint]:
     """Everything that is out of range in the tables, whose keys and types are right already."""
-    tables = document.get("downstream", {})
+    tables, space = document.get("downstream", {}), document["dataset"]["space"]
+    kind, classes = kinds.of(space["kind"]), space.get("classes", 0)
+    yield from _of_kind(tables, kind)
     yield from _least(tables, "tstr", n=1, steps=1, batch_size=2, replicates=1)
     if "augmentation" not in tables:
         for name in TABLES:
@@ -161,10 +169,8 @@ def complaints(document: Mapping[str, Any]) -> Iterator[Complaint]:
                 what = f"[downstream.{name}] stands without [downstream.augmentation]"
                 yield Complaint(what, "add it: the classifiers are trained there", name)
         return
-    space = document["dataset"]["space"]
-    classes = space.get("classes", 0)
-    if not kinds.of(space["kind"]).pictures or classes < 2:
-        what = "[downstream.augmentation] needs images with class labels"
+    if not kind.judges or classes < 2:
+        what = "[downstream.augmentation] needs images, texts or sounds with class labels"
         yield Complaint(what, "leave it out", "augmentation")
     a = tables["augmentation"]
     yield from _whole("augmentation", a["n"], max(1, classes), "n")
@@ -178,6 +184,25 @@ def complaints(document: Mapping[str, Any]) -> Iterator[Complaint]:
         what = f"n of [downstream.robustness] is {attacked}"
         yield Complaint(what, f"use one of {a['n']}", "robustness")
     yield from _ranges(tables, classes)
+
+
+def _of_kind(tables: Mapping[str, Any], kind: kinds.DataKind) -> Iterator[Complaint]:
+    """What the tables ask for and the kind of data has not."""
+    named = [("tstr", "judges", name) for name in tables.get("tstr", {}).get("judges", ())]
+    named.append(("augmentation", "judge", tables.get("augmentation", {}).get("judge", "")))
+    for table, key, name in named:
+        if name and name not in kind.judges:
+            what = f"{key} of [downstream.{table}] names {name!r}"
+            yield Complaint(what, f"use {' or '.join(kind.judges) or 'none'}", key)
+    asked = tables.get("classical", {})
+    known = [f.name for f in fields(FAMILIES[kind.classical])] if kind.classical else []
+    for key in asked:
+        if key not in known:
+            what = f"{key} of [downstream.classical] is no transform of kind {kind.name!r}"
+            yield Complaint(what, f"use {', '.join(known) or 'none'}", key)
+    if "robustness" in tables and not kind.attackable:
+        what = f"[downstream.robustness] attacks single values, and kind is {kind.name!r}"
+        yield Complaint(what, "leave it out: it is for images", "robustness")
 
 
 def _least(tables: Mapping[str, Any], name: str, **least: int) -> Iterator[Complaint]:
@@ -198,8 +223,7 @@ def _whole(table: str, values: list[Any], low: int, key: str) -> Iterator[Compla
 def _ranges(tables: Mapping[str, Any], classes: int) -> Iterator[Complaint]:
     bounds = (
         ("augmentation", "confidence", 0, 1), ("augmentation", "test_rows", 0, 1 << 30),
-        ("classical", "shift", 0, 0.5),
-        ("classical", "rotation", 0, 180), ("classical", "scale", 0, 0.5),
+        *(("classical", *bound) for bound in BOUNDS),
         ("imbalance", "n", 2 * max(classes, 1), 1 << 30), ("imbalance", "keep", 0, 1),
         ("imbalance", "replicates", 2, 1000), ("robustness", "epsilon", 0, 1),
         ("robustness", "rows", 1, 1 << 30), ("robustness", "steps", 1, 10_000),

@@ -21,6 +21,7 @@ from genbench.generator import Space
 from genbench.metrics import split_id
 from genbench.results import CONTROLS, digest
 from genbench.tasks import protocols
+from genbench.tasks.classical import Classical
 from genbench.tasks.course import Course, read
 from genbench.tasks.format import DEFAULT_PROFILE, Checker
 
@@ -145,10 +146,9 @@ class Suite:
         return found
 
     @property
-    def classical(self) -> protocols.Classical | None:
-        """The classical transforms of its images, if it names some."""
-        table = self.document.get("downstream", {}).get("classical")
-        return None if table is None else protocols.Classical(**table)
+    def classical(self) -> Classical | None:
+        """The classical transforms of its rows, if it names some."""
+        return protocols.classical_of(self.document)
 
     @property
     def task_hash(self) -> str:

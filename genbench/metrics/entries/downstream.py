@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from genbench.metrics.entry import IMAGE, Claim, MetricInfo
+from genbench.metrics.entry import IMAGE, JUDGED, Claim, MetricInfo
 
 _trained = partial(
-    MetricInfo, higher_is_better=True, bounds=(0, 1), kinds=IMAGE, implementation="classifier/1",
+    MetricInfo, higher_is_better=True, bounds=(0, 1), kinds=JUDGED, implementation="classifier/1",
     group="use",
     needs=frozenset({"classifier", "labels", "train"}), cost="one classifier training",
     reference="Ravuri & Vinyals 2019, arXiv:1905.10887",
@@ -62,7 +62,7 @@ ENTRIES = (
         ),
     ),
     _trained(
-        id="robust_accuracy", title="Robust accuracy",
+        id="robust_accuracy", title="Robust accuracy", kinds=IMAGE,
         description="Accuracy under attack of a classifier trained with generated rows added.",
         cost="one classifier training and its attacks",
         reference="Madry et al. 2018, arXiv:1706.06083",
