@@ -21,7 +21,7 @@ from genbench.generator import Space
 from genbench.plugins.choice import GeneratorChoice
 from genbench.plugins.finding import Description, GeneratorRef
 from genbench.running import refit_scheduler, refit_worker, refits
-from genbench.running.ahead import train_ahead
+from genbench.running.ahead import Meanwhile, train_ahead
 from genbench.running.cellspec import CellSpec
 from genbench.running.refits import RESULT, SYNTHETIC, Job, RefitResult, finished, problem
 from genbench.system.files import write_json
@@ -484,4 +484,66 @@ def test_a_stop_ends_what_is_trained_ahead(tmp_path: Path) -> None:
         train_ahead(works, slots, tmp_path / "log.txt", stopping)
     assert not list(tmp_path.glob("ended-*"))
     assert not list(tmp_path.glob("begun-6"))
+    assert slots.take() == 1
+
+
+def appeared(path: Path, seconds: float = 20) -> bool:
+    """Whether a file appears in time."""
+    end = time.monotonic() + seconds
+    while not path.exists() and time.monotonic() < end:
+        time.sleep(0.02)
+    return path.exists()
+
+
+def counting(folder: Path, i: int, seconds: float = 0.0) -> Callable[[], None]:
+    """Work that leaves a line each time that it is done, by whom."""
+
+    def work() -> None:
+        time.sleep(seconds)
+        with (folder / f"done-{i}").open("a") as file:
+            file.write(f"{os.getpid()}\n")
+
+    return work
+
+
+def test_classifiers_begin_while_the_caller_is_busy_and_each_is_trained_once(
+    tmp_path: Path,
+) -> None:
+    slots = held(2)
+    works = [counting(tmp_path, i, seconds=0.1) for i in range(8)]
+    meanwhile = Meanwhile(works, slots, tmp_path, tmp_path / "log.txt")
+    assert appeared(tmp_path / "done-0"), "nobody has called finish"
+    told: list[str] = []
+    meanwhile.finish(told.append)
+    done = [(tmp_path / f"done-{i}").read_text().split() for i in range(8)]
+    assert [len(who) for who in done] == [1] * 8
+    assert {who[0] for who in done} > {str(os.getpid())}, "both did some"
+    assert told[0] == "classifiers, 0 of 8"
+    assert slots.take() == 1, "it was given back"
+    meanwhile.stop()
+
+
+def test_without_a_spare_slot_nothing_begins_before_its_turn(tmp_path: Path) -> None:
+    works = [counting(tmp_path, i) for i in range(3)]
+    meanwhile = Meanwhile(works, held(1), tmp_path, tmp_path / "log.txt")
+    meanwhile.finish(lambda what: None)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_dies_meanwhile_costs_no_other_work(tmp_path: Path) -> None:
+    slots = held(2)
+    works = [marks(tmp_path, 2), *(counting(tmp_path, i) for i in range(3))]
+    meanwhile = Meanwhile(works, slots, tmp_path, tmp_path / "log.txt")
+    assert appeared(tmp_path / "begun-2")
+    meanwhile.finish(lambda what: None)
+    assert len(list(tmp_path.glob("done-*"))) == 3
+    assert slots.take() == 1
+
+
+def test_a_stop_ends_what_is_trained_meanwhile(tmp_path: Path) -> None:
+    slots = held(2)
+    meanwhile = Meanwhile([marks(tmp_path, 0, 60)], slots, tmp_path, tmp_path / "log.txt")
+    assert appeared(tmp_path / "begun-0")
+    meanwhile.stop()
+    assert not (tmp_path / "ended-0").exists()
     assert slots.take() == 1

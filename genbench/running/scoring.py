@@ -5,9 +5,10 @@ Runs in the worker, which never imports the generator. Imports torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
@@ -41,6 +42,9 @@ from genbench.running.likelihood_scores import LikelihoodScores
 from genbench.running.refits import Job, RefitResult
 from genbench.seeds import derive_seed
 from genbench.system import Slots
+
+if TYPE_CHECKING:
+    from genbench.running.utility import Utility
 
 Array = npt.NDArray[Any]
 
@@ -91,13 +95,14 @@ class Scorer:
     def score(self) -> dict[str, MetricValue]:
         """Every metric of the suite, each a value or a typed reason, in the suite's order."""
         values: dict[str, MetricValue] = {}
-        if "metrics" in self.spec.parts:
-            values.update(LikelihoodScores(self).score())
-            for (space, reference), ids in self._by_features().items():
-                self._progress(", ".join(ids))
-                values.update(self._evaluate(space, reference, ids))
-        if "downstream" in self.spec.parts:
-            values.update(self._downstream())
+        with self._downstream() as utility:
+            if "metrics" in self.spec.parts:
+                values.update(LikelihoodScores(self).score())
+                for (space, reference), ids in self._by_features().items():
+                    self._progress(", ".join(ids))
+                    values.update(self._evaluate(space, reference, ids))
+            if utility is not None:
+                values.update(utility.score())
         return self._signed(values)
 
     def codes(self, found: Mapping[str, Array], problem: str | None) -> dict[str, MetricValue]:
@@ -273,15 +278,20 @@ class Scorer:
         note = f"unreliable: {share:.1%} of the real {against} rows equal a training row"
         return replace(value, details={**value.details, COPIED: share, "note": note})
 
-    def _downstream(self) -> dict[str, MetricValue]:
-        if not self.spec.suite.document.get("downstream"):
-            return {}
+    @contextmanager
+    def _downstream(self) -> Iterator[Utility | None]:
+        """The downstream part, whose classifiers may begin to train; None where none is asked."""
+        if "downstream" not in self.spec.parts or not self.spec.suite.document.get("downstream"):
+            yield None
+            return
         from genbench.running.utility import Utility
 
         train, test = self.split("train"), self.split("test")
-        return Utility(
+        utility = Utility(
             self.spec, self.samples, train, test, self.refits, self._progress, self._slots
-        ).score()
+        )
+        with utility.begun():
+            yield utility
 
     def unmeasured(self, id_: str, status: Any, reason: str) -> MetricValue:
         """A typed cell for a metric that has no number."""

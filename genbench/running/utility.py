@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -18,33 +19,30 @@ from genbench.data import Split, vocabulary_of
 from genbench.downstream import (
     METHOD,
     Arm,
-    Arms,
     AugmentationResults,
     Classifier,
     ImbalanceResults,
     Recipe,
     Replicate,
     RobustnessResults,
-    beside,
     changes,
     stratified,
-    train_on_synthetic,
 )
-from genbench.errors import GenbenchError, MetricError, StoreError
+from genbench.errors import MetricError, StoreError
 from genbench.formats import Vocabulary
-from genbench.metrics import METRICS, MetricValue
+from genbench.metrics import MetricValue
 from genbench.results import digest, metric_value
 from genbench.running.ahead import train_ahead
 from genbench.running.cellspec import CellSpec
 from genbench.running.recording import LOG
 from genbench.running.refits import Job, RefitResult, why_not_refitted
+from genbench.running.substitution import Substitution, unmeasured
 from genbench.system import Slots, read_json, trusted_files, write_json
 from genbench.tasks import Protocols
 from genbench.tasks import protocols as tables
 
 Array = NDArray[Any]
 Progress = Callable[[str], None]
-TSTR = ("tstr_accuracy", "trtr_accuracy", "trts_accuracy")
 
 
 class Utility:
@@ -77,61 +75,44 @@ class Utility:
         self.refits = refits
         self._progress = progress
         self._slots = slots if spec.device == "cpu" else None
+        self._substitution: Substitution | None = None
+
+    @contextmanager
+    def begun(self) -> Iterator[Utility]:
+        """With a core that is idle, the classifiers that need no more than the samples begin."""
+        table = self.spec.suite.document["downstream"].get("tstr")
+        if table is None:
+            yield self
+            return
+        given = self.train, self.samples, self.test
+        with self._kept_apart() as folder:
+            self._substitution = Substitution(
+                self.spec, table, given, Path(folder), self._words, self._progress, self._slots
+            )
+            try:
+                yield self
+            finally:
+                self._substitution.stop()
 
     def score(self) -> dict[str, MetricValue]:
         """Every downstream metric that the suite asks for: a value or a typed reason."""
-        found = self._tstr()
+        found = {} if self._substitution is None else self._substitution.score()
         asked = tables.read(self.spec.suite.document)
         if asked is not None:
             try:
                 found |= self._protocols(asked)
             except MetricError as error:
                 reason = str(error)
-                found |= {id_: _unmeasured(id_, error.status, reason) for id_ in asked.metrics}
+                found |= {id_: unmeasured(id_, error.status, reason) for id_ in asked.metrics}
         return found
-
-    def _tstr(self) -> dict[str, MetricValue]:
-        table = self.spec.suite.document.get("downstream", {}).get("tstr")
-        if table is None:
-            return {}
-        self._progress("tstr_accuracy")
-        try:
-            with self._kept_apart() as folder:
-                arms = self._arms(table, Path(folder))
-                by_judge = {name: arms.judged_by(name) for name in table.get("judges", [""])}
-                self._ahead([work for each in by_judge.values() for work in each.trainings()])
-                found, *others = (train_on_synthetic(each, self.test) for each in by_judge.values())
-                named = zip([*by_judge][1:], others, strict=True)
-                return beside(found, dict(named)) if others else found
-        except MetricError as error:
-            return {id_: _unmeasured(id_, error.status, str(error)) for id_ in TSTR}
-        except GenbenchError as error:
-            return {id_: _unmeasured(id_, "failed", str(error)) for id_ in TSTR}
-
-    def _arms(self, table: Mapping[str, Any], kept: Path) -> Arms:
-        return Arms(
-            self.train,
-            self.samples["x"],
-            self.samples.get("y"),
-            self.spec.suite.space,
-            n=int(table["n"]),
-            steps=int(table["steps"]),
-            batch_size=int(table["batch_size"]),
-            seed=self.spec.seed,
-            replicates=int(table.get("replicates", 1)),
-            device=self.spec.device,
-            cache=self.spec.cache,
-            kept=kept,
-            words=self._words,
-        )
 
     def _protocols(self, asked: Protocols) -> dict[str, MetricValue]:
         reason = why_not_refitted(self.spec)
         if reason is not None:
-            return {id_: _unmeasured(id_, "not_applicable", reason) for id_ in asked.metrics}
+            return {id_: unmeasured(id_, "not_applicable", reason) for id_ in asked.metrics}
         problems = [f"{job.what}: {r.problem}" for job, r in self.refits.items() if r.problem]
         if problems:
-            return {id_: _unmeasured(id_, "failed", problems[0]) for id_ in asked.metrics}
+            return {id_: unmeasured(id_, "failed", problems[0]) for id_ in asked.metrics}
         path = self.spec.cache / "utility" / f"{self._key(asked)}.json"
         if not self.spec.fresh and trusted_files.has(path):
             try:
@@ -264,15 +245,3 @@ class Utility:
             "metrics": asked.metrics,
         }
         return digest(body).removeprefix("sha256:")
-
-
-def _unmeasured(id_: str, status: Any, reason: str) -> MetricValue:
-    """A typed cell for a metric that has no number."""
-    info = METRICS[id_]
-    return MetricValue(
-        status=status,
-        reason=reason,
-        unit=info.unit,
-        higher_is_better=info.higher_is_better,
-        signature=f"{id_}|reference=test",
-    )
