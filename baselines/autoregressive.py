@@ -58,7 +58,7 @@ class AutoregressiveParams:
     """Sounds served per step."""
     cuts: int = 8
     """Of how many of them a step reads a cut."""
-    cut: int = 2048
+    cut: int = 1024
     """Samples of a cut."""
     learning_rate: float = 4e-3
     """Adam's rate after warm-up, from where it falls to 0 along a cosine."""

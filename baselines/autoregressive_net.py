@@ -7,6 +7,7 @@ stands before it, is told the same as the sound as a whole.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 LEVELS = 256
 MIDDLE = LEVELS // 2
 MU = LEVELS - 1.0
+WAVES = 32  # half waves over the levels, at most, of what the network begins with
 
 
 def to_levels(x: Tensor) -> Tensor:
@@ -29,6 +31,14 @@ def from_levels(level: Tensor) -> Tensor:
     spread = level.float() * (2 / MU) - 1
     x = spread.sign() * torch.expm1(spread.abs() * torch.log1p(torch.tensor(MU))) / MU
     return torch.where((level == MIDDLE) | (level == MIDDLE - 1), 0.0, x)
+
+
+def smooth(columns: int) -> Tensor:
+    """Random functions of the level that vary slowly, of unit size, ``(256, columns)``."""
+    frequency = torch.arange(1, WAVES + 1)
+    waves = torch.cos(math.pi * (torch.arange(LEVELS)[:, None] + 0.5) * frequency / LEVELS)
+    found = (waves / frequency) @ torch.randn(WAVES, columns)
+    return found / found.std(0)
 
 
 class Layer(nn.Module):
@@ -52,10 +62,11 @@ class Layer(nn.Module):
 
     def forward(self, before: Tensor, here: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
         """What the next layer gets of here, and what is seen; all ``(n, ..., width)``."""
-        gate = self.gate(torch.cat([before, here], -1)) + label.to(before.dtype)
-        content, way = gate.chunk(2, -1)
+        gate = self.gate(torch.cat([before, here], -1))
+        content, way = (gate + label.to(gate.dtype)).chunk(2, -1)
         seen = torch.tanh(content) * torch.sigmoid(way)
-        return here + self.add(seen), seen
+        # Where networks are bfloat16 all that follows is: conversions would take a third longer.
+        return here.to(seen.dtype) + self.add(seen), seen
 
 
 class CausalNet(nn.Module):
@@ -76,14 +87,15 @@ class CausalNet(nn.Module):
         self.layers = nn.ModuleList(Layer(2**i, width, classes) for i in range(layers))
         self.join = nn.Linear(layers * width, head)
         self.out = nn.Linear(head, LEVELS)
-        nn.init.normal_(self.token.weight, 0, 0.3)
+        with torch.no_grad():  # levels that are neighbours begin alike
+            self.token.weight[:LEVELS].copy_(smooth(width))
+            self.out.weight.copy_(smooth(head) / head)
 
     @torch.no_grad()
     def calibrate(self, level: Tensor) -> None:
         """Start from the shares of the levels in the first rows, which saves hundreds of steps."""
         count = torch.ones(LEVELS, device=level.device)
         count.index_add_(0, level.flatten(), torch.ones_like(level.flatten(), dtype=count.dtype))
-        nn.init.zeros_(self.out.weight)
         self.out.bias.copy_((count / count.sum()).log())
 
     def forward(self, known: Tensor, y: Tensor) -> Tensor:
