@@ -70,6 +70,14 @@ class DNAParams:
     """Points per step."""
     sound_batch_size: int = field(default=32, metadata={"added": True})
     """Sounds per step."""
+    sound_noise_mean: float = field(default=0.2, metadata={"added": True})
+    """`noise_mean` for sounds, whose spectrograms have more in common than photographs."""
+    sound_noise_spread: float = field(default=1.4, metadata={"added": True})
+    """`noise_spread` for sounds."""
+    sound_noise_high: float = field(default=80.0, metadata={"added": True})
+    """`noise_high` for sounds: what they have in common must drown in it, or all are too quiet."""
+    sound_spread: float = field(default=0.0, metadata={"added": True})
+    """`spread` for sounds."""
     learning_rate: float = 2e-3
     """Adam's rate at the start; it falls to 0 along a cosine."""
     ema: float = field(default=0.998, metadata={"key": "average"})

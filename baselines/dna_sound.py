@@ -6,10 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from genbench.baselines.dna_colour import ColourHalf
+from genbench.baselines.dna_denoiser import CONDITION
 from genbench.baselines.spectrogram import BANDS, Spectrogram
+from genbench.baselines.unet import UNet
 from genbench.generator import Batch, Space
 
 
@@ -22,8 +24,20 @@ class SoundHalf(ColourHalf):
     def __init__(self, params: Any, space: Space, device: torch.device) -> None:
         self.spectrogram = Spectrogram(space.dims, space.rate).to(device)
         shape = (1, BANDS, self.spectrogram.frames)
-        super().__init__(params, replace(space, shape=shape), device)
+        own = replace(
+            params,
+            noise_mean=params.sound_noise_mean,
+            noise_spread=params.sound_noise_spread,
+            noise_high=params.sound_noise_high,
+            spread=params.sound_spread,
+        )
+        super().__init__(own, replace(space, shape=shape), device)
         self.batch_size = self.served = params.sound_batch_size
+
+    def body(self) -> nn.Module:
+        """The network between the denoiser's scaled ends, which knows bands and moments apart."""
+        width = self.params.colour_width
+        return UNet(self.space.shape, width=width, condition=CONDITION, outputs=2, placed=True)
 
     def see(self, x: Tensor, y: Tensor | None, first: bool, *nets: Any) -> None:
         """Centre and scale of the first batch's spectrograms, for all networks."""

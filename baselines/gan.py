@@ -1,6 +1,7 @@
 """A generative adversarial network: small convolutional nets for images, an MLP for points.
 
-Texts are written and judged by LSTMs (`gan_text`).
+Texts are written and judged by LSTMs (`gan_text`); sounds are spectrograms, made and judged by the
+networks of images (`gan_sound`).
 
 Loss: the relativistic pairing loss (Jolicoeur-Martineau, 2019). The discriminator D minimises
 softplus(-m) and the generator softplus(m), where m = D(real) - D(fake) and both rows of a pair have
@@ -37,6 +38,7 @@ from torch.nn import functional as F
 
 from genbench.baselines.gan_image import ImageHalf, Memory
 from genbench.baselines.gan_points import PointHalf
+from genbench.baselines.gan_sound import SoundHalf
 from genbench.baselines.gan_text import TextHalf
 from genbench.errors import ContractError, UsageError
 from genbench.generator import (
@@ -49,8 +51,13 @@ from genbench.generator import (
     optimizer_options,
 )
 
-Half = ImageHalf | PointHalf | TextHalf
-HALVES: dict[str, type[Half]] = {"image": ImageHalf, "points": PointHalf, "sequence": TextHalf}
+Half = ImageHalf | PointHalf | SoundHalf | TextHalf
+HALVES: dict[str, type[Half]] = {
+    "image": ImageHalf,
+    "points": PointHalf,
+    "sequence": TextHalf,
+    "waveform": SoundHalf,
+}
 
 SAMPLE_CHUNK = 1000  # samples drawn at once, to bound memory
 LOSSES = ("generator_loss", "discriminator_loss", "nll_nats")
@@ -123,6 +130,8 @@ class Params:
     """Weight of the game beside the likelihood, from then on."""
     text_clip: float = field(default=1.0, metadata={"added": True})
     """Largest norm of a gradient of the generator of texts."""
+    sound_temperature: float = field(default=1.0, metadata={"added": True})
+    """Standard deviation of the noise of sampled sounds, 1 in training."""
 
 
 @dataclass
@@ -186,7 +195,7 @@ class GAN:
         name="gan",
         version="1",
         family="gan",
-        kinds=("image", "points", "sequence"),
+        kinds=("image", "points", "sequence", "waveform"),
         labels="given",
         likelihood=None,
         params=Params,

@@ -46,10 +46,18 @@ class UNet(nn.Module):
         Width of the condition, ``(n, condition)``.
     outputs
         Values of each scalar, one after another in the channels.
+    placed
+        Whether it knows where in the image it looks: a spectrogram's rows are not alike.
     """
 
     def __init__(
-        self, shape: tuple[int, ...], *, width: int, condition: int, outputs: int = 1
+        self,
+        shape: tuple[int, ...],
+        *,
+        width: int,
+        condition: int,
+        outputs: int = 1,
+        placed: bool = False,
     ) -> None:
         super().__init__()
         channels, self.height, self.width = shape
@@ -63,6 +71,9 @@ class UNet(nn.Module):
             return nn.ModuleList(Block(widths[level], condition) for _ in range(count))
 
         self.stem = nn.Conv2d(depth, width, 3, padding=1)
+        rows, columns = (side + -side % unit for side in shape[1:])
+        grid = torch.zeros(width, rows // self.patch, columns // self.patch)
+        self.place = nn.Parameter(grid) if placed else None
         self.down = nn.ModuleList(blocks(DOWN_BLOCKS, level) for level in (0, 1))
         self.shrink = nn.ModuleList(
             nn.Conv2d(widths[level], widths[level + 1], 2, stride=2) for level in (0, 1)
@@ -78,6 +89,8 @@ class UNet(nn.Module):
         # back. Channels-last inputs make the convolutions faster.
         x = F.pixel_unshuffle(F.pad(x, self.pad), self.patch)
         x = self.stem(x.contiguous(memory_format=torch.channels_last))
+        if self.place is not None:
+            x = x + self.place.to(x.dtype)
         kept = []
         for blocks, shrink in zip(self.down, self.shrink, strict=True):
             for block in blocks:

@@ -9,7 +9,8 @@ An image's pixel is a categorical over its grey levels: a mixture of a few level
 all pixels share and the network weighs. A point is a mixture of Gaussians with learned scales.
 Colour images have a third level of latents, and a pixel is a chain of logistics cut into levels
 (`vae_colour`). A text is written token by token by a network that is told its code (`vae_text`).
-`sample` draws from exactly these.
+`sample` draws from exactly these. A sound is a spectrogram whose phases were lost (`vae_sound`):
+of sounds alone there is no likelihood.
 
 What to expect of MNIST at `standard`: FID 17, recall 0.74, TSTR 96.1 %; 1.19 bits/dim by the ELBO,
 1.13 with 64 draws. Of eight Gaussians a density as good as ``flow``'s (2.83 nats); of a
@@ -35,6 +36,7 @@ from genbench.baselines.vae_codes import Decoder, Network, Sampler
 from genbench.baselines.vae_colour import ColourNetwork
 from genbench.baselines.vae_image import ImageNetwork
 from genbench.baselines.vae_points import PointNetwork
+from genbench.baselines.vae_sound import SoundNetwork
 from genbench.baselines.vae_text import TextNetwork
 from genbench.errors import UsageError
 from genbench.generator import (
@@ -109,6 +111,16 @@ class VAEParams:
     """Channels of the map z2 of colour images."""
     colour_fine_channels: int = field(default=6, metadata=ADDED)
     """Channels of the map z3, at half resolution, that colour images alone have."""
+    sound_batch_size: int = field(default=32, metadata=ADDED)
+    """Sounds per step."""
+    sound_learning_rate: float = field(default=2e-3, metadata=ADDED)
+    """`learning_rate` for sounds."""
+    sound_width: int = field(default=32, metadata=ADDED)
+    """Channels at a quarter of a spectrogram's resolution; twice as many at an eighth."""
+    sound_latent: int = field(default=64, metadata=ADDED)
+    """Size of z1 of sounds."""
+    sound_latent_channels: int = field(default=4, metadata=ADDED)
+    """Channels of the map z2 of sounds."""
 
 
 @dataclass
@@ -144,9 +156,10 @@ class VAE:
         name="vae",
         version="1",
         family="vae",
-        kinds=("image", "points", "sequence"),
+        kinds=("image", "points", "sequence", "waveform"),
         labels="given",
         likelihood="lower-bound",
+        likelihood_kinds=("image", "points", "sequence"),
         params=VAEParams,
         reference="Kingma & Welling 2014; Sonderby et al. 2016; Burda et al. 2016",
     )
@@ -159,6 +172,9 @@ class VAE:
         self.batch_size = params.batch_size if self.image else params.points_batch_size
         self.rate = params.colour_learning_rate if self.colour else params.learning_rate
         self.warmup = params.warmup
+        self.sound = space.kind == "waveform"
+        if self.sound:
+            self.batch_size, self.rate = params.sound_batch_size, params.sound_learning_rate
         if self.texts is not None:
             self.batch_size, self.warmup = params.text_batch_size, params.text_warmup
         self.net = self._build(0)  # the averaged network, once fitted
@@ -266,6 +282,11 @@ class VAE:
                 self.space, hidden=p.text_hidden, embedding=p.text_embedding,
                 latent=p.text_latent, dropout=p.text_dropout, hide=p.text_hide, free=p.text_free,
             )  # fmt: skip
+        if self.sound:
+            return SoundNetwork(
+                self.space, width=p.sound_width, latent=p.sound_latent,
+                latent_channels=p.sound_latent_channels,
+            )  # fmt: skip
         if not self.image:
             return PointNetwork(
                 self.space, width=p.points_width, latent=p.points_latent, mixture=p.mixture
@@ -315,7 +336,7 @@ class VAE:
         """
         rate, kl_weight, share = schedule
         training.adam.param_groups[0]["lr"] = rate
-        with bfloat16(self.device) if self.colour else self._autocast():
+        with bfloat16(self.device) if self.colour or self.sound else self._autocast():
             terms = training.net(x, self._classes(len(x), y), training.rng)
         reconstruction, kl = -terms.reconstruction.mean(), terms.kl.mean()
         training.adam.zero_grad()

@@ -8,10 +8,11 @@ from torch import Tensor, nn
 from genbench.baselines.vae_colour import ColourNetwork
 from genbench.baselines.vae_image import ImageNetwork
 from genbench.baselines.vae_points import PointNetwork
+from genbench.baselines.vae_sound import SoundNetwork
 from genbench.baselines.vae_text import TextNetwork
 from genbench.errors import UsageError
 
-Network = ImageNetwork | ColourNetwork | PointNetwork | TextNetwork
+Network = ImageNetwork | ColourNetwork | PointNetwork | SoundNetwork | TextNetwork
 
 
 class Decoder(nn.Module):
