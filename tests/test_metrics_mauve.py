@@ -66,7 +66,7 @@ def test_the_area_lies_between_no_overlap_and_the_same(one: list[int], other: li
 
 @pytest.fixture
 def theirs(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, Any], tuple[float, float]]:
-    """The authors' package on given histograms; its k-means, which is not asked, is absent or not."""
+    """The authors' package on given histograms; its k-means may be absent."""
     monkeypatch.setitem(sys.modules, "faiss", sys.modules.get("faiss", ModuleType("faiss")))
     found = pytest.importorskip("mauve.compute_mauve", reason="no mauve-text here")
 
@@ -111,6 +111,7 @@ def test_same_seed_same_number_and_global_randomness_is_left_alone() -> None:
     assert (np.random.get_state()[1] == before).all()  # noqa: NPY002
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("move", "scale"), [(0.0, 0.4), (0.7, 1.0)], ids=["too narrow", "shifted"])
 def test_its_interval_holds_what_fresh_rows_and_other_quantisations_give(
     move: float, scale: float

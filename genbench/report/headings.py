@@ -16,6 +16,7 @@ from genbench.metrics import METRICS, MetricInfo, MetricValue, split_id
 TF_INCEPTION = "inception-v3-compat"
 TF_WEIGHTS = ":6726825d"  # of the published file, in a signature; others make no canonical FID
 DINOV2, CLIP = "dinov2-vitb14", "clip-vitb32"
+FRECHET_IN = MappingProxyType({DINOV2: "DINOv2 ViT-B/14", "minilm": "minilm"})  # never called FID
 # Of the authors' code; the extractor's size of network is not theirs and stands beside the name.
 CMMD: Mapping[str, Any] = MappingProxyType({
     "kernel": "rbf", "bandwidth": 10, "biased": True, "unit_length": True, "scale": 1000,
@@ -36,8 +37,8 @@ def heading(metric: str, suite: Mapping[str, Any], values: Sequence[MetricValue]
     info = METRICS[name]
     own = str(suite.get("protocol", {}).get("extractor", ""))
     used = "" if info.on_pixels else extractor or own
-    if used == DINOV2 and info.says_extractor:
-        return Heading(info.title.replace("FID", "FD"), "DINOv2 ViT-B/14")
+    if used in FRECHET_IN and info.says_extractor:
+        return Heading(info.title.replace("FID", "FD"), FRECHET_IN[used])
     if used == CLIP and name == "mmd" and _settings(metric, suite).items() >= CMMD.items():
         return Heading("CMMD", "CLIP ViT-B/32")
     shown = extractor or (own if info.says_extractor else "")

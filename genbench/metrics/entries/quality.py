@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from math import inf
 
-from genbench.metrics.entry import IMAGE, Claim, MetricInfo, any_number, one_per_dimension
+from genbench.metrics.entry import Claim, MetricInfo, any_number, one_per_dimension
 
 _COVERED = 1 - 2**-5  # coverage of fresh rows with k = 5
 _NOISE = Claim("noise: 0", 0, 0.02, "on", ("noise",))
@@ -24,7 +24,8 @@ ENTRIES = (
         group="quality",
         description="How surely and how evenly a classifier names generated rows (the inception"
         " score's formula off Inception).",
-        needs=frozenset({"probabilities"}), kinds=IMAGE, cost="n classes", defaults={"splits": 10},
+        needs=frozenset({"probabilities"}), kinds=("image", "sequence"), cost="n classes",
+        defaults={"splits": 10},
         reference="Salimans et al. 2016, arXiv:1606.03498", implementation="inception/1",
         maker="genbench.metrics.inception:measure_score",
         oracle="tests.oracles.inception:classifier_score",
