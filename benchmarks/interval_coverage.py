@@ -26,6 +26,7 @@ from genbench.metrics.values import MetricValue
 METRICS = (
     "fid", "fid_infinity", "fid_per_class", "kid", "classifier_score", "precision", "recall",
     "density", "coverage", "sliced_wasserstein", "vendi", "emd", "c2st", "c_t", "authenticity",
+    "mauve",
 )  # fmt: skip
 PARAMETERS = {
     "kid": {"subsets": 50, "subset_size": 500},

@@ -55,8 +55,11 @@ def test_listing_extractors_imports_no_torch():
         "dinov2-vitb14",
         "clip-vitb32",
         "fsdd-cnn",
+        "minilm",
+        "names-cnn",
         "names-tfidf",
         "oracle-lm-tfidf",
+        "snips-cnn",
         "snips-tfidf",
         "tones-cnn",
     )
@@ -105,7 +108,14 @@ def test_the_table_says_what_ships(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "least"), [("mnist-cnn", 0.992), ("fashion-cnn", 0.91), ("digits-cnn", 0.97)]
+    ("name", "least"),
+    [
+        ("mnist-cnn", 0.992),
+        ("fashion-cnn", 0.91),
+        ("digits-cnn", 0.97),
+        ("names-cnn", 0.8),
+        ("snips-cnn", 0.97),
+    ],
 )
 def test_accuracy_on_real_test_rows_is_what_the_table_says(name, least):
     dataset, space = _suite_data(PLANS[name].suite)

@@ -251,7 +251,7 @@ def test_every_metric_made_of_features_comes_with_value_interval_and_signature()
     labels = np.arange(100) % 2
     p = np.random.default_rng(0).dirichlet(np.ones(3), size=100)
     names = (*EVERY, "fid_per_class", "classifier_score", "emd", "sliced_wasserstein", "c2st",
-             "c_t", "authenticity", "vendi")  # fmt: skip
+             "c_t", "authenticity", "vendi", "mauve")  # fmt: skip
     found = evaluate(
         rows(100), rows(100, seed=1), names,
         parameters={"emd": {"block": 25}, "sliced_wasserstein": {"projections": 20}},

@@ -93,6 +93,7 @@ def test_equal_rows_prove_nothing(fake: Any) -> None:
     labels, names = np.arange(60) % 2, [
         "fid", "fid_infinity", "fid_per_class", "kid", "precision", "recall", "density", "coverage",
         "sliced_wasserstein", "emd", "classifier_score", "c2st", "c_t", "authenticity",
+        "mauve",
     ]  # fmt: skip
     found = evaluate(
         normal(0, 60, 3), fake + 1.0, names, train=normal(1, 60, 3), real_labels=labels,

@@ -33,6 +33,7 @@ IDS = [
     "c2st",
     "c_t",
     "authenticity",
+    "mauve",
     "vendi",
     "reconstruction_mse",
     "reconstruction_fid",

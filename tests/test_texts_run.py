@@ -62,6 +62,8 @@ def test_a_file_of_texts_becomes_a_suite_a_board_and_a_data_set(
     assert set(rows) == {"bigram", "heldout", "train-copy", "noise", "mode-dropped"}
     assert {cell["status"] for cell in cells} == {"ok"}
     metrics = {name: cell["metrics"] for name, cell in rows.items()}
+    mauve = {name: found["mauve"]["value"] for name, found in metrics.items()}
+    assert mauve["heldout"] > mauve["bigram"] > mauve["noise"] > 0
     js = {name: found["ngram_js"]["value"] for name, found in metrics.items()}
     assert js["heldout"] < js["bigram"] < js["noise"]
     assert metrics["train-copy"]["exact_copies"]["value"] == 1
@@ -74,8 +76,12 @@ def test_a_file_of_texts_becomes_a_suite_a_board_and_a_data_set(
     assert metrics["noise"]["nll"]["status"] == "not_applicable"
     assert metrics["heldout"]["tstr_accuracy"]["value"] > 0.9, "each class has letters of its own"
     assert metrics["noise"]["trts_accuracy"]["value"] < 0.8
+    (copied,) = tmp_path.glob("results/*/train-copy~*/seed-0/*/texts.json")
+    shown = json.loads(copied.read_text())["texts"]
+    assert {one["alike"] for one in shown} == {one["text"] for one in shown}
     page = "".join(f.read_text() for f in (tmp_path / "results/report").rglob("*.html"))
-    assert "Nearest training row" in page
+    assert "Nearest by edits" in page
+    assert "Nearest in features" in page
     assert "alert(1)" in page
     assert "<script>alert(1)" not in page
     assert "\u202e" not in page

@@ -17,14 +17,16 @@ from genbench.features.logmel import LogMelNet
 from genbench.features.network import ClassifierNet
 from genbench.features.weights import load_net
 from genbench.features.whitened import WhitenedNet
+from genbench.features.wordcnn import WordNet
 from genbench.system import plain_float32
 
-Net: TypeAlias = ClassifierNet | WhitenedNet | LogMelNet
+Net: TypeAlias = ClassifierNet | WhitenedNet | LogMelNet | WordNet
 
 NETWORKS: dict[str, type[Net]] = {
     "plain": ClassifierNet,
     "whitened": WhitenedNet,
     "logmel": LogMelNet,
+    "words": WordNet,
 }
 
 
@@ -52,7 +54,8 @@ class ClassifierExtractor:
         Parameters
         ----------
         x
-            Images uint8 ``(n, C, H, W)`` in ``0 .. levels - 1``, or waveforms float32 ``(n, T)``.
+            Images uint8 ``(n, C, H, W)`` in ``0 .. levels - 1``, waveforms float32 ``(n, T)``, or
+            token ids int64 ``(n, length)``.
         device
             Where the network runs and the features stay.
         batch_size
@@ -66,12 +69,13 @@ class ClassifierExtractor:
         given = torch.from_numpy(np.ascontiguousarray(x)) if isinstance(x, np.ndarray) else x
         self._check(given)
         top = max(1, self._info.levels - 1)  # of grey levels; waveforms are as they are
+        named = kinds.of(self._info.kind).texts  # ids, which are names and no amounts
         net = self._net.to(device)
         features, probabilities = [], []
         with torch.inference_mode(), plain_float32(torch.device(device)):
             for start in range(0, len(given), batch_size):
                 rows = given[start : start + batch_size].to(device)
-                hidden = net.features(rows.float() / top)
+                hidden = net.features(rows if named else rows.float() / top)
                 features.append(hidden)
                 probabilities.append(net.head(hidden).softmax(1))
         return gathered(features, probabilities)
@@ -79,7 +83,8 @@ class ClassifierExtractor:
     def _check(self, rows: Tensor) -> None:
         shape, dtype = tuple(rows.shape), kinds.of(self._info.kind).dtype
         if not shape or shape[1:] != self._info.shape or rows.dtype != getattr(torch, dtype):
-            remedy = "pass grey levels unscaled" if self._info.levels else "pass rows of the space"
+            pictures = kinds.of(self._info.kind).pictures
+            remedy = "pass grey levels unscaled" if pictures else "pass rows of the space"
             raise ContractError(
                 f"extractor {self.name} got {rows.dtype} of shape {shape}, expected {dtype} of "
                 f"shape (n, {', '.join(map(str, self._info.shape))}): {remedy}"

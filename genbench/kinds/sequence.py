@@ -32,7 +32,7 @@ class Sequence(DataKind):
     draft = Draft(
         "ngram_js",
         40,
-        ("ngram_js", "vendi", "bleu", "self_bleu", "distinct_n", "unique", "novel",
+        ("ngram_js", "mauve", "vendi", "bleu", "self_bleu", "distinct_n", "unique", "novel",
          "exact_copies", "near_copies"),
         of_words=("bleu", "self_bleu", "distinct_n"),
         of_likelihood=("perplexity",),

@@ -17,6 +17,7 @@ from genbench.metrics import METRICS, MetricInfo, MetricValue, split_id
 TF_INCEPTION = "inception-v3-compat"
 TF_WEIGHTS = ":6726825d"  # of the published file, in a signature; others make no canonical FID
 DINOV2, CLIP, VGGISH = "dinov2-vitb14", "clip-vitb32", "vggish"
+FRECHET_IN = MappingProxyType({DINOV2: "DINOv2 ViT-B/14", "minilm": "minilm"})  # never called FID
 # Longer clips hold several stretches of VGGish's 0.96 s: FAD counts them one by one, we average.
 FAD_SECONDS = 1.935
 # Of the authors' code; the extractor's size of network is not theirs and stands beside the name.
@@ -39,8 +40,8 @@ def heading(metric: str, suite: Mapping[str, Any], values: Sequence[MetricValue]
     info = METRICS[name]
     own = str(suite.get("protocol", {}).get("extractor", ""))
     used = "" if info.on_pixels else extractor or own
-    if used == DINOV2 and info.says_extractor:
-        return Heading(info.title.replace("FID", "FD"), "DINOv2 ViT-B/14")
+    if used in FRECHET_IN and info.says_extractor:
+        return Heading(info.title.replace("FID", "FD"), FRECHET_IN[used])
     if used == CLIP and name == "mmd" and _settings(metric, suite).items() >= CMMD.items():
         return Heading("CMMD", "CLIP ViT-B/32")
     if info.says_extractor and _of_sounds(suite):

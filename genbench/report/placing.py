@@ -14,13 +14,16 @@ Place = Callable[[Picture], str]
 
 @dataclass(frozen=True, slots=True)
 class ShownText:
-    """One text with its class, the training row nearest to it and how far that is; "" for none."""
+    """One text with its class; the training row nearest to it by edits and how far that is, and
+    the one nearest in features. "" or None for none.
+    """
 
     text: str
     label: str = ""
     nearest: str | None = None
     distance: str = ""
     copy: bool = False
+    alike: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

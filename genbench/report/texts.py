@@ -17,7 +17,7 @@ from genbench.results import Entry
 from genbench.system import parse_json
 
 GENERATED, REAL = "texts", "real-texts"
-TITLES = {GENERATED: "Generated, with the nearest training row", REAL: "Real test rows"}
+TITLES = {GENERATED: "Generated, with the nearest training rows", REAL: "Real test rows"}
 MOST_TEXTS, LONGEST = 200, 100_000  # shown of an artefact; lengths of a histogram
 _COPY = 1e-9
 NGRAMS = "ngram_js"
@@ -70,13 +70,14 @@ def _text(body: Mapping[str, Any], classes: Sequence[str]) -> ShownText:
     named = ""
     if type(label) is int:
         named = classes[label] if 0 <= label < len(classes) else str(label)
-    near = body.get("nearest")
+    near, alike = body.get("nearest"), body.get("alike")
     return ShownText(
         text=str(body["text"]),
         label=named,
         nearest=None if near is None else str(near),
         distance=number(distance, 2) if distance is not None else "",
         copy=distance is not None and distance <= _COPY,
+        alike=None if alike is None else str(alike),
     )
 
 

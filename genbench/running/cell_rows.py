@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from genbench.data import Split, load_split
+from genbench.data import Split, load_split, vocabulary_of
 from genbench.errors import GenbenchError
 from genbench.features import Extractor, Features, load_extractor
 from genbench.metrics import random_rows
@@ -85,7 +85,9 @@ class CellRows:
                 return Features(((x - mean) / sd).astype(np.float32), None)
 
             return standardise, space
-        extractor = load_extractor(space, self.space, self.spec.suite.extractors)
+        suite = self.spec.suite
+        words = vocabulary_of(suite.dataset)
+        extractor = load_extractor(space, self.space, suite.extractors, words)
         return lambda x: self._cached(extractor, x), extractor.identity
 
     def _cached(self, extractor: Extractor, x: Array) -> Features:

@@ -33,16 +33,17 @@ def write_pictures(
     samples: Mapping[str, Array],
     real: Split,
     train: Split,
-    words: Vocabulary | None = None,
+    words: Vocabulary | None,
+    alike: Callable[[Array], Array | None],
 ) -> dict[str, str]:
     """Write the pictures that suit the space into `folder`; returns role -> file name.
 
     Images: ``grid`` and ``real`` show `COLUMNS` rows of each class, ``neighbours`` shows generated
     rows above the training rows nearest to them in pixels. Points: the first `POINTS` rows. Texts,
-    where there are `words` to spell them: see `write_texts`.
+    where there are `words` to spell them, with what is `alike`: see `write_texts`.
     """
     if words is not None:
-        return write_texts(folder, space, samples, real, train, words)
+        return write_texts(folder, space, samples, real, train, words, alike)
     drawn = _DRAWN.get(kinds.of(space.kind).shown_as)
     return {} if drawn is None else drawn(folder, space, samples, real, train)
 

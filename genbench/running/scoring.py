@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import numpy.typing as npt
 
 from genbench.data import (
@@ -33,6 +34,7 @@ from genbench.metrics import (
     exact_copies,
     metric_info,
     near_copies,
+    nearest_rows,
     split_id,
 )
 from genbench.running.cell_rows import SOUND, TRAIN_SCALE, CellRows
@@ -198,6 +200,17 @@ class Scorer:
     def generated(self, x: Array) -> Array:
         """Other rows of the generator's: their features are needed once, and not kept."""
         return self._rows.generated(x)
+
+    def alike(self, x: Array) -> Array | None:
+        """The training row nearest to each generated row in the suite's features; None without."""
+        extractor = str(self.spec.suite.document["protocol"]["extractor"])
+        train = self.split("train").x
+        try:
+            extract, _ = self._rows.features_in(extractor)
+            sides = [extract(rows).on("cpu").features for rows in (self.generated(x), train)]
+        except GenbenchError:  # no weights, which the metrics say
+            return None
+        return np.asarray(train[nearest_rows(*sides).index])
 
     def features_of(self, id_: str) -> tuple[Callable[[Array], Features], str]:
         """The function from rows to the features that a metric is made of, and its name."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,13 @@ ROWS = 42  # in all; as many of each class
 
 def write_texts(
     folder: Path, space: Space, samples: Mapping[str, Array], real: Split, train: Split,
-    words: Vocabulary,
+    words: Vocabulary, alike: Callable[[Array], Array | None],
 ) -> dict[str, str]:  # fmt: skip
     """Write ``texts.json`` and ``real-texts.json`` into `folder`; returns role -> file name.
 
-    Each holds unselected texts with their classes and, of the generated ones, the training row
-    nearest by edit distance; and how many of all rows have each length in characters.
+    Each holds unselected texts with their classes and, of the generated ones, the training rows
+    nearest by edit distance and, as `alike` tells of rows, in features; and how many of all rows
+    have each length in characters.
     """
     known = list(dict.fromkeys(words.decode(train.x)))
     for role, x, y in (
@@ -44,6 +45,9 @@ def write_texts(
             near = nearest_texts(texts, known)
             for one, index, far in zip(shown, near.index, near.distance, strict=True):
                 one |= {"nearest": known[index], "distance": round(float(far), 4)}
+            if (found := alike(x[rows])) is not None:
+                for one, text in zip(shown, words.decode(found), strict=True):
+                    one["alike"] = text
         lengths = np.bincount(words.characters(x)).tolist()
         body = json.dumps({"texts": shown, "lengths": lengths}, ensure_ascii=False)
         write_bytes(folder / f"{role}.json", body.encode("utf-8", "replace") + b"\n")

@@ -177,7 +177,9 @@ class Worker:
         real = scorer.split(str(self.spec.suite.document["protocol"]["reference"]))
         folder, space, train = self.spec.folder, self.spec.suite.space, scorer.split("train")
         words = vocabulary_of(self.spec.suite.dataset)
-        attempt.pictures = pictures.write_pictures(folder, space, samples, real, train, words)
+        attempt.pictures = pictures.write_pictures(
+            folder, space, samples, real, train, words, scorer.alike
+        )
         if attempt.codes and (asked := codes_wanted(self.spec)) is not None:
             rows = plan_codes(asked, train, real).of_reference(real)
             pictures.write_codes(folder, space, attempt.codes, rows)

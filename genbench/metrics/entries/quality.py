@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from math import inf
 
-from genbench.metrics.entry import IMAGE, Claim, MetricInfo, one_per_dimension
+from genbench.metrics.entry import Claim, MetricInfo, any_number, one_per_dimension
 
 _COVERED = 1 - 2**-5  # coverage of fresh rows with k = 5
 _NOISE = Claim("noise: 0", 0, 0.02, "on", ("noise",))
@@ -24,7 +24,8 @@ ENTRIES = (
         group="quality",
         description="How surely and how evenly a classifier names generated rows (the inception"
         " score's formula off Inception).",
-        needs=frozenset({"probabilities"}), kinds=IMAGE, cost="n classes", defaults={"splits": 10},
+        needs=frozenset({"probabilities"}), kinds=("image", "sequence"), cost="n classes",
+        defaults={"splits": 10},
         reference="Salimans et al. 2016, arXiv:1606.03498", implementation="inception/1",
         maker="genbench.metrics.inception:measure_score",
         oracle="tests.oracles.inception:classifier_score",
@@ -63,6 +64,22 @@ ENTRIES = (
         claims=(
             Claim("fresh rows: 1 - 2^-5", _COVERED - 0.03, _COVERED + 0.03, "on", ("fresh",)),
             _MISSED,
+        ),
+    ),
+    _score(
+        id="mauve", title="MAUVE", group="quality", least_rows=any_number, on_cpu=True,
+        description="Area under the curve of divergences between real and generated rows, sorted"
+        " into buckets together.",
+        defaults={"buckets": None, "scale": 5.0}, fixed={"draws": 5},
+        cost="n^2 d, 5 quantisations", reference="Pillutla et al. 2021, arXiv:2102.01454",
+        implementation="mauve/1", maker="genbench.metrics.mauve:measure_mauve",
+        oracle="tests.oracles.mauve:holds",
+        no_oracle="a quantisation: another one would give another area",
+        claims=(
+            Claim("rows against themselves: 1", 1 - 1e-9, 1, "on", ("real",)),
+            Claim("fresh rows: nearly 1", 0.9, 1, "on", ("fresh",)),
+            Claim("noise: hardly any overlap", 0, 0.1, "on", ("noise",)),
+            Claim("a lost class is worse than fresh rows", 0.02, 0.5, "gap", ("fresh", "dropped")),
         ),
     ),
     _score(

@@ -15,7 +15,6 @@ from genbench.data import COPIES, Split, SplitName, load_split, share_in, vocabu
 from genbench.errors import DataError, GenbenchError, UsageError
 from genbench.features import STANDARDISED, load_extractor
 from genbench.formats import Fitting, Layout
-from genbench.generator import Space
 from genbench.system import write_bytes
 from genbench.tasks.format import NAME
 from genbench.tasks.new.batches import batch_source
@@ -252,7 +251,7 @@ def _extractor(
             )
         return ExtractorChoice(chosen, space.shape[0], standardised_table(train))
     if chosen != TRAIN:
-        return ExtractorChoice(chosen, _dims(chosen, space, train))
+        return ExtractorChoice(chosen, _dims(chosen, draft, train))
     if kind.texts:
         own = text_extractor(draft.path.stem, train, space, vocabulary_of(draft.dataset))
     else:
@@ -265,10 +264,12 @@ def _extractor(
     return ExtractorChoice(name, found.extract(train[:2]).features.shape[1], own.table)
 
 
-def _dims(name: str, space: Space, x: NDArray[Any]) -> int:
+def _dims(name: str, draft: _Draft, x: NDArray[Any]) -> int:
     """Its number of features: found out now, and not in the middle of a run, if it cannot be."""
     try:
-        return int(load_extractor(name, space).extract(x[:2]).features.shape[1])
+        words = vocabulary_of(draft.dataset)
+        found = load_extractor(name, draft.source.space, words=words)
+        return int(found.extract(x[:2]).features.shape[1])
     except GenbenchError as error:
         ways = f"({TRAIN} needs images or sounds with labels, in class folders)"
         raise type(error)(f"{error}; or choose another with --extractor {ways}") from error
