@@ -143,7 +143,11 @@ def _write_cells(site: _Site, found: Page, others: Callable[[], None]) -> None:
 
 def _data_of(found: Page) -> dict[str, Callable[[Page], str]]:
     """The data of a page by file name, to be made."""
-    data = {"table.csv": wide_csv, "values.csv": long_csv, "table.json": table_json}
+    data: dict[str, Callable[[Page], str]] = {
+        "table.csv": wide_csv,
+        "values.csv": long_csv,
+        "table.json": table_json,
+    }
     if any(figure.file == CURVES for figure in found.figures):
         data[CURVES] = curves_csv
     return data
