@@ -8,29 +8,26 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Hashable, Sequence
-from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
-from genbench.errors import StoreError, visible
+from genbench.errors import StoreError
 from genbench.report import text
 from genbench.report.badge import badge_text
 from genbench.report.cells import CellView, cell_view, record_json
 from genbench.report.curves import CURVES
 from genbench.report.exports import curves_csv, long_csv, table_json, wide_csv
-from genbench.report.figures import Figure
-from genbench.report.groups import column_groups, roomy
 from genbench.report.halves import in_halves
 from genbench.report.images import Picture
 from genbench.report.matrix import matrix
-from genbench.report.page import Page, compare_data, page, page_id, verdict
-from genbench.report.row_pages import RowView, code_of, row_view, sentence
+from genbench.report.page import Page, page, page_id
+from genbench.report.row_pages import RowView, row_view
 from genbench.report.rows import Row
-from genbench.results import Entry, TaskResults, plain
+from genbench.report.templating import environment
+from genbench.results import Entry, TaskResults
 from genbench.system import write_bytes
 
 MANIFEST = "manifest.json"
@@ -143,67 +140,14 @@ def _write_cells(site: _Site, found: Page, others: Callable[[], None]) -> None:
 
 def _data_of(found: Page) -> dict[str, Callable[[Page], str]]:
     """The data of a page by file name, to be made."""
-    data = {"table.csv": wide_csv, "values.csv": long_csv, "table.json": table_json}
+    data: dict[str, Callable[[Page], str]] = {
+        "table.csv": wide_csv,
+        "values.csv": long_csv,
+        "table.json": table_json,
+    }
     if any(figure.file == CURVES for figure in found.figures):
         data[CURVES] = curves_csv
     return data
-
-
-@cache
-def _environment() -> jinja2.Environment:
-    """Compiled templates are kept: a run renews its report after each cell."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("genbench.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=_finalize,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        short=lambda v, limit=48: text.shorten(v if isinstance(v, str) else plain(v), limit),
-        num=lambda v, digits=4: text.number(v, digits) if _is_number(v) else str(v),
-        seconds=lambda v: text.duration(v if _is_number(v) else None),
-        bytes=lambda v: text.size(v if _is_number(v) else None),
-        count=text.count,
-        thousands=lambda v: f"{v:,}" if _is_number(v) else str(v),
-        plain=plain,
-        hash8=lambda v: str(v).removeprefix("sha256:")[:8],
-        clip=_clip,
-        coded=lambda v: text.coded(v if isinstance(v, str) else plain(v)),
-    )
-    environment.globals.update(
-        verdict=verdict,
-        column_groups=column_groups,
-        roomy=roomy,
-        sentence=sentence,
-        code_of=code_of,
-        compare_data=compare_data,
-        island=lambda body: Markup(text.island(body)),
-        specs=_specs,
-    )
-    return environment
-
-
-def _finalize(value: Any) -> Any:
-    """Every string that reaches a page: hidden characters are written out, then it is escaped."""
-    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def _clip(value: Any, limit: int = 2000) -> str:
-    value = str(value)
-    return value if len(value) <= limit else f"{value[:limit]}\n… ({len(value):,} characters)"
-
-
-def _is_number(value: Any) -> bool:
-    return text.finite(value) is not None
-
-
-def _specs(figure: Figure) -> Markup:
-    """All variants of a figure and their findings, safe inside a script element."""
-    specs = ",".join(f"{json.dumps(key)}:{spec}" for key, spec in figure.specs.items())
-    findings = json.dumps(dict(figure.findings), sort_keys=True)
-    return Markup(text.island(f'{{"specs":{{{specs}}},"findings":{findings}}}'))
 
 
 def _asset(name: str) -> str:
@@ -254,7 +198,7 @@ class _Site:
     def render(self, template: str, **values: Any) -> str:
         """A page of a template, which can ask for addresses of the report's other parts."""
         return (
-            _environment()
+            environment()
             .get_template(template)
             .render(
                 single=self.single,

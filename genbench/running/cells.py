@@ -253,8 +253,9 @@ def _cell(
     elif source is not None:
         threads = threads_of(source.record.environment) or threads
     path = None if checkpoint is None else checkpoint.path
-    past = [None if one is None else Earlier.of(one) for one in (latest, source)]
-    return Cell(key, row.choice, seed, folder, todo, *past, parts, path, unusable, threads)
+    past = latest and Earlier.of(latest)
+    scored = source and Earlier.of(source)
+    return Cell(key, row.choice, seed, folder, todo, past, scored, parts, path, unusable, threads)
 
 
 def _decide(
