@@ -140,8 +140,9 @@ def test_resampling_keeps_the_pitch_and_the_level() -> None:
         (lambda: coded(3 * beep(1) / 0.6), r"beyond full scale \(peak 1\.5\): lower its gain"),
         (lambda: wav_bytes(np.zeros(LENGTH, np.float32), RATE), "is silent from .*: remove it"),
         (lambda: wav_bytes(beep(1, length=0), RATE), "holds no samples: remove it"),
+        (lambda: wav_bytes(beep(1), 2_000_000_003), "it is at 2,000,000,003 Hz: correct its"),
     ],
-    ids=["no audio", "NaN", "beyond", "zeros", "empty"],
+    ids=["no audio", "NaN", "beyond", "zeros", "empty", "giant rate"],
 )
 def test_a_suite_refuses_each_bad_sound_by_name(
     data: Callable[[], bytes], complaint: str, tmp_path: Path, quick: None
