@@ -302,9 +302,10 @@ def score(
     Parameters
     ----------
     samples
-        A path (npz, npy, pt, safetensors; a folder or zip of images; a file of ``genbench export``,
-        from which rows are drawn), an array or tensor of rows ``(n, *shape)`` of the suite's space
-        (images uint8, points floats), or ``(rows, labels)`` with labels ``(n,)``.
+        A path (npz, npy, pt, safetensors; a folder or zip of images or sounds; a file of ``genbench
+        export``, from which rows are drawn), an array or tensor of rows ``(n, *shape)`` of the
+        suite's space (images uint8, points and sounds floats), or ``(rows, labels)`` with labels
+        ``(n,)``.
     name
         The row's name; by default the file's.
     labels, on_bad

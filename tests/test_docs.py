@@ -301,23 +301,24 @@ def recordings(folder: Path, n: int, seed: int) -> None:
     from genbench.data import tones
     from genbench.formats import wav_bytes
 
-    x, y = tones.sample(6 * n, 8192, 8000, seed=seed)
+    x, y = tones.sample(6 * n, 4096, 8000, seed=seed)
     for i, row in enumerate(x[y < 2]):
         path = folder / ("wren" if y[y < 2][i] else "owl") / f"{i:04}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(wav_bytes(row[: 8192 if folder.name == "clips" else 8000], 8000))
+        path.write_bytes(wav_bytes(row[: 4096 if folder.name == "clips" else 4000], 8000))
 
 
 @pytest.mark.slow
 def test_the_page_on_sounds(run_genbench: Command, tmp_path: Path) -> None:
     """Its commands one after the other, at the size of a glance; what was built is read again."""
     recordings(tmp_path / "recordings", 300, seed=1)
-    recordings(tmp_path / "clips", 40, seed=2)
+    recordings(tmp_path / "clips", 30, seed=2)
     text = (ROOT / "docs" / "sound.md").read_text()
     lines = [line for block in blocks(text) for line in block.splitlines()]
     assert [line.split()[1] for line in lines] == ["run", "new", "run", "score", "synthesize"]
     assert run_genbench(*shlex.split(lines[0])[1:], "--dry-run").code == 0
-    more = {"run": ["--no-report"], "score": ["--no-report", "--no-controls"]}
+    brief = ["--no-report", "--no-controls"]
+    more = {"run": brief, "score": brief}
     for line in lines[1:]:
         words = shlex.split(line)[1:]
         done = run_genbench(*words, *more.get(words[0], []))
@@ -328,7 +329,7 @@ def test_the_page_on_sounds(run_genbench: Command, tmp_path: Path) -> None:
     card = (tmp_path / "more-birds" / "README.md").read_text()
     assert "wav files of 16 bits" in card
     assert len(list((tmp_path / "more-birds" / "sounds" / "train" / "owl").glob("*.wav"))) > 10
-    scored = run_genbench("score", "more-birds", "--suite", "birds.toml", *more["score"], "--json")
+    scored = run_genbench("score", "more-birds", "--suite", "birds.toml", *brief, "--json")
     assert scored.lines[0]["metrics"]["fid"]["status"] == "ok", scored.err
     again = ("new", "suite", "again", "--audio", "more-birds", "--split", "0.34,0.33,0.33")
     assert "too few" in run_genbench(*again).err, "40 clips are read, and are no suite"

@@ -54,14 +54,19 @@ def test_listing_extractors_imports_no_torch():
         "emoji-cnn",
         "dinov2-vitb14",
         "clip-vitb32",
+        "crepe",
+        "crepe-tiny",
         "fsdd-cnn",
         "minilm",
         "names-cnn",
+        "fsdd-speakers-cnn",
         "names-tfidf",
         "oracle-lm-tfidf",
         "snips-cnn",
         "snips-tfidf",
+        "resemblyzer",
         "tones-cnn",
+        "vggish",
     )
     assert done.stdout.strip() == str(sorted([*CNN, *others]))
 

@@ -30,6 +30,7 @@ from safetensors.numpy import save as safetensors_of
 
 from genbench.cli import cli
 from genbench.errors import DataError, GenbenchError, PluginError, StoreError, UsageError
+from genbench.formats import BadSound, SoundFitting, hear, sound_head, wav_bytes
 from genbench.formats.arrayfiles import open_arrays
 from genbench.formats.imagepixels import IMAGE_FILES, decode
 from genbench.formats.mediafiles import BadFile, open_files
@@ -430,6 +431,35 @@ def test_a_zip_that_holds_its_own_folder_is_read(tmp_path: Path) -> None:
     (tmp_path / "x.zip").write_bytes(zip_of_images())
     with open_files(tmp_path / "x.zip", IMAGE_FILES) as files:
         assert files.listing.names == ("a/0.png", "b/1.png")
+
+
+SOUND = (0.3 * np.sin(np.arange(400) / 5)).astype(np.float32)
+
+
+def coded(name: str, kind: str) -> bytes:
+    import soundfile
+
+    buffer = io.BytesIO()
+    soundfile.write(buffer, SOUND, 8000, format=name, subtype=kind)
+    return buffer.getvalue()
+
+
+@settings(BOXED, max_examples=200)
+@given(
+    data=st.one_of(
+        damaged(wav_bytes(SOUND, 8000)), damaged(coded("WAV", "FLOAT")),
+        damaged(coded("FLAC", "PCM_16")), damaged(coded("OGG", "VORBIS")),
+    )
+)  # fmt: skip
+def test_a_damaged_sound_is_heard_or_refused(data: bytes) -> None:
+    fitting = SoundFitting(resample=True, mono=True, length=400)
+    try:
+        sound_head(data)
+        heard = hear(data, Space("waveform", (400,), rate=8000), fitting)
+    except BadSound:
+        return
+    assert heard.shape == (400,)
+    assert np.abs(heard).max() <= 1
 
 
 @BOXED

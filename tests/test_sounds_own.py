@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from genbench.data import load_split, verify_files
+from genbench.data import Split, fsdd, load_split, verify_files
 from genbench.errors import DataError, UsageError
 from genbench.features import load_extractor
 from genbench.formats import SoundFitting, hear, wav_bytes
@@ -139,8 +140,9 @@ def test_resampling_keeps_the_pitch_and_the_level() -> None:
         (lambda: coded(3 * beep(1) / 0.6), r"beyond full scale \(peak 1\.5\): lower its gain"),
         (lambda: wav_bytes(np.zeros(LENGTH, np.float32), RATE), "is silent from .*: remove it"),
         (lambda: wav_bytes(beep(1, length=0), RATE), "holds no samples: remove it"),
+        (lambda: wav_bytes(beep(1), 2_000_000_003), "it is at 2,000,000,003 Hz: correct its"),
     ],
-    ids=["no audio", "NaN", "beyond", "zeros", "empty"],
+    ids=["no audio", "NaN", "beyond", "zeros", "empty", "giant rate"],
 )
 def test_a_suite_refuses_each_bad_sound_by_name(
     data: Callable[[], bytes], complaint: str, tmp_path: Path, quick: None
@@ -349,3 +351,50 @@ def test_class_folders_are_named_after_classes_where_a_disk_takes_it() -> None:
     assert class_folders(["C", "C#"], 2) == ["C", "C#"]
     for names in (["a/b", "c"], ["..", "c"], ["a", "A"], ["", "c"], [], ["x " * 40, "c"]):
         assert class_folders(names, 2) == ["0", "1"]
+
+
+def test_the_network_of_the_features_confirms_labels_where_no_classifier_is_trained(
+    tmp_path: Path,
+) -> None:
+    from genbench.data import tones
+    from genbench.synthesis.build import Request
+    from genbench.synthesis.run import Options, _judge, require_buildable
+
+    suite = load_suite("tones")
+    document = {k: v for k, v in suite.document.items() if k != "downstream"}
+    bare = replace(suite, document=document)
+    asked = Options(confidence=0.9, near_copies=True)
+    require_buildable(bare, Request(10, False, {"train": 1.0}, 0), asked)
+    x, y = tones.sample(60, 8192, RATE, seed=5)
+    said, classify = _judge(bare, Store(tmp_path), Split(x, y), asked)
+    assert said.startswith("tones-cnn/1:")
+    assert (classify(x).argmax(1) == y).mean() > 0.95
+    unlabelled = {**document, "protocol": {**document["protocol"], "extractor": "resemblyzer"}}
+    with pytest.raises(UsageError, match=r"has no classifier .*: leave --filter out"):
+        require_buildable(
+            replace(suite, document=unlabelled), Request(10, False, {"train": 1.0}, 0), asked
+        )
+
+
+def test_sounds_without_classes_need_a_network_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GENBENCH_RESEMBLYZER", str(tmp_path / "absent.pt"))
+    sounds = clips(tmp_path / "sounds")
+    for path in sorted(sounds.rglob("*.wav")):
+        path.rename(sounds / path.name)
+    with pytest.raises(DataError, match=r"resemblyzer is not available.*with --extractor"):
+        made(tmp_path, sounds)
+    assert not list(tmp_path.glob("beeps*"))
+
+
+def test_held_out_speakers_are_in_no_other_split() -> None:
+    suite = load_suite("fsdd-speakers")
+    known = fsdd._known(suite.dataset)
+    names = {s: fsdd._chosen(suite.dataset, s, known) for s in ("train", "valid", "test")}
+    assert {split: len(clips) for split, clips in names.items()} == {
+        "train": 2000, "valid": 500, "test": 500,
+    }  # fmt: skip
+    speakers = {split: {name.split("_")[1] for name in clips} for split, clips in names.items()}
+    assert not speakers["train"] & (speakers["valid"] | speakers["test"])
+    assert not set(names["valid"]) & set(names["test"])

@@ -29,6 +29,7 @@ SOUND_FILES = FileTypes(
     "save it as wav",
 )  # fmt: skip
 MOST_SECONDS = 3600  # of one file: a data set is of clips
+MOST_RATE = 400_000  # Hz: a filter that resamples a greater one would fill the memory
 COARSE = ("PCM_S8", "PCM_U8", "ALAW", "ULAW", "IMA_ADPCM", "MS_ADPCM", "GSM610")
 FULL_SCALE = 32768  # steps of 16 bits on each side of 0
 _SIXTEEN_BITS = 2  # bytes
@@ -109,7 +110,7 @@ def _plain_wav(data: bytes, read: Callable[[wave.Wave_read], Found]) -> Found | 
                 return None
             _limit(file.getnframes(), file.getframerate())
             return read(file)
-    except (wave.Error, EOFError):
+    except (wave.Error, *READ_ERRORS):
         return None  # another coding, or broken: the library says which
 
 
@@ -155,7 +156,9 @@ def _head_of_library(file: Any) -> SoundHead:
 
 
 def _limit(frames: int, rate: int) -> None:
-    if rate <= 0 or frames > MOST_SECONDS * rate:
+    if not 0 < rate <= MOST_RATE:
+        raise BadSound(f"says that it is at {rate:,} Hz", "correct its header")
+    if frames > MOST_SECONDS * rate:
         raise BadSound(
             f"says that it has {frames} samples at {rate} Hz, over an hour", "cut it into clips"
         )
