@@ -59,7 +59,7 @@ class SoundChanges:
 
 Classical = Affine | Edits | SoundChanges
 
-# By the name that a kind of data has for its family (`genbench.kinds.DataKind.classical`).
+# By the name that a kind of data has for its family (its attribute `classical`).
 FAMILIES: Mapping[str, type[Affine] | type[Edits] | type[SoundChanges]] = MappingProxyType(
     {"affine": Affine, "edits": Edits, "sound": SoundChanges}
 )
