@@ -63,7 +63,7 @@ class WaveGANParams:
     width: int = 8
     """Channels of both networks next to the waveform; doubled at every step away from it."""
     energy: float = 1.0
-    """Size of the slope of the energy distance of spectrograms at each fake; the judge's is less."""
+    """Size of the slope of the energy distance of spectrograms at each fake."""
     memory: int = 256
     """Latest sounds of each kind that a batch's energy distance is measured with."""
     ema: float = 0.998
