@@ -1,7 +1,7 @@
 """A sound sample by sample, each a distribution over levels given all before it: exact likelihood.
 
 Van den Oord et al., "WaveNet: A Generative Model for Raw Audio" (2016, arXiv:1609.03499): causal
-convolutions whose reach doubles from layer to layer, gated, told the class, over 256 levels of the
+convolutions whose reach doubles from layer to layer, gated, told the class, over 255 levels of the
 mu-law, in which a waveform's quiet samples are finer than its loud ones.
 
 What differs, for minutes of one core: it sees 512 samples back, a tenth of theirs, and reads of
@@ -10,7 +10,7 @@ would mostly be of the silence that follows it; a cut reaches far enough beyond 
 be learned too.
 
 `log_prob` is of the levels of all of a waveform's samples, the padding included: nats of the
-discrete row, so that bits a sample compare with whoever counts on 256 mu-law levels. What to
+discrete row, so that bits a sample compare with whoever counts on such levels. What to
 expect: see ``docs/baselines.md``.
 """
 

@@ -14,27 +14,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-LEVELS = 256
-MIDDLE = LEVELS // 2
-MU = LEVELS - 1.0
+LEVELS = 255  # one fewer than WaveNet's, so that silence is one of them
+MU = 255.0
+TOP = (LEVELS - 1) / 2  # steps from silence to the loudest
 WAVES = 32  # half waves over the levels, at most, of what the network begins with
 
 
 def to_levels(x: Tensor) -> Tensor:
     """Waveforms in [-1, 1] as int64 levels, evenly spaced in ``sgn(x) ln(1 + mu |x|)``, mu 255."""
-    spread = x.sign() * torch.log1p(MU * x.abs()) / torch.log1p(torch.tensor(MU))
-    return ((spread + 1) * (MU / 2)).round().long().clamp(0, LEVELS - 1)
+    spread = x.sign() * torch.log1p(MU * x.abs()) / math.log1p(MU)
+    return ((spread + 1) * TOP).round().long().clamp(0, LEVELS - 1)
 
 
 def from_levels(level: Tensor) -> Tensor:
-    """Waveforms, float32, in the middles of levels; the two beside zero are silence."""
-    spread = level.float() * (2 / MU) - 1
-    x = spread.sign() * torch.expm1(spread.abs() * torch.log1p(torch.tensor(MU))) / MU
-    return torch.where((level == MIDDLE) | (level == MIDDLE - 1), 0.0, x)
+    """Waveforms, float32, in the middles of levels."""
+    spread = level.float() / TOP - 1
+    return spread.sign() * torch.expm1(spread.abs() * math.log1p(MU)) / MU
 
 
 def smooth(columns: int) -> Tensor:
-    """Random functions of the level that vary slowly, of unit size, ``(256, columns)``."""
+    """Random functions of the level that vary slowly, of unit size, ``(255, columns)``."""
     frequency = torch.arange(1, WAVES + 1)
     waves = torch.cos(math.pi * (torch.arange(LEVELS)[:, None] + 0.5) * frequency / LEVELS)
     found = (waves / frequency) @ torch.randn(WAVES, columns)
@@ -99,7 +98,7 @@ class CausalNet(nn.Module):
         self.out.bias.copy_((count / count.sum()).log())
 
     def forward(self, known: Tensor, y: Tensor) -> Tensor:
-        """Logits ``(n, t, 256)`` of the samples after the first `sees` of ``(n, sees + t - 1)``."""
+        """Logits ``(n, t, 255)`` of the samples after the first `sees` of ``(n, sees + t - 1)``."""
         here, found = self.token(known), []
         for layer in self.layers:
             before, label = here[:, : -layer.reach], layer.label(y)[:, None]
@@ -135,7 +134,7 @@ class Writer:
             here, _ = layer(here, here, label)
 
     def step(self, level: Tensor) -> Tensor:
-        """Logits ``(n, 256)`` of the sample after these, ``(n,)``."""
+        """Logits ``(n, 255)`` of the sample after these, ``(n,)``."""
         here, found = self.net.token(level), []
         for layer, label, kept in zip(self.net.layers, self.labels, self.kept, strict=True):
             at = self.place % layer.reach

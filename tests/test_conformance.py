@@ -223,13 +223,14 @@ IMPLICIT = {
     "labels (points)",
 }
 IMPLICIT_TEXTS = {"log-prob (sequence)", "labels (sequence)"}
+IMPLICIT_SOUNDS = {  # phases need numbers
+    f"{x} (waveform)" for x in ("labels", "device", "log-prob")
+}
 NOT_CHECKED = {  # of each baseline, what cannot be
-    "gan": IMPLICIT | IMPLICIT_TEXTS,
-    "vae": {"labels (points)", "labels (sequence)"},
+    "gan": IMPLICIT | IMPLICIT_TEXTS | IMPLICIT_SOUNDS,
+    "vae": {"labels (points)", "labels (sequence)"} | IMPLICIT_SOUNDS,
     "flow": {"labels (points)"},
-    "dna": IMPLICIT
-    | IMPLICIT_TEXTS
-    | {f"{x} (waveform)" for x in ("labels", "device", "log-prob")},  # phases need numbers
+    "dna": IMPLICIT | IMPLICIT_TEXTS | IMPLICIT_SOUNDS,
     "autoencoder": IMPLICIT,
     "dcgan": {"log-prob (image)", "probability (image)"},
     "wgan-gp": IMPLICIT,
@@ -238,6 +239,8 @@ NOT_CHECKED = {  # of each baseline, what cannot be
     "vqvae": set(),
     "lstm": {"labels (sequence)"},
     "transformer": {"labels (sequence)"},
+    "autoregressive": {"labels (waveform)"},
+    "wavegan": {"labels (waveform)", "log-prob (waveform)"},
     # Their fits take no batches and no time.
     "ngram": {f"{x} (sequence)" for x in ("labels", "resume", "snapshots", "stop", "device")},
     "kde": {"labels (points)"}
