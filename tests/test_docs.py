@@ -320,9 +320,9 @@ def test_the_page_of_texts_from_run_to_synthesize(run_genbench: Command, tmp_pat
         if line == "genbench data fetch snips":
             continue
         typed = line.replace("snips", "names").replace("lstm", "ngram").replace("1500", "100")
-        more = ["-g", "ngram", "--no-controls"] if line.startswith("genbench run") else []
+        more = ["-g", "ngram"] if line.startswith("genbench run") else []
         if line.startswith(("genbench run", "genbench score")):
-            more += ["--skip", "downstream", "--no-report"]
+            more += ["--no-controls", "--skip", "downstream", "--no-report"]
         done = run_genbench(*shlex.split(typed)[1:], *more)
         assert done.code == 0, f"{typed}\n{done.err}{done.out}"
     assert all((tmp_path / f"{name}.toml").is_file() for name in ("towns", "mails", "notes"))
