@@ -99,8 +99,8 @@ class VAEParams:
     """Share of units that the decoder of texts does without in training."""
     text_hide: float = field(default=0.3, metadata={"added": True})
     """Share of the tokens before that are hidden from it in training."""
-    text_free: float = field(default=0.15, metadata={"added": True})
-    """Nats of KL that each number of a text's code costs in training without counting."""
+    text_free: float = field(default=2.4, metadata={"added": True})
+    """Nats of KL that a text's code costs in training without counting, as much for each number."""
     text_warmup: float = field(default=0.3, metadata={"added": True})
     """Share of the budget in which the weight of the KL term rises from 0 to 1, for texts."""
     colour_learning_rate: float = field(default=2e-3, metadata=ADDED)

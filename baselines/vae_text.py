@@ -3,8 +3,8 @@
 Bowman et al., "Generating Sentences from a Continuous Space" (2016, arXiv:1511.06349): an LSTM
 reads a text both ways to its code, another writes it token by token, told the code and the class at
 every one. A writer that strong does without the code (the posterior collapses onto the prior), so
-tokens are hidden from it in training, the weight of the KL term rises slowly, and what a number of
-the code may cost is free up to a bound (Kingma et al., 2016, arXiv:1606.04934). How many numbers
+tokens are hidden from it in training, the weight of the KL term rises slowly, and what each number
+of the code may cost is free up to a bound (Kingma et al., 2016, arXiv:1606.04934). How many numbers
 are in use is reported: those whose posterior mean varies (Burda et al., 2016).
 """
 
@@ -34,7 +34,8 @@ class TextNetwork(nn.Module):
     dropout, hide
         Shares of units, and of known tokens, that the decoder does without in training.
     free
-        Nats of KL that each number of the code may cost in training without counting.
+        Nats of KL that the code may cost in training without counting, spread evenly over its
+        numbers: a short code is worth as much to the decoder as a long one.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class TextNetwork(nn.Module):
         free: float,
     ) -> None:
         super().__init__()
-        self.texts, self.latent, self.free = Texts.of(space), latent, free
+        self.texts, self.latent, self.free = Texts.of(space), latent, free / latent
         texts = self.texts
         self.label = nn.Embedding(max(1, texts.classes), CLASS_WIDTH)
         self.token = nn.Embedding(texts.tokens, embedding)

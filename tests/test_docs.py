@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
 import re
 import shlex
 import shutil
@@ -333,6 +334,38 @@ def test_the_page_on_sounds(run_genbench: Command, tmp_path: Path) -> None:
     assert scored.lines[0]["metrics"]["fid"]["status"] == "ok", scored.err
     again = ("new", "suite", "again", "--audio", "more-birds", "--split", "0.34,0.33,0.33")
     assert "too few" in run_genbench(*again).err, "40 clips are read, and are no suite"
+
+
+@pytest.mark.slow
+def test_the_page_of_texts_from_run_to_synthesize(run_genbench: Command, tmp_path: Path) -> None:
+    """The commands of the page, in another order, with the quickest generator; `snips`, which does
+    not ship, is `names` here.
+    """
+    rng = random.Random(0)
+    letters = {"a": "abcdefgh", "b": "stuvwxyz"}
+    rows = [("".join(rng.choices(letters[y], k=4)) + " " + "".join(rng.choices(letters[y], k=5)), y)
+            for y in "ab" * 200]  # fmt: skip
+    (tmp_path / "towns.txt").write_text("".join(f"{text}\n" for text, _ in rows))
+    (tmp_path / "notes.txt").write_text("".join(f"{text}\n" for text, _ in rows))
+    (tmp_path / "classes.txt").write_text("".join(f"{y}\n" for _, y in rows))
+    lines = [json.dumps({"text": text, "label": y}) + "\n" for text, y in rows]
+    (tmp_path / "mails.jsonl").write_text("".join(lines))
+    named = ("Ann", "female"), ("Bob", "male"), ("Eve", "female"), ("Tom", "male")
+    lines = [json.dumps({"text": text, "label": y}) + "\n" for text, y in named * 30]
+    (tmp_path / "utterances.jsonl").write_text("".join(lines))
+    asked = shown("docs/text.md", "genbench ")
+    assert len(asked) == 7
+    for line in asked:
+        if line == "genbench data fetch snips":
+            continue
+        typed = line.replace("snips", "names").replace("lstm", "ngram").replace("1500", "100")
+        more = ["-g", "ngram"] if line.startswith("genbench run") else []
+        if line.startswith(("genbench run", "genbench score")):
+            more += ["--no-controls", "--skip", "downstream", "--no-report"]
+        done = run_genbench(*shlex.split(typed)[1:], *more)
+        assert done.code == 0, f"{typed}\n{done.err}{done.out}"
+    assert all((tmp_path / f"{name}.toml").is_file() for name in ("towns", "mails", "notes"))
+    assert (tmp_path / "more-names" / "texts" / "train.jsonl").is_file()
 
 
 def tiny(code: str) -> str:

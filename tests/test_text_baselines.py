@@ -269,12 +269,12 @@ def test_every_one_is_nearer_to_the_language_than_its_letters_at_random(name: st
 
 @pytest.mark.slow
 def test_a_code_tells_what_the_text_was() -> None:
-    """No silent collapse: some numbers of the code are in use, and texts come back better by it."""
+    """No collapse at a short budget: numbers of a short code are in use, and texts come back better
+    by it.
+    """
     space = Space("sequence", (10,), levels=10, classes=2, pad=0)
     x, y = sentences(1000, 0)
-    params = VAEParams(
-        text_hidden=48, text_embedding=16, text_latent=4, text_batch_size=32, text_free=0.6
-    )
+    params = VAEParams(text_hidden=48, text_embedding=16, text_latent=4, text_batch_size=32)
     model = VAE(params, space, CPU)
     run = fit(model, x, y, space, 20_000)
     assert run.curves["active_units"]["value"][-1] >= 1

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from genbench import kinds
 from genbench.data import language, load_split, verify_files, vocabulary_of
 from genbench.data.snips import utterances
-from genbench.errors import DataError, UsageError
+from genbench.errors import ContractError, DataError, UsageError
 from genbench.features.extractors import list_extractors, load_extractor
+from genbench.features.wordcnn import WordRecipe, train_words
 from genbench.formats import Vocabulary, parse_texts, train_byte_pairs
 from genbench.generator import Space
 from genbench.metrics.values import MetricValue
@@ -289,6 +290,37 @@ def test_features_of_texts_see_what_texts_share() -> None:
     near, far = (np.linalg.norm(found[0] - found[i]) for i in (1, 2))
     assert near < far / 2
     assert (found[0] == found[3]).all()
+
+
+def test_a_classifier_of_texts_tells_the_classes_of_what_it_reads() -> None:
+    suite = load_suite("names")
+    words = vocabulary_of(suite.dataset)
+    assert words is not None
+    extractor = load_extractor("names-cnn", suite.space)
+    x = words.encode(["Annabella", "Mariana", "Wolfgang", "Robert", ""], 15, where).x
+    found = extractor.extract(x)
+    features, probabilities = np.asarray(found.features), np.asarray(found.probabilities)
+    assert features.shape == (5, 128)
+    assert features.min() >= 0
+    assert probabilities.argmax(1)[:4].tolist() == [0, 0, 1, 1]
+    np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
+    alone = np.asarray(extractor.extract(torch.from_numpy(x[:1])).features)
+    np.testing.assert_allclose(alone[0], features[0], rtol=1e-4, atol=1e-5)
+    with pytest.raises(ContractError, match=r"expected int64 of shape .*: pass rows of the space"):
+        extractor.extract(x.astype(np.float32))
+
+
+def test_a_classifier_of_texts_learns_what_begins_them_and_draws_nothing_elsewhere() -> None:
+    x = torch.randint(3, 9, (240, 6), generator=torch.Generator().manual_seed(0))
+    y = torch.arange(240) % 2
+    x[:, 0] = 2 + 3 * y  # and the same tokens stand anywhere
+    before = torch.get_rng_state()
+    net = train_words(x, y, 2, WordRecipe(channels=(9, 8, 8), epochs=12, dropout=0.1))
+    assert torch.equal(torch.get_rng_state(), before)
+    with torch.inference_mode():
+        assert float((net(x).argmax(1) == y).float().mean()) > 0.95
+    again = train_words(x, y, 2, WordRecipe(channels=(9, 8, 8), epochs=12, dropout=0.1))
+    assert torch.equal(again.head.weight, net.head.weight)
 
 
 @pytest.mark.parametrize("name", [n for n, i in list_extractors().items() if i.network == "tfidf"])
