@@ -253,8 +253,8 @@ def _cell(
     elif source is not None:
         threads = threads_of(source.record.environment) or threads
     path = None if checkpoint is None else checkpoint.path
-    past = latest and Earlier.of(latest)
-    scored = source and Earlier.of(source)
+    past = None if latest is None else Earlier.of(latest)
+    scored = None if source is None else Earlier.of(source)
     return Cell(key, row.choice, seed, folder, todo, past, scored, parts, path, unusable, threads)
 
 
