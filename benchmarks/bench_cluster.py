@@ -117,8 +117,9 @@ def lost_work(nodes: int, hours: float, seed: int) -> None:
         work = hours * HOUR
         named = {
             "30 s": CHECKPOINT_SECONDS,
-            "ours": max(CHECKPOINT_SECONDS, CHECKPOINT_SHARE * checkpoint), "Young / 4": young(costs) / 4, "Young": young(costs),
-            "Daly": daly(costs), "4 Young": 4 * young(costs), "never": work,
+            "ours": max(CHECKPOINT_SECONDS, CHECKPOINT_SHARE * checkpoint),
+            "Young / 4": young(costs) / 4, "Young": young(costs), "Daly": daly(costs),
+            "4 Young": 4 * young(costs), "never": work,
         }  # fmt: skip
         for name, interval in named.items():
             rng = np.random.default_rng([seed, round(mean), round(checkpoint)])
