@@ -11,8 +11,9 @@ written, costs all that was done since the last whole one, and what comes after 
 a cell is written like a checkpoint. Nodes that failed are replaced at once: time in which a node is
 away is no loss of work. Told is the share of all node time that was no training (`--seed` decides
 all of it), beside the same by Daly's formula for very long jobs [1], M e^(R/M) (e^((T+c)/M) - 1)
-for each T of training; ``never`` is a cell without checkpoints. The intervals are ours (a
-checkpoint every 30 s), Young's sqrt(2 c M) [2], Daly's estimate of higher order [1], and multiples.
+for each T of training; ``never`` is a cell without checkpoints. The intervals are 30 s, ours (30 s,
+or 20 c where that is longer), Young's sqrt(2 c M) [2], Daly's estimate of higher order [1], and
+multiples.
 
 **Operations a second.** Counted, not simulated: ``strace`` tells all calls below the results folder
 that a worker's heartbeat, its look for manifests, its reading of what others have settled and a
@@ -40,7 +41,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.bench_queue import RUN, calls_below, genbench
-from genbench.plugins.training import CHECKPOINT_SECONDS
+from genbench.plugins.training import CHECKPOINT_SECONDS, CHECKPOINT_SHARE
 from genbench.running.queue.heartbeats import BEATS
 from genbench.running.queue.work import LOOK_SECONDS
 
@@ -115,8 +116,10 @@ def lost_work(nodes: int, hours: float, seed: int) -> None:
         costs = Costs(checkpoint, RESTART, mean * HOUR)
         work = hours * HOUR
         named = {
-            "ours": CHECKPOINT_SECONDS, "Young / 4": young(costs) / 4, "Young": young(costs),
-            "Daly": daly(costs), "4 Young": 4 * young(costs), "never": work,
+            "30 s": CHECKPOINT_SECONDS,
+            "ours": max(CHECKPOINT_SECONDS, CHECKPOINT_SHARE * checkpoint),
+            "Young / 4": young(costs) / 4, "Young": young(costs), "Daly": daly(costs),
+            "4 Young": 4 * young(costs), "never": work,
         }  # fmt: skip
         for name, interval in named.items():
             rng = np.random.default_rng([seed, round(mean), round(checkpoint)])
