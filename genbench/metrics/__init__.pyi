@@ -24,7 +24,10 @@ from .likelihood import nll_bits_per_dim as nll_bits_per_dim
 from .likelihood import nll_nats as nll_nats
 from .likelihood import perplexity as perplexity
 from .mauve import Mauve as Mauve
-from .mauve import divergence_curve, frontier_integral, mauve_area, mauve_score
+from .mauve import divergence_curve as divergence_curve
+from .mauve import frontier_integral as frontier_integral
+from .mauve import mauve_area as mauve_area
+from .mauve import mauve_score
 from .neighbours import density_coverage, precision_recall
 from .ngrams import distinct_share, ngram_distance
 from .pitch import pitch_classes
@@ -68,18 +71,15 @@ __all__ = [
     "data_copying",
     "density_coverage",
     "distinct_share",
-    "divergence_curve",
     "earth_movers_distance",
     "evaluate",
     "frechet_distance",
     "frechet_distance_infinity",
     "frechet_distance_per_class",
-    "frontier_integral",
     "inception_score",
     "kernel_distance",
     "log_spectral_distance",
     "loudness_distance",
-    "mauve_area",
     "mauve_score",
     "maximum_mean_discrepancy",
     "metric_info",
