@@ -24,9 +24,9 @@ from genbench.seeds import derive_seed
 
 BUCKETS, LONGEST = 1 << 13, 4
 START, END = "\x02", "\x03"
-PENALTY = (
-    10.0  # inverse weight of the squared coefficients: chosen on valid rows of snips and names
-)
+# Inverse weight of the squared coefficients. On snips (350 rows on) and names (100 on) 3 to 30 make
+# the same accuracy within a point.
+PENALTY = 10.0
 COPIES = 8  # changed versions of each row, beside itself, where rows are transformed
 PARTS = ("rarity", "weights", "intercepts")
 
