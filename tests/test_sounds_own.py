@@ -366,7 +366,7 @@ def test_the_network_of_the_features_confirms_labels_where_no_classifier_is_trai
     asked = Options(confidence=0.9, near_copies=True)
     require_buildable(bare, Request(10, False, {"train": 1.0}, 0), asked)
     x, y = tones.sample(60, 8192, RATE, seed=5)
-    said, classify = _judge(bare, Store(tmp_path), Split(x, y), asked)
+    said, classify = _judge(bare, Store(tmp_path), Split(x, y), asked, "cpu", None)
     assert said.startswith("tones-cnn/1:")
     assert (classify(x).argmax(1) == y).mean() > 0.95
     unlabelled = {**document, "protocol": {**document["protocol"], "extractor": "resemblyzer"}}
