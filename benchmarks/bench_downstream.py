@@ -16,7 +16,10 @@ import torch
 from torch.nn import functional as F
 
 from genbench.data.loading import load_split
-from genbench.downstream.classifier import PEAK_RATE, TwoConvNet, predict, train_classifier
+from genbench.downstream.classifier import predict
+from genbench.downstream.judges import train_classifier
+from genbench.downstream.networks import PEAK_RATE
+from genbench.downstream.two_conv import TwoConvNet
 from genbench.errors import DataError
 from genbench.generator import Space
 from genbench.tasks.suite import load_suite

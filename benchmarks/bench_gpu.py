@@ -26,7 +26,7 @@ import torch
 
 from benchmarks.bench_metrics import TIMED, make_rows, prdc, torch_fidelity
 from genbench.data import Split
-from genbench.downstream.classifier import train_classifier
+from genbench.downstream.judges import train_classifier
 from genbench.generator import Space
 from genbench.metrics import evaluate
 from genbench.plugins import FitResult, GeneratorChoice, GeneratorDriver, find

@@ -95,6 +95,23 @@ def test_a_run_on_slurm_gives_the_digests_of_one_here(slurm: Slurm, tmp_path: Pa
     assert (again.code, "0 to do" in again.err) == (0, True), again.err
 
 
+def test_the_smoke_of_digits_goes_through_slurm_as_a_whole(slurm: Slurm, tmp_path: Path) -> None:
+    """Baselines, controls, their refits and the report of a suite that ships."""
+    run = ("run", "--suite", "digits", "--profile", "smoke", "--executor", "slurm:poll=1")
+    done = genbench(*run, cwd=tmp_path, env=slurm.env, timeout=SECONDS)
+    assert done.code == 0, done.err
+    (task,) = Store(tmp_path / "results").task_folders()
+    records = [stored.record for stored in Store(tmp_path / "results").records(task)]
+    assert {r.status for r in records} == {"ok"}
+    assert {r.cell["generator"]["name"] for r in records} == {
+        "gan", "vae", "flow", "dna", "heldout", "train-copy", "gaussian", "noise", "mode-dropped",
+    }  # fmt: skip
+    assert all(r.metrics["fid"].status == "ok" for r in records)
+    trained = [r for r in records if r.cell["generator"]["name"] == "vae"]
+    assert [r.metrics["augmentation_gain"].status for r in trained] == ["ok"]
+    assert (tmp_path / "results" / "report" / "index.html").is_file()
+
+
 def test_what_sbatch_refuses_is_told_in_its_own_words(slurm: Slurm, tmp_path: Path) -> None:
     done = genbench(*SLOW, "--executor", "slurm:partition=nope", cwd=tmp_path, env=slurm.env)
     assert done.code == 2
