@@ -285,3 +285,14 @@ def test_reading_results_imports_no_plugin_and_no_torch(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr.splitlines()[-1] == "[]", done.stderr
+
+
+@pytest.mark.parametrize("file", sorted((PACKAGE.parent / "benchmarks").glob("*.py")))
+def test_benchmarks_find_what_they_import(file: Path) -> None:
+    """No other test imports most of them, and a name that moved is seen when they are needed."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("genbench"):
+            module = import_module(str(node.module))
+            for alias in node.names:
+                if not hasattr(module, alias.name):
+                    import_module(f"{node.module}.{alias.name}")
