@@ -30,7 +30,7 @@ def test_the_wheel_holds_data_weights_and_templates(wheel: Path) -> None:
     for module in (root / "baselines").glob("*.py"):
         assert f"genbench/baselines/{module.name}" in names
     assert not any(n.startswith(("tests/", "suites/", "baselines/")) for n in names)
-    assert wheel.stat().st_size < 36 << 20, "MNIST, emoji and the extractors' weights are 32 MB of it"
+    assert wheel.stat().st_size < 36 << 20, "MNIST, emoji and the networks are 32 MB of it"
 
 
 @pytest.mark.slow

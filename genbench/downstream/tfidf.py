@@ -18,12 +18,12 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from genbench.downstream.classifier import Lesson, Transform
+from genbench.features import ngram_counts, weighed_counts
 from genbench.formats import Vocabulary
 from genbench.generator import Space
 from genbench.seeds import derive_seed
 
-BUCKETS, LONGEST = 1 << 13, 4
-START, END = "\x02", "\x03"
+BUCKETS = 1 << 13
 # Inverse weight of the squared coefficients. On snips (350 rows on) and names (100 on) 3 to 30 make
 # the same accuracy within a point.
 PENALTY = 10.0
@@ -43,7 +43,8 @@ class Logistic:
 
     def probabilities(self, rows: Tensor) -> Tensor:
         """The softmax of its logits; made on the CPU."""
-        seen = _weighed(_counts(self.words.decode(rows.cpu().numpy())), self.rarity)
+        counted = ngram_counts(self.words.decode(rows.cpu().numpy()), BUCKETS)
+        seen = weighed_counts(counted, self.rarity)
         logits = seen @ self.weights.T + self.intercepts
         return torch.from_numpy(np.asarray(logits, np.float32)).softmax(1)
 
@@ -69,14 +70,14 @@ class LogisticJudge:
         """
         ids = x if lesson.transform is None else _with_copies(x, lesson.transform, lesson.seed)
         labels = y.repeat(len(ids) // len(x)).numpy()
-        counted = _counts(self.words.decode(ids.numpy()))
+        counted = ngram_counts(self.words.decode(ids.numpy()), BUCKETS)
         rarity = 1 + np.log((1 + len(labels)) / (1 + counted.getnnz(axis=0)))
         weights = np.zeros((self.space.classes, BUCKETS))
         intercepts = np.full(self.space.classes, -np.inf)
         present = np.unique(labels)
         intercepts[present] = 0
         if len(present) > 1:
-            fitted = _fitted(_weighed(counted, rarity), labels, lesson.class_weights)
+            fitted = _fitted(weighed_counts(counted, rarity), labels, lesson.class_weights)
             of = present[1:] if len(present) == 2 else present  # of two classes the second's alone
             weights[of], intercepts[of] = fitted.coef_, fitted.intercept_
         return Logistic(self.words, rarity, weights, intercepts, lesson.device)
@@ -102,24 +103,3 @@ def _fitted(seen: Any, labels: NDArray[Any], class_weights: Any) -> Any:
     weights = None if class_weights is None else np.asarray(class_weights)[labels]
     with threadpool_limits(1):  # sums in another order would give other weights
         return LogisticRegression(C=PENALTY, max_iter=1000).fit(seen, labels, weights)
-
-
-def _counts(texts: list[str]) -> Any:
-    """Occurrences of hashed n-grams, a sparse matrix ``(n, BUCKETS)``."""
-    from sklearn.feature_extraction.text import HashingVectorizer
-
-    hashed = HashingVectorizer(
-        analyzer="char", ngram_range=(1, LONGEST), n_features=BUCKETS, lowercase=False,
-        alternate_sign=False, norm=None, dtype=np.float64,
-    )  # fmt: skip
-    return hashed.transform([f"{START}{text}{END}" for text in texts])
-
-
-def _weighed(counted: Any, rarity: NDArray[np.float64]) -> Any:
-    """The weighted counts of each text, scaled to length 1."""
-    from scipy import sparse
-
-    weighted = counted.copy()
-    weighted.data = (1 + np.log(weighted.data)) * rarity[weighted.indices]
-    length = np.sqrt(np.asarray(weighted.multiply(weighted).sum(axis=1)).ravel())
-    return sparse.diags(1 / length) @ weighted

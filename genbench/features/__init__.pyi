@@ -12,6 +12,8 @@ from .network import ClassifierNet as ClassifierNet
 from .published import PUBLISHED as PUBLISHED
 from .standardised import moments_digest as moments_digest
 from .texts import fit_texts as fit_texts
+from .texts import ngram_counts as ngram_counts
+from .texts import weighed_counts as weighed_counts
 from .training import ExtractorPlan as ExtractorPlan
 from .training import Hyperparameters as Hyperparameters
 from .training import accuracy as accuracy

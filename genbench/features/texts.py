@@ -87,23 +87,23 @@ class TextExtractor:
         found = np.empty((len(rows), self._projection.shape[1]), np.float32)
         for start in range(0, len(rows), batch_size):
             part = slice(start, start + batch_size)
-            weighted = weigh(counts(self.vocabulary.decode(rows[part])), self._rarity)
-            found[part] = weighted @ self._projection
+            counted = ngram_counts(self.vocabulary.decode(rows[part]))
+            found[part] = weighed_counts(counted, self._rarity) @ self._projection
         return Features(found, None).on(str(device))
 
 
-def counts(texts: Sequence[str]) -> Any:
-    """Occurrences of hashed n-grams, a sparse matrix ``(n, BUCKETS)``."""
+def ngram_counts(texts: Sequence[str], buckets: int = BUCKETS) -> Any:
+    """Occurrences of hashed runs of 1 to `LONGEST` characters, sparse ``(n, buckets)``."""
     from sklearn.feature_extraction.text import HashingVectorizer
 
     hashed = HashingVectorizer(
-        analyzer="char", ngram_range=(1, LONGEST), n_features=BUCKETS, lowercase=False,
+        analyzer="char", ngram_range=(1, LONGEST), n_features=buckets, lowercase=False,
         alternate_sign=False, norm=None, dtype=np.float64,
     )  # fmt: skip
     return hashed.transform([f"{START}{text}{END}" for text in texts])
 
 
-def weigh(counted: Any, rarity: NDArray[np.float64]) -> Any:
+def weighed_counts(counted: Any, rarity: NDArray[np.float64]) -> Any:
     """The weighted counts of each text, scaled to length 1."""
     from scipy import sparse
 
@@ -117,9 +117,9 @@ def fit_texts(
     name: str, x: NDArray[np.int64], space: Space, words: Vocabulary, trained_on: str
 ) -> tuple[ExtractorInfo, bytes]:
     """Fit the features to a train split's token ids ``(n, length)``; entry and weights' file."""
-    counted = counts(words.decode(x))
+    counted = ngram_counts(words.decode(x))
     rarity = 1 + np.log((1 + len(x)) / (1 + counted.getnnz(axis=0)))
-    weighted = weigh(counted, rarity)
+    weighted = weighed_counts(counted, rarity)
     dims = min(DIMS, len(x) - 1)  # as many as there can be
     projection = _directions(weighted, dims)
     features = weighted @ projection
