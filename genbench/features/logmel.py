@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from genbench.features.learning import descend
 from genbench.features.network import ClassifierNet
 
 SEGMENT, WINDOW, HOP, BANDS = 512, 400, 128, 64
@@ -143,20 +143,7 @@ def train_logmel(
         with torch.no_grad():
             seen = torch.cat([net.spectrogram(rows) for rows in torch.split(x, 256)])
         body = net.net.to(memory_format=torch.channels_last)
-        steps = recipe.epochs * -(-len(x) // recipe.batch_size)
-        optimizer = torch.optim.AdamW(body.parameters(), weight_decay=recipe.weight_decay)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.rate, total_steps=steps)
-        for epoch in range(recipe.epochs):
-            total = 0.0
-            for rows in torch.split(torch.randperm(len(x)), recipe.batch_size):
-                logits = body(_changed(seen[rows], recipe))
-                loss = F.cross_entropy(logits, y[rows], label_smoothing=recipe.smoothing)
-                optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-                schedule.step()
-                total += loss.item() * len(rows)
-            report(epoch + 1, total / len(x))
+        descend(body, lambda rows: body(_changed(seen[rows], recipe)), y, recipe, report)
     return net.eval()
 
 

@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from safetensors.torch import save as serialise
 from torch import Tensor
-from torch.nn import functional as F
 
 from genbench.data import Split, load_split
 from genbench.features.classifier import NETWORKS, ClassifierExtractor, Net
 from genbench.features.extractors import ExtractorInfo
+from genbench.features.learning import descend
 from genbench.features.logmel import LogMelRecipe, train_logmel
 from genbench.features.network import FEATURES, ClassifierNet
 from genbench.features.shifting import shifted
@@ -81,20 +81,13 @@ def train_classifier_net(
         torch.manual_seed(recipe.seed)
         net = ClassifierNet(space.shape, space.classes, recipe.channels)
         net.to(memory_format=torch.channels_last)
-        steps = recipe.epochs * -(-len(x) // recipe.batch_size)
-        optimizer = torch.optim.AdamW(net.parameters(), weight_decay=recipe.weight_decay)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.rate, total_steps=steps)
-        for epoch in range(recipe.epochs):
-            total = 0.0
-            for rows in torch.split(torch.randperm(len(x)), recipe.batch_size):
-                images = shifted(x[rows].float() / (space.levels - 1), recipe.shift)
-                loss = F.cross_entropy(net(images), y[rows], label_smoothing=recipe.smoothing)
-                optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-                schedule.step()
-                total += loss.item() * len(rows)
-            report(epoch + 1, total / len(x))
+
+        def logits_of(rows: Tensor) -> Tensor:
+            images = shifted(x[rows].float() / (space.levels - 1), recipe.shift)
+            found: Tensor = net(images)
+            return found
+
+        descend(net, logits_of, y, recipe, report)
     return net.eval()
 
 

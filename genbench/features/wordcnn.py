@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from genbench.features.learning import descend
 from genbench.features.network import FEATURES
 
 WIDTHS = (2, 3, 4, 5)  # tokens that a convolution sees
@@ -110,20 +111,12 @@ def train_words(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         net = WordNet(tuple(x.shape[1:]), classes, recipe.channels)
-        steps = recipe.epochs * -(-len(x) // recipe.batch_size)
-        optimizer = torch.optim.AdamW(net.parameters(), weight_decay=recipe.weight_decay)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.rate, total_steps=steps)
-        for epoch in range(recipe.epochs):
-            total = 0.0
-            for rows in torch.split(torch.randperm(len(x)), recipe.batch_size):
-                texts = x[rows]
-                blotted = (torch.rand(texts.shape) < recipe.unknown) & (texts > UNKNOWN)
-                logits = net(texts.masked_fill(blotted, UNKNOWN), recipe.dropout)
-                loss = F.cross_entropy(logits, y[rows], label_smoothing=recipe.smoothing)
-                optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-                schedule.step()
-                total += loss.item() * len(rows)
-            report(epoch + 1, total / len(x))
+
+        def logits_of(rows: Tensor) -> Tensor:
+            texts = x[rows]
+            blotted = (torch.rand(texts.shape) < recipe.unknown) & (texts > UNKNOWN)
+            found: Tensor = net(texts.masked_fill(blotted, UNKNOWN), recipe.dropout)
+            return found
+
+        descend(net, logits_of, y, recipe, report)
     return net.eval()
