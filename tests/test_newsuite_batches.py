@@ -53,6 +53,35 @@ def binary(x: np.ndarray, y: np.ndarray) -> Members:
             "batches.meta.txt": "\n".join(NAMES).encode() + b"\n\n"}  # fmt: skip
 
 
+def listed(name: str, values: list[bytes]) -> bytes:
+    return text(name) + b"](" + b"".join(values) + b"e"
+
+
+def pickled_hundred(x: np.ndarray, y: np.ndarray) -> Members:
+    """CIFAR-100's layout, with coarse labels, all the same, beside the fine ones."""
+    coarse = listed("coarse_labels", [b"K\x00"] * (N // 2))
+
+    def fine(batch: bytes) -> bytes:
+        return batch.replace(text("labels"), text("fine_labels"))[:-2] + coarse + b"u."
+
+    ten = pickled(x, y)
+    names = listed("coarse_label_names", [text("beings")]) + listed(
+        "fine_label_names", [text(name) for name in NAMES]
+    )
+    return {"train": fine(ten["data_batch_1"]), "test": fine(ten["test_batch"]),
+            "meta": b"\x80\x02}(" + names + b"u.", "file.txt~": b""}  # fmt: skip
+
+
+def binary_hundred(x: np.ndarray, y: np.ndarray) -> Members:
+    def rows(of: slice) -> bytes:
+        ten = np.frombuffer(binary_rows(x[of], y[of]), np.uint8).reshape(N // 2, -1)
+        return np.pad(ten, ((0, 0), (1, 0))).tobytes()
+
+    return {"train.bin": rows(slice(N // 2)), "test.bin": rows(slice(N // 2, N)),
+            "fine_label_names.txt": "\n".join(NAMES).encode() + b"\n",
+            "coarse_label_names.txt": b"beings\n"}  # fmt: skip
+
+
 def placed(members: Members, place: Path, how: str) -> Path:
     if how == "folder":
         place.mkdir()
@@ -72,7 +101,7 @@ def made(place: Path, out: Path) -> tuple[NewSuite, Suite]:
 
 
 @pytest.mark.parametrize("how", ["folder", "tar", "tar.gz"])
-@pytest.mark.parametrize("layout", [pickled, binary])
+@pytest.mark.parametrize("layout", [pickled, binary, pickled_hundred, binary_hundred])
 def test_batches_of_either_layout_become_the_same_suite(
     layout: Callable[..., Members], how: str, rows: tuple[np.ndarray, np.ndarray], tmp_path: Path
 ) -> None:
@@ -116,6 +145,12 @@ BROKEN: dict[str, tuple[Callable[..., Members], Callable[[Members], Members], st
     "no batches": (pickled, lambda m: {"readme": b""}, "holds no batches: expected data_batch_1"),
     "a label without a name": (
         binary, lambda m: {**m, "batches.meta.txt": b"cats\ndogs\n"}, "the label 2, .* names 2"),
+    "CIFAR-100's, cut off": (binary_hundred, cut("train.bin"), "no number of rows of 3074"),
+    "CIFAR-100's without fine labels": (
+        pickled_hundred, lambda m: {**m, "test": m["test"].replace(b"fine", b"face")},
+        "test is truncated or no pickled batch"),
+    "CIFAR-100's without fine names": (
+        pickled_hundred, lambda m: {**m, "meta": META}, "table with fine_label_names"),
     "a name twice": (binary, lambda m: {**m, "batches.meta.txt": b"a\na\nb\n"}, "a class twice"),
     "a program": (pickled, lambda m: {**m, "batches.meta": b"cos\nsystem\n(U\x02lstR."},
                   "asks for 'os.system'.*nothing of it was run"),

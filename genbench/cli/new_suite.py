@@ -87,7 +87,7 @@ from genbench.cli.output import echo
     type=click.Path(path_type=Path, exists=True),
     metavar="PLACE",
     help="Use the 32 x 32 colour images of a folder, .tar or .tar.gz in one of CIFAR's layouts: "
-    "pickled batches or .bin, and their classes in batches.meta.",
+    "pickled batches or .bin, and their classes in batches.meta (of CIFAR-100, in meta).",
 )
 @click.option(
     "--audio",

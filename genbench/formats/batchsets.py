@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,53 @@ from genbench.formats.cifarbatches import Batch, binary_batch, pickled_batch, pi
 from genbench.formats.mediafiles import BadFile, Folder
 from genbench.formats.tarfiles import read_tar, tar_names
 
-META, META_TEXT = "batches.meta", "batches.meta.txt"
-NAMED = 5
 EXPECTED = (
-    "expected data_batch_1 and so on as pickles, or data_batch_1.bin and so on, "
-    f"and the classes in {META} or {META_TEXT}"
+    "expected data_batch_1 and so on as pickles, or data_batch_1.bin and so on, and the classes in "
+    "batches.meta or batches.meta.txt; or train and test, or train.bin and test.bin, and the "
+    "classes in meta or fine_label_names.txt, as CIFAR-100 has them"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Family:
+    """What the batches of CIFAR-10, or of CIFAR-100, are called and how they name classes.
+
+    `batch` is a pattern of a batch's name without its ending, `metas` are the files of the classes'
+    names, pickled and as text, under `key` in the former; of `columns` of labels, called `labels`
+    in a pickle, the last counts.
+    """
+
+    batch: str
+    metas: tuple[str, str]
+    key: str
+    labels: str
+    columns: int
+
+    def pickled(self, names: Iterable[str]) -> list[str]:
+        """Its pickled batches among files."""
+        return sorted(n for n in names if re.fullmatch(self.batch, n))
+
+    def binary(self, names: Iterable[str]) -> list[str]:
+        """Its binary batches among files."""
+        return sorted(n for n in names if re.fullmatch(self.batch + r"\.bin", n))
+
+    def parse(self, content: bytes, batch: str, name: str) -> Batch:
+        """A `batch` of which an error says that it is called `name`."""
+        if batch.endswith(".bin"):
+            return binary_batch(content, name, self.columns)
+        return pickled_batch(content, name, self.labels)
+
+    def classes(self, content: bytes, meta: str, name: str) -> tuple[str, ...]:
+        """The names in a file `meta`."""
+        if meta == self.metas[0]:
+            return pickled_names(content, name, self.key)
+        lines = content.decode("utf-8", "replace").splitlines()
+        return tuple(line.strip() for line in lines if line.strip())
+
+
+_TEN = _Family(r"[^.]*batch[^.]*", ("batches.meta", "batches.meta.txt"), "label_names", "labels", 1)
+_HUNDRED = _Family(
+    "(?:train|test)", ("meta", "fine_label_names.txt"), "fine_label_names", "fine_labels", 2
 )
 
 
@@ -43,12 +86,13 @@ def read_batches(place: Path, unpack: Callable[[bytes, str], bytes]) -> BatchSet
     that has no name.
     """
     names, read = _of_folder(place) if place.is_dir() else _of_tar(place, unpack)
-    batches = _one_layout(place, names)
-    meta = next((name for name in (META, META_TEXT) if name in names), None)
+    family = _HUNDRED if not _TEN.pickled(names) + _TEN.binary(names) else _TEN
+    batches = _one_layout(place, family.pickled(names), family.binary(names))
+    meta = next((name for name in family.metas if name in names), None)
     contents = read([*batches, *([meta] if meta else [])])
-    parse = binary_batch if batches[0].endswith(".bin") else pickled_batch
-    found = [parse(contents[name], f"{place.name}/{name}") for name in batches]
-    classes = _classes(place, found, batches, contents.get(meta or ""), meta)
+    found = [family.parse(contents[name], name, f"{place.name}/{name}") for name in batches]
+    named = family.classes(contents[meta], meta, f"{place.name}/{meta}") if meta else None
+    classes = _classes(place, found, batches, named, meta)
     x = np.concatenate([batch.x for batch in found]).transpose(0, 3, 1, 2)
     y = np.concatenate([batch.y for batch in found])
     return BatchSet(np.ascontiguousarray(x), y, classes, tuple(batches))
@@ -82,10 +126,8 @@ def _of_tar(
     return tar_names(data, place.name), lambda wanted: read_tar(data, place.name, list(wanted))
 
 
-def _one_layout(place: Path, names: Iterable[str]) -> list[str]:
+def _one_layout(place: Path, pickled: list[str], binary: list[str]) -> list[str]:
     """The batches' names, of which all are of one layout."""
-    pickled = sorted(n for n in names if "batch" in n and "." not in n)
-    binary = sorted(n for n in names if "batch" in n and n.endswith(".bin"))
     if pickled and binary:
         raise DataError(
             f"{place} holds batches of both layouts, {pickled[0]} and {binary[0]}: keep those of "
@@ -97,17 +139,13 @@ def _one_layout(place: Path, names: Iterable[str]) -> list[str]:
 
 
 def _classes(
-    place: Path, found: list[Batch], batches: list[str], content: bytes | None, meta: str | None
-) -> tuple[str, ...]:
+    place: Path, found: list[Batch], batches: list[str], names: tuple[str, ...] | None,
+    meta: str | None,
+) -> tuple[str, ...]:  # fmt: skip
     """The names of the classes; their numbers where nothing names them."""
-    most = max(int(batch.y.max()) for batch in found)
-    if content is None or meta is None:
+    if names is None:
+        most = max(int(batch.y.max()) for batch in found)
         return tuple(str(number) for number in range(most + 1))
-    if meta == META:
-        names = pickled_names(content, f"{place.name}/{meta}")
-    else:
-        lines = content.decode("utf-8", "replace").splitlines()
-        names = tuple(line.strip() for line in lines if line.strip())
     if len(set(names)) != len(names):
         raise DataError(f"{place.name}/{meta} names a class twice: give each a name of its own")
     for batch, name in zip(found, batches, strict=True):

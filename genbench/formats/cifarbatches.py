@@ -1,4 +1,4 @@
-"""Batches of 32 x 32 colour pictures in the two layouts of CIFAR-10, read without running anything.
+"""Batches of 32 x 32 colour pictures in CIFAR's layouts, read without running anything.
 
 A pickle is a program. `pickletools` lists its steps and takes none; the few that such a batch needs
 are taken here, on tables, lists, texts, numbers and one array of bytes. Whatever else a file asks
@@ -34,28 +34,28 @@ class Batch:
     y: NDArray[np.int64]
 
 
-def binary_batch(content: bytes, name: str) -> Batch:
-    """Rows of 3,073 bytes: the class, then the picture's red, green and blue.
+def binary_batch(content: bytes, name: str, labels: int = 1) -> Batch:
+    """Rows of `labels` bytes, of which the last is the class, and a picture's red, green and blue.
 
     `DataError`, which calls the file `name`, if the length is not that of whole rows.
     """
-    if not content or len(content) % (1 + BYTES):
+    if not content or len(content) % (labels + BYTES):
         raise DataError(
             f"data file {name} has {len(content)} bytes, which is no number of rows of "
-            f"{1 + BYTES}: it is truncated or no batch; restore it from its source"
+            f"{labels + BYTES}: it is truncated or no batch; restore it from its source"
         )
-    rows = np.frombuffer(content, np.uint8).reshape(-1, 1 + BYTES)
-    return _batch(rows[:, 1:], rows[:, 0].astype(np.int64))
+    rows = np.frombuffer(content, np.uint8).reshape(-1, labels + BYTES)
+    return _batch(rows[:, labels:], rows[:, labels - 1].astype(np.int64))
 
 
-def pickled_batch(content: bytes, name: str) -> Batch:
-    """A pickled table whose ``data`` is an array of uint8 ``(n, 3072)``, and ``labels`` a list.
+def pickled_batch(content: bytes, name: str, labels: str = "labels") -> Batch:
+    """A pickled table whose ``data`` is an array of uint8 ``(n, 3072)``, and `labels` a list.
 
     Nothing is unpickled. `DataError`, which calls the file `name`, if it holds anything else, asks
     for anything else, or ends too soon.
     """
     try:
-        return _of_table(_Reader(name).read(content))
+        return _of_table(_Reader(name).read(content), labels)
     except DataError:
         raise
     except Exception as error:  # steps on values that they do not fit, in a file of anybody's
@@ -65,27 +65,27 @@ def pickled_batch(content: bytes, name: str) -> Batch:
         ) from error
 
 
-def pickled_names(content: bytes, name: str) -> tuple[str, ...]:
-    """The classes' names in a pickled table with a list ``label_names``, read as a batch is."""
+def pickled_names(content: bytes, name: str, key: str = "label_names") -> tuple[str, ...]:
+    """The classes' names in a pickled table with a list `key`, read as a batch is."""
     try:
-        names = _Reader(name).read(content)["label_names"]
+        names = _Reader(name).read(content)[key]
         texts = [n.decode("utf-8", "replace") if isinstance(n, bytes) else n for n in names]
         if not texts or not all(isinstance(text, str) for text in texts):
-            raise ValueError("its label_names are no texts")
+            raise ValueError(f"its {key} are no texts")
         return tuple(texts)
     except DataError:
         raise
     except Exception as error:
         raise DataError(
-            f"data file {name} is truncated or no pickled table with label_names "
+            f"data file {name} is truncated or no pickled table with {key} "
             f"({type(error).__name__}: {str(error)[:80]}): restore it from its source"
         ) from error
 
 
-def _of_table(table: Any) -> Batch:
-    if not isinstance(table, dict) or not {"data", "labels"} <= set(table):
-        raise ValueError("it is no table of data and labels")
-    array, labels = table["data"], table["labels"]
+def _of_table(table: Any, key: str) -> Batch:
+    if not isinstance(table, dict) or not {"data", key} <= set(table):
+        raise ValueError(f"it is no table of data and {key}")
+    array, labels = table["data"], table[key]
     if not isinstance(array, _Array) or not all(type(label) is int for label in labels):
         raise ValueError("its data are no array, or its labels no numbers")
     rows = array.rows()
