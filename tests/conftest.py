@@ -120,14 +120,14 @@ def command(args: Sequence[object]) -> list[str]:
 
 
 def glance(folder: Path) -> Path:
-    """Digits with the budget of a smoke run and all else at its smallest, in a suite's file."""
+    """Digits with a third of the budget of a smoke run and all else at its smallest, in a suite's file."""
     text = TINY.with_name("tiny-images.toml").read_text()
     for more, fewer in (
         ('name = "tiny-images"', 'name = "glance"'), ("n = [40, 80]", "n = [40]"),
         ("headline_n = 80", "headline_n = 40"), ("ratios = [1, 2]", "ratios = [1]"),
         ("headline_ratio = 2", "headline_ratio = 1"), ("replicates = 3", "replicates = 2"),
         ("steps = 60", "steps = 20"), ("robustness]\nn = 80", "robustness]\nn = 40"),
-        ("examples = 1000", "examples = 5000"),
+        ("examples = 1000", "examples = 2000"),
     ):  # fmt: skip
         assert more in text, more
         text = text.replace(more, fewer)
