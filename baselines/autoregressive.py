@@ -56,7 +56,7 @@ class AutoregressiveParams:
     """Units of the layer before the levels."""
     batch_size: int = 64
     """Sounds served per step."""
-    cuts: int = 8
+    cuts: int = 12
     """Of how many of them a step reads a cut."""
     cut: int = 1024
     """Samples of a cut."""

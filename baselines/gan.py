@@ -132,6 +132,10 @@ class Params:
     """Largest norm of a gradient of the generator of texts."""
     sound_temperature: float = field(default=1.0, metadata={"added": True})
     """Standard deviation of the noise of sampled sounds, 1 in training."""
+    sound_generator_width: int = field(default=20, metadata={"added": True})
+    """Channels of the generator of spectrograms, which are five times as large as digits."""
+    sound_discriminator_width: int = field(default=16, metadata={"added": True})
+    """Channels of the discriminator of spectrograms."""
 
 
 @dataclass

@@ -39,8 +39,13 @@ class SoundHalf(ImageHalf):
     def __init__(self, params: Any, space: Space, device: torch.device) -> None:
         self.spectrogram = Spectrogram(space.dims, space.rate).to(device)
         shape = (1, BANDS, self.spectrogram.frames)
-        super().__init__(params, replace(space, kind="image", shape=shape), device)
-        self.temperature = params.sound_temperature
+        own = replace(
+            params,
+            temperature=params.sound_temperature,
+            generator_width=params.sound_generator_width,
+            discriminator_width=params.sound_discriminator_width,
+        )
+        super().__init__(own, replace(space, kind="image", shape=shape), device)
 
     def generator(self) -> nn.Module:
         """A new generator, from torch's global random state."""
