@@ -120,7 +120,7 @@ def command(args: Sequence[object]) -> list[str]:
 
 
 def glance(folder: Path) -> Path:
-    """Digits with a third of the budget of a smoke run and all else at its smallest, in a suite's file."""
+    """A suite's file: digits, a third of a smoke run's budget, all else at its smallest."""
     text = TINY.with_name("tiny-images.toml").read_text()
     for more, fewer in (
         ('name = "tiny-images"', 'name = "glance"'), ("n = [40, 80]", "n = [40]"),

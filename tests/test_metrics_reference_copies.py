@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from genbench.metrics import reference_copies
 from genbench.metrics.reference_copies import _excess, exact_copies, near_copies
 
 N = 400
@@ -81,6 +82,30 @@ def test_smoothed_rows_lie_near_everything_and_are_not_accused() -> None:
         start = train[rng.permutation(1000)[:N]]
         order = np.argsort(((start[:, None] - train) ** 2).sum(-1), axis=1)[:, :8]
         assert not near_copies(heldout, train, train[order].mean(1), seed=seed).marked
+
+
+def test_poor_rows_lean_to_splits_of_other_speakers_and_are_not_accused() -> None:
+    """Held-out rows that lie between the training rows' groups, and so do blurred ones."""
+    accused = leaning = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        centres = 3 * rng.normal(size=(6, 8))
+        train, heldout = (
+            (some[rng.integers(len(some), size=n)] + rng.normal(size=(n, 8))).astype(np.float32)
+            for some, n in ((centres[:4], 1000), (0.5 * centres[4:], N))
+        )
+        fake = (rng.normal(size=(N, 8)) * 1.5).astype(np.float32)
+        leaning += reference_copies._excess(*leans(fake, heldout, train), N, N, 1e-6)
+        accused += near_copies(heldout, train, fake, seed=seed).marked
+    assert leaning > 10
+    assert accused == 0
+
+
+def leans(fake: np.ndarray, heldout: np.ndarray, train: np.ndarray) -> tuple[int, int]:
+    """How many held-out rows, and of as many training rows, have a row that is nearest to them."""
+    pool = np.concatenate([heldout, train[:N]])
+    nearest = np.unique(((fake[:, None] - pool) ** 2).sum(-1).argmin(1))
+    return int((nearest < N).sum()), int((nearest >= N).sum())
 
 
 def test_discrete_rows_whose_equals_were_kept_in_one_split_are_not_accused() -> None:
