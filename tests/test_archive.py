@@ -9,15 +9,20 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
 
 from genbench.cli import cli
+from genbench.data.split import Split
 from genbench.errors import StoreError, UsageError
+from genbench.generator import Space
 from genbench.metrics.values import MetricValue
 from genbench.results import archive
 from genbench.results.store import RECORD, Store, artifact, read_record, write_record
+from genbench.running.pictures import write_pictures
+from genbench.running.recording import CODES
 from genbench.system.files import write_bytes
 from tests.test_records import make_record
 
@@ -116,6 +121,69 @@ def test_a_light_merge_takes_what_is_complete_before_what_was_interrupted(tmp_pa
     archive.merge([tmp_path / "a"], tmp_path / "c", light=True)
     (folder,) = (tmp_path / "c").glob("*/*/*/*")
     assert folder.name == OLD
+
+
+ROLES = (
+    "samples", "state", "log", "grid", "real", "neighbours", "traversals", "reconstructions",
+    "interpolations", "points", "real-points", "sounds", "real-sounds", "texts", "real-texts",
+)  # fmt: skip
+
+
+def test_the_roles_that_show_data_are_all_that_a_cell_may_have(tmp_path: Path) -> None:
+    """Or a picture of a new kind would be published with rows that may not be."""
+    rows = np.zeros((20, 1, 8, 8), np.uint8)
+    image, plane = Space("image", (1, 8, 8), levels=17), Space("points", (2,))
+    sound = Space("waveform", (8192,), rate=8000)
+    roles = set(CODES)
+    for space, x in (
+        (image, rows), (plane, rows[:, 0, 0, :2].astype(np.float32)),
+        (sound, np.zeros((20, 8192), np.float32)),
+    ):  # fmt: skip
+        split = Split(x, None)
+        roles |= set(write_pictures(tmp_path, space, {"x": x}, split, split, None, lambda _: None))
+    mine = {"grid", "points", "traversals"}  # what a generator alone made
+    assert roles - mine | {"texts", "real-texts"} == set(archive.OF_DATA)
+    assert set(ROLES) == {"samples", "state", "log", *mine, *archive.OF_DATA}
+
+
+@pytest.mark.parametrize(("who", "kept"), [
+    ("mine", {"log", "grid", "traversals", "points"}),
+    ("reader", {"log"}),
+    ("heldout", {"log"}),
+])  # fmt: skip
+def test_data_that_may_not_be_passed_on_stays_where_it_is(
+    tmp_path: Path, who: str, kept: set[str]
+) -> None:
+    folder = fill(tmp_path / "a")
+    for role in ROLES:
+        write_bytes(folder / f"{role}.png", role.encode())
+    record = read_record(folder / RECORD)
+    provider = "genbench 0.1.0" if who == "heldout" else "elsewhere 1"
+    generator = {**record.cell["generator"], "name": who, "provider": provider}
+    write_record(folder, dataclasses.replace(
+        record, cell={**record.cell, "generator": generator}, raw_access=who == "reader",
+        artifacts=tuple(artifact(folder, role, f"{role}.png") for role in ROLES),
+    ))  # fmt: skip
+    told = CliRunner().invoke(
+        cli, ["results", "merge", str(tmp_path / "a"), "--into", str(tmp_path / "c"), "--light",
+              "--without-data", "tiny"], standalone_mode=False)  # fmt: skip
+    assert told.return_value == 0, told.output
+    (copy,) = (tmp_path / "c").glob("*/*/*/*")
+    assert {path.stem for path in copy.iterdir()} == kept | {"record"}
+    assert archive.verify(tmp_path / "c").problems == ()
+    with pytest.raises(UsageError, match=r"no results of a suite 'tinny'.*known: tiny"):
+        archive.merge([tmp_path / "a"], tmp_path / "d", without_data=["tinny"])
+
+
+@pytest.mark.parametrize("suite", ["cifar10", "snips", "fsdd", "fsdd-speakers"])
+def test_published_records_show_no_row_of_data_that_does_not_ship(suite: str) -> None:
+    mine = {"grid.png", "traversals.png", "log.txt", RECORD, "suite.json"}
+    folders = (Path(__file__).parent.parent / "reports").glob(f"{suite}@*")
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    assert {path.name for path in files} <= mine
+    of_controls = {path.name for path in files if {"heldout", "train-copy", "mode-dropped"} & {
+        part.split("~")[0] for part in path.parts}}  # fmt: skip
+    assert of_controls <= {"log.txt", RECORD}
 
 
 def test_a_changed_artefact_is_not_merged(tmp_path: Path) -> None:

@@ -414,7 +414,7 @@ def test_a_missing_artefact_is_said_and_not_fatal(with_grid: Entry, tmp_path: Pa
     assert with_grid.folder is not None
     (with_grid.folder / "grid.png").unlink()
     out = build_report([TaskResults(fixtures.suite(), [with_grid])], tmp_path / "o")
-    assert "Not shown: the file is missing." in read_page(out).text
+    assert "Not shown: the file is not in this copy of the records." in read_page(out).text
 
 
 def _with_grid_at(entry: Entry, path: str) -> Entry:

@@ -132,6 +132,15 @@ def test_a_row_no_nearer_than_held_out_data_is_not_marked() -> None:
     assert training_mark([record_of(-12.0, 0.5)], [record_of(-8.5, 0.6)]) == NEAR
 
 
+def test_blurred_rows_lie_near_everything_and_are_more_authentic_than_real_ones() -> None:
+    """As every row of CIFAR-10 did, noise too, in features of photographs."""
+    real = [record_of(1.1, 0.8)]
+    assert training_mark([record_of(-55.0, 0.93)], real) is None
+    assert training_mark([record_of(-55.0, 0.93), record_of(-55.0, 0.79, 1)], real) == NEAR
+    assert training_mark([record_of(-55.0, 0.93)]) == NEAR
+    assert training_mark([record_of(-55.0, 0.01)], [record_of(0.0, 0.0)]) == COPIES
+
+
 def test_the_mark_stands_beside_the_name_with_its_meaning_below(tmp_path: Path) -> None:
     copy = made("train-copy", family="control", metrics=copying(-78, 0.0))
     entries = [copy, made("mine", metrics=copying(-70, 0.01)), made("fair")]

@@ -44,11 +44,18 @@ def verify(place: Path) -> int:
     is_flag=True,
     help="The newest attempt of each cell, without samples and weights: for a repository.",
 )
-def merge(sources: tuple[Path, ...], into: Path, light: bool) -> int:
+@click.option(
+    "--without-data",
+    metavar="SUITE",
+    multiple=True,
+    help="Of this suite, nothing that shows a row of its data: for data that may not be passed on. "
+    "Repeat for more.",
+)
+def merge(sources: tuple[Path, ...], into: Path, light: bool, without_data: tuple[str, ...]) -> int:
     """Copy the records of several results folders into one, such as those of many machines."""
     from genbench.results import archive
 
-    merged = archive.merge(sources, into, light=light)
+    merged = archive.merge(sources, into, light=light, without_data=without_data)
     _tell(merged.problems)
     echo(f"{merged.copied} attempts copied, {merged.present} were there already")
     return 6 if merged.problems else 0

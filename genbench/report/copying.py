@@ -35,8 +35,8 @@ COPIES = Mark(
 NEAR = Mark(
     "near training rows",
     "its rows lie nearer to the training rows than held-out real rows do (C_T below -3, its "
-    "interval included), which copying does and smoothing too: look at the nearest training rows "
-    "beside its samples",
+    "interval included) and are no more authentic than those, which copying does and smoothing "
+    "too: look at the nearest training rows beside its samples",
     sure=False,
 )
 
@@ -65,12 +65,17 @@ def copying_marks(records: Sequence[Record], heldout: Sequence[Record] = ()) -> 
 def training_mark(records: Iterable[Record], heldout: Iterable[Record] = ()) -> Mark | None:
     """The mark of a row, if every one of its seeds earns it; `heldout` are the control's records.
 
-    Where held-out real data itself lies below zero on C_T, a row must lie below that too. Where
-    real rows equal training rows by nature, as discrete ones do, nothing is given away.
+    Where held-out real data itself lies below zero on C_T, a row must lie below that too. What is
+    smooth, blurred or empty lies near to everything in some features, noise among photographs too:
+    such rows are more authentic than held-out ones, and are not marked. Where real rows equal
+    training rows by nature, as discrete ones do, nothing is given away.
     """
     floors = [_ends(v)[0] for r in heldout for v in _of(r.metrics, "c_t")]
     limit = min([_FAR_BELOW, *floors])
+    authentic = [_ends(v)[1] for r in heldout for v in _of(r.metrics, "authenticity")]
     done = [r.metrics for r in records if r.status == "ok"]
+    if authentic and _all_above(done, "authenticity", max(authentic)):
+        return None
     if _all_below(done, "authenticity", _NO_MORE_THAN):
         return COPIES
     return NEAR if _all_below(done, "c_t", limit) else None
@@ -100,6 +105,12 @@ def _all_below(done: list[Mapping[str, MetricValue]], metric: str, limit: float)
     return bool(done) and all(
         any(_ends(value)[1] < limit for value in _of(metrics, metric)) for metrics in done
     )
+
+
+def _all_above(done: list[Mapping[str, MetricValue]], metric: str, limit: float) -> bool:
+    """Whether each seed has the metric, under every extractor, with its interval above `limit`."""
+    found = [[_ends(value)[0] > limit for value in _of(metrics, metric)] for metrics in done]
+    return bool(done) and all(above and all(above) for above in found)
 
 
 def _of(metrics: Mapping[str, MetricValue], metric: str) -> list[MetricValue]:

@@ -86,7 +86,7 @@ def read(entry: Entry, role: str) -> bytes:
 def _bytes(path: Path) -> bytes:
     try:
         if not path.is_file():
-            raise ArtefactError("the file is missing")
+            raise ArtefactError("the file is not in this copy of the records")
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:

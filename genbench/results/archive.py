@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genbench.errors import StoreError, UsageError, did_you_mean, shorten
+from genbench.results.aggregation import is_control_record
 from genbench.results.records import Artifact, Record, canonical_json
 from genbench.results.store import (
     CACHE,
@@ -38,6 +39,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 HEAVY = ("samples", "state", "likelihood", "course", "snapshot")  # what a light copy leaves out
+# What shows rows of the data beside those that a generator made, or under them.
+OF_DATA = (
+    "real", "neighbours", "reconstructions", "interpolations", "real-points", "real-sounds",
+    "sounds", "real-texts", "texts",
+)  # fmt: skip
+LOG = "log"
 STILL_ALIVE_SECONDS = 120.0  # a folder touched later than this may belong to a running worker
 FORMATS = (".csv", ".parquet", ".sqlite")
 
@@ -100,13 +107,23 @@ class Merged:
     problems: tuple[Problem, ...]
 
 
-def merge(sources: Sequence[Path], into: Path, *, light: bool = False) -> Merged:
+def merge(
+    sources: Sequence[Path], into: Path, *, light: bool = False, without_data: Sequence[str] = ()
+) -> Merged:
     """Copy the attempts of several results directories into one. Nothing is overwritten.
 
     `into` is made if it is not there; `StoreError` if it cannot be written, `UsageError` if a
     source holds no results. A `light` copy takes only the attempt of each cell that counts, without
-    its samples, weights and log-probabilities: what a repository can keep and a report needs.
+    its samples, weights and log-probabilities: what a repository can keep and a report needs. Of
+    the suites named in `without_data` nothing is copied that shows a row of their data: no real,
+    nearest or rebuilt row, no text or sound, and nothing but numbers of controls and of generators
+    that read the rows themselves. `UsageError` if no source has results of such a suite.
     """
+    there = {_suite(folder) for s in sources for folder in sound(Store(s).some_tasks(), [])}
+    for name in without_data:
+        if name not in there:
+            known = ", ".join(sorted(there)) or "none"
+            raise UsageError(f"no results of a suite {name!r} to leave data out of: known: {known}")
     target = Store(into)
     target.prepare()
     copied = present = 0
@@ -114,7 +131,7 @@ def merge(sources: Sequence[Path], into: Path, *, light: bool = False) -> Merged
     for source in sources:
         store = Store(source)
         for folder in sound(store.some_tasks(), problems):
-            suite = read_suite(folder)
+            suite, bare = read_suite(folder), _suite(folder) in without_data
             if not (into / folder.name / SUITE).is_file():
                 target.write_suite(folder.name, suite)
             for attempt in _wanted(store, folder, light, problems):
@@ -123,11 +140,23 @@ def merge(sources: Sequence[Path], into: Path, *, light: bool = False) -> Merged
                     present += 1
                     continue
                 try:
-                    _copy(attempt, place, HEAVY if light else ())
+                    _copy(attempt, place, _kept(attempt.record, light, bare))
                     copied += 1
                 except (OSError, StoreError) as error:
                     problems.append(Problem(attempt.folder, str(error)))
     return Merged(copied, present, tuple(problems))
+
+
+def _suite(folder: Path) -> str:
+    return folder.name.split("@")[0]
+
+
+def _kept(record: Record, light: bool, without_data: bool) -> tuple[Artifact, ...]:
+    """The artefacts to copy."""
+    if without_data and (record.raw_access or is_control_record(record)):
+        return tuple(item for item in record.artifacts if item.role == LOG)
+    gone = (HEAVY if light else ()) + (OF_DATA if without_data else ())
+    return tuple(item for item in record.artifacts if item.role not in gone)
 
 
 def _wanted(store: Store, folder: Path, light: bool, problems: list[Problem]) -> Iterator[Stored]:
@@ -140,11 +169,10 @@ def _wanted(store: Store, folder: Path, light: bool, problems: list[Problem]) ->
         yield from [chosen] if light and chosen is not None else attempts
 
 
-def _copy(attempt: Stored, place: Path, without: Sequence[str]) -> None:
+def _copy(attempt: Stored, place: Path, artifacts: Sequence[Artifact]) -> None:
     """The artefacts first and the record last, so that a half copy is no attempt."""
-    for item in attempt.record.artifacts:
-        path = inside(attempt.folder, item.path)
-        if path is None or item.role in without:
+    for item in artifacts:
+        if (path := inside(attempt.folder, item.path)) is None:
             continue
         if sha256_file(path) != item.sha256:
             raise StoreError(f"{path} is not the {item.role} of its record: it was changed")
