@@ -20,6 +20,7 @@ from genbench.errors import StoreError, UsageError
 from genbench.generator import Space
 from genbench.metrics.values import MetricValue
 from genbench.results import archive
+from genbench.results.records import Status
 from genbench.results.store import RECORD, Store, artifact, read_record, write_record
 from genbench.running.pictures import write_pictures
 from genbench.running.recording import CODES
@@ -112,6 +113,19 @@ def test_a_light_merge_takes_the_newest_attempt_without_samples(tmp_path: Path) 
     assert sorted(p.name for p in folder.iterdir()) == ["grid.png", RECORD]
 
 
+@pytest.mark.parametrize("status", ["ok", "failed"])
+def test_a_light_merge_keeps_the_log_of_what_failed(tmp_path: Path, status: Status) -> None:
+    """Elsewhere it tells nothing but paths of the machine that warned."""
+    folder = fill(tmp_path / "a")
+    write_bytes(folder / "log.txt", b"/home/me/model.py:3: Warning")
+    record = read_record(folder / RECORD)
+    log = artifact(folder, "log", "log.txt")
+    write_record(folder, dataclasses.replace(
+        record, status=status, artifacts=(*record.artifacts, log)))  # fmt: skip
+    archive.merge([tmp_path / "a"], tmp_path / "c", light=True)
+    assert bool(list((tmp_path / "c").rglob("log.txt"))) == (status == "failed")
+
+
 def test_a_light_merge_takes_what_is_complete_before_what_was_interrupted(tmp_path: Path) -> None:
     """As tables do: a rescoring that was stopped hides no numbers, in a copy neither."""
     fill(tmp_path / "a", ulid=OLD, n=1)
@@ -147,9 +161,9 @@ def test_the_roles_that_show_data_are_all_that_a_cell_may_have(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("who", "kept"), [
-    ("mine", {"log", "grid", "traversals", "points"}),
-    ("reader", {"log"}),
-    ("heldout", {"log"}),
+    ("mine", {"grid", "traversals", "points"}),
+    ("reader", set()),
+    ("heldout", set()),
 ])  # fmt: skip
 def test_data_that_may_not_be_passed_on_stays_where_it_is(
     tmp_path: Path, who: str, kept: set[str]
@@ -177,13 +191,18 @@ def test_data_that_may_not_be_passed_on_stays_where_it_is(
 
 @pytest.mark.parametrize("suite", ["cifar10", "snips", "fsdd", "fsdd-speakers"])
 def test_published_records_show_no_row_of_data_that_does_not_ship(suite: str) -> None:
-    mine = {"grid.png", "traversals.png", "log.txt", RECORD, "suite.json"}
+    mine = {"grid.png", "traversals.png", RECORD, "suite.json"}
     folders = (Path(__file__).parent.parent / "reports").glob(f"{suite}@*")
     files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
     assert {path.name for path in files} <= mine
     of_controls = {path.name for path in files if {"heldout", "train-copy", "mode-dropped"} & {
         part.split("~")[0] for part in path.parts}}  # fmt: skip
-    assert of_controls <= {"log.txt", RECORD}
+    assert of_controls <= {RECORD}
+
+
+def test_published_records_hold_no_log() -> None:
+    """Nor do they tell of the machine where they were made."""
+    assert list((Path(__file__).parent.parent / "reports").rglob("log.txt")) == []
 
 
 def test_a_changed_artefact_is_not_merged(tmp_path: Path) -> None:

@@ -114,7 +114,8 @@ def merge(
 
     `into` is made if it is not there; `StoreError` if it cannot be written, `UsageError` if a
     source holds no results. A `light` copy takes only the attempt of each cell that counts, without
-    its samples, weights and log-probabilities: what a repository can keep and a report needs. Of
+    its samples, weights and log-probabilities, and without its log, in which paths of the machine
+    may stand, unless it failed: what a repository can keep and a report needs. Of
     the suites named in `without_data` nothing is copied that shows a row of their data: no real,
     nearest or rebuilt row, no text or sound, and nothing but numbers of controls and of generators
     that read the rows themselves. `UsageError` if no source has results of such a suite.
@@ -153,10 +154,12 @@ def _suite(folder: Path) -> str:
 
 def _kept(record: Record, light: bool, without_data: bool) -> tuple[Artifact, ...]:
     """The artefacts to copy."""
+    told = (LOG,) if light and record.status == "ok" else ()
+    kept = tuple(item for item in record.artifacts if item.role not in told)
     if without_data and (record.raw_access or is_control_record(record)):
-        return tuple(item for item in record.artifacts if item.role == LOG)
+        return tuple(item for item in kept if item.role == LOG)
     gone = (HEAVY if light else ()) + (OF_DATA if without_data else ())
-    return tuple(item for item in record.artifacts if item.role not in gone)
+    return tuple(item for item in kept if item.role not in gone)
 
 
 def _wanted(store: Store, folder: Path, light: bool, problems: list[Problem]) -> Iterator[Stored]:
