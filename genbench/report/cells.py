@@ -84,7 +84,7 @@ def cell_view(row: Row, entry: Entry, page: Page, place: Place, json_href: str =
         titles={c.id: c.title for c in page.table.columns},
         curves=tuple(c for c in drawn if c),
         pictures=pictures(entry, place, page.table.classes),
-        log=log_tail(entry) if artefact(entry, "log") else "",
+        log=log_tail(entry) if (found := artefact(entry, "log")) and found.bytes else "",
         json=record_json(record),
         json_href=json_href,
     )
