@@ -9,21 +9,15 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
 
 from genbench.cli import cli
-from genbench.data.split import Split
 from genbench.errors import StoreError, UsageError
-from genbench.generator import Space
 from genbench.metrics.values import MetricValue
-from genbench.results import archive
-from genbench.results.records import Status
-from genbench.results.store import RECORD, Store, artifact, read_record, write_record
-from genbench.running.pictures import write_pictures
-from genbench.running.recording import CODES
+from genbench.results import archive, merging
+from genbench.results.store import RECORD, Store, artifact, write_record
 from genbench.system.files import write_bytes
 from tests.test_records import make_record
 
@@ -90,128 +84,6 @@ def test_every_damage_is_a_problem_with_its_path(tmp_path: Path, damage: str) ->
     told = CliRunner().invoke(cli, ["results", "verify", str(root)], standalone_mode=False)
     assert told.return_value == 6
     assert str(at) in told.output
-
-
-def test_merging_joins_and_never_overwrites(tmp_path: Path) -> None:
-    fill(tmp_path / "a", seed=0)
-    fill(tmp_path / "b", seed=1)
-    both = [tmp_path / "a", tmp_path / "b"]
-    assert archive.merge(both, tmp_path / "c") == archive.Merged(2, 0, ())
-    record = next((tmp_path / "c").glob(f"*/*/*/*/{RECORD}"))
-    before = record.stat().st_mtime_ns
-    assert archive.merge(both, tmp_path / "c") == archive.Merged(0, 2, ())
-    assert record.stat().st_mtime_ns == before
-    assert archive.verify(tmp_path / "c") == archive.Verified(2, 4, (), 0)
-
-
-def test_a_light_merge_takes_the_newest_attempt_without_samples(tmp_path: Path) -> None:
-    fill(tmp_path / "a", ulid=OLD, n=1)
-    fill(tmp_path / "a", ulid=NEW, n=2)
-    assert archive.merge([tmp_path / "a"], tmp_path / "c", light=True).copied == 1
-    (folder,) = (tmp_path / "c").glob("*/*/*/*")
-    assert folder.name == NEW
-    assert sorted(p.name for p in folder.iterdir()) == ["grid.png", RECORD]
-
-
-@pytest.mark.parametrize("status", ["ok", "failed"])
-def test_a_light_merge_keeps_the_log_of_what_failed(tmp_path: Path, status: Status) -> None:
-    """Elsewhere it tells nothing but paths of the machine that warned."""
-    folder = fill(tmp_path / "a")
-    write_bytes(folder / "log.txt", b"/home/me/model.py:3: Warning")
-    record = read_record(folder / RECORD)
-    log = artifact(folder, "log", "log.txt")
-    write_record(folder, dataclasses.replace(
-        record, status=status, artifacts=(*record.artifacts, log)))  # fmt: skip
-    archive.merge([tmp_path / "a"], tmp_path / "c", light=True)
-    assert bool(list((tmp_path / "c").rglob("log.txt"))) == (status == "failed")
-
-
-def test_a_light_merge_takes_what_is_complete_before_what_was_interrupted(tmp_path: Path) -> None:
-    """As tables do: a rescoring that was stopped hides no numbers, in a copy neither."""
-    fill(tmp_path / "a", ulid=OLD, n=1)
-    stopped = fill(tmp_path / "a", ulid=NEW, n=2)
-    record = dataclasses.replace(read_record(stopped / RECORD), status="interrupted")
-    write_record(stopped, record)
-    archive.merge([tmp_path / "a"], tmp_path / "c", light=True)
-    (folder,) = (tmp_path / "c").glob("*/*/*/*")
-    assert folder.name == OLD
-
-
-ROLES = (
-    "samples", "state", "log", "grid", "real", "neighbours", "traversals", "reconstructions",
-    "interpolations", "points", "real-points", "sounds", "real-sounds", "texts", "real-texts",
-)  # fmt: skip
-
-
-def test_the_roles_that_show_data_are_all_that_a_cell_may_have(tmp_path: Path) -> None:
-    """Or a picture of a new kind would be published with rows that may not be."""
-    rows = np.zeros((20, 1, 8, 8), np.uint8)
-    image, plane = Space("image", (1, 8, 8), levels=17), Space("points", (2,))
-    sound = Space("waveform", (8192,), rate=8000)
-    roles = set(CODES)
-    for space, x in (
-        (image, rows), (plane, rows[:, 0, 0, :2].astype(np.float32)),
-        (sound, np.zeros((20, 8192), np.float32)),
-    ):  # fmt: skip
-        split = Split(x, None)
-        roles |= set(write_pictures(tmp_path, space, {"x": x}, split, split, None, lambda _: None))
-    mine = {"grid", "points", "traversals"}  # what a generator alone made
-    assert roles - mine | {"texts", "real-texts"} == set(archive.OF_DATA)
-    assert set(ROLES) == {"samples", "state", "log", *mine, *archive.OF_DATA}
-
-
-@pytest.mark.parametrize(("who", "kept"), [
-    ("mine", {"grid", "traversals", "points"}),
-    ("reader", set()),
-    ("heldout", set()),
-])  # fmt: skip
-def test_data_that_may_not_be_passed_on_stays_where_it_is(
-    tmp_path: Path, who: str, kept: set[str]
-) -> None:
-    folder = fill(tmp_path / "a")
-    for role in ROLES:
-        write_bytes(folder / f"{role}.png", role.encode())
-    record = read_record(folder / RECORD)
-    provider = "genbench 0.1.0" if who == "heldout" else "elsewhere 1"
-    generator = {**record.cell["generator"], "name": who, "provider": provider}
-    write_record(folder, dataclasses.replace(
-        record, cell={**record.cell, "generator": generator}, raw_access=who == "reader",
-        artifacts=tuple(artifact(folder, role, f"{role}.png") for role in ROLES),
-    ))  # fmt: skip
-    told = CliRunner().invoke(
-        cli, ["results", "merge", str(tmp_path / "a"), "--into", str(tmp_path / "c"), "--light",
-              "--without-data", "tiny"], standalone_mode=False)  # fmt: skip
-    assert told.return_value == 0, told.output
-    (copy,) = (tmp_path / "c").glob("*/*/*/*")
-    assert {path.stem for path in copy.iterdir()} == kept | {"record"}
-    assert archive.verify(tmp_path / "c").problems == ()
-    with pytest.raises(UsageError, match=r"no results of a suite 'tinny'.*known: tiny"):
-        archive.merge([tmp_path / "a"], tmp_path / "d", without_data=["tinny"])
-
-
-@pytest.mark.parametrize("suite", ["cifar10", "snips", "fsdd", "fsdd-speakers"])
-def test_published_records_show_no_row_of_data_that_does_not_ship(suite: str) -> None:
-    mine = {"grid.png", "traversals.png", RECORD, "suite.json"}
-    folders = (Path(__file__).parent.parent / "reports").glob(f"{suite}@*")
-    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
-    assert {path.name for path in files} <= mine
-    of_controls = {path.name for path in files if {"heldout", "train-copy", "mode-dropped"} & {
-        part.split("~")[0] for part in path.parts}}  # fmt: skip
-    assert of_controls <= {RECORD}
-
-
-def test_published_records_hold_no_log() -> None:
-    """Nor do they tell of the machine where they were made."""
-    assert list((Path(__file__).parent.parent / "reports").rglob("log.txt")) == []
-
-
-def test_a_changed_artefact_is_not_merged(tmp_path: Path) -> None:
-    folder = fill(tmp_path / "a")
-    (folder / "grid.png").write_bytes(b"another")
-    merged = archive.merge([tmp_path / "a"], tmp_path / "c")
-    assert merged.copied == 0
-    assert "was changed" in merged.problems[0].reason
-    assert not list((tmp_path / "c").glob(f"*/*/*/*/{RECORD}")), "a half copy is no attempt"
 
 
 def test_gc_finds_what_nothing_reads(tmp_path: Path) -> None:
@@ -316,7 +188,7 @@ def test_results_that_are_none_are_refused(tmp_path: Path) -> None:
         archive.verify(tmp_path / "none")
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match=r"no results in .*empty"):
-        archive.merge([tmp_path / "empty"], tmp_path / "c")
+        merging.merge([tmp_path / "empty"], tmp_path / "c")
 
 
 def test_an_export_to_csv_holds_no_formula(tmp_path: Path) -> None:
@@ -337,7 +209,7 @@ def test_merged_reruns_of_a_cell_are_exported_once(tmp_path: Path) -> None:
     for place, ulid in (("a", OLD), ("b", NEW)):
         for seed in (0, 1):
             fill(tmp_path / place, seed=seed, ulid=ulid)
-    archive.merge([tmp_path / "a", tmp_path / "b"], tmp_path / "c")
+    merging.merge([tmp_path / "a", tmp_path / "b"], tmp_path / "c")
     metrics = len(make_record().metrics)
     for places in ([tmp_path / "c"], [tmp_path / "a", tmp_path / "b"], [tmp_path / "c"] * 2):
         frame = archive.table(places)

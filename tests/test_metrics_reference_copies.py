@@ -64,6 +64,16 @@ def test_near_copies_of_held_out_rows_are_found(noise: float, share: float) -> N
     assert near_copies(heldout, train, fake.astype(np.float32), seed=0).marked
 
 
+@pytest.mark.parametrize(("twins", "share"), [(4, 0.3), (4, 0.1), (N // 2, 0.75)])
+def test_twins_among_held_out_rows_hide_no_copies(twins: int, share: float) -> None:
+    heldout, train, rng = sets(smooth)
+    heldout[:twins] = heldout[-twins:] + 1e-3 * rng.normal(size=(twins, 8))
+    fake = smooth(rng, N)
+    k = int(share * N)
+    fake[:k] = heldout[rng.permutation(N)[:k]] + 0.05 * rng.normal(size=(k, 8))
+    assert near_copies(heldout, train, fake.astype(np.float32), seed=0).marked
+
+
 @pytest.mark.parametrize("world", [smooth, answers])
 def test_fresh_rows_and_copies_of_training_rows_are_not_accused(world) -> None:
     accused = 0

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from genbench.data import gunzipped
 from genbench.data.loading import load_split
 from genbench.errors import DataError
+from genbench.formats import read_batches
 from genbench.generator import Space
 from genbench.tasks.new import NewSuite, new_suite
 from genbench.tasks.new import extractor as on_the_spot
@@ -168,6 +170,15 @@ def test_what_is_broken_is_named(
     with pytest.raises(DataError, match=message):
         made(place, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("how", ["folder", "tar"])
+def test_a_batch_as_large_as_cifar_100s_is_read(how: str, tmp_path: Path) -> None:
+    """50,000 rows of 3,074 bytes in one file, here of one row again and again."""
+    row = np.full((1, 2 + 3 * 32 * 32), 7, np.uint8)
+    members = {"train.bin": row.tobytes() * 50_000}
+    found = read_batches(placed(members, tmp_path / "batches", how), gunzipped)
+    assert (found.x.shape, set(found.y.tolist())) == ((50_000, 3, 32, 32), {7})
 
 
 @pytest.mark.parametrize("how", ["tar", "tar.gz"])

@@ -135,8 +135,9 @@ def test_a_row_no_nearer_than_held_out_data_is_not_marked() -> None:
 def test_blurred_rows_lie_near_everything_and_are_more_authentic_than_real_ones() -> None:
     """As every row of CIFAR-10 did, noise too, in features of photographs."""
     real = [record_of(1.1, 0.8)]
-    assert training_mark([record_of(-55.0, 0.93)], real) is None
-    assert training_mark([record_of(-55.0, 0.93), record_of(-55.0, 0.79, 1)], real) == NEAR
+    assert training_mark([record_of(-55.0, 0.96)], real) is None
+    assert training_mark([record_of(-55.0, 0.96), record_of(-55.0, 0.79, 1)], real) == NEAR
+    assert training_mark([record_of(-55.0, 0.85)], real) == NEAR, "copies among blurred rows"
     assert training_mark([record_of(-55.0, 0.93)]) == NEAR
     assert training_mark([record_of(-55.0, 0.01)], [record_of(0.0, 0.0)]) == COPIES
 

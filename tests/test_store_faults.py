@@ -25,7 +25,7 @@ from click.testing import CliRunner
 
 from genbench.cli import cli
 from genbench.errors import GenbenchError, StoreError
-from genbench.results import archive
+from genbench.results import archive, merging
 from genbench.results.records import Record, digest
 from genbench.results.store import RECORD, SUITE, Problem, Store, Stored, newest, write_record
 from genbench.system.files import write_json
@@ -410,7 +410,7 @@ def test_a_full_disk_ends_in_one_sentence_and_leaves_what_was_there(tmp_path: Pa
         with pytest.raises(StoreError, match=r"cannot write"):
             archive.export([root], tmp_path / "t.sqlite")
         with pytest.raises(StoreError, match=r"cannot write"):
-            archive.merge([root], tmp_path / "m")
+            merging.merge([root], tmp_path / "m")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert (kept / RECORD).read_bytes() == before

@@ -53,9 +53,9 @@ def verify(place: Path) -> int:
 )
 def merge(sources: tuple[Path, ...], into: Path, light: bool, without_data: tuple[str, ...]) -> int:
     """Copy the records of several results folders into one, such as those of many machines."""
-    from genbench.results import archive
+    from genbench.results import merging
 
-    merged = archive.merge(sources, into, light=light, without_data=without_data)
+    merged = merging.merge(sources, into, light=light, without_data=without_data)
     _tell(merged.problems)
     echo(f"{merged.copied} attempts copied, {merged.present} were there already")
     return 6 if merged.problems else 0

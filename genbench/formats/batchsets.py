@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from genbench.errors import DataError
 from genbench.formats.cifarbatches import Batch, binary_batch, pickled_batch, pickled_names
 from genbench.formats.mediafiles import BadFile, Folder
-from genbench.formats.tarfiles import read_tar, tar_names
+from genbench.formats.tarfiles import MOST_BYTES, read_tar, tar_names
 
 EXPECTED = (
     "expected data_batch_1 and so on as pickles, or data_batch_1.bin and so on, and the classes in "
@@ -108,7 +108,7 @@ def _of_folder(place: Path) -> tuple[list[str], Callable[[Iterable[str]], dict[s
         contents = {}
         for name in wanted:
             try:
-                contents[name] = Folder(place).read(name)
+                contents[name] = Folder(place, most=MOST_BYTES).read(name)
             except BadFile as error:
                 raise DataError(f"{place / name} {error}: restore it from its source") from error
         return contents

@@ -109,12 +109,13 @@ class MediaFiles(Protocol):
 @dataclass(frozen=True, slots=True)
 class Folder:
     """The files below a folder and the folders that are linked into it; linked files are named,
-    not read. Without `types` and `listing` it reads whatever it is asked for.
+    not read. Without `types` and `listing` it reads whatever it is asked for, up to `most` bytes.
     """
 
     root: Path
     listing: Listing = Listing(())
     types: FileTypes | None = None
+    most: int | None = None  # none: `MOST_BYTES`
 
     def read(self, name: str) -> bytes:
         """A file's content."""
@@ -127,8 +128,9 @@ class Folder:
             found = path.stat()
             if not stat.S_ISREG(found.st_mode):
                 raise BadFile("is no file")
-            if found.st_size > MOST_BYTES:
-                raise BadFile(f"has more than {MOST_BYTES >> 20} MiB")
+            most = self.most or MOST_BYTES
+            if found.st_size > most:
+                raise BadFile(f"has more than {most >> 20} MiB")
             return path.read_bytes()
         except OSError as error:
             raise BadFile(f"cannot be read: {error.strerror or error}") from error

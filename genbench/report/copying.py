@@ -35,8 +35,8 @@ COPIES = Mark(
 NEAR = Mark(
     "near training rows",
     "its rows lie nearer to the training rows than held-out real rows do (C_T below -3, its "
-    "interval included) and are no more authentic than those, which copying does and smoothing "
-    "too: look at the nearest training rows beside its samples",
+    "interval included) and are not shown to be far more authentic than those, which copying does "
+    "and smoothing too: look at the nearest training rows beside its samples",
     sure=False,
 )
 
@@ -62,19 +62,19 @@ def copying_marks(records: Sequence[Record], heldout: Sequence[Record] = ()) -> 
     return tuple(mark for mark in found if mark is not None)
 
 
-def training_mark(records: Iterable[Record], heldout: Iterable[Record] = ()) -> Mark | None:
+def training_mark(records: Iterable[Record], heldout: Sequence[Record] = ()) -> Mark | None:
     """The mark of a row, if every one of its seeds earns it; `heldout` are the control's records.
 
     Where held-out real data itself lies below zero on C_T, a row must lie below that too. What is
     smooth, blurred or empty lies near to everything in some features, noise among photographs too:
-    such rows are more authentic than held-out ones, and are not marked. Where real rows equal
-    training rows by nature, as discrete ones do, nothing is given away.
+    such rows are far more authentic than held-out ones, halfway to all of them, which leaves no
+    room for many copies, and are not marked. Where real rows equal training rows by nature, as
+    discrete ones do, nothing is given away.
     """
     floors = [_ends(v)[0] for r in heldout for v in _of(r.metrics, "c_t")]
     limit = min([_FAR_BELOW, *floors])
-    authentic = [_ends(v)[1] for r in heldout for v in _of(r.metrics, "authenticity")]
     done = [r.metrics for r in records if r.status == "ok"]
-    if authentic and _all_above(done, "authenticity", max(authentic)):
+    if _far_more_authentic(done, [r.metrics for r in heldout]):
         return None
     if _all_below(done, "authenticity", _NO_MORE_THAN):
         return COPIES
@@ -107,10 +107,22 @@ def _all_below(done: list[Mapping[str, MetricValue]], metric: str, limit: float)
     )
 
 
-def _all_above(done: list[Mapping[str, MetricValue]], metric: str, limit: float) -> bool:
-    """Whether each seed has the metric, under every extractor, with its interval above `limit`."""
-    found = [[_ends(value)[0] > limit for value in _of(metrics, metric)] for metrics in done]
-    return bool(done) and all(above and all(above) for above in found)
+def _far_more_authentic(
+    done: list[Mapping[str, MetricValue]], heldout: list[Mapping[str, MetricValue]]
+) -> bool:
+    """Whether all seeds are, with their intervals, in every space that held-out rows have too."""
+    real: dict[str, float] = {}
+    for metrics in heldout:
+        for key, value in metrics.items():
+            if value in _of({key: value}, "authenticity"):
+                real[key] = max(real.get(key, 0.0), _ends(value)[1])
+    seen = [
+        _ends(metrics[key])[0] > (1 + top) / 2
+        for metrics in done
+        for key, top in real.items()
+        if key in metrics and metrics[key].value is not None
+    ]
+    return len(seen) >= len(done) > 0 and all(seen)
 
 
 def _of(metrics: Mapping[str, MetricValue], metric: str) -> list[MetricValue]:

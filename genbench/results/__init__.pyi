@@ -1,4 +1,4 @@
-from . import archive, comparison, gate, margins
+from . import archive, comparison, gate, margins, merging
 from .aggregation import (
     RowKey,
     Summary,
@@ -93,6 +93,7 @@ __all__ = [
     "is_ours",
     "margin_of",
     "margins",
+    "merging",
     "metric_value",
     "new_ulid",
     "newest",

@@ -1,4 +1,4 @@
-"""Care of results directories: verify them, merge several, clear what is dead, export tables.
+"""Care of results directories: verify them, clear what is dead, export tables.
 
 Nothing here imports torch or a plugin: reading results runs no code that they name.
 """
@@ -17,19 +17,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genbench.errors import StoreError, UsageError, did_you_mean, shorten
-from genbench.results.aggregation import is_control_record
 from genbench.results.records import Artifact, Record, canonical_json
 from genbench.results.store import (
     CACHE,
     PROGRESS,
     RECORD,
-    SUITE,
     Problem,
     Store,
     Stored,
     folders_in,
     newest,
-    read_suite,
     sound,
 )
 from genbench.results.wording import spreadsheet
@@ -38,13 +35,6 @@ from genbench.system import LINK, exists, inside, sha256_file, write_bytes
 if TYPE_CHECKING:
     import pandas as pd
 
-HEAVY = ("samples", "state", "likelihood", "course", "snapshot")  # what a light copy leaves out
-# What shows rows of the data beside those that a generator made, or under them.
-OF_DATA = (
-    "real", "neighbours", "reconstructions", "interpolations", "real-points", "real-sounds",
-    "sounds", "real-texts", "texts",
-)  # fmt: skip
-LOG = "log"
 STILL_ALIVE_SECONDS = 120.0  # a folder touched later than this may belong to a running worker
 FORMATS = (".csv", ".parquet", ".sqlite")
 
@@ -96,92 +86,6 @@ def _damage(attempt: Stored, item: Artifact) -> Problem | None:
     except StoreError as error:
         return Problem(path, str(error))
     return Problem(path, f"is not the {item.role} of its record: changed")
-
-
-@dataclass(frozen=True, slots=True)
-class Merged:
-    """Attempts copied, attempts that were there already, and those that could not be taken."""
-
-    copied: int
-    present: int
-    problems: tuple[Problem, ...]
-
-
-def merge(
-    sources: Sequence[Path], into: Path, *, light: bool = False, without_data: Sequence[str] = ()
-) -> Merged:
-    """Copy the attempts of several results directories into one. Nothing is overwritten.
-
-    `into` is made if it is not there; `StoreError` if it cannot be written, `UsageError` if a
-    source holds no results. A `light` copy takes only the attempt of each cell that counts, without
-    its samples, weights and log-probabilities, and without its log, in which paths of the machine
-    may stand, unless it failed: what a repository can keep and a report needs. Of
-    the suites named in `without_data` nothing is copied that shows a row of their data: no real,
-    nearest or rebuilt row, no text or sound, and nothing but numbers of controls and of generators
-    that read the rows themselves. `UsageError` if no source has results of such a suite.
-    """
-    there = {_suite(folder) for s in sources for folder in sound(Store(s).some_tasks(), [])}
-    for name in without_data:
-        if name not in there:
-            known = ", ".join(sorted(there)) or "none"
-            raise UsageError(f"no results of a suite {name!r} to leave data out of: known: {known}")
-    target = Store(into)
-    target.prepare()
-    copied = present = 0
-    problems: list[Problem] = []
-    for source in sources:
-        store = Store(source)
-        for folder in sound(store.some_tasks(), problems):
-            suite, bare = read_suite(folder), _suite(folder) in without_data
-            if not (into / folder.name / SUITE).is_file():
-                target.write_suite(folder.name, suite)
-            for attempt in _wanted(store, folder, light, problems):
-                place = into / attempt.folder.relative_to(source)
-                if (place / RECORD).is_file():
-                    present += 1
-                    continue
-                try:
-                    _copy(attempt, place, _kept(attempt.record, light, bare))
-                    copied += 1
-                except (OSError, StoreError) as error:
-                    problems.append(Problem(attempt.folder, str(error)))
-    return Merged(copied, present, tuple(problems))
-
-
-def _suite(folder: Path) -> str:
-    return folder.name.split("@")[0]
-
-
-def _kept(record: Record, light: bool, without_data: bool) -> tuple[Artifact, ...]:
-    """The artefacts to copy."""
-    told = (LOG,) if light and record.status == "ok" else ()
-    kept = tuple(item for item in record.artifacts if item.role not in told)
-    if without_data and (record.raw_access or is_control_record(record)):
-        return tuple(item for item in kept if item.role == LOG)
-    gone = (HEAVY if light else ()) + (OF_DATA if without_data else ())
-    return tuple(item for item in kept if item.role not in gone)
-
-
-def _wanted(store: Store, folder: Path, light: bool, problems: list[Problem]) -> Iterator[Stored]:
-    by_cell: dict[Path, list[Stored]] = {}
-    for attempt in sound(store.attempts(folder), problems):
-        by_cell.setdefault(attempt.folder.parent, []).append(attempt)
-    for attempts in by_cell.values():
-        complete = [attempt for attempt in attempts if attempt.record.status == "ok"]
-        chosen = newest(complete or attempts)  # the one that tables and figures take
-        yield from [chosen] if light and chosen is not None else attempts
-
-
-def _copy(attempt: Stored, place: Path, artifacts: Sequence[Artifact]) -> None:
-    """The artefacts first and the record last, so that a half copy is no attempt."""
-    for item in artifacts:
-        if (path := inside(attempt.folder, item.path)) is None:
-            continue
-        if sha256_file(path) != item.sha256:
-            raise StoreError(f"{path} is not the {item.role} of its record: it was changed")
-        (place / item.path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, place / item.path)
-    write_bytes(place / RECORD, (attempt.folder / RECORD).read_bytes())
 
 
 @dataclass(frozen=True, slots=True)
