@@ -30,7 +30,9 @@ for suite; do
         --skip downstream --results "$work" ;;
     emoji)
       genbench run --suite emoji --skip downstream --results "$work"
-      genbench run --suite emoji --seeds 1,2 --no-controls --skip downstream --results "$work" ;;
+      genbench run --suite emoji --seeds 1,2 --no-controls --skip downstream --results "$work"
+      genbench run --suite emoji --seeds 0,1,2 --no-controls --skip downstream -g flow-matching \
+        --results "$work" ;;
     mnist)
       genbench run --suite mnist -g all --results "$work"
       genbench run --suite mnist -g all --seeds 1,2 --no-controls --skip downstream --results "$work" ;;
