@@ -60,14 +60,22 @@ def test_samples_that_are_reference_rows_are_marked(run_genbench: Command, tmp_p
     tiny = load_suite(str(TINY))
     test, train = (load_split(tiny.dataset, tiny.space, s).x for s in ("test", "train"))
     np.savez(tmp_path / "mixed.npz", x=np.concatenate([test[:20], train[20 : tiny.n_samples]]))
-    np.savez(tmp_path / "fair.npz", x=train[: tiny.n_samples] + np.float32(0.3))
-    for name in ("mixed", "fair"):
+    fair = train[: tiny.n_samples] + np.float32(0.3)
+    np.savez(tmp_path / "fair.npz", x=fair)
+    np.savez(tmp_path / "sly.npz", x=np.concatenate([train[:30], fair[30:]]))
+    for name in ("mixed", "sly", "fair"):
         done = run_genbench("score", f"{name}.npz", "--suite", TINY, "--no-report")
         assert done.code == 0, done.err
     assert "fair (scored)" in done.out
     assert "copies reference rows (mixed): rows among its samples are test" in done.out
     found = records(tmp_path / "results")
     assert found["mixed", 0].copies["test"]["exact"] == {"rows": 20, "marked": True}
+    (told,) = [line for line in done.out.splitlines() if line.startswith("copies training rows (")]
+    assert "mixed" in told
+    assert "sly" in told
+    assert "fair" not in told
+    assert found["sly", 0].copies["train"]["exact"] == {"rows": 30, "marked": True}
+    assert found["fair", 0].copies["train"]["exact"] == {"rows": 0, "marked": False}
     assert found["mixed", 0].copies["valid"]["exact"] == {"rows": 0, "marked": False}
     assert found["heldout", 0].copies == {}, "controls are exempt"
 

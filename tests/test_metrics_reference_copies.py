@@ -7,7 +7,12 @@ import pytest
 import scipy.stats
 
 from genbench.metrics import reference_copies
-from genbench.metrics.reference_copies import _excess, exact_copies, near_copies
+from genbench.metrics.reference_copies import (
+    _excess,
+    exact_copies,
+    near_copies,
+    training_copies,
+)
 
 N = 400
 
@@ -51,6 +56,21 @@ def test_copies_of_training_rows_beside_them_hide_none() -> None:
     fake = np.concatenate([heldout[:20], train[: N - 20]])
     found = exact_copies(heldout, train, fake, seed=0)
     assert (found.rows, found.marked) == (20, True)
+
+
+@pytest.mark.parametrize("k", [0, 3, 12, N])
+def test_a_few_copies_of_training_rows_are_found(k: int) -> None:
+    heldout, train, rng = sets(smooth)
+    fake = np.concatenate([train[rng.integers(1000, size=k)], smooth(rng, N - k)])
+    found = training_copies(heldout, train, fake)
+    assert (found.rows, found.marked) == (k, k >= 12)
+
+
+def test_rows_that_are_often_equal_are_no_copies() -> None:
+    heldout, train, rng = sets(answers)
+    found = training_copies(heldout, train, answers(rng, N))
+    assert found.rows > N / 2
+    assert not found.marked
 
 
 @pytest.mark.parametrize("noise", [0.02, 0.2])

@@ -775,7 +775,7 @@ def test_copying_is_not_told_where_real_rows_repeat(tmp_path: Path) -> None:
             == "unreliable: 100.0% of the real test rows equal a training row"
         )
     assert "note" not in values["emd"].details
-    assert training_mark([SimpleNamespace(status="ok", metrics=values)]) is None  # type: ignore[list-item]
+    assert training_mark([SimpleNamespace(status="ok", metrics=values, copies={})]) is None  # type: ignore[list-item]
     bare = {k: replace(v, details={}) for k, v in values.items()}
-    marked = training_mark([SimpleNamespace(status="ok", metrics=bare)])  # type: ignore[list-item]
+    marked = training_mark([SimpleNamespace(status="ok", metrics=bare, copies={})])  # type: ignore[list-item]
     assert marked is not None, "authenticity is near 0 here"

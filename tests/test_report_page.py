@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from genbench.report.copying import COPIES, NEAR, training_mark
+from genbench.report.copying import COPIES, NEAR, SOME_COPIES, reference_mark, training_mark
 from genbench.report.figures import per_class
 from genbench.report.page import compare_data, page
 from genbench.report.reproduce import command
@@ -140,6 +140,18 @@ def test_blurred_rows_lie_near_everything_and_are_more_authentic_than_real_ones(
     assert training_mark([record_of(-55.0, 0.85)], real) == NEAR, "copies among blurred rows"
     assert training_mark([record_of(-55.0, 0.93)]) == NEAR
     assert training_mark([record_of(-55.0, 0.01)], [record_of(0.0, 0.0)]) == COPIES
+
+
+@pytest.mark.parametrize(("found", "mark"), [
+    ({"train": {"exact": {"rows": 40, "marked": True}}}, SOME_COPIES),
+    ({"train": {"exact": {"rows": 3, "marked": False}}}, None),
+    ({"train": "a stranger's", "test": {"exact": 1}}, None),
+])  # fmt: skip
+def test_a_few_copies_of_training_rows_are_marked(found: dict[str, Any], mark: object) -> None:
+    """However authentic the rest, and never as copies of the reference rows."""
+    records = [record_of(5.0, 0.95), replace(record_of(5.0, 0.95, 1), copies=found)]
+    assert training_mark(records, [record_of(1.1, 0.8)]) == mark
+    assert reference_mark(records) is None
 
 
 def test_the_mark_stands_beside_the_name_with_its_meaning_below(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ from .reference_copies import REAL_ROWS as REAL_ROWS
 from .reference_copies import exact_copies as exact_copies
 from .reference_copies import near_copies as near_copies
 from .reference_copies import random_rows as random_rows
+from .reference_copies import training_copies as training_copies
 from .search import nearest_rows as nearest_rows
 from .signatures import signature
 from .sound import clipped, log_spectral_distance, loudness_distance, pitch_distance, silent

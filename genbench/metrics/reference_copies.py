@@ -1,4 +1,4 @@
-"""Copies of rows that nobody was to train on: generated rows against held-out ones.
+"""Copies of real rows: generated rows against held-out ones, which nobody was to train on.
 
 How near is too near, and how many copies are normal, the data say themselves: a generator that saw
 the training rows alone has no reason to lie nearer to held-out rows than to as many training rows.
@@ -33,9 +33,9 @@ _SOME, _RARE = 10, 1e-3
 
 @dataclass(frozen=True, slots=True)
 class ExactCopies:
-    """Generated rows that equal a held-out row and no training row.
+    """Generated rows that equal a held-out row and no training row, or that equal a training row.
 
-    `marked` if they are more than training rows' copies explain.
+    `marked` if they are more than training rows' copies explain, or chance.
     """
 
     rows: int
@@ -78,6 +78,27 @@ def exact_copies(heldout: Any, train: Any, fake: Any, *, seed: int) -> ExactCopi
     doubles = len(real) + len(known) - len(of_real | of_train)
     unheard_of = doubles <= _RARE * (len(real) + len(known)) and rows >= _SOME
     return ExactCopies(rows, bool(excess or unheard_of))
+
+
+def training_copies(heldout: Any, train: Any, fake: Any) -> ExactCopies:
+    """Look for generated rows that are training rows, as few of them as there are.
+
+    Marked are ten or more that are beyond what chance makes of one in a thousand (a one-sided
+    binomial test at 0.001), where no more of the real rows are there twice. Of data that repeat
+    more often nothing is said: who draws its common rows too often copies nobody.
+
+    Parameters
+    ----------
+    heldout, train, fake
+        Rows of one shape and dtype, ``(n, ...)``, as they are: not features.
+    """
+    known, real, made = (_keys(x) for x in (train, heldout, fake))
+    of_train = set(known)
+    rows, total = sum(key in of_train for key in made), len(real) + len(known)
+    repeated = total - len(of_train | set(real))
+    # P(Bin(n, share) >= rows), as the incomplete beta function.
+    marked = rows >= _SOME and special.betainc(rows, len(made) - rows + 1, _RARE) < _SURE
+    return ExactCopies(rows, bool(marked and repeated <= _RARE * total))
 
 
 def near_copies(heldout: Any, train: Any, fake: Any, *, seed: int) -> NearCopies:

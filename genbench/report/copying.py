@@ -14,6 +14,7 @@ _NO_MORE_THAN = 0.05
 # C_T is near 0 for fresh rows and grows with their number: far below 0 is evidence of a shift
 # towards the training rows, which a smoother of training rows shows too. It is not proof of copies.
 _FAR_BELOW = -3.0
+TRAIN = "train"
 _COPIED = "reference_in_train"  # the share of real rows that do it; told where it makes this moot
 
 
@@ -30,6 +31,11 @@ COPIES = Mark(
     "copies training rows",
     "nearly every row is nearer to a training row than that row's own nearest neighbour is "
     "(authenticity below 5 %, its interval included)",
+    sure=True,
+)
+SOME_COPIES = Mark(
+    "copies training rows",
+    "rows among its samples are training rows, more than held-out rows are by chance",
     sure=True,
 )
 NEAR = Mark(
@@ -62,8 +68,10 @@ def copying_marks(records: Sequence[Record], heldout: Sequence[Record] = ()) -> 
     return tuple(mark for mark in found if mark is not None)
 
 
-def training_mark(records: Iterable[Record], heldout: Sequence[Record] = ()) -> Mark | None:
+def training_mark(records: Sequence[Record], heldout: Sequence[Record] = ()) -> Mark | None:
     """The mark of a row, if every one of its seeds earns it; `heldout` are the control's records.
+
+    Samples that equal training rows are enough at one seed, however few of its samples they are.
 
     Where held-out real data itself lies below zero on C_T, a row must lie below that too. What is
     smooth, blurred or empty lies near to everything in some features, noise among photographs too:
@@ -74,10 +82,12 @@ def training_mark(records: Iterable[Record], heldout: Sequence[Record] = ()) -> 
     floors = [_ends(v)[0] for r in heldout for v in _of(r.metrics, "c_t")]
     limit = min([_FAR_BELOW, *floors])
     done = [r.metrics for r in records if r.status == "ok"]
-    if _far_more_authentic(done, [r.metrics for r in heldout]):
-        return None
     if _all_below(done, "authenticity", _NO_MORE_THAN):
         return COPIES
+    if any(_marked(r, "exact", (TRAIN,)) for r in records if r.status == "ok"):
+        return SOME_COPIES
+    if _far_more_authentic(done, [r.metrics for r in heldout]):
+        return None
     return NEAR if _all_below(done, "c_t", limit) else None
 
 
@@ -88,15 +98,18 @@ def reference_mark(records: Sequence[Record]) -> Mark | None:
     """
     if is_control_record(records[0]):
         return None
-    done = [record for record in records if record.status == "ok"]
-    if any(_marked(record, "exact") for record in done):
+    done = [
+        (r, [split for split in r.copies if split != TRAIN]) for r in records if r.status == "ok"
+    ]
+    if any(_marked(record, "exact", splits) for record, splits in done):
         return REFERENCE_COPIES
-    return REFERENCE_NEAR if any(_marked(record, "near") for record in done) else None
+    return REFERENCE_NEAR if any(_marked(record, "near", s) for record, s in done) else None
 
 
-def _marked(record: Record, kind: str) -> bool:
-    """Whether a record tells of copies of a kind; a stranger may have written anything there."""
-    found = [copies.get(kind) for copies in record.copies.values() if isinstance(copies, Mapping)]
+def _marked(record: Record, kind: str, splits: Iterable[str]) -> bool:
+    """Whether a record tells of copies of some splits; a stranger may have written anything."""
+    told = [record.copies.get(split) for split in splits]
+    found = [copies.get(kind) for copies in told if isinstance(copies, Mapping)]
     return any(isinstance(one, Mapping) and one.get("marked") is True for one in found)
 
 

@@ -65,7 +65,7 @@ def record_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of ``record.json``."""
     copies = {
         "type": "object",
-        "description": "copies of reference rows among the samples, by split; left out if "
+        "description": "copies of real rows among the samples, by split; left out if "
         "nobody looked for any",
     }
     course = {

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from genbench import kinds
 from genbench.data import (
     APART,
     COPIES,
@@ -36,6 +37,7 @@ from genbench.metrics import (
     near_copies,
     nearest_rows,
     split_id,
+    training_copies,
 )
 from genbench.running.cell_rows import SOUND, TRAIN_SCALE, CellRows
 from genbench.running.cellspec import CellSpec
@@ -135,15 +137,20 @@ class Scorer:
         }
 
     def copies(self) -> dict[str, Any]:
-        """Copies of reference rows among the samples, by split, or why nobody looked.
+        """Copies of real rows among the samples, by split, or why nobody looked.
 
-        Controls are such rows, or were made of training rows by us.
+        Controls are such rows, or were made of training rows by us. Texts have metrics of their
+        copies of training rows, which of names are normal.
         """
         if self.spec.generator.is_control or "metrics" not in self.spec.parts:
             return {}
         self._progress("copies of reference rows")
         try:
-            return {name: self._copies_of(name) for name in self._unseen()}
+            found = {name: self._copies_of(name) for name in self._unseen()}
+            if not kinds.of(self.spec.suite.space.kind).texts:
+                sets = (self.split(self.reference).x, self.split("train").x, self.samples["x"])
+                found["train"] = {"exact": asdict(training_copies(*sets))}
+            return found
         except (GenbenchError, MemoryError) as error:
             return {"failed": str(error)}
 
