@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from genbench.metrics import MetricValue, plain_name
-from genbench.results import Record, is_control_record
+from genbench.results import AUTHENTIC_AT_LEAST, Record, copies_marked, is_control_record
 
-# An exact copy is never authentic, and neither is one that was moved a little; held-out rows of
-# digits and MNIST score about 0.6.
-_NO_MORE_THAN = 0.05
 # C_T is near 0 for fresh rows and grows with their number: far below 0 is evidence of a shift
 # towards the training rows, which a smoother of training rows shows too. It is not proof of copies.
 _FAR_BELOW = -3.0
@@ -82,9 +79,9 @@ def training_mark(records: Sequence[Record], heldout: Sequence[Record] = ()) -> 
     floors = [_ends(v)[0] for r in heldout for v in _of(r.metrics, "c_t")]
     limit = min([_FAR_BELOW, *floors])
     done = [r.metrics for r in records if r.status == "ok"]
-    if _all_below(done, "authenticity", _NO_MORE_THAN):
+    if _all_below(done, "authenticity", AUTHENTIC_AT_LEAST):
         return COPIES
-    if any(_marked(r, "exact", (TRAIN,)) for r in records if r.status == "ok"):
+    if any(copies_marked(r, ("exact",), (TRAIN,)) for r in records if r.status == "ok"):
         return SOME_COPIES
     if _far_more_authentic(done, [r.metrics for r in heldout]):
         return None
@@ -98,19 +95,11 @@ def reference_mark(records: Sequence[Record]) -> Mark | None:
     """
     if is_control_record(records[0]):
         return None
-    done = [
-        (r, [split for split in r.copies if split != TRAIN]) for r in records if r.status == "ok"
-    ]
-    if any(_marked(record, "exact", splits) for record, splits in done):
+    done = [record for record in records if record.status == "ok"]
+    if any(copies_marked(record, ("exact",), record.copies.keys() - {TRAIN}) for record in done):
         return REFERENCE_COPIES
-    return REFERENCE_NEAR if any(_marked(record, "near", s) for record, s in done) else None
-
-
-def _marked(record: Record, kind: str, splits: Iterable[str]) -> bool:
-    """Whether a record tells of copies of some splits; a stranger may have written anything."""
-    told = [record.copies.get(split) for split in splits]
-    found = [copies.get(kind) for copies in told if isinstance(copies, Mapping)]
-    return any(isinstance(one, Mapping) and one.get("marked") is True for one in found)
+    near = any(copies_marked(record, ("near",), record.copies) for record in done)
+    return REFERENCE_NEAR if near else None
 
 
 def _all_below(done: list[Mapping[str, MetricValue]], metric: str, limit: float) -> bool:

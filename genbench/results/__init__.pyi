@@ -13,6 +13,7 @@ from .aggregation import (
 )
 from .comparison import number
 from .controls import CONTROLS, is_control, is_ours, poses_as_control
+from .copies import AUTHENTIC_AT_LEAST, copies_marked
 from .course import Course, Loss, Stability, course_of, stability, why_no_course
 from .entries import Entry, Snapshot, TaskResults
 from .margins import Margin, margin_of
@@ -45,6 +46,8 @@ from .store import (
 from .wording import dumps, plain, spreadsheet
 
 __all__ = [
+    "AUTHENTIC_AT_LEAST",
+    "copies_marked",
     "Artifact",
     "CACHE",
     "CHECKPOINT",

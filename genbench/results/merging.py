@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from genbench.errors import StoreError, UsageError
+from genbench.metrics import plain_name
 from genbench.results.aggregation import is_control_record, is_fixed
+from genbench.results.copies import AUTHENTIC_AT_LEAST, copies_marked
 from genbench.results.records import Artifact, Record
 from genbench.results.store import RECORD, SUITE, Problem, Store, Stored, newest, read_suite, sound
 from genbench.system import inside, sha256_file, write_bytes
@@ -18,7 +20,6 @@ LOG = "log"
 HEAVY = ("samples", "state", "likelihood", "course", "snapshot", "checkpoint")
 # What a generator alone made, of the little that is shown: no row of the data stands in these.
 OWN = ("grid", "points", "traversals")
-COPIED = 0.05  # authenticity below which rows are those of the training split
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +96,13 @@ def _kept(record: Record, light: bool, bare: bool) -> tuple[Artifact, ...]:
 
 def _of_rows(record: Record) -> bool:
     """Whether an attempt's samples are, or may be, rows of the data."""
-    marked = any(
-        isinstance(one, Mapping) and one.get("marked") is True
-        for copies in record.copies.values()
-        if isinstance(copies, Mapping)
-        for one in copies.values()
-    )
     authentic = [
         value.value
         for name, value in record.metrics.items()
-        if name.split("@")[0] == "authenticity" and value.value is not None
+        if plain_name(name) == "authenticity" and value.value is not None
     ]
-    copies = marked or min(authentic, default=1.0) < COPIED
+    copies = copies_marked(record, ("exact", "near"), record.copies)
+    copies = copies or min(authentic, default=1.0) < AUTHENTIC_AT_LEAST
     return copies or record.raw_access or is_fixed(record) or is_control_record(record)
 
 
