@@ -276,6 +276,9 @@ class DensityGenerator(Generator, Protocol):
     ) -> Tensor:
         """Log-probability (image, sequence) or log-density (points) of each row, nats, ``(n,)``.
 
+        Of a waveform it is the log-probability of its samples' levels: 255 of the mu-law,
+        ``round(127 (1 + sgn(x) ln(1 + 255 |x|) / ln 256))``.
+
         `x` is ``(n, *space.shape)`` of the space's dtype, `labels` int64 ``(n,)``; any float dtype
         may be returned. With labels given, ``log p(x | y)``. For `draws` > 1 the log-mean-exp over
         that many draws of the posterior (lower-bound) or of the dequantisation noise (dequantized).

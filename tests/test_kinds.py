@@ -128,6 +128,15 @@ def test_a_likelihood_is_in_the_unit_that_stands_beside_it(name: str, tmp_path: 
     assert value.unit == UNITS[name] == METRICS["nll"].unit_for(name)
 
 
+@pytest.mark.parametrize("name", ["image", "sequence", "waveform"])
+def test_a_density_is_not_taken_for_a_probability(name: str, tmp_path: Path) -> None:
+    value = scored(tmp_path, tiny_space(name), np.full(40, 5.0))
+    assert (value.status, value.value) == ("undefined", None)
+    assert str(value.reason).endswith(
+        f"in {kinds.of(name).likelihood.quantised or 'the levels'}, in nats"
+    )
+
+
 def test_padding_is_no_character(tmp_path: Path) -> None:
     """Texts of 3 and of 9 characters, one bit each and one for the end, which is written."""
     space = Space("sequence", (12,), levels=5, pad=0)

@@ -42,13 +42,15 @@ class LikelihoodUnit:
     It is `dequantised` if ``dequantized`` likelihoods have noise to average over: not those of
     measured numbers, whose density is asked for itself; `integrable` if log_prob is a density over
     the plane or the line, that a grid can integrate. `signed` is the unit as signatures say it;
-    empty where they do not, because it was never another.
+    empty where they do not, because it was never another. `quantised` are the levels that values
+    are counted on where the rows are no integers, in words; log_prob is of those levels then.
     """
 
     unit: str
     dequantised: bool = True
     integrable: bool = False
     signed: str = ""
+    quantised: str = ""
 
     @property
     def in_bits(self) -> bool:

@@ -13,12 +13,21 @@ SHORTEST = 2048  # samples, for the spectrograms of the downstream classifier
 
 
 class Waveform(DataKind):
-    """Sounds of one channel and one length. Their likelihood is a density over ``[-1, 1]^T``."""
+    """Sounds of one channel and one length.
+
+    Their likelihood is of their samples' levels, 255 of them and evenly spaced in
+    ``sgn(x) ln(1 + 255 |x|)``, as networks that write samples have counted since WaveNet
+    (van den Oord et al. 2016, arXiv:1609.03499; 256 there, of which none is silence).
+    """
 
     name = "waveform"
     dtype = "float32"
     tiny = Tiny((1024,), rate=8000)
-    likelihood = LikelihoodUnit("bits/sample", signed="bits/sample")
+    likelihood = LikelihoodUnit(
+        "bits/sample",
+        signed="bits/sample of 255 mu-law levels",
+        quantised="255 mu-law levels",
+    )
     labelled = True
     sounds = True
     shown_as = "player"

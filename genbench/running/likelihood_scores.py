@@ -98,17 +98,19 @@ class LikelihoodScores:
     def _impossible(self, id_: str, kind: str) -> str | None:
         """The reason that these can be no log-probabilities of a distribution; None if they can."""
         log_prob = np.asarray(self.likelihood[id_], np.float64)
-        if self.space.levels and kind == "exact" and log_prob.max() > MOST_LOG_PROB:
+        counted = self._kind.likelihood.quantised
+        discrete, levels = bool(self.space.levels or counted), counted or "the levels"
+        if discrete and kind == "exact" and log_prob.max() > MOST_LOG_PROB:
             row = int(log_prob.argmax())
             return (
                 f"the probability of reference row {row} is exp({log_prob[row]:.4g}), where at "
-                "most 1 is possible: log_prob must be of the discrete row, in nats"
+                f"most 1 is possible: log_prob must be of the row in {levels}, in nats"
             )
         error = log_prob.std(ddof=1) / len(log_prob) ** 0.5 if len(log_prob) > 1 else 0.0
-        if self.space.levels and log_prob.mean() > MOST_LOG_PROB + 4 * error:
+        if discrete and log_prob.mean() > MOST_LOG_PROB + 4 * error:
             return (
                 f"the mean log-probability of discrete rows is {log_prob.mean():.4g} nats, where "
-                "at most 0 is possible: log_prob must be in units of the levels, in nats"
+                f"at most 0 is possible: log_prob must be in units of {levels}, in nats"
             )
         return impossible(self.likelihood[MASS]) if MASS in self.likelihood else None
 
