@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,7 @@ from genbench.results.records import Record
 from genbench.results.store import CHECKPOINT
 from genbench.running.ledger import STATE, WORK, CellLedger, Ledger
 from genbench.running.mass import impossible, masses
-from genbench.running.wire import MessageReader
+from genbench.running.wire import MessageReader, send
 from genbench.system import confinement
 from tests.conftest import PLUGINS, TINY, genbench
 from tests.test_run import records
@@ -147,6 +148,19 @@ def test_no_more_is_read_than_was_asked_for() -> None:
     header = json.dumps({"kind": "rows", "body": {}, "arrays": [["x", "<f8", [1 << 40]]]}).encode()
     with pytest.raises(ContractError, match="more than it was asked for"):
         list(MessageReader(ledger.most_bytes).feed(len(header).to_bytes(4, "little") + header))
+
+
+def test_what_was_sent_may_be_written_to() -> None:
+    """By whoever computes with it: torch warns of arrays that nobody may change."""
+    ours, theirs = socket.socketpair()
+    sent = {"x": np.arange(6.0).reshape(2, 3), "none": np.zeros((0, 4), np.float32)}
+    with ours, theirs:
+        send(ours, "rows", {"n": 2}, sent)
+        (message,) = MessageReader().feed(theirs.recv(1 << 16))
+    for name, array in sent.items():
+        np.testing.assert_array_equal(message.arrays[name], array)
+        assert message.arrays[name].flags.writeable
+        assert message.arrays[name].dtype == array.dtype
 
 
 def test_what_is_told_of_an_error_is_bounded() -> None:

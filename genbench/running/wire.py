@@ -113,7 +113,7 @@ class MessageReader:
         arrays, start = {}, 0
         for name, dtype, shape in self._header["arrays"]:
             size = _size([name, dtype, shape])
-            part = bytes(self._data[start : start + size])
+            part = self._data[start : start + size]  # a copy, which may be written to
             arrays[name] = np.frombuffer(part, dtype).reshape(shape)
             start += size
         message = Message(self._header["kind"], self._header["body"], arrays)
