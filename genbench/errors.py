@@ -1,7 +1,8 @@
 """The errors genbench raises on purpose.
 
 Every message says what was wrong, what was given, and what to do. The command line turns a
-`GenbenchError` into one line on stderr and its `exit_code`; anything else is our bug (exit 1).
+`GenbenchError` into a line on stderr, and one for each thing that it lists, and its `exit_code`;
+anything else is our bug (exit 1).
 """
 
 from __future__ import annotations
@@ -20,11 +21,23 @@ _HIDDEN = re.compile(
 
 
 class GenbenchError(Exception):
-    """Base of every error that genbench raises on purpose; its text is safe on a terminal."""
+    """Base of every error that genbench raises on purpose; its text is safe on a terminal.
+
+    `lines` say more, each of one of the things that are wrong.
+    """
 
     exit_code = 2
 
+    def __init__(self, *args: object, lines: Iterable[str] = ()) -> None:
+        super().__init__(*args)
+        self.lines = tuple(lines)
+
     def __str__(self) -> str:
+        return visible("\n  ".join((super().__str__(), *map(one_line, self.lines))))
+
+    @property
+    def text(self) -> str:
+        """What is wrong, without `lines`."""
         return visible(super().__str__())
 
 

@@ -524,7 +524,7 @@ def test_every_bad_image_is_named_with_its_fault(tmp_path: Path) -> None:
         staged(bad_folder(tmp_path / "images"), small(30), tmp_path)
     lines = str(error.value).splitlines()
     assert lines[0].startswith("10 of 30 files of images are not images of the suite's space (1 x")
-    assert lines[-1].endswith("leave them out with --on-bad skip")
+    assert lines[0].endswith("leave them out with --on-bad skip")
     for name, fault in FAULTS.items():
         assert any(line.strip().startswith(f"{name} {fault}") for line in lines), (name, lines)
 
@@ -602,7 +602,8 @@ def test_faults_of_zips_are_named(
 
 def test_images_are_no_samples_of_points(tmp_path: Path) -> None:
     write_images(tmp_path / "images", digits(3))
-    with pytest.raises(DataError, match="images holds images, suite 'tiny' holds points"):
+    message = r"images is a folder or zip, suite 'tiny' holds points: give arrays .* or a \.csv"
+    with pytest.raises(DataError, match=message):
         staged(tmp_path / "images", POINTS, tmp_path)
 
 
@@ -628,14 +629,14 @@ def test_class_folders_beside_others_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("0000.png,3\n", "has no label for 1 images (0001.png, ...)"),
+        ("0000.png,3\n", "has no label for 1 files (0001.png, ...)"),
         ("0000.png,3\n0001.png,x\n", "labels.csv, line 2: 'x' is no class"),
         (
             "file,label\n\n0000.png,3\n0001.png,4\n./0000.png,7\n",
             "labels '0000.png' in line 3 and again in line 5: keep one",
         ),
         ("0000.png,3\n0001.png,4\n0000.png,3\n", "'0000.png' in line 1 and again in line 3"),
-        ("../0000.png,3\n", "line 1: there is no image '../0000.png'"),
+        ("../0000.png,3\n", "line 1: there is no file '../0000.png'"),
         ("0000.png\n", "is not file,label"),
     ],
 )

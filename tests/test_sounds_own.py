@@ -90,6 +90,66 @@ def test_a_folder_of_sounds_becomes_a_suite(tmp_path: Path, quick: None) -> None
     assert not {"emd", "sliced_wasserstein"} & set(asked), "no transport between 2,048 samples"
 
 
+def test_a_set_that_was_packed_as_a_whole_keeps_its_classes(tmp_path: Path, quick: None) -> None:
+    """As every desktop packs a folder; what is hidden in it is not read."""
+    sounds, packed = clips(tmp_path / "birds"), tmp_path / "birds.zip"
+    with zipfile.ZipFile(packed, "w") as file:
+        for path in sorted(sounds.rglob("*.wav")):
+            file.write(path, path.relative_to(tmp_path))
+        file.writestr("birds/.git/0000.wav", wav_bytes(beep(900), RATE))
+        file.writestr("birds/low/.cache/0001.wav", wav_bytes(beep(901), RATE))
+    notes, suite = made(tmp_path / "out", packed)
+    assert "all sounds lie in 'birds': classes are the folders in it" in notes
+    assert suite.document["dataset"]["class_names"] == ["high", "low"]
+    parts = [load_split(suite.dataset, suite.space, split) for split in ("train", "valid", "test")]
+    assert sum(len(part.x) for part in parts) == N
+
+
+def test_no_file_of_somebody_is_written_over_or_removed(tmp_path: Path, quick: None) -> None:
+    sounds, table = clips(tmp_path / "sounds"), tmp_path / "beeps.files.csv"
+    table.write_text("my own notes")
+    weights = tmp_path / "beeps-cnn-1.safetensors"
+    with pytest.raises(UsageError, match=r"beeps\.files\.csv is there already: choose another"):
+        made(tmp_path, sounds)
+    assert table.read_text() == "my own notes"
+    table.unlink()
+    weights.write_text("mine, too")
+    with pytest.raises(UsageError, match=r"beeps-cnn-1\.safetensors is there already"):
+        made(tmp_path, sounds)
+    assert weights.read_text() == "mine, too"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["beeps-cnn-1.safetensors", "sounds"]
+
+
+def test_a_backslash_in_a_name_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    sounds = clips(tmp_path / "sounds")
+    (sounds / "low" / "0001.wav").rename(sounds / "low" / "a\\b.wav")
+    with pytest.raises(DataError, match="has a backslash in its name: rename it"):
+        made(tmp_path, sounds)
+
+
+@pytest.mark.parametrize(
+    ("rate", "length", "message"),
+    [(100, LENGTH, "rate is 100: give 1,000"), (RATE, 8, "length is 8: give 16 to")],
+)
+def test_what_no_option_may_ask_for_no_folder_may_either(
+    rate: int, length: int, message: str, tmp_path: Path
+) -> None:
+    for i in range(N):
+        path = tmp_path / "sounds" / "ab"[i % 2] / f"{i}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(wav_bytes(beep(i, length=length), rate))
+    with pytest.raises(DataError, match=f"most sounds of .*: {message}"):
+        made(tmp_path, tmp_path / "sounds")
+
+
+def test_empty_files_have_no_say_in_the_length(tmp_path: Path, quick: None) -> None:
+    sounds = clips(tmp_path / "sounds")
+    for i in range(N + 9):
+        (sounds / "low" / f"empty{i}.wav").write_bytes(wav_bytes(beep(1, length=0), RATE))
+    _, suite = made(tmp_path, sounds, skip_bad=True)
+    assert suite.space.shape == (LENGTH,)
+
+
 def test_sounds_that_changed_since_are_named(tmp_path: Path, quick: None) -> None:
     _, suite = made(tmp_path, clips(tmp_path / "sounds"))
     (tmp_path / "sounds" / "low" / "0001.wav").write_bytes(wav_bytes(beep(7), RATE))
@@ -304,6 +364,8 @@ def test_clipped_and_silent_clips_count_and_are_told(tmp_path: Path) -> None:
     ("change", "complaint"),
     [
         (lambda x: (x * 32768).astype(np.int16), r"is int16, .*save \(x / 32768\)\.astype"),
+        (lambda x: (x * 32768).astype(np.int32), r"is int32, .*save \(x / 32768\)\.astype"),
+        (lambda x: (x * 128).astype(np.int8), r"is int8, .*save \(x / 128\)\.astype"),
         (lambda x: 3 * x / np.abs(x).max(), r"leaves \[-1, 1\]: scale or clip it"),
         (lambda x: x[:, :8000], r"has shape \(24, 8000\), expected \(24, 8192\)"),
         (lambda x: np.where(x > 0.05, np.nan, x), "holds NaN or infinity"),

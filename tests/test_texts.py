@@ -69,6 +69,18 @@ def test_byte_pairs_are_cut_as_their_trainer_cuts_them() -> None:
     assert again == words
 
 
+@pytest.mark.parametrize(
+    ("texts", "size", "message"),
+    [
+        ([chr(0x4E00 + i) for i in range(200)], 150, "have 200 different characters, which leave"),
+        (["a", "b"], 64, "no two characters stand together in the texts: take --tokens char"),
+    ],
+)
+def test_texts_that_have_no_pairs_are_named(texts: list[str], size: int, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        train_byte_pairs(texts, size)
+
+
 def test_what_a_vocabulary_lacks_is_counted() -> None:
     words = Vocabulary.of_characters(["abc"])
     found = words.encode(["abz", "zz"], 4, where)
@@ -111,6 +123,19 @@ def test_a_file_that_is_no_vocabulary_is_named(body: Any, message: str) -> None:
         (b'{"text": "a", "label": "b"}\n{"text": "c"}\n', "a.jsonl", "line 2 has no label, line 1"),
         (b"Ana\tf\tm\n", "a.tsv", "line 1 has 3 cells"),
         (b"Ana\n", "a.csv", "is no .txt, .tsv, .jsonl"),
+        ("Ana\nBo\n".encode("utf-32"), "a.txt", "is UTF-32: .* iconv -f UTF-32 -t UTF-8"),
+        ("Ana\nBo\n".encode("utf-16-le"), "a.txt", "is UTF-16LE: .* iconv -f UTF-16LE"),
+        ("Ana\nBo\n".encode("utf-16-be"), "a.txt", "is UTF-16BE: save it as UTF-8"),
+        ("Ana\n\ufeffBo\n".encode(), "a.txt", r"line 2 holds U\+FEFF, the mark at the beginning"),
+        (b"Ana\rBo\nEve\n", "a.txt", r"line 1 holds a carriage return, .* tr '\\r' '\\n'"),
+        (b"Ana\rBo\rEve", "a.txt", "line 1 holds a carriage return, as old Macs end lines"),
+        (b"text\tlabel\nAna\tf\nBo\tm\n", "a.tsv", "line 1 is 'label' over labels, a heading"),
+        (b'"say ""hi"""\tf\nBo\tm\n', "a.tsv", "line 1 is quoted as in a CSV: write it without"),
+        (b'"Ana"\t"f"\n"Bo"\t"m"\n', "a.tsv", "line 1 is quoted as in a CSV"),
+        (b"Ana\tf\0\n", "a.tsv", r"line 1: the label holds the control character U\+0000"),
+        (b'{"text": "a", "label": "b\\ud800"}\n', "a.jsonl", r"line 1: the label holds U\+D800"),
+        (b'{"text": "a", "label": " "}\n', "a.jsonl", "line 1: the label is empty: give every"),
+        (b"Ana\t" + b"7" * 5000, "a.tsv", "line 1: the label has 5,000 characters: give classes"),
     ],
 )
 def test_what_is_wrong_with_a_file_of_texts_is_said(
@@ -128,6 +153,10 @@ def test_files_of_texts_are_read_alike() -> None:
     assert tabbed == lines
     assert lines.labels == ["f", "m"]
     assert parse_texts(b'{"text":"a","label":3}', "a.jsonl").labels == ["3"]
+    assert parse_texts(b'{"text":"a","label":" b "}', "a.jsonl").labels == ["b"]
+    assert (
+        parse_texts(b'"Hi," she said, "you"\tlabel\nBo\tlabel\n', "a.tsv").labels == ["label"] * 2
+    )
     assert parse_texts(b'{"text":""}\n{"text":"a"}', "a.jsonl", empty=True).texts == ["", "a"]
 
 

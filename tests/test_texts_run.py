@@ -139,7 +139,8 @@ def test_what_cannot_be_a_suite_of_texts_is_said(
     ("name", "content", "message"),
     [
         ("a.txt", "Ann\n\nBo\n", "a.txt, line 2 is empty"),
-        ("a.tsv", "Ann\tgirl\nBo\tmale\n", "label 'girl' is no class of names"),
+        ("a.tsv", "Ann\tgirl\nBo\tmale\n", "a.tsv, line 1: label 'girl' is no class of names"),
+        ("a.tsv", "Ann\tfemale\nBo\tmail\n", "a.tsv, line 2: label 'mail' is no class of names"),
         ("a.txt", "Ann\nBoooooooooooooooooo\n", "line 2 has 19 tokens, the suite's space holds 15"),
         ("a.txt", "Ann\n", "a.txt holds 1 texts: at least 2 are needed"),
     ],

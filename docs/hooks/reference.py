@@ -16,19 +16,26 @@ ORDER = ("index", "plugins", "bring-your-own", "text", "sound", "python", "augme
          "gpu", "cluster", "baselines", "publish", "trackers", "cli", "suites", "metrics",
          "extractors", "record", "limits", "promises")  # fmt: skip
 MADE = ("cli", "suites", "record")
-CONTRIBUTING = ("index", "metric", "kind", "baseline", "loader", "extractor", "executor")
+CONTRIBUTING = ("index", "metric", "kind", "baseline", "loader", "extractor", "executor", "tracker")
 # Only pages of users' own: what a page is called is its first heading.
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """The navigation: what is in the folder and what is made here."""
-    names = {path.stem for path in Path(config.docs_dir).glob("*.md")} | set(MADE)
-    known = [name for name in ORDER if name in names]
-    config.nav = [f"{name}.md" for name in (*known, *sorted(names - set(known)))]
-    folder = Path(config.docs_dir) / "contributing"
-    there = [name for name in CONTRIBUTING if (folder / f"{name}.md").is_file()]
+    folder = Path(config.docs_dir)
+    config.nav = [f"{name}.md" for name in _ordered(_pages(folder) | set(MADE), ORDER)]
+    there = _ordered(_pages(folder / "contributing"), CONTRIBUTING)
     config.nav.append({"Contributing": [f"contributing/{name}.md" for name in there]})
     return config
+
+
+def _pages(folder: Path) -> set[str]:
+    return {path.stem for path in folder.glob("*.md")}
+
+
+def _ordered(names: set[str], order: tuple[str, ...]) -> list[str]:
+    known = [name for name in order if name in names]
+    return [*known, *sorted(names - set(known))]
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

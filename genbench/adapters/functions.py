@@ -29,7 +29,11 @@ def function(
     ----------
     sample
         Returns `n` rows as an array or tensor: images ``(n, C, H, W)`` as uint8, or as floats with
-        `low` and `high` given; points ``(n, d)`` as floats. Labels come as an int64 array ``(n,)``.
+        `low` and `high` given; points ``(n, d)`` as floats; of kind ``sequence`` token ids
+        ``(n, length)``; of kind ``waveform`` floats ``(n, T)`` in [-1, 1]. Labels come as an int64
+        array ``(n,)``.
+    kinds
+        What the rows are; images, unless something else is said.
     low, high
         The floats that stand for black and white; both or neither.
     pretrained_on

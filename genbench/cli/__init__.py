@@ -108,7 +108,9 @@ def _code() -> int:
     try:
         code = cli.main(standalone_mode=False)
     except GenbenchError as error:
-        output.echo(f"error: {error}", err=True)
+        output.echo(f"error: {error.text}", err=True)
+        for line in error.lines:
+            output.echo(f"  {line}", err=True)
         return error.exit_code
     except click.exceptions.Abort:
         output.echo("stopped", err=True)

@@ -37,7 +37,7 @@ def check(
     """Check that a generator obeys the contract, on tiny data, in about a minute.
 
     NAME is an installed generator; FILE a Python file, all of whose generators are checked unless
-    one is named. Every check runs in a process of its own kind: a crash or a hang fails that check.
+    one is named. Every check runs in a process of its own: a crash or a hang fails that check.
     What cannot be checked says why; it is no failure and no pass. Exit code 6 if a check fails.
 
     \b

@@ -19,7 +19,7 @@ from genbench.data.files import check_files, declared, read_checked
 from genbench.data.rows import places, row_range
 from genbench.data.split import Split
 from genbench.errors import DataError, UsageError
-from genbench.formats import Vocabulary, parse_texts
+from genbench.formats import Vocabulary, parse_texts, require_label
 from genbench.generator import Space
 
 VOCABULARY, LABELS = "vocabulary", "labels"
@@ -60,10 +60,10 @@ def label_lines(content: bytes, name: str, n: int) -> list[str]:
         lines = content.decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise DataError(f"{name} is not UTF-8: save it so") from error
-    labels = [line.strip() for line in (lines[:-1] if lines[-1] == "" else lines)]
-    if len(labels) != n or "" in labels:
+    labels = lines[:-1] if lines[-1] == "" else lines
+    if len(labels) != n:
         raise DataError(f"{name} has {len(labels)} labels for {n} texts: give one a line, each")
-    return labels
+    return [require_label(label, f"{name}, line {i}") for i, label in enumerate(labels, start=1)]
 
 
 def share_of(dataset: Mapping[str, Any], split: str, texts: Sequence[str]) -> list[int]:

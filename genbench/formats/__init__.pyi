@@ -31,7 +31,7 @@ from .soundfit import (
     resampled,
 )
 from .tarfiles import read_tar
-from .textfiles import TEXT_FILES, Texts, parse_texts
+from .textfiles import TEXT_FILES, Texts, parse_texts, require_label
 from .vocabulary import PAD, UNKNOWN, Unit, Vocabulary, train_byte_pairs
 
 __all__ = [
@@ -97,6 +97,7 @@ __all__ = [
     "pickled_batch",
     "read_batches",
     "read_tar",
+    "require_label",
     "require_length",
     "require_rate",
     "resampled",

@@ -65,7 +65,7 @@ def open_arrays(file: Path) -> Iterator[Mapping[str, StoredArray]]:
     if file.suffix.lower() not in readers:
         raise DataError(
             f"{file.name}: {file.suffix or 'no suffix'} is not read: use {', '.join(SUFFIXES)}, "
-            "or a folder or .zip of images or sounds"
+            "or a folder or .zip of images or sounds, or texts (.txt, .tsv, .jsonl)"
         )
     reading = _reading_errors()
     with ExitStack() as stack:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+_LONG = 19  # characters that a whole number of 64 bits may be short of
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)")
 
 
@@ -18,7 +19,7 @@ def is_number(name: str) -> bool:
 
 def in_order(names: set[str]) -> list[str]:
     """Names of classes in the order of their numbers: by value if all are whole, else by letter."""
-    if all(name.removeprefix("-").isdecimal() for name in names):
+    if all(len(name) < _LONG and name.removeprefix("-").isdecimal() for name in names):
         return sorted(names, key=lambda name: (int(name), name))
     return sorted(names)
 

@@ -249,7 +249,7 @@ def _members(place: Path, file: zipfile.ZipFile, types: FileTypes) -> Listing:
             continue
         if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in path.parts[0]:
             raise DataError(f"{place.name} has the member {name!r}, which leaves it: pack it again")
-        if path.name.startswith(".") or path.parts[0] == "__MACOSX":
+        if path.parts[0] == "__MACOSX" or any(part.startswith(".") for part in path.parts):
             continue
         if info.is_dir():
             folders.append(str(path))

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genbench.errors import DataError
+from genbench.formats import soundcontainers
 from genbench.formats.mediafiles import BadFile, FileTypes
 from genbench.system import READ_ERRORS
 
@@ -30,7 +31,9 @@ SOUND_FILES = FileTypes(
 )  # fmt: skip
 MOST_SECONDS = 3600  # of one file: a data set is of clips
 MOST_RATE = 400_000  # Hz: a filter that resamples a greater one would fill the memory
-COARSE = ("PCM_S8", "PCM_U8", "ALAW", "ULAW", "IMA_ADPCM", "MS_ADPCM", "GSM610")
+COARSE = ("PCM_S8", "PCM_U8", "ALAW", "ULAW", "IMA_ADPCM", "MS_ADPCM")
+_FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG", "AIFF")  # of libsndfile, that files may be in
+_ENDLESS = 2**62  # samples, by which libsndfile says that it does not know
 FULL_SCALE = 32768  # steps of 16 bits on each side of 0
 _SIXTEEN_BITS = 2  # bytes
 
@@ -86,6 +89,7 @@ def decode_sound(data: bytes, name: str) -> Sound:
 
 def sound_of(data: bytes) -> Sound:
     """The sound in a file's bytes; `BadSound` says why there is none."""
+    _require_whole(data)
     sound = _plain_wav(data, _samples_of_wav) or _by_library(data, _samples_of_library)
     if sound.samples.size == 0:
         raise BadSound("holds no samples", "remove it")
@@ -96,8 +100,14 @@ def sound_of(data: bytes) -> Sound:
 
 
 def sound_head(data: bytes) -> SoundHead:
-    """The form of the sound in a file's bytes; `BadSound` if there is none."""
+    """The form of the sound in a file's bytes; `BadSound` if there is none or not all of it."""
+    _require_whole(data)
     return _plain_wav(data, _head_of_wav) or _by_library(data, _head_of_library)
+
+
+def _require_whole(data: bytes) -> None:
+    if (found := soundcontainers.flaw(data)) is not None:
+        raise BadSound(*found)
 
 
 def _plain_wav(data: bytes, read: Callable[[wave.Wave_read], Found]) -> Found | None:
@@ -118,7 +128,7 @@ def _samples_of_wav(file: wave.Wave_read) -> Sound:
     channels, frames = file.getnchannels(), file.getnframes()
     content = file.readframes(frames)
     if len(content) != frames * channels * _SIXTEEN_BITS:
-        raise BadSound("is truncated", "restore it from its source")
+        raise BadSound(*soundcontainers.TRUNCATED)
     samples = np.frombuffer(content, "<i2").reshape(-1, channels)
     return Sound(samples / FULL_SCALE, file.getframerate(), "PCM_16")
 
@@ -136,18 +146,21 @@ def _by_library(data: bytes, read: Callable[[Any], Found]) -> Found:
         ) from error
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
+            if file.format not in _FORMATS:
+                raise BadSound(f"is {file.format_info}, whatever its name says", SOUND_FILES.remedy)
             _limit(file.frames, file.samplerate)
             return read(file)
     except BadSound:
         raise
     except (soundfile.SoundFileError, *READ_ERRORS) as error:
-        raise BadSound(
-            f"is no sound that can be read ({error})", "give wav, flac or ogg"
-        ) from error
+        why = getattr(error, "error_string", None) or error  # the other text names no file of ours
+        raise BadSound(f"is no sound that can be read ({why})", "give wav, flac or ogg") from error
 
 
 def _samples_of_library(file: Any) -> Sound:
     samples = file.read(dtype="float64", always_2d=True)
+    if len(samples) != file.frames:
+        raise BadSound(*soundcontainers.TRUNCATED)
     return Sound(samples, int(file.samplerate), str(file.subtype))
 
 
@@ -158,6 +171,8 @@ def _head_of_library(file: Any) -> SoundHead:
 def _limit(frames: int, rate: int) -> None:
     if not 0 < rate <= MOST_RATE:
         raise BadSound(f"says that it is at {rate:,} Hz", "correct its header")
+    if frames >= _ENDLESS:
+        raise BadSound("does not say how long it is", "write it again, into a file")
     if frames > MOST_SECONDS * rate:
         raise BadSound(
             f"says that it has {frames} samples at {rate} Hz, over an hour", "cut it into clips"

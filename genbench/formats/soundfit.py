@@ -132,7 +132,8 @@ def hear(data: bytes, space: Space, fitting: SoundFitting = AS_IT_IS) -> NDArray
 def _one_channel(sound: Sound, fitting: SoundFitting) -> NDArray[np.float64]:
     peak, channels = float(np.abs(sound.samples).max()), sound.samples.shape[1]
     if peak > 1 and sound.coding not in LOSSY:
-        raise BadSound(f"goes beyond full scale (peak {peak:.4g})", "lower its gain to [-1, 1]")
+        shown = f"{peak:.4g}" if peak > 1.001 else f"{peak:.9g}"
+        raise BadSound(f"goes beyond full scale (peak {shown})", "lower its gain to [-1, 1]")
     if channels > 1 and not fitting.mono:
         raise ManyChannels(f"has {channels} channels", "save it in one")
     return np.asarray(sound.samples.mean(1).clip(-1, 1))

@@ -12,7 +12,18 @@ from typing import Any
 from genbench.errors import DataError, shorten
 
 TEXT_FILES = (".txt", ".tsv", ".jsonl")
-_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32",  # before that of UTF-16, with which it begins
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+_ZEROS = 0.3  # the share of NUL in Latin texts in UTF-16 is a half
+# What the headings of a column of labels say, in small letters.
+_HEADINGS = {"label", "labels", "class", "classes", "category", "intent", "target", "y"}
+_SEEN = 4096  # bytes by which a coding is guessed
+_NEW_LINES = "save it with line feeds, as by tr '\\r' '\\n'"
+MOST_LABEL = 200  # characters of a class's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +59,9 @@ def parse_texts(content: bytes, name: str, *, empty: bool = False) -> Texts:
     Raises
     ------
     DataError
-        If it is not UTF-8, a line is empty or not of the format, a text holds a control character
-        or half a surrogate pair, or some lines have labels and others none.
+        If it is not UTF-8, a line is empty, ends as those of old Macs or is not of the format, a
+        text or label holds a control character or half a surrogate pair, the first line is a
+        heading, or some lines have labels and others none.
     """
     suffix = PurePath(name).suffix.lower()
     if suffix not in TEXT_FILES:
@@ -60,14 +72,38 @@ def parse_texts(content: bytes, name: str, *, empty: bool = False) -> Texts:
         where = f"{name}, line {number}"
         if not line.strip():
             raise DataError(f"{where} is empty: remove it")
-        one = read(line.removesuffix("\r"), number, where)
+        line = line.removesuffix("\r")
+        if "\r" in line:
+            raise DataError(f"{where} holds a carriage return, as old Macs end lines: {_NEW_LINES}")
+        one = read(line, number, where)
         problem = _unreadable(one.text)
         if not one.text.strip() and not empty:
             problem = "has an empty text: remove it"
         if problem is not None:
             raise DataError(f"{where} {problem}")
         found.append(one)
+    if suffix == ".tsv":
+        _require_no_heading(found, name)
     return _together(found, name)
+
+
+def _require_no_heading(found: list[Line], name: str) -> None:
+    first = str(found[0].label)
+    if first.lower() in _HEADINGS and all(line.label != first for line in found[1:]):
+        raise DataError(f"{name}, line 1 is {first!r} over labels, a heading: remove the line")
+
+
+def require_label(label: str, where: str) -> str:
+    """A label without white space around it; `DataError` unless it can be the name of a class."""
+    label = label.strip()
+    problem = _unreadable(label)
+    if not label:
+        problem = "is empty: give every text a label, or none"
+    elif len(label) > MOST_LABEL:
+        problem = f"has {len(label):,} characters: give classes short names"
+    if problem is not None:
+        raise DataError(f"{where}: the label {problem}")
+    return label
 
 
 def _together(found: list[Line], name: str) -> Texts:
@@ -84,8 +120,11 @@ def _together(found: list[Line], name: str) -> Texts:
 
 def _decoded(content: bytes, name: str) -> str:
     """The file as text without its last line's end."""
-    if content.startswith(_MARKS):
-        raise DataError(f"{name} is UTF-16: save it as UTF-8, as by iconv -f UTF-16 -t UTF-8")
+    coding = next((coding for mark, coding in _MARKS.items() if content.startswith(mark)), None)
+    if coding is None and content[:_SEEN].count(0) > _ZEROS * len(content[:_SEEN]):
+        coding = "UTF-16LE" if content[1:2] == b"\0" else "UTF-16BE"
+    if coding is not None:
+        raise DataError(f"{name} is {coding}: save it as UTF-8, as by iconv -f {coding} -t UTF-8")
     try:
         text = content.removeprefix(codecs.BOM_UTF8).decode()
     except UnicodeDecodeError as error:
@@ -107,7 +146,18 @@ def _tabbed(line: str, number: int, where: str) -> Line:
     cells = line.split("\t")
     if len(cells) != 2 or not cells[1].strip():
         raise DataError(f"{where} has {len(cells)} cells: give a text, a tab and its label")
-    return Line(cells[0], cells[1].strip(), number)
+    if any(map(_quoted, cells)) or all(cell[:1] == cell[-1:] == '"' for cell in cells):
+        raise DataError(
+            f"{where} is quoted as in a CSV: write it without, or as JSON lines (.jsonl)"
+        )
+    return Line(cells[0], require_label(cells[1], where), number)
+
+
+def _quoted(cell: str) -> bool:
+    """Whether a cell is one that CSV writers put into quotes, for the sake of quotes in it."""
+    inside = cell[1:-1]
+    doubled = '"' in inside and '"' not in inside.replace('""', "")
+    return len(cell) > 2 and cell[0] == cell[-1] == '"' and doubled
 
 
 def _json(line: str, number: int, where: str) -> Line:
@@ -121,7 +171,7 @@ def _json(line: str, number: int, where: str) -> Line:
     label = body.get("label")
     if label is not None and not isinstance(label, str | int):
         raise DataError(f"{where} has the label {label!r}: give a text or a whole number")
-    return Line(body["text"], None if label is None else str(label), number)
+    return Line(body["text"], None if label is None else require_label(str(label), where), number)
 
 
 def _unreadable(text: str) -> str | None:
@@ -133,4 +183,6 @@ def _unreadable(text: str) -> str | None:
         # Those of 128 and above stand in texts that were saved as Windows-1252 and read as Latin-1.
         if category == "Cc" and character < "\x80" and not character.isspace():
             return f"holds the control character U+{ord(character):04X}: remove it"
+        if character == "\ufeff":
+            return "holds U+FEFF, the mark at the beginning of a file, inside: remove it"
     return None

@@ -205,8 +205,14 @@ def _complaint(unit: Any, tokens: Any, lower: Any, merges: Any) -> str | None:
 def train_byte_pairs(texts: Sequence[str], size: int, *, lower: bool = False) -> Vocabulary:
     """A vocabulary of `size` tokens of byte pairs, learnt from clean texts by ``tokenizers``.
 
-    `DataError` if that package is missing.
+    `DataError` if that package is missing, or the texts leave nothing to learn.
     """
+    letters = set().union(*texts)
+    if len(letters) + 3 > size:
+        raise DataError(
+            f"the texts have {len(letters):,} different characters, which leave no room for pairs "
+            f"in a vocabulary of {size:,}: take a larger one, or --tokens characters"
+        )
     try:
         from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
     except ImportError as error:
@@ -222,5 +228,7 @@ def train_byte_pairs(texts: Sequence[str], size: int, *, lower: bool = False) ->
     tokenizer.train_from_iterator(texts, trainer)
     model = json.loads(tokenizer.to_str())["model"]
     merges = tuple((str(a), str(b)) for a, b in model["merges"])
+    if not merges:
+        raise DataError("no two characters stand together in the texts: take --tokens characters")
     tokens = sorted(model["vocab"], key=model["vocab"].__getitem__)
     return Vocabulary("byte-pairs", ("", *tokens), merges, lower)

@@ -206,7 +206,8 @@ def require_kind(choice: GeneratorChoice, suite: Suite) -> None:
     if suite.space.kind not in kinds:
         raise UsageError(
             f"generator {choice.name!r} models {', '.join(kinds)}, "
-            f"suite {suite.name!r} holds {suite.space.kind}: leave it out"
+            f"suite {suite.name!r} holds {suite.space.kind}: leave it out, or name the kind in its "
+            "spec if it can make such rows"
         )
 
 

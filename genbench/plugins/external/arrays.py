@@ -111,8 +111,11 @@ def _waveforms(x: Array, name: str) -> Array:
     if x.dtype.kind == "f":
         return x.astype(np.float32)
     what = "the samples as float32"
-    if x.dtype.kind == "i":
-        what = f"(x / {np.iinfo(x.dtype).max + 1}).astype(numpy.float32)"
+    if x.dtype.kind == "i":  # 16-bit samples often come in wider integers
+        loudest = int(np.abs(x.astype(np.float64)).max(initial=0))
+        own = 8 * x.dtype.itemsize - 1
+        full = next((2**bits for bits in (15, 23, 31) if loudest <= 2**bits and bits < own), 2**own)
+        what = f"(x / {full}).astype(numpy.float32) if full scale is {full:,}"
     raise DataError(f"{name}: array x is {x.dtype}, expected floats in [-1, 1]: save {what}")
 
 

@@ -9,6 +9,7 @@ from genbench import kinds
 from genbench.errors import DataError
 from genbench.formats import IMAGE_FILES, decode, unscaled
 from genbench.generator import Space
+from genbench.plugins.external.forms import forms
 from genbench.plugins.external.media import Array, Medium, OnBad, read_files
 from genbench.plugins.external.rows import StagedRows
 from genbench.tasks import Suite
@@ -18,7 +19,10 @@ def read_images(place: Path, suite: Suite, labels: Path | None, on_bad: OnBad) -
     """The images that are scored; as `genbench.plugins.external.media.read_files`."""
     space = suite.space
     if "images" not in kinds.of(space.kind).scored_from:
-        raise DataError(f"{place.name} holds images, suite {suite.name!r} holds {space.kind}")
+        raise DataError(
+            f"{place.name} is a folder or zip, suite {suite.name!r} holds {space.kind}: give "
+            f"{forms(space.kind)}"
+        )
     rows = read_files(place, suite, labels, on_bad, Medium(IMAGE_FILES, decode, _form, _no_remarks))
     if (problem := unscaled(rows.x, space.levels)) is not None:
         raise DataError(f"{place.name} {problem}")

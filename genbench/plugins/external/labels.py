@@ -84,7 +84,7 @@ def labels_by_file(file: Path, names: Sequence[str], suite: Suite) -> Found:
             raise DataError(f"{where}: {line.cells!r} is not file,label")
         name = PurePosixPath(line.cells[0]).as_posix()
         if name not in known:
-            raise DataError(f"{where}: there is no image {line.cells[0]!r}")
+            raise DataError(f"{where}: there is no file {line.cells[0]!r}")
         if name in given:
             raise DataError(
                 f"{file.name} labels {name!r} in line {given[name][1]} and again in line "
@@ -93,7 +93,7 @@ def labels_by_file(file: Path, names: Sequence[str], suite: Suite) -> Found:
         given[name] = (_class(line.cells[1], classes, where), line.number)
     missing = [name for name in names if name not in given]
     if missing:
-        raise DataError(f"{file.name} has no label for {len(missing):,} images ({missing[0]}, ...)")
+        raise DataError(f"{file.name} has no label for {len(missing):,} files ({missing[0]}, ...)")
     return Found(np.array([given[name][0] for name in names], np.int64))
 
 
@@ -115,13 +115,15 @@ def labels_per_row(file: Path, suite: Suite) -> Any:
     return np.array([line.cells[0].strip() for line in lines], np.str_)
 
 
-def class_numbers(y: NDArray[Any], suite: Suite, name: str) -> Found:
+def class_numbers(
+    y: NDArray[Any], suite: Suite, name: str, lines: Sequence[int] | None = None
+) -> Found:
     """The classes that an array of labels names, and what to tell of how it was read.
 
     They are whole numbers, texts or truth values, ``(n,)``. Whole numbers are the names of classes,
     too. Only where no class is called by a number can they be meant as positions in the suite's
-    list of classes, and that is told. `DataError`, with the file's `name`, if there is a label that
-    is no class.
+    list of classes, and that is told. `DataError`, with the file's `name` and the first of `lines`
+    that has one, if there is a label that is no class.
     """
     classes = _classes(suite)
     try:
@@ -136,6 +138,8 @@ def class_numbers(y: NDArray[Any], suite: Suite, name: str) -> Found:
     if numbered and int(y.min()) >= 0 and int(y.max()) < len(classes):
         order = ", ".join(list(classes)[:NAMED]) + (", ..." if len(classes) > NAMED else "")
         return Found(np.asarray(y, np.int64), f"labels 0, 1, ... are read in the order {order}")
+    if lines is not None:
+        name += f", line {lines[int(np.isin(values, strange)[where.reshape(-1)].argmax())]}"
     raise DataError(f"{name}: {_listed(strange)} no class of {suite.name}: {_all(classes)}")
 
 
@@ -196,5 +200,9 @@ def _table(file: Path) -> list[_Line]:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream)
             return [_Line(reader.line_num, row) for row in reader if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{file.name} is not UTF-8 (byte {error.object[error.start]:#04x}): save it as UTF-8"
+        ) from error
+    except (OSError, csv.Error) as error:
         raise DataError(f"cannot read the labels in {file}: {error}") from error

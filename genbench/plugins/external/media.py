@@ -74,16 +74,16 @@ def read_files(
         tried = order[: suite.n_samples] if on_bad == "fail" else order
         read = _read(files, tried, suite, medium)
     if read.bad and on_bad == "fail":
-        listed = "\n  ".join(first(read.bad))
         raise DataError(
             f"{len(read.bad)} of {len(tried):,} files of {place.name} are not {many} of the "
-            f"suite's space {form}:\n  {listed}\n"
-            "repair them, or leave them out with --on-bad skip"
+            f"suite's space {form}: repair them, or leave them out with --on-bad skip",
+            lines=first(read.bad),
         )
     if len(read.x) < 2:
         raise DataError(
             f"{place.name} holds {len(read.x)} {many} of the suite's space {form}, at least 2 "
-            "are needed" + "".join(f"\n  {line}" for line in first(read.bad))
+            "are needed",
+            lines=first(read.bad),
         )
     notes = [f"skipped: {line}" for line in first(read.bad)]
     notes += [*listing.notes(), *([found.note] if found.note else [])]

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from genbench import kinds
 from genbench.data import vocabulary_of
 from genbench.errors import DataError
-from genbench.formats import TEXT_FILES, parse_texts
+from genbench.formats import TEXT_FILES, is_number, parse_texts
 from genbench.plugins.external.labels import Found, class_numbers, labels_per_row
 from genbench.plugins.external.rows import StagedRows, reading_order
 from genbench.tasks import Suite
 
 MOST_BYTES = 1 << 30
+_LONG = 4 * 18  # bytes of a text of as many digits as fit into an int64
 
 
 def is_texts(file: Path) -> bool:
     """Whether a file's name is one of texts."""
     return file.suffix.lower() in TEXT_FILES
+
+
+def _numbers(labels: Any) -> Any:
+    """Labels that are whole numbers all, as such."""
+    written = labels.dtype.kind == "U" and all(map(is_number, labels.tolist()))
+    return labels.astype(np.int64) if written and labels.dtype.itemsize < _LONG else labels
 
 
 def read_texts(file: Path, suite: Suite, labels: Path | None) -> StagedRows:
@@ -53,9 +61,10 @@ def read_texts(file: Path, suite: Suite, labels: Path | None) -> StagedRows:
         suite.space.shape[0],
         lambda i: f"{file.name}, line {found.lines[rows[i]]}",
     )
-    chosen = (
-        Found(None) if given is None else class_numbers(np.asarray(given)[rows], suite, file.name)
-    )
+    chosen, beside = Found(None), labels is not None
+    if given is not None:
+        y, lines = _numbers(np.asarray(given)[rows]), [found.lines[i] for i in rows]
+        chosen = class_numbers(y, suite, file.name, None if beside else lines)
     unknown = f"{encoded.unknown:,} characters or words are not in the suite's vocabulary"
     notes = (chosen.note, unknown if encoded.unknown else "")
     return StagedRows(

@@ -156,14 +156,13 @@ def new_suite(
         source = batch_source(name, batches)
     else:
         source = csv_source(name, Path(str(csv)), folder, layout or Layout())
-    for file, data in source.files.items():
-        write_bytes(folder / file, data)
-    written = [path, *(folder / file for file in source.files)]
-    draft = _Draft(path, source, _split(source, shares), written, say)
+    draft = _Draft(path, source, _split(source, shares), [], say)
     try:
+        for file, data in source.files.items():
+            draft.write(folder / file, data)
         return _finished(draft, extractor, n_samples)
     except BaseException:
-        for leftover in written:
+        for leftover in draft.written:
             leftover.unlink(missing_ok=True)
         raise
 
@@ -184,6 +183,13 @@ class _Draft:
         root = str(self.path.parent.resolve())
         return {**self.source.dataset, "root": root, "split": self.split}
 
+    def write(self, path: Path, data: bytes) -> None:
+        """A file of the suite; `UsageError` if there is one: it may be somebody's."""
+        if path.exists():
+            raise UsageError(f"{path} is there already: choose another name, or remove it")
+        self.written.append(path)
+        write_bytes(path, data)
+
 
 def _split(source: Source, shares: tuple[float, float, float]) -> dict[str, Any]:
     ends = [0.0, round(shares[0], 9), round(shares[0] + shares[1], 9), 1.0]
@@ -203,7 +209,7 @@ def _finished(draft: _Draft, asked: str | None, n_samples: int | None) -> NewSui
     shared = share_in(splits["train"].x, splits["test"].x)
     counts = count_classes(splits, source.space)
     facts = Facts(rows, n, fewest(counts, n), dropped(counts), copies_note(shared))
-    write_bytes(path, suite_text(path.stem, source, draft.split, facts, found).encode())
+    draft.write(path, suite_text(path.stem, source, draft.split, facts, found).encode())
     for profile in profiles_of(str(path)):
         load_suite(str(path), profile)
     notes = [*source.notes, *source.copies.notes(draft.split[COPIES])]
@@ -215,7 +221,8 @@ def _finished(draft: _Draft, asked: str | None, n_samples: int | None) -> NewSui
     place = str(source.dataset.get("folder", ""))
     if Path(place).is_absolute():
         notes.append(f"the suite names its data by {place}: to share it, put them here")
-    return NewSuite(tuple(draft.written), {str(k): v for k, v in rows.items()}, tuple(notes))
+    files = (path, *(file for file in draft.written if file != path))
+    return NewSuite(files, {str(k): v for k, v in rows.items()}, tuple(notes))
 
 
 def _n_samples(rows: Mapping[SplitName, int], asked: int | None) -> int:
@@ -257,8 +264,7 @@ def _extractor(
     else:
         own = train_for(draft.path.stem, draft.dataset, space, draft.say)
     weights = draft.path.parent / own.table["path"]
-    write_bytes(weights, own.data)
-    draft.written.append(weights)
+    draft.write(weights, own.data)
     name = own.table["name"]
     found = load_extractor(name, space, [{**own.table, "path": str(weights)}])
     return ExtractorChoice(name, found.extract(train[:2]).features.shape[1], own.table)

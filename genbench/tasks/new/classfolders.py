@@ -30,11 +30,17 @@ def class_folders(
 ) -> tuple[list[str], list[str]]:
     """The class folder of each file, empty where there is none, and what to tell about it.
 
-    The first folder is the class. Folders called like `splits`, if all are, are looked through:
-    they must hold the same class folders.
+    The first folder is the class. A folder that all lie in is looked through where all lie in
+    folders below it, as those of a set that was packed as a whole. So are folders called like
+    `splits`, if all are: they must hold the same class folders.
     """
     remarks = []
     paths = [PurePosixPath(name).parts for name in names]
+    while len({p[0] for p in paths}) == 1 and all(len(p) > 2 for p in paths):
+        if paths[0][0].lower() in splits:
+            break
+        remarks.append(f"all {types.many} lie in {paths[0][0]!r}: classes are the folders in it")
+        paths = [p[1:] for p in paths]
     tops = {p[0].lower() for p in paths if len(p) > 1}
     if tops and tops <= splits and all(len(p) > 1 for p in paths):
         _require_same_classes(paths, place)

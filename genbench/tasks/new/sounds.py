@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from genbench.data import ROLE, ListedFile, stated, write_table
-from genbench.errors import DataError
+from genbench.errors import DataError, UsageError
 from genbench.formats import (
     COARSE,
     SOUND_FILES,
@@ -72,10 +72,10 @@ def sound_source(
         names = files.listing.names
         require_utf8(relative_to_suite(folder, place), *names)
         heads = _headers(files)
-        known = [head for head in heads.values() if not isinstance(head, BadFile)]
+        known = [head for head in heads.values() if not isinstance(head, BadFile) and head.length]
         if not known:
             raise DataError(f"{place} holds no readable sound ({names[0]} {heads[names[0]]})")
-        space, fitting = _space(known, hearing)
+        space, fitting = _space(place, known, hearing)
         labels, remarks = class_folders(names, splits, place, SOUND_FILES)
         look = _look(files, space, labels, fitting)
     if look.flaws and not skip_bad:
@@ -117,7 +117,7 @@ def _headers(files: MediaFiles) -> dict[str, SoundHead | BadFile]:
     return found
 
 
-def _space(heads: Sequence[SoundHead], hearing: Hearing) -> tuple[Space, SoundFitting]:
+def _space(place: Path, heads: Sequence[SoundHead], hearing: Hearing) -> tuple[Space, SoundFitting]:
     """The space, without classes, and what is done to make files rows of it."""
     if hearing.rate is not None:
         require_rate(hearing.rate)
@@ -129,6 +129,11 @@ def _space(heads: Sequence[SoundHead], hearing: Hearing) -> tuple[Space, SoundFi
     fitting = SoundFitting(resample, mono)
     lengths = [fitting.length_of(head, rate) for head in heads if resample or head.rate == rate]
     length = hearing.length or Counter(lengths).most_common(1)[0][0]
+    try:
+        require_rate(rate)
+        require_length(length)
+    except UsageError as error:
+        raise DataError(f"most sounds of {place}: {error} (--rate and --length do)") from error
     if hearing.length is not None and any(found != length for found in lengths):
         fitting = replace(fitting, length=length)
     return Space(KIND, (length,), rate=rate), fitting

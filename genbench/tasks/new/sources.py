@@ -101,8 +101,13 @@ def csv_source(name: str, file: Path, folder: Path, layout: Layout) -> Source:
 
 
 def require_utf8(*names: str) -> None:
-    """A suite and its table are UTF-8, and could not name a file of another coding."""
+    """A suite and its table are UTF-8, and could not name a file of another coding.
+
+    Nor do they name one with a backslash, which is a folder's end elsewhere.
+    """
     for name in names:
+        if "\\" in name:
+            raise DataError(f"{shorten(name)} has a backslash in its name: rename it")
         try:
             name.encode()
         except UnicodeEncodeError as error:

@@ -67,7 +67,7 @@ def text_source(
     if labels is not None:
         space, more = _with_classes(space, labels, file.name)
         dataset |= more
-    notes = _notes(words, texts, longest, cutting)
+    notes = _notes(words, texts, longest, cutting, labels)
     told = "White space joined, in lower case." if cutting.lower else "White space joined."
     by_words = sum(text.count(" ") for text in texts) >= FEW_WORDS * len(texts)
     return Source(space, dataset, role, copies, content, notes, told, by_words)
@@ -92,13 +92,17 @@ def _labels(
     return label_lines(content, beside.name, len(found.texts))
 
 
-def _notes(words: Vocabulary, texts: list[str], longest: int, cutting: Cutting) -> tuple[str, ...]:
+def _notes(
+    words: Vocabulary, texts: list[str], longest: int, cutting: Cutting, labels: list[str] | None
+) -> tuple[str, ...]:
     first = f"{len(words.tokens):,} tokens ({cutting.unit}), texts of up to {longest}"
     unknown = words.encode(texts, longest, lambda i: "a text").unknown
+    bare = ('no labels: give them by tab in a .tsv, as "label" in JSON lines, or by --labels',)
+    told = (first, *(bare if labels is None else ()))
     if not unknown:
-        return (first,)
+        return told
     return (
-        first,
+        *told,
         f"{unknown:,} tokens of all texts are unknown to the vocabulary, which knows the train "
         "split alone: each counts as one unknown token",
     )

@@ -9,18 +9,14 @@ from string import Template
 from genbench.errors import UsageError
 from genbench.plugins import finding as plugins
 
-_FILES = {
-    "pyproject.toml": "pyproject.toml.txt",
-    "$module.py": "module.py.txt",
-    "test_$module.py": "test.py.txt",
-}
+_MODULE, _OF_TEXTS = "module.py.txt", "texts.py.txt"
 
 
-def new_generator(name: str, parent: Path) -> list[Path]:
+def new_generator(name: str, parent: Path, *, texts: bool = False) -> list[Path]:
     """Write a plugin package for a generator into the new folder ``parent / name``.
 
-    It has a ``pyproject.toml``, one module with a generator that works for images and points, and
-    a test; it passes ``genbench check`` as it stands.
+    It has a ``pyproject.toml``, one module with a generator that works for images, points and
+    sounds, or with `texts` for these, and a test; it passes ``genbench check`` as it stands.
 
     Parameters
     ----------
@@ -40,13 +36,18 @@ def new_generator(name: str, parent: Path) -> list[Path]:
     _require_usable(name)
     folder = parent / name
     words = _words(name)
-    texts = {
+    sources = {
+        "pyproject.toml": "pyproject.toml.txt",
+        "$module.py": _OF_TEXTS if texts else _MODULE,
+        "test_$module.py": "test.py.txt",
+    }
+    written = {
         Template(file).substitute(words): Template(_template(source)).substitute(words)
-        for file, source in _FILES.items()
+        for file, source in sources.items()
     }
     try:
         folder.mkdir(parents=True)
-        for file, text in texts.items():
+        for file, text in written.items():
             (folder / file).write_text(text, encoding="utf-8")
     except FileExistsError as error:
         raise UsageError(
@@ -54,7 +55,7 @@ def new_generator(name: str, parent: Path) -> list[Path]:
         ) from error
     except OSError as error:
         raise UsageError(f"cannot write {folder}: {error.strerror}") from error
-    return [folder / file for file in texts]
+    return [folder / file for file in written]
 
 
 def _require_usable(name: str) -> None:
