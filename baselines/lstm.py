@@ -44,7 +44,7 @@ class LSTMParams:
     hidden: int = 0
     """Units of the recurrent layer; 0: 256, or 512 for vocabularies of 500 tokens and more."""
     embedding: int = 0
-    """Numbers that a token becomes; 0: 64, or 192 for such vocabularies."""
+    """Numbers that a token becomes; 0: 128, or 192 for such vocabularies."""
     dropout: float = 0.35
     """Share of units left out in training, from 20 passes over the rows on; less for fewer."""
     batch_size: int = 64
@@ -62,7 +62,7 @@ class LSTM:
 
     spec: ClassVar[GeneratorSpec] = GeneratorSpec(
         name="lstm",
-        version="1",
+        version="2",
         family="autoregressive",
         kinds=("sequence",),
         labels="given",
@@ -130,7 +130,7 @@ class LSTM:
             net = Recurrent(
                 self.texts,
                 hidden=p.hidden or (512 if large else 256),
-                embedding=p.embedding or (192 if large else 64),
+                embedding=p.embedding or (192 if large else 128),
             )
         return net.requires_grad_(False).to(self.device)
 
