@@ -24,6 +24,7 @@ from torch import Tensor
 from genbench.baselines.next_token import (
     Training,
     calibrate,
+    crowding,
     drawn,
     log_prob,
     mean_surprise,
@@ -42,11 +43,11 @@ class LSTMParams:
     """Parameters, set with ``-g lstm:name=value``."""
 
     hidden: int = 0
-    """Units of the recurrent layer; 0: 256, or 512 for vocabularies of 500 tokens and more."""
+    """Units of the recurrent layer; 0: 384, or 512 for vocabularies of 500 tokens and more."""
     embedding: int = 0
     """Numbers that a token becomes; 0: 128, or 192 for such vocabularies."""
     dropout: float = 0.35
-    """Share of units left out in training, from 20 passes over the rows on; less for fewer."""
+    """Share of units left out in training; less for under 20 passes over the rows, or many rows."""
     batch_size: int = 64
     """Texts per step."""
     learning_rate: float = 3e-3
@@ -81,16 +82,18 @@ class LSTM:
         """Maximise the likelihood of batches until they end."""
         p, texts = self.params, self.texts
         self.net = self._build(run.seed)
-        self.net.dropout = dropout_share(p.dropout, run.budget, train.n)
-        self.net.unknown = self.net.dropout / 2
         training = Training.of(self.net, self._rng(run.seed), self.device)
         if (state := run.restore()) is not None:
             training.load(state)
         step = CapturedStep(partial(self._step, training), self.device, generators=[training.rng])
-        served = texts.served_at_once(p.batch_size, self.device)
+        served, first = texts.served_at_once(p.batch_size, self.device), True
         for x, y in train.batches(served, seed=run.seed, start=run.served):
             if training.steps == 0:
                 calibrate(self.net, texts, x)
+            if first:
+                crowded, first = crowding(self.net, train.n), False
+                self.net.dropout = dropout_share(p.dropout, run.budget, train.n, crowded)
+                self.net.unknown = self.net.dropout / 2
             for rows, labels in texts.batches(x, y, p.batch_size, training.rng):
                 training.steps += 1
                 rate = rate_at(run.fraction, p.learning_rate, p.warm_up)
@@ -129,7 +132,7 @@ class LSTM:
             torch.default_generator.manual_seed(seed)
             net = Recurrent(
                 self.texts,
-                hidden=p.hidden or (512 if large else 256),
+                hidden=p.hidden or (512 if large else 384),
                 embedding=p.embedding or (192 if large else 128),
             )
         return net.requires_grad_(False).to(self.device)

@@ -53,6 +53,12 @@ def calibrate(net: NextToken, texts: Texts, x: Tensor) -> None:
     net.bias.copy_((count / count.sum()).log())
 
 
+def crowding(net: NextToken, n: int) -> float:
+    """Weights for each token of `n` rows, of a network that was calibrated."""
+    assert isinstance(net, nn.Module)
+    return sum(p.numel() for p in net.parameters()) / max(1.0, n * float(net.events))
+
+
 def log_prob(net: NextToken, texts: Texts, x: Tensor, y: Tensor) -> Tensor:
     """log p(x | y), nats, ``(n,)``, of texts ``(n, length)``, in float32."""
     parts = []

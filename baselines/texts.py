@@ -117,12 +117,13 @@ def dropped(x: Tensor, share: float, rng: torch.Generator | None, *, by_row: boo
     return x * (kept.to(x.dtype) / (1 - share))
 
 
-def dropout_share(share: float, budget: int, n: int) -> float:
+def dropout_share(share: float, budget: int, n: int, crowding: float = 1.0) -> float:
     """The dropout for so many passes over the rows: all of it from 20 passes on, less for fewer.
 
-    Who sees each row three times has nothing to fear from learning it by heart.
+    Who sees each row three times has nothing to fear from learning it by heart. Nor has a network
+    of fewer weights than the rows have tokens: `crowding` is the ratio of the former to the latter.
     """
-    return share * min(1.0, budget / max(1, n) / 20)
+    return share * min(1.0, budget / max(1, n) / 20) * min(1.0, crowding)
 
 
 def choice(logits: Tensor, dice: Tensor) -> Tensor:

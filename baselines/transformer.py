@@ -27,6 +27,7 @@ from genbench.baselines.next_token import (
     Memory,
     Training,
     calibrate,
+    crowding,
     drawn,
     log_prob,
     mean_surprise,
@@ -52,7 +53,7 @@ class TransformerParams:
     expand: int = 4
     """Hidden width of a layer's MLP, in multiples of `dim`."""
     dropout: float = 0.2
-    """Share of units left out in training, from 20 passes over the rows on; less for fewer."""
+    """Share of units left out in training; less for under 20 passes over the rows, or many rows."""
     batch_size: int = 64
     """Texts per step."""
     learning_rate: float = 1.5e-3
@@ -187,15 +188,17 @@ class Transformer:
         """Maximise the likelihood of batches until they end."""
         p, texts = self.params, self.texts
         self.net = self._build(run.seed)
-        self.net.dropout = dropout_share(p.dropout, run.budget, train.n)
         training = Training.of(self.net, self._rng(run.seed), self.device)
         if (state := run.restore()) is not None:
             training.load(state)
         step = CapturedStep(partial(self._step, training), self.device, generators=[training.rng])
-        served = texts.served_at_once(p.batch_size, self.device)
+        served, first = texts.served_at_once(p.batch_size, self.device), True
         for x, y in train.batches(served, seed=run.seed, start=run.served):
             if training.steps == 0:
                 calibrate(self.net, texts, x)
+            if first:
+                crowded, first = crowding(self.net, train.n), False
+                self.net.dropout = dropout_share(p.dropout, run.budget, train.n, crowded)
             for rows, labels in texts.batches(x, y, p.batch_size, training.rng):
                 training.steps += 1
                 rate = rate_at(run.fraction, p.learning_rate, p.warm_up)
