@@ -82,18 +82,17 @@ class LSTM:
         """Maximise the likelihood of batches until they end."""
         p, texts = self.params, self.texts
         self.net = self._build(run.seed)
+        crowded = crowding(self.net, train.n, texts.length)
+        self.net.dropout = dropout_share(p.dropout, run.budget, train.n, crowded)
+        self.net.unknown = self.net.dropout / 2
         training = Training.of(self.net, self._rng(run.seed), self.device)
         if (state := run.restore()) is not None:
             training.load(state)
         step = CapturedStep(partial(self._step, training), self.device, generators=[training.rng])
-        served, first = texts.served_at_once(p.batch_size, self.device), True
+        served = texts.served_at_once(p.batch_size, self.device)
         for x, y in train.batches(served, seed=run.seed, start=run.served):
             if training.steps == 0:
                 calibrate(self.net, texts, x)
-            if first:
-                crowded, first = crowding(self.net, train.n), False
-                self.net.dropout = dropout_share(p.dropout, run.budget, train.n, crowded)
-                self.net.unknown = self.net.dropout / 2
             for rows, labels in texts.batches(x, y, p.batch_size, training.rng):
                 training.steps += 1
                 rate = rate_at(run.fraction, p.learning_rate, p.warm_up)

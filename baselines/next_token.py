@@ -53,10 +53,9 @@ def calibrate(net: NextToken, texts: Texts, x: Tensor) -> None:
     net.bias.copy_((count / count.sum()).log())
 
 
-def crowding(net: NextToken, n: int) -> float:
-    """Weights for each token of `n` rows, of a network that was calibrated."""
-    assert isinstance(net, nn.Module)
-    return sum(p.numel() for p in net.parameters()) / max(1.0, n * float(net.events))
+def crowding(net: nn.Module, n: int, length: int) -> float:
+    """Weights of a network for each token that `n` rows of this length have room for."""
+    return sum(p.numel() for p in net.parameters()) / max(1, n * length)
 
 
 def log_prob(net: NextToken, texts: Texts, x: Tensor, y: Tensor) -> Tensor:

@@ -121,7 +121,7 @@ def dropout_share(share: float, budget: int, n: int, crowding: float = 1.0) -> f
     """The dropout for so many passes over the rows: all of it from 20 passes on, less for fewer.
 
     Who sees each row three times has nothing to fear from learning it by heart. Nor has a network
-    of fewer weights than the rows have tokens: `crowding` is the ratio of the former to the latter.
+    of fewer weights than the rows have room for tokens: `crowding` is the ratio of the two.
     """
     return share * min(1.0, budget / max(1, n) / 20) * min(1.0, crowding)
 

@@ -36,8 +36,9 @@ def test_the_published_records_are_whole_and_light(root: Path) -> None:
     found = archive.verify(root)
     assert found.problems == ()
     assert found.records >= 9
-    # The rows that the figures of points show are there, samples and weights are not.
-    assert {path.name for path in root.rglob("*.npz")} <= {"points.npz", "real-points.npz"}
+    # The rows that the figures of points show and players play are there, samples and weights not.
+    shown = {f"{what}{kind}.npz" for what in ("", "real-") for kind in ("points", "sounds")}
+    assert {path.name for path in root.rglob("*.npz")} <= shown
     assert not list(root.rglob("*.safetensors"))
 
 
