@@ -81,15 +81,18 @@ def _tones(labels: NDArray[np.int64], t: Float64s, random: np.random.RandomState
     level = np.exp(random.uniform(math.log(LEVELS[0]), math.log(LEVELS[1]), _AT_ONCE))
     harmonic = np.arange(1, HARMONICS + 1)
     amplitude = level[:, None] * random.uniform(AMPLITUDES[0], AMPLITUDES[1], draw) / harmonic
-    decay = DECAYS[random.randint(len(DECAYS), size=draw)]
+    decay = random.randint(len(DECAYS), size=draw)
     phase = random.uniform(0, 2 * math.pi, draw)
     n = len(labels)
     f0 = LOWEST * 2.0 ** (octave[:n] + labels / CLASSES + cents[:n] / 1200)
-    found = np.zeros((n, len(t)))
-    for h in range(HARMONICS):
-        wave = np.sin(2 * math.pi * (h + 1) * f0[:, None] * t + phase[:n, h, None])
-        found += amplitude[:n, h, None] * np.exp(-t / decay[:n, h, None]) * wave
-    return np.asarray(found * (1 - np.exp(-t / ATTACK)))
+    found, attack = np.zeros((n, len(t))), 1 - np.exp(-t / ATTACK)
+    decaying = np.exp(-t / DECAYS[:, None])
+    for i in range(n):  # a row at a time stays in the processor's cache
+        for h in range(HARMONICS):
+            wave = np.sin(2 * math.pi * (h + 1) * f0[i] * t + phase[i, h])
+            found[i] += amplitude[i, h] * decaying[decay[i, h]] * wave
+        found[i] *= attack
+    return found
 
 
 def power_spectrum(label: int, length: int, rate: int) -> Float64s:
